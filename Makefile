@@ -1,0 +1,106 @@
+# LoraPress. `make help` lists the targets; JOBS=n sets parallel jobs (default: all cores).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+JOBS ?= $(shell nproc)
+PROGRAM := build/lorapress
+FUZZ_SECONDS ?= 60
+# What clang-tidy looks at: `make tidy FILES='src/graph/.*'` (a regular expression of paths).
+FILES ?= (src|cli|fuzz)/.*
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: build
+build: deps ## Install what is missing, configure, compile: leaves build/lorapress
+	cmake --preset release --log-level=WARNING
+	cmake --build build -j $(JOBS)
+
+.PHONY: deps
+deps: ## Debian packages and pinned third-party files only
+	@tools/setup.sh build
+	@tools/fetch_deps.sh
+
+.PHONY: test
+test: test-tools build asan ## Everything CI runs: unit tests, sanitizers, checks, end to end
+	ctest --test-dir build --output-on-failure -j $(JOBS) --no-tests=error
+
+.PHONY: test-tools
+test-tools:
+	@tools/setup.sh test
+
+.PHONY: unit
+unit: build ## Unit tests only, in the release build
+	build/lorapress_tests --gtest_brief=1
+
+.PHONY: asan
+asan: build ## Unit tests and fuzz corpora under address and undefined-behaviour sanitizers
+	cmake --preset asan --log-level=WARNING
+	cmake --build build-asan -j $(JOBS)
+	ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+
+.PHONY: demo
+demo: build ## A tour on the trained demo checkpoint: press, verify, caption
+	tools/demo.sh $(PROGRAM)
+
+.PHONY: bench
+bench: build ## Measure speed and memory; bench/ says what is measured
+	bench/run.sh $(PROGRAM)
+
+.PHONY: oracle
+oracle: ## Make tests/goldens again with the real Python libraries (needs the training environment)
+	tests/oracle/run.sh
+
+.PHONY: train
+train: ## Train models/demo again (needs PEFT and transformers; about half an hour)
+	train/run.sh
+
+.PHONY: e2e
+e2e: build ## End-to-end tests only
+	tests/e2e/run.sh $(PROGRAM)
+
+.PHONY: check
+check: test-tools ## Format and house rules, as CI checks them
+	tools/check.sh
+
+.PHONY: tidy
+tidy: build ## clang-tidy-19 on FILES (slow)
+	@tools/setup.sh dev
+	cmake --preset tidy --log-level=WARNING
+	run-clang-tidy-19 -quiet -j $(JOBS) -p build-tidy '^$(CURDIR)/$(FILES)'
+
+.PHONY: format
+format: test-tools ## Rewrite sources with clang-format-19
+	tools/check.sh --format
+
+.PHONY: format-check
+format-check: test-tools ## Only report what `make format` would change
+	tools/check.sh --format-check
+
+.PHONY: fuzz
+fuzz: build ## Run every fuzz target for FUZZ_SECONDS (60) with libFuzzer, from fuzz/corpus
+	@tools/setup.sh dev
+	cmake --preset fuzz --log-level=WARNING
+	cmake --build build-fuzz -j $(JOBS)
+	shopt -s nullglob; for source in fuzz/*_fuzz.cc; do \
+	  name=$$(basename $$source .cc); corpus=$${name%_fuzz}; \
+	  mkdir -p build-fuzz/corpus/$$corpus fuzz/corpus/$$corpus; \
+	  build-fuzz/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build-fuzz/$$name- \
+	    build-fuzz/corpus/$$corpus fuzz/corpus/$$corpus; \
+	done
+
+.PHONY: install
+install: build ## Install under PREFIX (default /usr/local)
+	cmake --install build $(if $(PREFIX),--prefix $(PREFIX)) --strip
+
+.PHONY: clean
+clean: ## Remove the build folders; `make distclean` also the fetched files
+	rm -rf build build-*
+
+.PHONY: distclean
+distclean: clean
+	rm -rf .deps
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.* ## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s'|'

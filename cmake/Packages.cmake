@@ -1,0 +1,19 @@
+# lp_packages: libraries that come with the distribution (tools/setup.sh installs them).
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Eigen3 REQUIRED NO_MODULE)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Protobuf REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux libwebpmux)
+pkg_check_modules(EXIF REQUIRED IMPORTED_TARGET libexif)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+
+add_library(lp_packages INTERFACE)
+target_link_libraries(lp_packages INTERFACE fmt::fmt nlohmann_json::nlohmann_json Eigen3::Eigen
+  OpenSSL::Crypto JPEG::JPEG PNG::PNG PkgConfig::WEBP PkgConfig::EXIF PkgConfig::RE2 Threads::Threads)

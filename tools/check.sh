@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# House rules that a machine can check: the same script in CI, pre-commit and `make check`.
+# usage: tools/check.sh [--format | --format-check]
+set -euo pipefail
+shopt -s lastpipe # complain runs in this shell, so that it can set status
+cd "$(dirname "$0")/.."
+
+if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+  echo "check: not a git working tree; skipped" >&2
+  exit 77
+fi
+cpp=(include src cli fuzz tests bench tokenizer python)
+max_lines=400
+max_kib=500
+status=0
+
+files() { git ls-files -z --cached --others --exclude-standard -- "$@" | while IFS= read -r -d '' file; do
+  [ -f "$file" ] && printf '%s\0' "$file" || true; done; }
+cpp_files() { files "${cpp[@]/%//**.h}" "${cpp[@]/%//**.cc}"; }
+
+complain() { # TITLE, lines on stdin
+  local lines
+  lines=$(cat)
+  if [ -n "$lines" ]; then
+    printf 'check: %s\n' "$1" >&2
+    sed 's/^/  /' <<<"$lines" >&2
+    status=1
+  fi
+}
+# Matches in files git knows or would add; no match is no error.
+grep_files() { git grep --untracked "$@" || [ $? = 1 ]; }
+code_grep() { # PATTERN, PATHS...: outside of comments
+  local pattern=$1
+  shift
+  grep_files -nP "^(?!\\s*(//|\\*|/\\*))(?:(?!//).)*?(?:$pattern)" -- "$@"
+}
+
+format_check() {
+  if ! command -v clang-format-19 >/dev/null; then
+    echo "check: clang-format-19 is not installed (tools/setup.sh test); format not checked" >&2
+    return 0
+  fi
+  # One file per call, so that the answer is a list of files and not pages of columns.
+  cpp_files | { xargs -0 -r -n 1 -P "$(nproc)" sh -c \
+    'clang-format-19 --dry-run --Werror "$0" 2>/dev/null || echo "$0"' || true; } |
+    sort | complain "not formatted (make format)"
+}
+
+case ${1:-} in
+  --format) cpp_files | xargs -0 -r clang-format-19 -i; exit ;;
+  --format-check) format_check; exit $status ;;
+  '') ;;
+  *) sed -n '3s/^# //p' "$0" >&2; exit 2 ;;
+esac
+
+# The library is silent and never exits; programs and tests may do both.
+library=(include/ src/ ':!*_test.cc' ':!src/test_*')
+code_grep 'std::(cout|cerr|clog)\b|(?<![\w.>])(printf|fprintf|vprintf|puts|fputs|putchar|abort|exit|_exit|quick_exit|terminate)\s*\(' \
+  "${library[@]}" | complain "the library must not print, abort or exit"
+
+code_grep '#include\s*[<"](onnxruntime|onnxruntime/.*)?onnxruntime_\w+\.h' '*.h' '*.cc' \
+  ':!src/runtime/ort.h' ':!src/runtime/ort.cc' | complain "ONNX Runtime headers belong in src/runtime/ort.*"
+
+code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine.ts' |
+  complain "onnxruntime-web belongs in web/src/engine.ts"
+
+# Who must not know whom (docs/architecture.md).
+rooms_apart() { # ROOMS FORBIDDEN, both joined by |
+  local paths=()
+  for room in ${1//|/ }; do paths+=("src/$room/"); done
+  code_grep "#include\\s*\"($2)/" "${paths[@]}" | complain "src/{$1} must not include from {$2}"
+}
+rooms_apart 'base' 'checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi'
+rooms_apart 'checkpoint|weights' 'graph|blocks|families|passes|bundles|runtime|verify|verbs|capi'
+rooms_apart 'graph|passes' 'blocks|families|bundles|runtime|verify|verbs|capi'
+rooms_apart 'blocks' 'families|bundles|runtime|verify|verbs|capi'
+rooms_apart 'families' 'bundles|runtime|verify|verbs|capi'
+code_grep '#include\s*"(?!lorapress/)[a-z_0-9]+/' include/ |
+  complain "public headers include only lorapress/*.h"
+code_grep '#include\s*"(base|checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi)/' \
+  cli/ | complain "cli/ sees include/lorapress/ only"
+
+code_grep '[^\x00-\x7F]' '*.h' '*.cc' '*.rs' '*.ts' '*.mjs' '*.js' ':!tests/goldens' |
+  complain "code is ASCII outside of comments (write \\u escapes)"
+
+grep_files -nIP '[ \t]+$' -- . ':!*.md' ':!LICENSE' ':!models' ':!tests/goldens' ':!tests/hostile' ':!fuzz/corpus' ':!*.svg' |
+  complain "trailing white space"
+grep_files -lIP '\r$' -- . ':!models' ':!tests/goldens' ':!tests/hostile' ':!fuzz/corpus' |
+  complain "CRLF line ends"
+
+allowed=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' tools/long_files.txt)
+files '*.h' '*.cc' '*.rs' '*.ts' '*.mjs' '*.py' ':!tests/goldens' | xargs -0 -r wc -l |
+  awk -v max=$max_lines '$1 > max && $2 != "total" { print $2, $1 }' | while read -r file lines; do
+  grep -qxF "$file" <<<"$allowed" || echo "$file: $lines lines"
+done | complain "at most $max_lines lines per file; tools/long_files.txt lists the exceptions with reasons"
+
+files . ':!models' ':!tests/goldens' | xargs -0 -r du -k --apparent-size |
+  awk -v max=$max_kib '$1 > max { print }' | complain "files above $max_kib kB (allowed in models/ and tests/goldens/)"
+
+format_check
+exit $status
