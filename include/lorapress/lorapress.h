@@ -1,0 +1,21 @@
+// LoraPress: start here.
+//
+//   press.h    a checkpoint becomes a folder that a browser runs
+//   merge.h    adapters merged into a plain checkpoint
+//   caption.h  captions images with such a folder
+//   inspect.h  what a file or folder is
+//   source.h   how to say what to read
+//   error.h    the one exception type
+//
+// The library never prints and never exits; long calls report through a ProgressFn.
+#ifndef LORAPRESS_LORAPRESS_H_
+#define LORAPRESS_LORAPRESS_H_
+
+#include "lorapress/caption.h"
+#include "lorapress/error.h"
+#include "lorapress/inspect.h"
+#include "lorapress/merge.h"
+#include "lorapress/press.h"
+#include "lorapress/source.h"
+
+#endif  // LORAPRESS_LORAPRESS_H_

@@ -1,0 +1,57 @@
+// The main job: a checkpoint becomes a folder that a client runs.
+#ifndef LORAPRESS_PRESS_H_
+#define LORAPRESS_PRESS_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lorapress/caption.h"
+#include "lorapress/export_options.h"
+#include "lorapress/merge.h"
+
+namespace lorapress {
+
+struct PressOptions {
+  Source source;
+  std::filesystem::path out;
+  std::string bundle = "transformers.js";
+  std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
+  OpDialect ops = OpDialect::kOrt;
+  int opset = 17;              // 17 to 23
+  int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
+  bool external_data = false;  // weights beside the graphs; always so above 2 GB
+  bool force = false;
+  unsigned threads = 0;
+  ProgressFn progress;
+};
+
+struct PressReport {
+  std::vector<OutputFileInfo> files;
+  uint64_t parameters = 0;
+  size_t adapted_tensors = 0;
+  std::vector<std::string> notes;
+  double read_seconds = 0.0;     // headers and configs
+  double author_seconds = 0.0;   // graphs authored and checked
+  double write_seconds = 0.0;    // weights merged, written and hashed
+  double caption_seconds = 0.0;  // loading the result and running it once
+  std::optional<Caption> caption;
+};
+
+// Reads, merges, authors, checks and writes; then loads the result and captions one image with it.
+// Throws Error; OUT appears whole or not at all.
+PressReport press(const PressOptions& options);
+// press() without running the result.
+PressReport export_bundle(const PressOptions& options);
+
+struct BundleInfo {
+  std::string name;
+  std::string summary;
+};
+std::vector<BundleInfo> known_bundles();
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_PRESS_H_

@@ -1,0 +1,20 @@
+// fail(): throws lorapress::Error with a formatted one-line message.
+#ifndef LORAPRESS_BASE_FAIL_H_
+#define LORAPRESS_BASE_FAIL_H_
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <utility>
+
+#include "lorapress/error.h"
+
+namespace lorapress {
+
+template <typename... Args>
+[[noreturn]] void fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(code, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BASE_FAIL_H_

@@ -1,0 +1,315 @@
+#include "base/file.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+#include <vector>
+
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxConfig = uint64_t{32} << 20;
+
+std::string error_text(int error) {
+  return std::error_code(error, std::generic_category()).message();
+}
+
+// What to do about an error of a write.
+std::string_view hint(int error) {
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return full ? "; free some space or choose another OUT, nothing was left behind" : "";
+}
+
+// "out/" and "dir/." name folders that cannot be renamed as spelled.
+fs::path checked_target(fs::path target) {
+  if (target.empty()) {
+    fail(ErrorCode::kInvalidArgument, "OUT is empty, expected the name of a folder to write");
+  }
+  if (!target.has_filename()) {
+    target = target.parent_path();
+  }
+  if (target.filename() == "." || target.filename() == "..") {
+    target = fs::weakly_canonical(target);
+  }
+  if (!target.has_filename()) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: is the root of the file system, expected the name of a folder to write",
+         target.string());
+  }
+  return target;
+}
+
+// press leaves lorapress.json, merge a line in config.json. Any other config.json is somebody's
+// model.
+bool may_be_replaced(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    return false;
+  }
+  if (fs::is_empty(folder) || fs::exists(folder / "lorapress.json")) {
+    return true;
+  }
+  const fs::path config = folder / "config.json";
+  return fs::is_regular_file(config) && fs::file_size(config) <= kMaxConfig &&
+         read_text(config).find(fmt::format("\"{}\": \"lorapress ", kMergedBy)) !=
+             std::string::npos;
+}
+
+}  // namespace
+
+void fail_file(const fs::filesystem_error& error) {
+  fail(error.code() == std::errc::no_such_file_or_directory ? ErrorCode::kNotFound : ErrorCode::kIo,
+       "{}: cannot access: {}{}",
+       error.path1().string(),
+       error.code().message(),
+       hint(error.code().value()));
+}
+
+InputFile::InputFile(fs::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) {
+    const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
+    fail(code, "{}: cannot open: {}", path_.string(), error_text(errno));
+  }
+  struct stat info{};
+  if (::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(descriptor_);
+    fail(ErrorCode::kInvalidFile, "{}: expected a regular file", path_.string());
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+InputFile::~InputFile() {
+  ::close(descriptor_);
+}
+
+void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got = ::pread(
+        descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      fail(ErrorCode::kIo,
+           "{}: cannot read at byte {}: {}",
+           path_.string(),
+           offset + done,
+           error_text(errno));
+    }
+    if (got == 0) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: ends at byte {}, expected {} more; was it changed while it was read?",
+           path_.string(),
+           offset + done,
+           out.size() - done);
+    }
+    done += static_cast<size_t>(got);
+  }
+}
+
+OutputFile::OutputFile(fs::path path, uint64_t size) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) {
+    fail(errno == EEXIST ? ErrorCode::kExists : ErrorCode::kIo,
+         "{}: cannot create: {}",
+         path_.string(),
+         error_text(errno));
+  }
+  if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) {
+    const int error = errno;
+    ::close(descriptor_);
+    descriptor_ = -1;
+    fail_write(error);
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+  }
+}
+
+void OutputFile::fail_write(int error) const {
+  fail(ErrorCode::kIo, "{}: cannot write: {}{}", path_.string(), error_text(error), hint(error));
+}
+
+void OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t put = ::pwrite(
+        descriptor_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (put < 0 && errno == EINTR) {
+      continue;
+    }
+    if (put <= 0) {
+      fail_write(put == 0 ? EIO : errno);
+    }
+    done += static_cast<size_t>(put);
+  }
+}
+
+void OutputFile::copy_from(const InputFile& source, uint64_t from, uint64_t to, uint64_t count) {
+  while (count > 0) {
+    auto in = static_cast<off64_t>(from);
+    auto out = static_cast<off64_t>(to);
+    const ssize_t moved = ::copy_file_range(
+        source.descriptor(), &in, descriptor_, &out, static_cast<size_t>(count), 0);
+    if (moved < 0 && (errno == ENOSPC || errno == EDQUOT)) {
+      fail_write(errno);
+    }
+    if (moved <= 0) {
+      break;  // another file system, an old kernel, or a short source: the buffered way decides
+    }
+    from += static_cast<uint64_t>(moved);
+    to += static_cast<uint64_t>(moved);
+    count -= static_cast<uint64_t>(moved);
+  }
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(count, 1U << 20)));
+  while (count > 0) {
+    const size_t step = static_cast<size_t>(std::min<uint64_t>(count, buffer.size()));
+    source.read_at(from, std::span(buffer).first(step));
+    write_at(to, std::span(buffer).first(step));
+    from += step;
+    to += step;
+    count -= step;
+  }
+}
+
+void OutputFile::close() {
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  if (::close(descriptor) != 0) {
+    fail_write(errno);
+  }
+}
+
+StagedOutput::StagedOutput(fs::path target, bool force)
+    : target_(checked_target(target)), force_(force) {
+  if (fs::exists(fs::symlink_status(target_))) {
+    if (!force) {
+      fail(ErrorCode::kExists,
+           "{}: exists already; pass --force to replace it, or another OUT",
+           target_.string());
+    }
+    if (!may_be_replaced(target_)) {
+      fail(ErrorCode::kExists,
+           "{}: --force replaces only an empty folder or one that LoraPress wrote (with "
+           "lorapress.json, or merged_by in config.json); remove it yourself if you mean it",
+           target_.string());
+    }
+  }
+  const fs::path parent = fs::absolute(target_).parent_path();
+  parents_.create(parent);
+  constexpr size_t kMostLetters = 200;  // of 255, so that a long name has room for the rest
+  const std::string stem = target_.filename().string().substr(0, kMostLetters);
+  std::string name = (parent / ("." + stem + ".part-XXXXXX")).string();
+  if (::mkdtemp(name.data()) == nullptr) {
+    fail(ErrorCode::kIo, "{}: cannot create a folder: {}", parent.string(), error_text(errno));
+  }
+  staging_ = name;
+  ::chmod(staging_.c_str(), 0755);
+}
+
+void StagedOutput::Parents::create(const fs::path& folder) {
+  for (fs::path missing = folder; !missing.empty() && !fs::exists(missing);
+       missing = missing.parent_path()) {
+    created_.push_back(missing);
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    fail(ErrorCode::kIo, "{}: cannot create the folder: {}", folder.string(), error.message());
+  }
+}
+
+StagedOutput::Parents::~Parents() {
+  std::error_code ignored;
+  for (const fs::path& folder : created_) {
+    fs::remove(folder, ignored);  // only while it is empty
+  }
+}
+
+StagedOutput::~StagedOutput() {
+  if (!committed_) {
+    std::error_code ignored;
+    fs::remove_all(staging_, ignored);
+  }
+}
+
+std::string StagedOutput::with_target_names(std::string message) const {
+  const std::string staged = staging_.string();
+  for (size_t at = message.find(staged); at != std::string::npos; at = message.find(staged, at)) {
+    message.replace(at, staged.size(), target_.string());
+    at += target_.string().size();
+  }
+  return message;
+}
+
+void StagedOutput::commit() {
+  std::error_code error;
+  fs::path old;
+  if (fs::exists(fs::symlink_status(target_, error))) {
+    if (!force_ || !may_be_replaced(target_)) {
+      fail(ErrorCode::kExists,
+           "{}: appeared while this ran and is kept; choose another OUT",
+           target_.string());
+    }
+    old = staging_.string() + ".old";
+    fs::rename(target_, old, error);
+    if (error) {
+      fail(ErrorCode::kIo, "{}: cannot replace: {}", target_.string(), error.message());
+    }
+  }
+  fs::rename(staging_, target_, error);
+  if (error) {
+    const std::string why = error.message();
+    if (!old.empty()) {
+      fs::rename(old, target_, error);
+    }
+    fail(ErrorCode::kIo, "{}: cannot rename the finished output: {}", target_.string(), why);
+  }
+  committed_ = true;
+  parents_.keep();
+  if (!old.empty()) {
+    fs::remove_all(old, error);
+  }
+}
+
+std::string read_text(const fs::path& path, uint64_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: {} bytes, expected at most {}",
+         path.string(),
+         file.size(),
+         limit);
+  }
+  std::string text(static_cast<size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void write_text(const fs::path& path, std::string_view text) {
+  OutputFile file(path, 0);
+  file.write_at(0, std::as_bytes(std::span(text)));
+  file.close();
+}
+
+void copy_file(const fs::path& from, const fs::path& to) {
+  const InputFile source(from);
+  OutputFile file(to, 0);
+  file.copy_from(source, 0, 0, source.size());
+  file.close();
+}
+
+}  // namespace lorapress

@@ -1,0 +1,33 @@
+// SHA-256 as lower-case hex (FIPS 180-4, by OpenSSL).
+#ifndef LORAPRESS_BASE_SHA256_H_
+#define LORAPRESS_BASE_SHA256_H_
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+struct evp_md_ctx_st;  // OpenSSL
+
+namespace lorapress {
+
+std::string sha256_hex(std::span<const std::byte> bytes);
+
+// The same over bytes that come in pieces.
+class Sha256 {
+ public:
+  Sha256();
+  void update(std::span<const std::byte> bytes);
+  // The digest; the object is then at its end.
+  std::string finish();
+
+ private:
+  struct Free {
+    void operator()(evp_md_ctx_st* context) const;
+  };
+  std::unique_ptr<evp_md_ctx_st, Free> context_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BASE_SHA256_H_

@@ -1,0 +1,20 @@
+// Work split over a few threads. One place, so that a build without threads replaces one file.
+#ifndef LORAPRESS_BASE_THREADS_H_
+#define LORAPRESS_BASE_THREADS_H_
+
+#include <cstddef>
+#include <functional>
+
+namespace lorapress {
+
+// Runs task(index, worker) for every index below `count`, in order of index as workers come free.
+// The first exception stops the others and is rethrown. `threads` 0 means one per core, at most 4.
+void parallel_for(size_t count,
+                  unsigned threads,
+                  const std::function<void(size_t index, unsigned worker)>& task);
+
+unsigned resolve_threads(unsigned threads);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BASE_THREADS_H_
