@@ -1,0 +1,81 @@
+// A whole checkpoint: typed configs and every tensor with its adapters merged, lazily.
+#ifndef LORAPRESS_CHECKPOINT_CHECKPOINT_H_
+#define LORAPRESS_CHECKPOINT_CHECKPOINT_H_
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lorapress/source.h"
+
+#include "checkpoint/adapter.h"
+#include "checkpoint/config.h"
+
+namespace lorapress {
+
+struct ModelTensor {
+  WeightPtr weight;  // merged
+  std::string name;  // merged name in the source's own spelling: vision_encoder.vision_model.…
+  bool adapted = false;
+  WeightPtr unmerged = nullptr;  // before any adapter; null while there was none
+};
+
+struct AdapterSummary {
+  std::string where;
+  std::string name;
+  int64_t r = 0;
+  double lora_alpha = 0.0;
+  double weight = 1.0;
+  size_t modules = 0;
+  size_t replacements = 0;
+  bool rslora = false;
+  bool dora = false;
+};
+
+struct Checkpoint {
+  std::filesystem::path folder;
+  std::optional<VisionConfig> vision;
+  std::optional<TextConfig> text;
+  std::optional<ProjectionConfig> projection;  // set for a vision-language checkpoint
+  Json config;                                 // the checkpoint's own config.json
+  Json vision_json;                            // as found: null when absent
+  Json text_json;
+  int64_t max_new_tokens = 30;                 // the trainer's max_length
+  std::vector<std::filesystem::path> folders;  // where tokenizer and preprocessor files may lie
+  std::map<std::string, ModelTensor> tensors;  // by canonical name, see names.h
+  std::vector<AdapterSummary> adapters;
+  std::vector<std::string> notes;  // what a user should know: dropped, assumed, ignored
+};
+
+// Reads headers and configs only; no tensor data. Adapters without a base tensor are kMismatch.
+Checkpoint open_checkpoint(const Source& source);
+
+// Hands the tensors of a checkpoint to a family, which declares each by name and shape. Nothing
+// throws until finish(), which reports every missing, misshapen and unclaimed tensor at once.
+class WeightTaker {
+ public:
+  explicit WeightTaker(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  // The tensor, or zeros of that shape when it is missing (finish() will throw).
+  WeightPtr take(const std::string& name, const Shape& shape);
+  [[nodiscard]] bool has(const std::string& name) const {
+    return checkpoint_.tensors.contains(name);
+  }
+  // Tensors under this prefix are known dead weight; returns how many bytes they have.
+  uint64_t drop(const std::string& prefix);
+  // `prefixes`: the parts this export is about. Throws kMismatch.
+  void finish(const std::vector<std::string>& prefixes) const;
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::set<std::string> taken_;
+  std::vector<std::string> missing_;
+  std::vector<std::string> misshapen_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_CHECKPOINT_CHECKPOINT_H_

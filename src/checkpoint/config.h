@@ -1,0 +1,76 @@
+// config.json as typed specs. Absent keys take the defaults of the transformers config classes
+// (configuration_siglip.py, configuration_llama.py), because saved configs leave defaults out.
+#ifndef LORAPRESS_CHECKPOINT_CONFIG_H_
+#define LORAPRESS_CHECKPOINT_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace lorapress {
+
+// Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, patches(), hidden_size].
+struct VisionConfig {
+  std::string model_type = "siglip_vision_model";  // row of the family registry
+  int64_t hidden_size = 768;
+  int64_t intermediate_size = 3072;
+  int64_t num_hidden_layers = 12;
+  int64_t num_attention_heads = 12;
+  int64_t num_channels = 3;
+  int64_t image_size = 224;
+  int64_t patch_size = 16;
+  double layer_norm_eps = 1e-6;
+  [[nodiscard]] int64_t patches() const {
+    return (image_size / patch_size) * (image_size / patch_size);
+  }
+};
+
+// transformers modeling_rope_utils.py; rope_type "default" ignores the other fields.
+struct RopeConfig {
+  std::string rope_type = "default";  // default | linear | llama3
+  double rope_theta = 10000.0;
+  double factor = 1.0;
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  int64_t original_max_position_embeddings = 0;
+};
+
+struct TextConfig {
+  std::string model_type = "llama";
+  int64_t vocab_size = 32000;
+  int64_t hidden_size = 4096;
+  int64_t intermediate_size = 11008;
+  int64_t num_hidden_layers = 32;
+  int64_t num_attention_heads = 32;
+  int64_t num_key_value_heads = 32;
+  int64_t head_dim = 128;
+  double rms_norm_eps = 1e-6;
+  RopeConfig rope;
+  int64_t max_position_embeddings = 2048;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  std::vector<int64_t> eos_token_ids;
+  int64_t bos_token_id = -1;  // -1: none
+  int64_t pad_token_id = -1;
+};
+
+enum class ProjectionType { kLinear, kMlp };
+
+struct ProjectionConfig {
+  ProjectionType type = ProjectionType::kLinear;
+  int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, exact GELU, Linear
+};
+
+// `where` names the file in messages. Throws kUnsupported for an architecture or an option that
+// this version does not know (and lists what it knows), kInvalidFile for impossible numbers.
+VisionConfig parse_vision_config(const Json& json, std::string_view where);
+TextConfig parse_text_config(const Json& json, std::string_view where);
+ProjectionConfig parse_projection_config(const Json& json, std::string_view where);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_CHECKPOINT_CONFIG_H_

@@ -1,0 +1,187 @@
+#include "checkpoint/known_models.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "base/file.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct KnownVision {
+  std::string_view name;
+  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, image_size,
+      patch_size;
+};
+
+constexpr std::array kVision = {
+    KnownVision{"google/siglip-base-patch16-224", 768, 3072, 12, 12, 224, 16},
+    KnownVision{"google/siglip-base-patch16-256", 768, 3072, 12, 12, 256, 16},
+    KnownVision{"google/siglip-base-patch16-384", 768, 3072, 12, 12, 384, 16},
+    KnownVision{"google/siglip-base-patch16-512", 768, 3072, 12, 12, 512, 16},
+    KnownVision{"google/siglip-large-patch16-256", 1024, 4096, 24, 16, 256, 16},
+    KnownVision{"google/siglip-large-patch16-384", 1024, 4096, 24, 16, 384, 16},
+    KnownVision{"google/siglip-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
+    KnownVision{"google/siglip-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
+    KnownVision{"google/siglip2-base-patch16-224", 768, 3072, 12, 12, 224, 16},
+    KnownVision{"google/siglip2-base-patch16-256", 768, 3072, 12, 12, 256, 16},
+    KnownVision{"google/siglip2-base-patch16-384", 768, 3072, 12, 12, 384, 16},
+    KnownVision{"google/siglip2-base-patch16-512", 768, 3072, 12, 12, 512, 16},
+    KnownVision{"google/siglip2-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
+    KnownVision{"google/siglip2-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
+};
+
+struct KnownText {
+  std::string_view name;
+  int vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads,
+      num_key_value_heads;
+  int rope_theta, max_position_embeddings;
+  bool tie_word_embeddings;
+  int bos_token_id, eos_token_id;
+};
+
+constexpr std::array kText = {
+    KnownText{"HuggingFaceTB/SmolLM-135M", 49152, 576, 1536, 30, 9, 3, 10000, 2048, true, 0, 0},
+    KnownText{"HuggingFaceTB/SmolLM-360M", 49152, 960, 2560, 32, 15, 5, 10000, 2048, true, 0, 0},
+    KnownText{"HuggingFaceTB/SmolLM-1.7B", 49152, 2048, 8192, 24, 32, 32, 10000, 2048, true, 0, 0},
+    KnownText{"HuggingFaceTB/SmolLM2-135M", 49152, 576, 1536, 30, 9, 3, 100000, 8192, true, 0, 0},
+    KnownText{"HuggingFaceTB/SmolLM2-360M", 49152, 960, 2560, 32, 15, 5, 100000, 8192, true, 0, 0},
+    KnownText{
+        "HuggingFaceTB/SmolLM2-1.7B", 49152, 2048, 8192, 24, 32, 32, 130000, 8192, true, 0, 0},
+    KnownText{"HuggingFaceTB/SmolLM2-135M-Instruct",
+              49152,
+              576,
+              1536,
+              30,
+              9,
+              3,
+              100000,
+              8192,
+              true,
+              1,
+              2},
+    KnownText{"HuggingFaceTB/SmolLM2-360M-Instruct",
+              49152,
+              960,
+              2560,
+              32,
+              15,
+              5,
+              100000,
+              8192,
+              true,
+              1,
+              2},
+    KnownText{"HuggingFaceTB/SmolLM2-1.7B-Instruct",
+              49152,
+              2048,
+              8192,
+              24,
+              32,
+              32,
+              130000,
+              8192,
+              true,
+              1,
+              2},
+    KnownText{"TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+              32000,
+              2048,
+              5632,
+              22,
+              32,
+              4,
+              10000,
+              2048,
+              false,
+              1,
+              2},
+};
+
+Json to_json(const KnownVision& row) {
+  return {{"model_type", "siglip_vision_model"},
+          {"hidden_size", row.hidden_size},
+          {"intermediate_size", row.intermediate_size},
+          {"num_hidden_layers", row.num_hidden_layers},
+          {"num_attention_heads", row.num_attention_heads},
+          {"image_size", row.image_size},
+          {"patch_size", row.patch_size}};
+}
+
+Json to_json(const KnownText& row) {
+  return {{"model_type", "llama"},
+          {"vocab_size", row.vocab_size},
+          {"hidden_size", row.hidden_size},
+          {"intermediate_size", row.intermediate_size},
+          {"num_hidden_layers", row.num_hidden_layers},
+          {"num_attention_heads", row.num_attention_heads},
+          {"num_key_value_heads", row.num_key_value_heads},
+          {"rms_norm_eps", 1e-5},
+          {"rope_theta", row.rope_theta},
+          {"max_position_embeddings", row.max_position_embeddings},
+          {"tie_word_embeddings", row.tie_word_embeddings},
+          {"bos_token_id", row.bos_token_id},
+          {"eos_token_id", row.eos_token_id}};
+}
+
+fs::path hub_cache() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (const std::string cache = variable("HF_HUB_CACHE"); !cache.empty()) {
+    return cache;
+  }
+  if (const std::string home = variable("HF_HOME"); !home.empty()) {
+    return fs::path(home) / "hub";
+  }
+  return fs::path(variable("HOME")) / ".cache" / "huggingface" / "hub";
+}
+
+}  // namespace
+
+std::optional<Json> known_config(std::string_view name) {
+  const auto vision = std::ranges::find(kVision, name, &KnownVision::name);
+  if (vision != kVision.end()) {
+    return to_json(*vision);
+  }
+  const auto text = std::ranges::find(kText, name, &KnownText::name);
+  return text == kText.end() ? std::nullopt : std::optional(to_json(*text));
+}
+
+std::vector<std::string_view> known_model_names() {
+  std::vector<std::string_view> names;
+  for (const KnownVision& row : kVision) {
+    names.push_back(row.name);
+  }
+  for (const KnownText& row : kText) {
+    names.push_back(row.name);
+  }
+  return names;
+}
+
+std::optional<fs::path> cached_model(std::string_view name) {
+  if (name.empty() || name.find("..") != std::string_view::npos || name.starts_with('/')) {
+    return std::nullopt;
+  }
+  std::string folder = "models--";
+  for (const char c : name) {
+    folder += c == '/' ? std::string("--") : std::string(1, c);
+  }
+  const fs::path model = hub_cache() / folder;
+  std::error_code error;
+  if (!fs::is_regular_file(model / "refs" / "main", error)) {
+    return std::nullopt;
+  }
+  std::string revision = read_text(model / "refs" / "main", 256);
+  while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back())) != 0) {
+    revision.pop_back();
+  }
+  const fs::path snapshot = model / "snapshots" / revision;
+  return fs::exists(snapshot / "config.json", error) ? std::optional(snapshot) : std::nullopt;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,48 @@
+// The names of tensors, from any of the layouts trainers write, to one canonical spelling:
+//   vision_encoder.<SiglipVisionTransformer name>   vision_encoder.encoder.layers.0.mlp.fc1.weight
+//   projection.<Sequential or Linear name>          projection.projection.weight
+//   language_model.<LlamaForCausalLM name> language_model.model.layers.0.mlp.up_proj.weight
+#ifndef LORAPRESS_CHECKPOINT_NAMES_H_
+#define LORAPRESS_CHECKPOINT_NAMES_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace lorapress {
+
+// What kind of folder the names come from.
+enum class Layout {
+  kComposite,  // vision_encoder.…, projection.…, language_model.… in one file
+  kText,       // a plain Hugging Face decoder
+  kVision,     // a plain SigLIP model or its vision tower
+};
+
+// What a tensor is to PEFT (src/peft/tuners/lora/layer.py, utils/other.py).
+enum class TensorRole {
+  kBase,         // a plain tensor, or one under .base_layer or .original_module
+  kLoraA,        // also lora_embedding_A
+  kLoraB,        // also lora_embedding_B
+  kLoraBBias,    // lora_B.<adapter>.bias of lora_bias=True
+  kMagnitude,    // DoRA
+  kReplacement,  // modules_to_save: replaces the base tensor
+};
+
+struct TensorName {
+  TensorRole role = TensorRole::kBase;
+  std::string canonical;        // of the base tensor it belongs to; a module's is its ".weight"
+  std::string merged;           // the canonical name in the file's own spelling of the vision tower
+  std::string adapter;          // "default" in the trainer's files, empty in adapter folders
+  std::string relative_module;  // as PEFT sees the module inside the wrapped model, for patterns
+  bool embedding = false;       // lora_embedding_*
+};
+
+// Empty for names that belong to no part of the model (a text tower, an optimizer, a logit scale).
+std::optional<TensorName> parse_tensor_name(std::string_view name, Layout layout);
+
+// The same for a name of a PEFT adapter file (adapter_model.safetensors).
+std::optional<TensorName> parse_adapter_name(std::string_view name);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_CHECKPOINT_NAMES_H_

@@ -1,0 +1,223 @@
+#include "checkpoint/resolve.h"
+
+#include <array>
+
+#include "base/fail.h"
+#include "checkpoint/folder.h"
+#include "checkpoint/known_models.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct LayoutRow {
+  std::string_view model_type;
+  Layout layout;
+};
+
+constexpr std::array kLayouts = {
+    LayoutRow{"prefix_conditioning_vlm", Layout::kComposite},
+    LayoutRow{"llama", Layout::kText},
+    LayoutRow{"siglip", Layout::kVision},
+    LayoutRow{"siglip_vision_model", Layout::kVision},
+};
+
+ModelFolder classify(const fs::path& folder) {
+  const fs::path config = folder / "config.json";
+  if (!fs::is_directory(folder)) {
+    fail(ErrorCode::kNotFound,
+         "{}: no such folder; expected a checkpoint folder with config.json",
+         folder.string());
+  }
+  if (!fs::exists(config)) {
+    fail(ErrorCode::kNotFound,
+         "{}: no config.json; expected a checkpoint that the trainer or save_pretrained wrote{}",
+         folder.string(),
+         training_step_hint(folder));
+  }
+  ModelFolder model{folder, Layout::kComposite, read_json(config), has_model_file(folder)};
+  if (!model.config.is_object()) {
+    fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", config.string());
+  }
+  const auto type = json_or<std::string>(model.config, "model_type", "", config.string());
+  for (const LayoutRow& row : kLayouts) {
+    if (row.model_type == type) {
+      model.layout = row.layout;
+      return model;
+    }
+  }
+  std::vector<std::string_view> known;
+  for (const LayoutRow& row : kLayouts) {
+    known.push_back(row.model_type);
+  }
+  fail(ErrorCode::kUnsupported,
+       "{}: model_type \"{}\" is not supported (supported: {})",
+       config.string(),
+       type,
+       fmt::join(known, ", "));
+}
+
+// The base of an adapter folder given as the checkpoint, where its config names one that is here.
+std::optional<fs::path> named_base(const fs::path& adapter) {
+  const fs::path config = adapter / "adapter_config.json";
+  const auto name =
+      json_or<std::string>(read_json(config), "base_model_name_or_path", "", config.string());
+  if (!name.empty() && fs::exists(fs::path(name) / "config.json")) {
+    return fs::path(name);
+  }
+  return cached_model(name);
+}
+
+const Json* member(const Json& config, std::string_view key) {
+  const auto found = config.find(key);
+  return found != config.end() && found->is_object() ? &*found : nullptr;
+}
+
+// Names under which trainers record which model a tower came from.
+constexpr std::array kVisionNames = {"vision_model_name",
+                                     "vision_encoder_name",
+                                     "vision_model_name_or_path",
+                                     "vision_encoder",
+                                     "vision_model"};
+constexpr std::array kTextNames = {"language_model_name",
+                                   "text_model_name",
+                                   "language_model_name_or_path",
+                                   "text_model_name_or_path",
+                                   "lm_model_name",
+                                   "language_model",
+                                   "text_model"};
+
+struct Part {
+  std::string_view title;  // in messages
+  std::string_view key;    // in the composite config
+  Layout layout;           // of a folder that is this part alone
+  std::span<const char* const> names;
+};
+
+struct FoundConfig {
+  Json json;
+  std::string where;
+};
+
+std::string tower_name(const Json& config, const Part& part) {
+  for (const char* key : part.names) {
+    const auto found = config.find(key);
+    if (found != config.end() && found->is_string()) {
+      return found->get<std::string>();
+    }
+  }
+  return "";
+}
+
+// A full SigLIP config holds the tower's own under vision_config, also inside a composite config.
+FoundConfig tower_config(const Json& config, const Part& part, std::string where) {
+  const Json* inner = part.layout == Layout::kVision ? member(config, "vision_config") : nullptr;
+  return {inner != nullptr ? *inner : config, std::move(where)};
+}
+
+FoundConfig own_config(const ModelFolder& model, const Part& part) {
+  return tower_config(model.config, part, (model.path / "config.json").string());
+}
+
+std::optional<FoundConfig> find_config(const ResolvedSource& source,
+                                       const Part& part,
+                                       std::vector<std::string>& notes) {
+  std::string name;
+  for (const ModelFolder& model : source.models) {
+    if (model.layout == part.layout) {
+      return own_config(model, part);
+    }
+    if (model.layout == Layout::kComposite) {
+      if (const Json* inner = member(model.config, part.key)) {
+        return tower_config(
+            *inner, part, (model.path / "config.json").string() + ": " + std::string(part.key));
+      }
+      name = name.empty() ? tower_name(model.config, part) : name;
+    }
+  }
+  if (const auto cached = cached_model(name)) {
+    notes.push_back(fmt::format("{} taken from the local cache of {}", part.key, name));
+    return own_config(classify(*cached), part);
+  }
+  if (auto known = known_config(name)) {
+    notes.push_back(fmt::format("{} taken from the built-in table: {}", part.key, name));
+    return FoundConfig{std::move(*known), name};
+  }
+  return std::nullopt;
+}
+
+[[noreturn]] void fail_config(const ResolvedSource& source, const Part& part) {
+  fail(ErrorCode::kNotFound,
+       "{}: {} is null and names no known model; pass --base DIR with the {}'s config.json",
+       (source.models[0].path / "config.json").string(),
+       part.key,
+       part.title);
+}
+
+}  // namespace
+
+ResolvedSource resolve_source(const Source& source) {
+  if (source.checkpoint.empty()) {
+    fail(ErrorCode::kInvalidArgument, "CHECKPOINT is empty, expected the name of a folder");
+  }
+  ResolvedSource resolved;
+  const bool is_adapter = fs::exists(source.checkpoint / "adapter_config.json") &&
+                          !fs::exists(source.checkpoint / "config.json");
+  if (is_adapter) {
+    resolved.adapters.push_back({source.checkpoint, 1.0});
+    if (source.bases.empty()) {
+      const auto base = named_base(source.checkpoint);
+      if (!base) {
+        fail(ErrorCode::kNotFound,
+             "{}: is an adapter and its base model is not here; pass --base DIR",
+             source.checkpoint.string());
+      }
+      resolved.models.push_back(classify(*base));
+    }
+  } else {
+    resolved.models.push_back(classify(source.checkpoint));
+    if (!resolved.models[0].has_tensors && source.bases.empty()) {
+      open_model_folder(source.checkpoint);  // throws the error that says what is missing
+    }
+  }
+  for (const fs::path& base : source.bases) {
+    resolved.models.push_back(classify(base));
+  }
+  resolved.adapters.insert(resolved.adapters.end(), source.adapters.begin(), source.adapters.end());
+  return resolved;
+}
+
+void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
+  const Part vision{"vision tower", "vision_config", Layout::kVision, kVisionNames};
+  const Part text{"decoder", "text_config", Layout::kText, kTextNames};
+  bool composite = false;
+  for (const ModelFolder& model : source.models) {
+    if (model.layout == Layout::kComposite && !composite) {
+      composite = true;
+      const std::string where = (model.path / "config.json").string();
+      checkpoint.projection = parse_projection_config(model.config, where);
+      checkpoint.max_new_tokens = json_or<int64_t>(model.config, "max_length", 30, where);
+      if (checkpoint.max_new_tokens < 1 || checkpoint.max_new_tokens > 100'000) {
+        fail(ErrorCode::kInvalidFile,
+             "{}: \"max_length\" is {}, expected 1 to 100000",
+             where,
+             checkpoint.max_new_tokens);
+      }
+    }
+  }
+  if (auto found = find_config(source, vision, checkpoint.notes)) {
+    checkpoint.vision = parse_vision_config(found->json, found->where);
+    checkpoint.vision_json = std::move(found->json);
+  } else if (composite) {
+    fail_config(source, vision);
+  }
+  if (auto found = find_config(source, text, checkpoint.notes)) {
+    checkpoint.text = parse_text_config(found->json, found->where);
+    checkpoint.text_json = std::move(found->json);
+  } else if (composite) {
+    fail_config(source, text);
+  }
+}
+
+}  // namespace lorapress

@@ -1,0 +1,398 @@
+#include "weights/weight.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/buffer.h"
+#include "base/checked.h"
+#include "base/convert.h"
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+int64_t row_count(const Shape& shape) {
+  return shape.size() < 2 ? 1 : shape[0];
+}
+
+int64_t column_count(const Shape& shape) {
+  const std::span<const int64_t> all(shape);
+  const auto product = checked_product(shape.size() < 2 ? all : all.subspan(1));
+  if (!product || !checked_product(all)) {
+    fail(ErrorCode::kInvalidFile, "a tensor of shape [{}] is too large", fmt::join(shape, ", "));
+  }
+  return *product;
+}
+
+class FileWeight final : public Weight {
+ public:
+  FileWeight(DType dtype, Shape shape, Extent extent)
+      : Weight(dtype, std::move(shape)), extent_(std::move(extent)) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const size_t size = dtype_size(dtype());
+    const auto at = [&](int64_t row, int64_t col) {
+      return extent_.offset + static_cast<uint64_t>(row * cols() + col) * size;
+    };
+    if (block.cols == cols()) {
+      extent_.file->read_at(at(block.row, 0), out);
+      return;
+    }
+    const size_t stripe = static_cast<size_t>(block.cols) * size;
+    if (stripe >= kStripe) {
+      for (int64_t row = 0; row < block.rows; ++row) {
+        extent_.file->read_at(at(block.row + row, block.col),
+                              out.subspan(static_cast<size_t>(row) * stripe, stripe));
+      }
+      return;
+    }
+    read_narrow(block, stripe, out);
+  }
+
+  [[nodiscard]] std::optional<Extent> extent() const override { return extent_; }
+
+ private:
+  // Below this many bytes a row, whole rows are read and cut: fewer calls beat fewer bytes.
+  static constexpr size_t kStripe = 1024;
+
+  void read_narrow(const Block& block, size_t stripe, std::span<std::byte> out) const {
+    const size_t size = dtype_size(dtype());
+    const size_t pitch = static_cast<size_t>(cols()) * size;
+    const size_t batch = std::max<size_t>(1, (size_t{256} << 10) / std::max<size_t>(pitch, 1));
+    Buffer<std::byte> rows(std::min(batch, static_cast<size_t>(block.rows)) * pitch);
+    const size_t count = static_cast<size_t>(block.rows);
+    for (size_t first = 0; first < count; first += batch) {
+      const size_t step = std::min(batch, count - first);
+      extent_.file->read_at(extent_.offset + (static_cast<uint64_t>(block.row) + first) * pitch,
+                            rows.span().first(step * pitch));
+      for (size_t row = 0; row < step; ++row) {
+        std::memcpy(out.data() + (first + row) * stripe,
+                    rows.data() + row * pitch + static_cast<size_t>(block.col) * size,
+                    stripe);
+      }
+    }
+  }
+
+  Extent extent_;
+};
+
+class ConstantWeight final : public Weight {
+ public:
+  ConstantWeight(DType dtype, Shape shape, std::vector<std::byte> bytes)
+      : Weight(dtype, std::move(shape)), bytes_(std::move(bytes)) {
+    if (bytes_.size() != this->bytes()) {
+      fail(ErrorCode::kInvalidArgument,
+           "a constant of {} bytes, expected {}",
+           bytes_.size(),
+           this->bytes());
+    }
+  }
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const size_t size = dtype_size(dtype());
+    const size_t stripe = static_cast<size_t>(block.cols) * size;
+    for (int64_t row = 0; row < block.rows; ++row) {
+      const auto from = static_cast<size_t>((block.row + row) * cols() + block.col) * size;
+      std::memcpy(out.data() + static_cast<size_t>(row) * stripe, bytes_.data() + from, stripe);
+    }
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+class ZeroWeight final : public Weight {
+ public:
+  using Weight::Weight;
+  void read(const Block& /*block*/, std::span<std::byte> out) const override {
+    std::ranges::fill(out, std::byte{0});
+  }
+};
+
+class CastWeight final : public Weight {
+ public:
+  CastWeight(WeightPtr source, DType to)
+      : Weight(to, source->shape()), source_(std::move(source)) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    Buffer<float> values(block.elements());
+    source_->read_floats(block, values.span());
+    from_float32(dtype(), values.span(), out);
+  }
+
+  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+
+ private:
+  WeightPtr source_;
+};
+
+class ReshapedWeight final : public Weight {
+ public:
+  ReshapedWeight(WeightPtr source, Shape shape)
+      : Weight(source->dtype(), std::move(shape)), source_(std::move(source)) {
+    if (source_->bytes() != this->bytes()) {
+      fail(ErrorCode::kMismatch,
+           "cannot reshape [{}] to [{}]",
+           fmt::join(source_->shape(), ", "),
+           fmt::join(this->shape(), ", "));
+    }
+  }
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const size_t size = dtype_size(dtype());
+    const bool whole_rows = block.cols == cols();
+    const int64_t pieces = whole_rows ? 1 : block.rows;
+    const size_t stripe = out.size() / static_cast<size_t>(std::max<int64_t>(pieces, 1));
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const auto from = static_cast<uint64_t>((block.row + piece) * cols() + block.col) * size;
+      read_bytes(*source_, from, out.subspan(static_cast<size_t>(piece) * stripe, stripe));
+    }
+  }
+
+  [[nodiscard]] std::optional<Extent> extent() const override { return source_->extent(); }
+  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+
+ private:
+  WeightPtr source_;
+};
+
+// out[c * pitch + r] = in[r * cols + c] for r < rows, c < cols. `pitch` is the row length of `out`
+// in units. Four by four in registers where both sides have room, unit by unit at the edges.
+template <typename Unit>
+void transpose_units(const std::byte* from, std::byte* to, size_t rows, size_t cols, size_t pitch) {
+  using Four __attribute__((vector_size(4 * sizeof(Unit)))) = Unit;
+  const auto load = [&](Four& four, size_t row, size_t col) {
+    std::memcpy(&four, from + (row * cols + col) * sizeof(Unit), sizeof(Four));
+  };
+  const auto store = [&](size_t col, size_t row, const Four& four) {
+    std::memcpy(to + (col * pitch + row) * sizeof(Unit), &four, sizeof(Four));
+  };
+  constexpr bool kFits = sizeof(Four) <= 16;  // wider ones are not a register everywhere
+  const size_t whole_rows = kFits ? rows / 4 * 4 : 0;
+  const size_t whole_cols = kFits ? cols / 4 * 4 : 0;
+  for (size_t col = 0; col < whole_cols; col += 4) {
+    for (size_t row = 0; row < whole_rows; row += 4) {
+      Four a;
+      Four b;
+      Four c;
+      Four d;
+      load(a, row, col);
+      load(b, row + 1, col);
+      load(c, row + 2, col);
+      load(d, row + 3, col);
+      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      store(col, row, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+      store(col + 1, row, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+      store(col + 2, row, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+      store(col + 3, row, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+    }
+  }
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t col = row < whole_rows ? whole_cols : 0; col < cols; ++col) {
+      std::memcpy(to + (col * pitch + row) * sizeof(Unit),
+                  from + (row * cols + col) * sizeof(Unit),
+                  sizeof(Unit));
+    }
+  }
+}
+
+class TransposedWeight final : public Weight {
+ public:
+  explicit TransposedWeight(WeightPtr source)
+      : Weight(source->dtype(), {source->shape().at(1), source->shape().at(0)}),
+        source_(std::move(source)) {}
+
+  // Strip by strip of source rows, each small enough for the second-level cache.
+  void read(const Block& block, std::span<std::byte> out) const override {
+    constexpr int64_t kStripBytes = int64_t{256} << 10;
+    const auto size = static_cast<int64_t>(dtype_size(dtype()));
+    const int64_t strip =
+        std::max<int64_t>(16, kStripBytes / std::max<int64_t>(block.rows * size, 1));
+    Buffer<std::byte> buffer;
+    for (int64_t done = 0; done < block.cols; done += strip) {
+      const Block turned{
+          block.col + done, std::min(strip, block.cols - done), block.row, block.rows};
+      buffer.resize(turned.elements() * static_cast<size_t>(size));
+      source_->read(turned, buffer.span());
+      put(buffer.data(), out.data() + done * size, turned, static_cast<size_t>(block.cols));
+    }
+  }
+
+  [[nodiscard]] bool row_wise() const override { return false; }
+
+ private:
+  void put(const std::byte* from, std::byte* to, const Block& turned, size_t pitch) const {
+    const auto rows = static_cast<size_t>(turned.rows);
+    const auto cols = static_cast<size_t>(turned.cols);
+    switch (dtype_size(dtype())) {
+      case 1:
+        return transpose_units<uint8_t>(from, to, rows, cols, pitch);
+      case 2:
+        return transpose_units<uint16_t>(from, to, rows, cols, pitch);
+      case 4:
+        return transpose_units<uint32_t>(from, to, rows, cols, pitch);
+      default:
+        return transpose_units<uint64_t>(from, to, rows, cols, pitch);
+    }
+  }
+
+  WeightPtr source_;
+};
+
+Shape concat_shape(const std::vector<WeightPtr>& weights) {
+  Shape shape = weights.at(0)->shape();
+  shape.at(0) = 0;
+  for (const WeightPtr& weight : weights) {
+    shape[0] += weight->shape().at(0);
+  }
+  return shape;
+}
+
+class ConcatWeight final : public Weight {
+ public:
+  explicit ConcatWeight(std::vector<WeightPtr> parts)
+      : Weight(parts.at(0)->dtype(), concat_shape(parts)), parts_(std::move(parts)) {
+    for (const WeightPtr& part : parts_) {
+      if (part->dtype() != dtype() || (shape().size() > 1 && part->cols() != cols())) {
+        fail(ErrorCode::kMismatch,
+             "cannot join {} [{}] to {} [{}]",
+             dtype_name(part->dtype()),
+             fmt::join(part->shape(), ", "),
+             dtype_name(dtype()),
+             fmt::join(shape(), ", "));
+      }
+    }
+  }
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const bool vector = shape().size() < 2;  // one row: the parts follow along the columns
+    const int64_t begin = vector ? block.col : block.row;
+    const int64_t end = begin + (vector ? block.cols : block.rows);
+    const size_t unit = dtype_size(dtype()) * static_cast<size_t>(vector ? 1 : block.cols);
+    int64_t start = 0;
+    for (const WeightPtr& part : parts_) {
+      const int64_t count = part->shape()[0];
+      const int64_t first = std::max(begin, start);
+      const int64_t last = std::min(end, start + count);
+      if (first < last) {
+        const Block piece = vector ? Block{0, 1, first - start, last - first}
+                                   : Block{first - start, last - first, block.col, block.cols};
+        part->read(piece,
+                   out.subspan(static_cast<size_t>(first - begin) * unit,
+                               static_cast<size_t>(last - first) * unit));
+      }
+      start += count;
+    }
+  }
+
+  [[nodiscard]] bool row_wise() const override {
+    return std::ranges::all_of(parts_, [](const WeightPtr& part) { return part->row_wise(); });
+  }
+
+ private:
+  std::vector<WeightPtr> parts_;
+};
+
+}  // namespace
+
+Weight::Weight(DType dtype, Shape shape)
+    : dtype_(dtype),
+      shape_(std::move(shape)),
+      rows_(row_count(shape_)),
+      cols_(column_count(shape_)) {}
+
+WeightPtr file_weight(DType dtype, Shape shape, Extent extent) {
+  return std::make_shared<FileWeight>(dtype, std::move(shape), std::move(extent));
+}
+
+WeightPtr constant_weight(DType dtype, Shape shape, std::vector<std::byte> bytes) {
+  return std::make_shared<ConstantWeight>(dtype, std::move(shape), std::move(bytes));
+}
+
+WeightPtr float_constant(Shape shape, std::span<const float> values) {
+  const auto bytes = std::as_bytes(values);
+  return constant_weight(DType::kF32, std::move(shape), {bytes.begin(), bytes.end()});
+}
+
+WeightPtr zeros(DType dtype, Shape shape) {
+  return std::make_shared<ZeroWeight>(dtype, std::move(shape));
+}
+
+WeightPtr cast(WeightPtr weight, DType to) {
+  return weight->dtype() == to ? weight : std::make_shared<CastWeight>(std::move(weight), to);
+}
+
+WeightPtr reshape(WeightPtr weight, Shape shape) {
+  return weight->shape() == shape
+             ? weight
+             : std::make_shared<ReshapedWeight>(std::move(weight), std::move(shape));
+}
+
+WeightPtr transpose(WeightPtr weight) {
+  return std::make_shared<TransposedWeight>(std::move(weight));
+}
+
+WeightPtr concat_rows(std::vector<WeightPtr> weights) {
+  return weights.size() == 1 ? weights[0] : std::make_shared<ConcatWeight>(std::move(weights));
+}
+
+void Weight::read_floats(const Block& block, std::span<float> out) const {
+  if (dtype_ == DType::kF32) {
+    read(block, std::as_writable_bytes(out));
+    return;
+  }
+  Buffer<std::byte> stored(block.elements() * dtype_size(dtype_));
+  read(block, stored.span());
+  to_float32(dtype_, stored.span(), out);
+}
+
+std::vector<float> read_all_float32(const Weight& weight) {
+  const Block all{0, weight.rows(), 0, weight.cols()};
+  std::vector<float> values(all.elements());
+  weight.read_floats(all, values);
+  return values;
+}
+
+void read_bytes(const Weight& weight, uint64_t offset, std::span<std::byte> out) {
+  if (out.empty()) {
+    return;
+  }
+  if (const auto extent = weight.extent()) {
+    extent->file->read_at(extent->offset + offset, out);
+    return;
+  }
+  const size_t size = dtype_size(weight.dtype());
+  const uint64_t pitch = static_cast<uint64_t>(weight.cols()) * size;
+  const uint64_t first = offset / pitch;
+  const uint64_t last = (offset + out.size() - 1) / pitch;
+  const auto rows = [&](uint64_t row, uint64_t count) {
+    return Block{static_cast<int64_t>(row), static_cast<int64_t>(count), 0, weight.cols()};
+  };
+  if (first == last) {  // inside one row: the columns that cover it
+    const uint64_t begin = (offset % pitch) / size;
+    const uint64_t end = (offset % pitch + out.size() + size - 1) / size;
+    Buffer<std::byte> cover(static_cast<size_t>((end - begin) * size));
+    weight.read({static_cast<int64_t>(first),
+                 1,
+                 static_cast<int64_t>(begin),
+                 static_cast<int64_t>(end - begin)},
+                cover.span());
+    std::memcpy(out.data(), cover.data() + (offset % pitch - begin * size), out.size());
+    return;
+  }
+  const Block cover_rows = rows(first, last - first + 1);
+  if (offset % pitch == 0 && out.size() % pitch == 0) {
+    weight.read(cover_rows, out);
+    return;
+  }
+  // Ragged ends: one read of all rows touched. Reading an end by itself would cost a transposed
+  // weight a pass over its whole source.
+  Buffer<std::byte> cover(static_cast<size_t>((last - first + 1) * pitch));
+  weight.read(cover_rows, cover.span());
+  std::memcpy(out.data(), cover.data() + offset % pitch, out.size());
+}
+
+}  // namespace lorapress
