@@ -1,0 +1,62 @@
+// Self-attention: bidirectional for encoders, causal with grouped heads and a cache for decoders.
+#ifndef LORAPRESS_BLOCKS_ATTENTION_H_
+#define LORAPRESS_BLOCKS_ATTENTION_H_
+
+#include <string>
+
+#include "blocks/linear.h"
+#include "blocks/rope.h"
+
+namespace lorapress {
+
+struct AttentionWeights {
+  std::string name;  // of the module
+  LinearWeights q;
+  LinearWeights k;
+  LinearWeights v;
+  LinearWeights out;
+};
+
+// x [batch, tokens, hidden] -> [batch, tokens, hidden], every token sees every token.
+Value encoder_attention(const Builder& b,
+                        const std::string& scope,
+                        const Value& x,
+                        const AttentionWeights& weights,
+                        int64_t num_heads);
+
+// What all layers of a decoder share in one call: positions run from `past` to `total`.
+struct CausalContext {
+  int64_t num_attention_heads = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  RopeTables rope;     // fused: whole tables; standard: the rows of this call
+  Value seqlens_k;     // fused: int32 [batch], total - 1
+  Value total_length;  // fused: int32 scalar
+  Value mask;          // standard: float32 [group * sequence, total], 0 or the lowest float
+};
+
+// `hidden_states` [batch, sequence, hidden] and `past_key` [batch, kv_heads, past, head_dim] give
+// the lengths; both are read with Shape.
+CausalContext causal_context(const Builder& b,
+                             const std::string& scope,
+                             const Value& hidden_states,
+                             const Value& past_key,
+                             const TextConfig& config);
+
+struct CausalOutput {
+  Value attended;  // [batch, sequence, num_attention_heads * head_dim], before the out projection
+  Value present_key;  // [batch, kv_heads, total, head_dim], rotated
+  Value present_value;
+};
+
+CausalOutput causal_attention(const Builder& b,
+                              const std::string& scope,
+                              const Value& x,
+                              const AttentionWeights& weights,
+                              const Value& past_key,
+                              const Value& past_value,
+                              const CausalContext& context);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BLOCKS_ATTENTION_H_

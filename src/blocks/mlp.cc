@@ -1,0 +1,79 @@
+#include "blocks/mlp.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace lorapress {
+namespace {
+
+//  x ─┬─ Pow(3) ── Mul(0.044715) ── Add(x) ── Mul(sqrt(2/pi)) ── Tanh ── Add(1) ─┐
+//     └─ Mul(0.5) ──────────────────────────────────────────────────────────── Mul ── y
+Value tanh_gelu(const Builder& b, const std::string& scope, const Value& x) {
+  Graph& graph = b.graph;
+  const Value cubed = graph.op("Pow", scope + "/Pow", {x, graph.scalar(3.0F)});
+  const Value small = graph.op("Mul", scope + "/Mul_cube", {cubed, graph.scalar(0.044715F)});
+  const Value inner = graph.op("Add", scope + "/Add_cube", {x, small});
+  const auto factor = static_cast<float>(std::sqrt(2.0 / std::numbers::pi));
+  const Value scaled = graph.op("Mul", scope + "/Mul_scale", {inner, graph.scalar(factor)});
+  const Value curve = graph.op("Tanh", scope + "/Tanh", {scaled});
+  const Value gate = graph.op("Add", scope + "/Add_one", {curve, graph.scalar(1.0F)});
+  const Value half = graph.op("Mul", scope + "/Mul_half", {x, graph.scalar(0.5F)});
+  return graph.op("Mul", scope + "/Mul", {half, gate});
+}
+
+//  x ─┬─ Div(sqrt 2) ── Erf ── Add(1) ─┐
+//     └─ Mul(0.5) ─────────────────── Mul ── y
+Value erf_gelu(const Builder& b, const std::string& scope, const Value& x) {
+  Graph& graph = b.graph;
+  const auto root = static_cast<float>(std::numbers::sqrt2);
+  const Value scaled = graph.op("Div", scope + "/Div", {x, graph.scalar(root)});
+  const Value curve = graph.op("Erf", scope + "/Erf", {scaled});
+  const Value gate = graph.op("Add", scope + "/Add_one", {curve, graph.scalar(1.0F)});
+  const Value half = graph.op("Mul", scope + "/Mul_half", {x, graph.scalar(0.5F)});
+  return graph.op("Mul", scope + "/Mul", {half, gate});
+}
+
+}  // namespace
+
+Value gelu(const Builder& b, const std::string& scope, const Value& x, Gelu kind) {
+  if (b.fused()) {
+    const std::string type = kind == Gelu::kTanh ? "FastGelu" : "Gelu";
+    return b.graph.op(type, scope + "/" + type, {x});
+  }
+  return kind == Gelu::kTanh ? tanh_gelu(b, scope, x) : erf_gelu(b, scope, x);
+}
+
+//  x ── up ── GELU ── down ── y
+Value gelu_mlp(const Builder& b,
+               const std::string& scope,
+               const Value& x,
+               const LinearWeights& up,
+               const LinearWeights& down,
+               Gelu kind) {
+  const Value hidden = linear(b, scope + "/up", x, up);
+  return linear(b, scope + "/down", gelu(b, scope + "/gelu", hidden, kind), down);
+}
+
+//  x ─┬─ gate ── SiLU ─┐
+//     └─ up ───────── Mul ── down ── y
+// SiLU is QuickGelu with alpha 1 in ONNX Runtime's operators, Sigmoid and Mul in the standard ones.
+Value swiglu_mlp(const Builder& b,
+                 const std::string& scope,
+                 const Value& x,
+                 const LinearWeights& gate,
+                 const LinearWeights& up,
+                 const LinearWeights& down) {
+  Graph& graph = b.graph;
+  const Value gated = linear(b, scope + "/gate_proj", x, gate);
+  Value silu;
+  if (b.fused()) {
+    silu = graph.op("QuickGelu", scope + "/QuickGelu", {gated}, {{"alpha", 1.0F}});
+  } else {
+    const Value sigmoid = graph.op("Sigmoid", scope + "/Sigmoid", {gated});
+    silu = graph.op("Mul", scope + "/Mul_silu", {gated, sigmoid});
+  }
+  const Value widened = linear(b, scope + "/up_proj", x, up);
+  return linear(b, scope + "/down_proj", graph.op("Mul", scope + "/Mul", {silu, widened}), down);
+}
+
+}  // namespace lorapress

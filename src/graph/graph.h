@@ -1,0 +1,97 @@
+// An ONNX graph while it is authored. Weights stay lazy: an initializer is a name and a Weight.
+// Node names are addresses (/decoder/layers.0/mlp/up_proj/MatMul) and are never parsed back.
+#ifndef LORAPRESS_GRAPH_GRAPH_H_
+#define LORAPRESS_GRAPH_GRAPH_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "graph/ops.h"
+#include "graph/value.h"
+#include "weights/weight.h"
+
+namespace lorapress {
+
+class Graph {
+ public:
+  struct Node {
+    const OpRow* op;
+    std::string name;
+    std::vector<int> inputs;   // value ids, -1 for an absent optional input
+    std::vector<int> outputs;  // -1 for an output that is left out
+    Attributes attributes;
+  };
+  struct Initializer {
+    int value;
+    WeightPtr weight;
+  };
+
+  // opset: 17 to 23. REQUIRES nothing else; throws kUnsupported.
+  Graph(std::string name, int opset);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] int opset() const { return opset_; }
+
+  // Every name may be used once; a second use throws.
+  Value input(const std::string& name, DType dtype, Dims dims);
+  Value initializer(const std::string& name, WeightPtr weight);
+  // Gives the value its public name and declares it an output, with these dims where the rules
+  // could not know them.
+  void output(const Value& value, const std::string& name, Dims dims);
+
+  // Constants, named by their content and stored once.
+  Value integers(const std::vector<int64_t>& values);  // int64 [n]
+  Value integer(int64_t value);                        // int64 scalar
+  Value scalar(float value);                           // float32 scalar
+
+  // Emits one node. The first form returns its first output, the second those at `wanted`
+  // (ascending); the outputs between them are left out, as optional outputs may be.
+  Value op(std::string_view type,
+           const std::string& name,
+           const std::vector<Value>& inputs,
+           Attributes attributes = {});
+  std::vector<Value> ops(std::string_view type,
+                         const std::string& name,
+                         const std::vector<Value>& inputs,
+                         Attributes attributes,
+                         const std::vector<size_t>& wanted);
+
+  // For writers, checkers and passes.
+  [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
+  [[nodiscard]] const std::vector<Initializer>& initializers() const { return initializers_; }
+  [[nodiscard]] const std::vector<int>& inputs() const { return inputs_; }
+  [[nodiscard]] const std::vector<int>& outputs() const { return outputs_; }
+  [[nodiscard]] const std::string& value_name(int id) const {
+    return values_[static_cast<size_t>(id)].name;
+  }
+  [[nodiscard]] const TensorType& value_type(int id) const {
+    return values_[static_cast<size_t>(id)].type;
+  }
+  [[nodiscard]] bool uses_microsoft_domain() const;
+
+ private:
+  struct Named {
+    std::string name;
+    TensorType type;
+  };
+  Value add_value(std::string name, TensorType type);
+  Value constant(const std::string& name, DType dtype, Shape shape, std::vector<std::byte> bytes);
+
+  std::string name_;
+  int opset_;
+  std::vector<Named> values_;
+  std::vector<Node> nodes_;
+  std::vector<Initializer> initializers_;
+  std::vector<int> inputs_;
+  std::vector<int> outputs_;
+  std::set<std::string> names_;
+  std::map<std::string, Value> constants_;
+  std::unordered_map<int, std::vector<int64_t>> integer_content_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_GRAPH_GRAPH_H_

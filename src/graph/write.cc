@@ -1,0 +1,127 @@
+#include "graph/write.h"
+
+#include <utility>
+
+#include "base/fail.h"
+#include "graph/model_proto.h"
+
+namespace lorapress {
+namespace {
+
+// Field numbers of onnx/onnx.proto.
+constexpr uint32_t kModelGraph = 7;
+constexpr uint32_t kGraphInitializer = 5;
+constexpr uint32_t kTensorRawData = 9;
+// Page alignment lets ONNX Runtime map external weights instead of copying them.
+constexpr uint64_t kAlignment = 4096;
+
+void append_varint(std::string& out, uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+// The tag and length of a length-delimited field.
+std::string field_header(uint32_t field, uint64_t length) {
+  std::string out;
+  append_varint(out, uint64_t{field} << 3 | 2);
+  append_varint(out, length);
+  return out;
+}
+
+std::string serialized(const google::protobuf::MessageLite& message) {
+  std::string out;
+  if (!message.SerializeToString(&out)) {
+    fail(ErrorCode::kUnsupported, "the graph itself passes the 2 GiB limit of protobuf");
+  }
+  return out;
+}
+
+struct Piece {
+  std::string head;  // everything of the initializer up to its raw bytes
+  WeightPtr weight;  // null when the bytes are elsewhere
+};
+
+class DataFiles {
+ public:
+  explicit DataFiles(std::filesystem::path onnx) : onnx_(std::move(onnx)) {}
+
+  void place(const WeightPtr& weight, onnx::TensorProto* tensor) {
+    const uint64_t bytes = weight->bytes();
+    if (plans_.empty() || plans_.back().size() + bytes + kAlignment > kMaxOnnxFile) {
+      const std::string suffix = plans_.empty() ? "" : "_" + std::to_string(plans_.size());
+      plans_.emplace_back(onnx_.string() + "_data" + suffix);
+    }
+    FilePlan& plan = plans_.back();
+    plan.literal(std::string(
+        static_cast<size_t>((kAlignment - plan.size() % kAlignment) % kAlignment), '\0'));
+    const auto entry = [&](const char* key, const std::string& value) {
+      auto* added = tensor->add_external_data();
+      added->set_key(key);
+      added->set_value(value);
+    };
+    tensor->set_data_location(onnx::TensorProto::EXTERNAL);
+    entry("location", plan.path().filename().string());
+    entry("offset", std::to_string(plan.size()));
+    entry("length", std::to_string(bytes));
+    plan.weight(weight);
+  }
+
+  std::vector<FilePlan> take() { return std::move(plans_); }
+
+ private:
+  std::filesystem::path onnx_;
+  std::vector<FilePlan> plans_;
+};
+
+Piece embed(const onnx::TensorProto& proto, const WeightPtr& weight) {
+  std::string tensor = serialized(proto) + field_header(kTensorRawData, weight->bytes());
+  return {field_header(kGraphInitializer, tensor.size() + weight->bytes()) + tensor, weight};
+}
+
+}  // namespace
+
+std::vector<FilePlan> plan_onnx(const Graph& graph,
+                                const std::filesystem::path& path,
+                                bool external) {
+  onnx::ModelProto model = model_proto(graph);
+  const std::string nodes = serialized(model.graph());
+  model.clear_graph();
+  const std::string outside = serialized(model);
+
+  std::vector<Piece> pieces;
+  DataFiles data(path);
+  uint64_t graph_bytes = nodes.size();
+  for (const Graph::Initializer& initializer : graph.initializers()) {
+    onnx::TensorProto proto = tensor_proto(graph, initializer);
+    if (external && initializer.weight->bytes() > kSmallTensor) {
+      data.place(initializer.weight, &proto);
+      const std::string tensor = serialized(proto);
+      pieces.push_back({field_header(kGraphInitializer, tensor.size()) + tensor, nullptr});
+    } else {
+      pieces.push_back(embed(proto, initializer.weight));
+    }
+    graph_bytes +=
+        pieces.back().head.size() + (pieces.back().weight ? pieces.back().weight->bytes() : 0);
+  }
+  if (!external && graph_bytes > kMaxOnnxFile) {
+    return plan_onnx(graph, path, true);
+  }
+  std::vector<FilePlan> plans;
+  FilePlan& file = plans.emplace_back(path);
+  file.literal(outside + field_header(kModelGraph, graph_bytes) + nodes);
+  for (Piece& piece : pieces) {
+    file.literal(std::move(piece.head));
+    if (piece.weight) {
+      file.weight(piece.weight);
+    }
+  }
+  for (FilePlan& plan : data.take()) {
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,26 @@
+// Graphs as .onnx files, streamed: the protobuf framing around every weight is written by hand, so
+// no ModelProto ever holds the weights.
+#ifndef LORAPRESS_GRAPH_WRITE_H_
+#define LORAPRESS_GRAPH_WRITE_H_
+
+#include <filesystem>
+#include <vector>
+
+#include "graph/graph.h"
+#include "weights/stream.h"
+
+namespace lorapress {
+
+// A protobuf message, and a file that web runtimes read, may not reach 2 GiB.
+inline constexpr uint64_t kMaxOnnxFile = (uint64_t{1} << 31) - (uint64_t{1} << 20);
+
+// One plan for the .onnx file, then one for each external data file. Weights above kSmallTensor go
+// to <file>.onnx_data, <file>.onnx_data_1, … (the names transformers.js looks for) when `external`
+// is set or the file would pass kMaxOnnxFile.
+std::vector<FilePlan> plan_onnx(const Graph& graph,
+                                const std::filesystem::path& path,
+                                bool external);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_GRAPH_WRITE_H_
