@@ -1,0 +1,54 @@
+// The registry of folder layouts that clients load. A bundle composes a family's parts into graphs
+// and adds the JSON files its client reads; one file and one row each.
+#ifndef LORAPRESS_BUNDLES_BUNDLE_H_
+#define LORAPRESS_BUNDLES_BUNDLE_H_
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorapress/export_options.h"
+
+#include "bundles/preprocessing.h"
+#include "bundles/tokenizer_files.h"
+#include "checkpoint/checkpoint.h"
+#include "graph/graph.h"
+
+namespace lorapress {
+
+struct BundleRequest {
+  const Checkpoint& checkpoint;
+  const Preprocessing& preprocessing;
+  const TokenizerFiles& tokenizer;
+  OpDialect ops = OpDialect::kOrt;
+  int opset = 17;
+  int64_t max_new_tokens = 30;
+};
+
+struct BundleGraph {
+  std::string role;  // key in the manifest: "encoder", "decoder"
+  std::string path;  // without suffix and extension: "onnx/encoder_model"
+  Graph graph;
+};
+
+struct Bundle {
+  std::string_view name;
+  std::string_view summary;  // one line for --help
+  // Authors the graphs; throws kMismatch when tensors are missing or left over.
+  std::vector<BundleGraph> (*graphs)(const BundleRequest& request, std::vector<std::string>& notes);
+  // The client's own JSON files by relative path, given the files of external data per .onnx file
+  // name (0 for none).
+  std::map<std::string, Json> (*files)(const BundleRequest& request,
+                                       const std::map<std::string, int>& data_files);
+};
+
+const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing what is known
+std::span<const Bundle* const> bundles();
+
+extern const Bundle kTransformersJs;
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_BUNDLE_H_

@@ -1,0 +1,284 @@
+#include "bundles/manifest.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+Json source_json(const Checkpoint& checkpoint) {
+  Json adapters = Json::array();
+  for (const AdapterSummary& adapter : checkpoint.adapters) {
+    adapters.push_back({{"name", adapter.name},
+                        {"r", adapter.r},
+                        {"lora_alpha", adapter.lora_alpha},
+                        {"weight", adapter.weight},
+                        {"modules", adapter.modules}});
+  }
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(checkpoint.folder);
+  return {{"checkpoint", folder.filename().string()}, {"adapters", adapters}};
+}
+
+Json model_json(const Checkpoint& checkpoint) {
+  const VisionConfig& vision = checkpoint.vision.value();
+  const TextConfig& text = checkpoint.text.value();
+  return {{"model_type", "prefix_conditioning_vlm"},
+          {"vision_model_type", vision.model_type},
+          {"text_model_type", text.model_type},
+          {"image_tokens", vision.patches()},
+          {"hidden_size", text.hidden_size},
+          {"vocab_size", text.vocab_size},
+          {"num_hidden_layers", text.num_hidden_layers},
+          {"num_attention_heads", text.num_attention_heads},
+          {"num_key_value_heads", text.num_key_value_heads},
+          {"head_dim", text.head_dim},
+          {"max_position_embeddings", text.max_position_embeddings}};
+}
+
+// A number inside [1, most]: what follows from it (a buffer, a loop) stays bounded.
+int64_t bounded(
+    const Json& json, const char* key, int64_t least, int64_t most, const std::string& where) {
+  const auto value = json_get<int64_t>(json, key, where);
+  if (value < least || value > most) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: \"{}\" is {}, expected {} to {}",
+         where,
+         key,
+         value,
+         least,
+         most);
+  }
+  return value;
+}
+
+const Json& object(const Json& json, const char* key, const std::string& where) {
+  const auto found = json.is_object() ? json.find(key) : json.end();
+  if (found == json.end() || !found->is_object()) {
+    fail(ErrorCode::kInvalidFile, "{}: \"{}\" is missing, expected an object", where, key);
+  }
+  return *found;
+}
+
+// Letters, digits and ._- in parts that do not begin with ._ or -: the same text as a path and as a
+// URL, and never a way out of the folder.
+void require_path(const std::string& path, const std::string& where) {
+  constexpr size_t kMost = 255;
+  char before = '/';
+  bool plain = !path.empty() && path.size() <= kMost && path.back() != '/';
+  for (const char c : path) {
+    const bool word =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    plain = plain && (word || (before != '/' && (c == '/' || c == '.' || c == '-')));
+    before = c;
+  }
+  if (!plain) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: {} is not a path inside the folder",
+         where,
+         Json(path).dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, kMost));
+  }
+}
+
+std::array<double, 3> triple(const Json& json, const char* key, const std::string& where) {
+  const auto found = json.find(key);
+  std::array<double, 3> values{};
+  if (found == json.end() || !found->is_array() || found->size() != values.size()) {
+    fail(ErrorCode::kInvalidFile, "{}: \"{}\" is not three numbers", where, key);
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!(*found)[i].is_number()) {
+      fail(ErrorCode::kInvalidFile, "{}: \"{}\" is not three numbers", where, key);
+    }
+    values[i] = (*found)[i].get<double>();
+  }
+  return values;
+}
+
+Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
+  constexpr int64_t kMostPixels = 8192;
+  const Json& size = object(json, "size", where);
+  Preprocessing settings{"",
+                         bounded(size, "height", 1, kMostPixels, where),
+                         bounded(size, "width", 1, kMostPixels, where),
+                         json_get<std::string>(json, "resample", where),
+                         json_get<double>(json, "rescale_factor", where),
+                         triple(json, "image_mean", where),
+                         triple(json, "image_std", where)};
+  if (!std::ranges::all_of(settings.image_std, [](double std) { return std > 0.0; })) {
+    fail(ErrorCode::kInvalidFile, "{}: \"image_std\" is not three positive numbers", where);
+  }
+  if (!known_resample(settings.resample)) {
+    fail(ErrorCode::kUnsupported, "{}: resample \"{}\" is not known", where, settings.resample);
+  }
+  return settings;
+}
+
+ManifestFile parse_file(const Json& json, const std::string& where) {
+  ManifestFile file;
+  file.path = json_get<std::string>(json, "path", where);
+  require_path(file.path, where);
+  file.bytes = static_cast<uint64_t>(bounded(json, "bytes", 0, int64_t{1} << 40, where));
+  const auto digests = json.find("sha256");
+  const uint64_t chunks = (file.bytes + kChunkBytes - 1) / kChunkBytes;
+  if (digests == json.end() || !digests->is_array() || digests->size() != chunks) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: {}: expected {} SHA-256 digests for {} bytes",
+         where,
+         file.path,
+         chunks,
+         file.bytes);
+  }
+  for (const Json& digest : *digests) {
+    const bool hex = digest.is_string() && digest.get_ref<const std::string&>().size() == 64 &&
+                     digest.get_ref<const std::string&>().find_first_not_of("0123456789abcdef") ==
+                         std::string::npos;
+    if (!hex) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: {}: {} is not a SHA-256 digest",
+           where,
+           file.path,
+           digest.dump().substr(0, 80));
+    }
+    file.sha256.push_back(digest.get<std::string>());
+  }
+  return file;
+}
+
+void parse_model(const Json& json, const std::string& where, Manifest& manifest) {
+  constexpr int64_t kMost = 1 << 24;
+  manifest.image_tokens = bounded(json, "image_tokens", 1, kMost, where);
+  manifest.vocab_size = bounded(json, "vocab_size", 1, kMost, where);
+  manifest.num_hidden_layers = bounded(json, "num_hidden_layers", 1, 4096, where);
+  manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
+  manifest.head_dim = bounded(json, "head_dim", 1, 65536, where);
+  manifest.max_position_embeddings = bounded(json, "max_position_embeddings", 1, kMost, where);
+}
+
+void parse_generation(const Json& json, const std::string& where, Manifest& manifest) {
+  const int64_t last = manifest.vocab_size - 1;
+  manifest.decoder_start_token_id = bounded(json, "decoder_start_token_id", 0, last, where);
+  manifest.max_new_tokens = bounded(json, "max_new_tokens", 1, 1 << 20, where);
+  const auto eos = json.find("eos_token_id");
+  if (eos == json.end() || !eos->is_array() || eos->empty()) {
+    fail(ErrorCode::kInvalidFile, "{}: \"eos_token_id\" is not a list of token ids", where);
+  }
+  for (const Json& id : *eos) {
+    manifest.eos_token_ids.push_back(
+        bounded({{"eos_token_id", id}}, "eos_token_id", 0, last, where));
+  }
+}
+
+void parse_graphs(const Json& json, const std::string& where, Manifest& manifest) {
+  for (const auto& [dtype, roles] : json.items()) {
+    for (const auto& [role, path] : object(json, dtype.c_str(), where).items()) {
+      const auto file = json_get<std::string>(roles, role, where);
+      require_path(file, where);
+      manifest.graphs[dtype][role] = file;
+    }
+  }
+  if (!manifest.graphs.contains(manifest.default_dtype)) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: \"default_dtype\" is \"{}\", \"graphs\" does not have it",
+         where,
+         manifest.default_dtype);
+  }
+}
+
+// What is run is among the files, each once, so that a client that fetches and hashes those has
+// all.
+void check_files(const Json& json, const std::string& where, const Manifest& manifest) {
+  std::set<std::string> listed;
+  for (const ManifestFile& file : manifest.files) {
+    if (file.path == kManifestName || !listed.insert(file.path).second) {
+      fail(ErrorCode::kInvalidFile, "{}: {} stands twice or is this file", where, file.path);
+    }
+  }
+  std::vector<std::string> used{
+      json_get<std::string>(object(json, "tokenizer", where), "file", where)};
+  for (const auto& [dtype, roles] : manifest.graphs) {
+    for (const auto& [role, path] : roles) {
+      used.push_back(path);
+    }
+  }
+  for (const std::string& path : used) {
+    require_path(path, where);
+    if (!listed.contains(path)) {
+      fail(ErrorCode::kInvalidFile, "{}: {} is none of \"files\"", where, path);
+    }
+  }
+}
+
+}  // namespace
+
+Json manifest_json(const BundleRequest& request, const std::string& bundle_name) {
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  return {{"format_version", kManifestVersion},
+          {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
+          {"bundle", bundle_name},
+          {"source", source_json(request.checkpoint)},
+          {"model", model_json(request.checkpoint)},
+          {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
+          {"opset", request.opset},
+          {"generation",
+           {{"decoder_start_token_id", tokens.decoder_start_token_id},
+            {"bos_token_id", tokens.bos_token_id},
+            {"eos_token_id", tokens.eos_token_ids},
+            {"pad_token_id", tokens.pad_token_id},
+            {"max_new_tokens", request.max_new_tokens}}},
+          {"preprocessing", manifest_entry(request.preprocessing)},
+          {"tokenizer", {{"file", "tokenizer.json"}}},
+          {"chunk_bytes", kChunkBytes}};
+}
+
+Json manifest_file_json(const ManifestFile& file) {
+  return {{"path", file.path}, {"bytes", file.bytes}, {"sha256", file.sha256}};
+}
+
+Manifest read_manifest(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kManifestName;
+  if (!std::filesystem::exists(path)) {
+    fail(ErrorCode::kNotFound,
+         "{}: no {}; expected a folder that `lorapress press` wrote",
+         folder.string(),
+         kManifestName);
+  }
+  return parse_manifest(read_json(path, uint64_t{64} << 20), path.string());
+}
+
+Manifest parse_manifest(const Json& json, const std::string& where) {
+  const auto version = json_get<int64_t>(json, "format_version", where);
+  if (version != kManifestVersion) {
+    fail(ErrorCode::kUnsupported,
+         "{}: format_version {}, this version reads {}; use the lorapress that wrote it",
+         where,
+         version,
+         kManifestVersion);
+  }
+  if (bounded(json, "chunk_bytes", 1, int64_t{1} << 30, where) !=
+      static_cast<int64_t>(kChunkBytes)) {
+    fail(ErrorCode::kUnsupported,
+         "{}: chunk_bytes is not {}; use the lorapress that wrote it",
+         where,
+         kChunkBytes);
+  }
+  Manifest manifest;
+  manifest.bundle = json_get<std::string>(json, "bundle", where);
+  manifest.default_dtype = json_get<std::string>(json, "default_dtype", where);
+  parse_model(object(json, "model", where), where, manifest);
+  parse_generation(object(json, "generation", where), where, manifest);
+  manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
+  parse_graphs(object(json, "graphs", where), where, manifest);
+  const auto files = json.find("files");
+  if (files == json.end() || !files->is_array() || files->size() > 4096) {
+    fail(ErrorCode::kInvalidFile, "{}: \"files\" is not a list of at most 4096 files", where);
+  }
+  for (const Json& file : *files) {
+    manifest.files.push_back(parse_file(file, where));
+  }
+  check_files(json, where, manifest);
+  return manifest;
+}
+
+}  // namespace lorapress

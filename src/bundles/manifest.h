@@ -1,0 +1,55 @@
+// lorapress.json: the contract between what LoraPress writes and what runs it, here and in the
+// browser. docs/schema/lorapress.schema.json describes it; tests hold both to it.
+#ifndef LORAPRESS_BUNDLES_MANIFEST_H_
+#define LORAPRESS_BUNDLES_MANIFEST_H_
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "bundles/bundle.h"
+#include "bundles/preprocessing.h"
+#include "weights/stream.h"
+
+namespace lorapress {
+
+inline constexpr const char* kManifestName = "lorapress.json";
+inline constexpr int64_t kManifestVersion = 1;
+
+struct ManifestFile {
+  std::string path;  // relative to the folder, forward slashes, no ".."
+  uint64_t bytes = 0;
+  std::vector<std::string> sha256;  // lower-case hex, one per chunk_bytes
+};
+
+struct Manifest {
+  std::string bundle;
+  std::string default_dtype;
+  int64_t image_tokens = 0;
+  int64_t vocab_size = 0;
+  int64_t num_hidden_layers = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  int64_t max_position_embeddings = 0;
+  int64_t decoder_start_token_id = 0;
+  std::vector<int64_t> eos_token_ids;
+  int64_t max_new_tokens = 0;
+  Preprocessing preprocessing;
+  std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
+  std::vector<ManifestFile> files;
+};
+
+// Everything of the manifest but "graphs" and "files".
+Json manifest_json(const BundleRequest& request, const std::string& bundle_name);
+Json manifest_file_json(const ManifestFile& file);
+
+// Throws kNotFound, kInvalidFile (a path that leaves the folder, a wrong size, an impossible
+// number), kUnsupported (a newer format_version).
+Manifest read_manifest(const std::filesystem::path& folder);
+Manifest parse_manifest(const Json& json, const std::string& where);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_MANIFEST_H_

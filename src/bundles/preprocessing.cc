@@ -1,0 +1,178 @@
+#include "bundles/preprocessing.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "families/family.h"
+
+namespace lorapress {
+namespace {
+
+constexpr const char* kFile = "preprocessor_config.json";
+
+// PIL.Image.Resampling
+struct ResampleRow {
+  int64_t pillow;
+  std::string_view name;
+};
+constexpr std::array kResamples = {ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
+
+std::array<double, 3> triple(const Json& json, const char* key, const std::string& where) {
+  const auto found = json.find(key);
+  if (found == json.end()) {
+    fail(ErrorCode::kInvalidFile, "{}: \"{}\" is missing", where, key);
+  }
+  if (found->is_number()) {
+    const double value = found->get<double>();
+    return {value, value, value};
+  }
+  std::array<double, 3> values{};
+  if (!found->is_array() || found->size() != values.size()) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: \"{}\" is {}, expected three numbers",
+         where,
+         key,
+         found->dump());
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!(*found)[i].is_number()) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: \"{}\" is {}, expected three numbers",
+           where,
+           key,
+           found->dump());
+    }
+    values[i] = (*found)[i].get<double>();
+  }
+  return values;
+}
+
+int64_t pillow_number(std::string_view name) {
+  const auto found = std::ranges::find(kResamples, name, &ResampleRow::name);
+  return found == kResamples.end() ? 0 : found->pillow;
+}
+
+std::string resample_name(int64_t pillow, const std::string& where) {
+  for (const ResampleRow& row : kResamples) {
+    if (row.pillow == pillow) {
+      return std::string(row.name);
+    }
+  }
+  fail(ErrorCode::kUnsupported,
+       "{}: resample {} is not supported (2 bilinear, 3 bicubic)",
+       where,
+       pillow);
+}
+
+Preprocessing read(const std::filesystem::path& path, Preprocessing settings) {
+  const std::string where = path.string();
+  const Json json = read_json(path);
+  if (!json.is_object()) {
+    fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", where);
+  }
+  settings.image_processor_type =
+      json_or<std::string>(json, "image_processor_type", settings.image_processor_type, where);
+  if (const auto size = json.find("size"); size != json.end() && size->is_object()) {
+    if (!size->contains("height")) {
+      fail(ErrorCode::kUnsupported,
+           "{}: \"size\" is {}, expected height and width",
+           where,
+           size->dump().substr(0, 80));
+    }
+    settings.height = json_get<int64_t>(*size, "height", where);
+    settings.width = json_get<int64_t>(*size, "width", where);
+  } else {  // a number in files of old versions
+    settings.height = json_or<int64_t>(json, "size", settings.height, where);
+    settings.width = json_or<int64_t>(json, "size", settings.width, where);
+  }
+  for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
+    if (!json_or<bool>(json, step, true, where)) {
+      fail(ErrorCode::kUnsupported, "{}: \"{}\" is false, expected true", where, step);
+    }
+  }
+  if (json_or<bool>(json, "do_center_crop", false, where)) {
+    fail(ErrorCode::kUnsupported, "{}: \"do_center_crop\" is not supported", where);
+  }
+  const int64_t usual = pillow_number(settings.resample);
+  settings.resample = resample_name(json_or<int64_t>(json, "resample", usual, where), where);
+  settings.rescale_factor = json_or<double>(json, "rescale_factor", settings.rescale_factor, where);
+  if (json.contains("image_mean")) {
+    settings.image_mean = triple(json, "image_mean", where);
+    settings.image_std = triple(json, "image_std", where);
+  }
+  for (const double std : settings.image_std) {
+    if (!(std > 0.0)) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: \"image_std\" holds {}, expected positive numbers",
+           where,
+           std);
+    }
+  }
+  return settings;
+}
+
+}  // namespace
+
+Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes) {
+  const VisionConfig& vision = checkpoint.vision.value();
+  const VisionFamily& family = vision_family(vision.model_type);
+  const double mean = family.image_mean;
+  const double std = family.image_std;
+  Preprocessing settings{std::string(family.image_processor_type),
+                         vision.image_size,
+                         vision.image_size,
+                         std::string(family.resample),
+                         1.0 / 255.0,
+                         {mean, mean, mean},
+                         {std, std, std}};
+  for (const std::filesystem::path& folder : checkpoint.folders) {
+    if (std::filesystem::exists(folder / kFile)) {
+      settings = read(folder / kFile, settings);
+      if (settings.height != vision.image_size || settings.width != vision.image_size) {
+        fail(ErrorCode::kMismatch,
+             "{}: size is {} x {}, the vision tower expects {} x {}",
+             (folder / kFile).string(),
+             settings.width,
+             settings.height,
+             vision.image_size,
+             vision.image_size);
+      }
+      return settings;
+    }
+  }
+  notes.push_back(fmt::format("no {}: the defaults of {} are used ({} x {}, {}, mean {}, std {})",
+                              kFile,
+                              settings.image_processor_type,
+                              settings.width,
+                              settings.height,
+                              settings.resample,
+                              mean,
+                              std));
+  return settings;
+}
+
+bool known_resample(std::string_view name) {
+  return pillow_number(name) != 0;
+}
+
+Json preprocessor_config(const Preprocessing& settings) {
+  return {{"image_processor_type", settings.image_processor_type},
+          {"do_resize", true},
+          {"size", {{"height", settings.height}, {"width", settings.width}}},
+          {"resample", pillow_number(settings.resample)},
+          {"do_rescale", true},
+          {"rescale_factor", settings.rescale_factor},
+          {"do_normalize", true},
+          {"image_mean", settings.image_mean},
+          {"image_std", settings.image_std}};
+}
+
+Json manifest_entry(const Preprocessing& settings) {
+  return {{"size", {{"height", settings.height}, {"width", settings.width}}},
+          {"resample", settings.resample},
+          {"rescale_factor", settings.rescale_factor},
+          {"image_mean", settings.image_mean},
+          {"image_std", settings.image_std}};
+}
+
+}  // namespace lorapress

@@ -1,0 +1,35 @@
+// How pixels become pixel_values: from the checkpoint's preprocessor_config.json, or the encoder
+// family's own defaults where the trainer saved none.
+#ifndef LORAPRESS_BUNDLES_PREPROCESSING_H_
+#define LORAPRESS_BUNDLES_PREPROCESSING_H_
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "checkpoint/checkpoint.h"
+
+namespace lorapress {
+
+struct Preprocessing {
+  std::string image_processor_type;
+  int64_t height = 0;
+  int64_t width = 0;
+  std::string resample;  // bicubic | bilinear
+  double rescale_factor = 1.0 / 255.0;
+  std::array<double, 3> image_mean{};
+  std::array<double, 3> image_std{};
+};
+
+// Throws kMismatch when the size is not the encoder's, kUnsupported for steps no runtime here does.
+Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes);
+
+// Whether `name` is a filter that images are resized with.
+bool known_resample(std::string_view name);
+
+Json preprocessor_config(const Preprocessing& preprocessing);  // transformers' file
+Json manifest_entry(const Preprocessing& preprocessing);       // lorapress.json, "preprocessing"
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_PREPROCESSING_H_

@@ -1,0 +1,181 @@
+#include "bundles/tokenizer_files.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/fail.h"
+#include "base/file.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTokenizer = "tokenizer.json";
+constexpr const char* kConfig = "tokenizer_config.json";
+constexpr const char* kGeneration = "generation_config.json";
+constexpr std::array kOptional = {
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
+
+// True for the newer form of merges, "merges": [["a", "b"], …]. A look at the text spares parsing
+// megabytes when there is nothing to change.
+bool has_pair_merges(const std::string& text) {
+  constexpr std::string_view kKey = "\"merges\"";
+  // A vocabulary may hold the word, too.
+  for (size_t key = text.find(kKey); key != std::string::npos; key = text.find(kKey, key + 1)) {
+    const size_t first = text.find_first_not_of(" \t\r\n:", key + kKey.size());
+    const size_t second =
+        first == std::string::npos ? first : text.find_first_not_of(" \t\r\n", first + 1);
+    if (second != std::string::npos && text[first] == '[' && text[second] == '[') {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string with_string_merges(const std::string& text, const std::string& where) {
+  Json json = parse_json(text, where);
+  const Json::json_pointer place("/model/merges");
+  if (!json.contains(place) || !json[place].is_array()) {
+    return text;  // the word stood elsewhere; what this file is, the tokenizer itself will say
+  }
+  Json joined = Json::array();
+  for (const Json& pair : json[place]) {
+    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string()) {
+      fail(ErrorCode::kInvalidFile, "{}: a merge is {}, expected two strings", where, pair.dump());
+    }
+    const auto& left = pair[0].get_ref<const std::string&>();
+    const auto& right = pair[1].get_ref<const std::string&>();
+    if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos) {
+      return text;  // only pairs can say this
+    }
+    joined.push_back(left + " " + right);
+  }
+  json[place] = std::move(joined);
+  return json.dump();
+}
+
+// The id of a token among added_tokens; special tokens always are.
+std::optional<int64_t> added_token_id(const std::string& tokenizer,
+                                      const std::string& token,
+                                      const std::string& where) {
+  const Json json = parse_json(tokenizer, where);
+  const auto added = json.find("added_tokens");
+  if (added == json.end() || !added->is_array()) {
+    return std::nullopt;
+  }
+  for (const Json& entry : *added) {
+    if (json_or<std::string>(entry, "content", "", where) == token) {
+      return json_get<int64_t>(entry, "id", where);
+    }
+  }
+  return std::nullopt;
+}
+
+// tokenizer_config.json spells a token as a string or as an AddedToken object.
+std::string token_text(const Json& config, const char* key, const std::string& where) {
+  const auto found = config.find(key);
+  if (found != config.end() && found->is_string()) {
+    return found->get<std::string>();
+  }
+  return found != config.end() && found->is_object()
+             ? json_or<std::string>(*found, "content", "", where)
+             : "";
+}
+
+// Of the first folder that has one: a base's holds for an adapter folder, which has none.
+std::vector<int64_t> eos_from_generation_config(const Checkpoint& checkpoint) {
+  const auto folder = std::ranges::find_if(
+      checkpoint.folders, [](const fs::path& place) { return fs::exists(place / kGeneration); });
+  if (folder == checkpoint.folders.end()) {
+    return {};
+  }
+  const fs::path path = *folder / kGeneration;
+  const Json json = read_json(path);
+  const auto eos = json.find("eos_token_id");
+  if (eos == json.end() || eos->is_null()) {
+    return {};
+  }
+  std::vector<int64_t> ids;
+  for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
+    if (!id.is_number_integer()) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: eos_token_id holds {}, expected token ids",
+           path.string(),
+           id.dump());
+    }
+    ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
+
+// End-of-text: generation_config.json, else the decoder's config, else the tokenizer's eos_token.
+SpecialTokens special_tokens(const Checkpoint& checkpoint,
+                             const fs::path& folder,
+                             const TokenizerFiles& tokenizer) {
+  const TextConfig& text = checkpoint.text.value();
+  SpecialTokens tokens;
+  tokens.eos_token_ids = eos_from_generation_config(checkpoint);
+  if (tokens.eos_token_ids.empty()) {
+    tokens.eos_token_ids = text.eos_token_ids;
+  }
+  if (tokens.eos_token_ids.empty()) {
+    const Json config = parse_json(tokenizer.files.at(kConfig), (folder / kConfig).string());
+    const std::string eos = token_text(config, "eos_token", (folder / kConfig).string());
+    const auto id =
+        added_token_id(tokenizer.files.at(kTokenizer), eos, (folder / kTokenizer).string());
+    if (eos.empty() || !id) {
+      fail(ErrorCode::kNotFound,
+           "{}: no eos_token_id in config.json and no eos_token here; generation would never stop",
+           (folder / kConfig).string());
+    }
+    tokens.eos_token_ids = {*id};
+  }
+  for (const int64_t id : tokens.eos_token_ids) {
+    if (id < 0 || id >= text.vocab_size) {
+      fail(ErrorCode::kMismatch,
+           "{}: eos_token_id {} is outside the vocabulary of {}",
+           checkpoint.folder.string(),
+           id,
+           text.vocab_size);
+    }
+  }
+  const int64_t eos = tokens.eos_token_ids[0];
+  const auto inside = [&](int64_t id) { return id >= 0 && id < text.vocab_size ? id : eos; };
+  tokens.decoder_start_token_id = eos;
+  tokens.bos_token_id = inside(text.bos_token_id);
+  tokens.pad_token_id = inside(text.pad_token_id);
+  return tokens;
+}
+
+}  // namespace
+
+TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
+  for (const fs::path& folder : checkpoint.folders) {
+    if (!fs::exists(folder / kTokenizer)) {
+      continue;
+    }
+    TokenizerFiles found;
+    found.folder = folder;
+    const std::string text = read_text(folder / kTokenizer);
+    found.files[kTokenizer] =
+        has_pair_merges(text) ? with_string_merges(text, (folder / kTokenizer).string()) : text;
+    found.files[kConfig] = fs::exists(folder / kConfig)
+                               ? read_text(folder / kConfig)
+                               : R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
+    for (const char* name : kOptional) {
+      if (fs::exists(folder / name)) {
+        found.files[name] = read_text(folder / name);
+      }
+    }
+    found.tokens = special_tokens(checkpoint, folder, found);
+    return found;
+  }
+  fail(ErrorCode::kNotFound,
+       "{}: no {} here or in a base; pass --base DIR with the decoder's tokenizer",
+       checkpoint.folder.string(),
+       kTokenizer);
+}
+
+}  // namespace lorapress

@@ -1,0 +1,35 @@
+// The tokenizer's files and the special token ids that generation needs.
+#ifndef LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
+#define LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+
+namespace lorapress {
+
+struct SpecialTokens {
+  int64_t decoder_start_token_id =
+      0;  // special, inside the embedding table; never reaches the model
+  int64_t bos_token_id = 0;
+  int64_t pad_token_id = 0;
+  std::vector<int64_t> eos_token_ids;
+};
+
+struct TokenizerFiles {
+  std::map<std::string, std::string>
+      files;  // name -> content: tokenizer.json and what lies beside it
+  SpecialTokens tokens;
+  std::filesystem::path folder;  // where they were found
+};
+
+// From the checkpoint, its adapters or its bases, the first that has tokenizer.json. Merges are
+// written as "a b" strings, which every version of transformers.js reads. Throws kNotFound.
+TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_TOKENIZER_FILES_H_

@@ -1,0 +1,178 @@
+// Bundle "transformers.js": the vision-encoder-decoder layout that the unmodified
+// pipeline('image-to-text') of transformers.js 3.8 and 4.3 runs, and 2.17 with --ops standard.
+//
+//   config.json  generation_config.json  preprocessor_config.json  tokenizer.json
+//   tokenizer_config.json onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state
+//   (projected image tokens) onnx/decoder_model_merged<suffix>.onnx  input_ids,
+//   encoder_hidden_states, past -> logits, present
+
+#include "base/fail.h"
+#include "blocks/linear.h"
+#include "bundles/bundle.h"
+#include "families/family.h"
+
+namespace lorapress {
+namespace {
+
+Graph author_encoder(const BundleRequest& request, WeightTaker& weights) {
+  const VisionConfig& vision = request.checkpoint.vision.value();
+  const TextConfig& text = request.checkpoint.text.value();
+  Graph graph("encoder_model", request.opset);
+  const Builder b{graph, request.ops};
+  // The batch symbol must be spelled like this: transformers.js sizes the empty cache by it.
+  const Value pixels =
+      graph.input("pixel_values",
+                  DType::kF32,
+                  {"batch_size", vision.num_channels, vision.image_size, vision.image_size});
+  const Value features = vision_family(vision.model_type).build(b, weights, vision, pixels);
+  const Value prefix = project(b,
+                               weights,
+                               request.checkpoint.projection.value(),
+                               vision.hidden_size,
+                               text.hidden_size,
+                               features);
+  graph.output(prefix, "last_hidden_state", {"batch_size", vision.patches(), text.hidden_size});
+  return graph;
+}
+
+// The first call (empty cache) puts the image tokens before the text and drops the start token that
+// the client begins with; later calls see only the new tokens. Branch-free:
+//
+//   first   = past_length == 0
+//   x       = Concat(encoder_hidden_states[:, 0 : first ? N : 0], embeddings[:, first ? 1 : 0 :])
+Value prefixed_embeddings(const Builder& b,
+                          const Value& image,
+                          const Value& embeddings,
+                          const Value& past_key,
+                          int64_t image_tokens) {
+  Graph& graph = b.graph;
+  const std::string scope = "/prefix";
+  const Value shape = graph.op("Shape", scope + "/past_shape", {past_key});
+  const Value past = graph.op(
+      "Gather", scope + "/past_length", {shape, graph.integers({2})}, {{"axis", int64_t{0}}});
+  const Value first = graph.op("Equal", scope + "/first", {past, graph.integers({0})});
+  const auto choose = [&](const std::string& name, int64_t then, int64_t otherwise) {
+    return graph.op(
+        "Where", scope + "/" + name, {first, graph.integers({then}), graph.integers({otherwise})});
+  };
+  const Value axis = graph.integers({1});
+  const Value kept =
+      graph.op("Slice",
+               scope + "/image",
+               {image, graph.integers({0}), choose("image_end", image_tokens, 0), axis});
+  const Value text =
+      graph.op("Slice",
+               scope + "/text",
+               {embeddings, choose("text_start", 1, 0), graph.integers({INT32_MAX}), axis});
+  return graph.op("Concat", scope + "/Concat", {kept, text}, {{"axis", int64_t{1}}});
+}
+
+Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const TextFamily& family = text_family(text.model_type);
+  const int64_t image_tokens = request.checkpoint.vision.value().patches();
+  Graph graph("decoder_model_merged", request.opset);
+  const Builder b{graph, request.ops};
+  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value image = graph.input(
+      "encoder_hidden_states", DType::kF32, {"batch_size", image_tokens, text.hidden_size});
+  std::vector<KeyValue> past;
+  const auto cache_name = [](std::string_view prefix, size_t layer, std::string_view which) {
+    return std::string(prefix) + "." + std::to_string(layer) + "." + std::string(which);
+  };
+  const Dims cache{"batch_size", text.num_key_value_heads, "past_sequence_length", text.head_dim};
+  for (size_t layer = 0; layer < static_cast<size_t>(text.num_hidden_layers); ++layer) {
+    const Value key = graph.input(cache_name("past_key_values", layer, "key"), DType::kF32, cache);
+    const Value value =
+        graph.input(cache_name("past_key_values", layer, "value"), DType::kF32, cache);
+    past.push_back({key, value});
+  }
+  const Value table = family.table(b, weights, text);
+  const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
+  const Value x = prefixed_embeddings(b, image, embeddings, past[0].key, image_tokens);
+  const DecoderOutput output = family.decode(b, weights, text, table, x, past);
+  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+  const Dims present{
+      "batch_size", text.num_key_value_heads, "total_sequence_length", text.head_dim};
+  for (size_t layer = 0; layer < output.present.size(); ++layer) {
+    graph.output(output.present[layer].key, cache_name("present", layer, "key"), present);
+    graph.output(output.present[layer].value, cache_name("present", layer, "value"), present);
+  }
+  return graph;
+}
+
+std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  WeightTaker weights(request.checkpoint);
+  std::vector<BundleGraph> made;
+  made.push_back({"encoder", "onnx/encoder_model", author_encoder(request, weights)});
+  made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
+  for (const std::string_view prefix :
+       vision_family(request.checkpoint.vision->model_type).dead_weight) {
+    if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
+      notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
+    }
+  }
+  weights.finish({""});
+  return made;
+}
+
+// Declaring gpt2 with n_head = key/value heads and n_embd = heads * head_dim is what makes one file
+// serve versions 2, 3 and 4: the block is only read for the shape of the cache.
+Json config_json(const BundleRequest& request, const std::map<std::string, int>& data_files) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  Json runtime = {{"dtype", "fp32"}};
+  Json external = Json::object();
+  for (const auto& [file, count] : data_files) {
+    if (count > 0) {
+      external[file] = count;
+    }
+  }
+  if (!external.empty()) {
+    runtime["use_external_data_format"] = external;
+  }
+  return {{"model_type", "vision-encoder-decoder"},
+          {"architectures", {"VisionEncoderDecoderModel"}},
+          {"is_encoder_decoder", true},
+          {"encoder", {{"model_type", request.checkpoint.vision->model_type}}},
+          {"decoder",
+           {{"model_type", "gpt2"},
+            {"n_layer", text.num_hidden_layers},
+            {"n_head", text.num_key_value_heads},
+            {"n_embd", text.num_key_value_heads * text.head_dim},
+            {"vocab_size", text.vocab_size},
+            {"is_decoder", true},
+            {"add_cross_attention", true}}},
+          {"decoder_start_token_id", tokens.decoder_start_token_id},
+          {"eos_token_id", tokens.eos_token_ids[0]},
+          {"bos_token_id", tokens.bos_token_id},
+          {"pad_token_id", tokens.pad_token_id},
+          {"transformers.js_config", runtime}};
+}
+
+std::map<std::string, Json> files(const BundleRequest& request,
+                                  const std::map<std::string, int>& data_files) {
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  const Json eos =
+      tokens.eos_token_ids.size() == 1 ? Json(tokens.eos_token_ids[0]) : Json(tokens.eos_token_ids);
+  return {{"config.json", config_json(request, data_files)},
+          {"generation_config.json",
+           {{"decoder_start_token_id", tokens.decoder_start_token_id},
+            {"eos_token_id", eos},
+            {"bos_token_id", tokens.bos_token_id},
+            {"pad_token_id", tokens.pad_token_id},
+            {"max_new_tokens", request.max_new_tokens}}},
+          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
+}
+
+}  // namespace
+
+const Bundle kTransformersJs{
+    "transformers.js",
+    "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
+    "(2.17: with --ops standard)",
+    graphs,
+    files,
+};
+
+}  // namespace lorapress

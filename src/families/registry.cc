@@ -1,0 +1,53 @@
+#include <array>
+
+#include "base/fail.h"
+#include "blocks/linear.h"
+#include "families/family.h"
+
+namespace lorapress {
+namespace {
+
+constexpr std::array<const VisionFamily*, 1> kVisionFamilies = {&kSiglip};
+constexpr std::array<const TextFamily*, 1> kTextFamilies = {&kLlama};
+
+template <typename Family, size_t n>
+const Family& find(const std::array<const Family*, n>& families, std::string_view model_type) {
+  std::vector<std::string_view> known;
+  for (const Family* family : families) {
+    if (family->model_type == model_type) {
+      return *family;
+    }
+    known.push_back(family->model_type);
+  }
+  fail(ErrorCode::kUnsupported,
+       "model_type \"{}\" is not supported (supported: {})",
+       model_type,
+       fmt::join(known, ", "));
+}
+
+}  // namespace
+
+const VisionFamily& vision_family(std::string_view model_type) {
+  return find(kVisionFamilies, model_type);
+}
+const TextFamily& text_family(std::string_view model_type) {
+  return find(kTextFamilies, model_type);
+}
+std::span<const VisionFamily* const> vision_families() {
+  return kVisionFamilies;
+}
+std::span<const TextFamily* const> text_families() {
+  return kTextFamilies;
+}
+
+LinearWeights take_linear(WeightTaker& weights,
+                          const std::string& name,
+                          int64_t out_features,
+                          int64_t in_features,
+                          bool biased) {
+  return {name,
+          weights.take(name + ".weight", {out_features, in_features}),
+          biased ? weights.take(name + ".bias", {out_features}) : nullptr};
+}
+
+}  // namespace lorapress

@@ -1,0 +1,96 @@
+// SigLIP and SigLIP 2 vision towers, transformers modeling_siglip.py (SiglipVisionTransformer).
+// Only the hidden state after post_layernorm is used; the pooling head is dead weight here.
+#include <array>
+
+#include "blocks/attention.h"
+#include "blocks/mlp.h"
+#include "blocks/norm.h"
+#include "blocks/patch_embed.h"
+#include "families/family.h"
+
+namespace lorapress {
+namespace {
+
+constexpr std::array<std::string_view, 1> kDeadWeight = {"vision_encoder.head."};
+
+NormWeights take_norm(WeightTaker& weights, const std::string& name, const VisionConfig& config) {
+  return {name,
+          weights.take(name + ".weight", {config.hidden_size}),
+          weights.take(name + ".bias", {config.hidden_size}),
+          config.layer_norm_eps};
+}
+
+AttentionWeights take_attention(WeightTaker& weights, const std::string& name, int64_t hidden) {
+  return {name,
+          take_linear(weights, name + ".q_proj", hidden, hidden, true),
+          take_linear(weights, name + ".k_proj", hidden, hidden, true),
+          take_linear(weights, name + ".v_proj", hidden, hidden, true),
+          take_linear(weights, name + ".out_proj", hidden, hidden, true)};
+}
+
+//  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ──
+//  post_layernorm
+Value build(const Builder& b,
+            WeightTaker& weights,
+            const VisionConfig& config,
+            const Value& pixel_values) {
+  const std::string root = "vision_encoder";
+  const int64_t hidden = config.hidden_size;
+  const std::string patch = root + ".embeddings.patch_embedding";
+  const std::string positions = root + ".embeddings.position_embedding.weight";
+  const PatchEmbedWeights embedding{
+      {patch,
+       weights.take(patch + ".weight",
+                    {hidden, config.num_channels, config.patch_size, config.patch_size}),
+       weights.take(patch + ".bias", {hidden})},
+      positions,
+      weights.take(positions, {config.patches(), hidden}),
+      config.patch_size};
+  Value stream = patch_embed(b, "/encoder/embeddings", pixel_values, embedding);
+  const auto layer_name = [&](int64_t layer) {
+    return root + ".encoder.layers." + std::to_string(layer);
+  };
+  Value normed = layer_norm(b,
+                            "/encoder/layers.0/layer_norm1",
+                            stream,
+                            take_norm(weights, layer_name(0) + ".layer_norm1", config));
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string name = layer_name(layer);
+    const std::string scope = "/encoder/layers." + std::to_string(layer);
+    const Value attended = encoder_attention(b,
+                                             scope + "/self_attn",
+                                             normed,
+                                             take_attention(weights, name + ".self_attn", hidden),
+                                             config.num_attention_heads);
+    const Residual middle = skip_layer_norm(b,
+                                            scope + "/layer_norm2",
+                                            stream,
+                                            attended,
+                                            take_norm(weights, name + ".layer_norm2", config));
+    const Value widened =
+        gelu_mlp(b,
+                 scope + "/mlp",
+                 middle.normed,
+                 take_linear(weights, name + ".mlp.fc1", config.intermediate_size, hidden, true),
+                 take_linear(weights, name + ".mlp.fc2", hidden, config.intermediate_size, true),
+                 Gelu::kTanh);
+    const bool last = layer + 1 == config.num_hidden_layers;
+    const std::string next =
+        last ? root + ".post_layernorm" : layer_name(layer + 1) + ".layer_norm1";
+    const std::string next_scope =
+        last ? "/encoder/post_layernorm"
+             : "/encoder/layers." + std::to_string(layer + 1) + "/layer_norm1";
+    const Residual end =
+        skip_layer_norm(b, next_scope, middle.sum, widened, take_norm(weights, next, config));
+    normed = end.normed;
+    stream = end.sum;
+  }
+  return normed;
+}
+
+}  // namespace
+
+const VisionFamily kSiglip{
+    "siglip_vision_model", build, kDeadWeight, "SiglipImageProcessor", "bicubic", 0.5F, 0.5F};
+
+}  // namespace lorapress
