@@ -1,0 +1,57 @@
+/* Hugging Face tokenizers behind a C ABI; src/lib.rs implements it, src/runtime/tokenizer.cc wraps
+ * it.
+ *
+ * - Text is UTF-8 as pointer and length, never NUL-terminated; errors are NUL-terminated.
+ * - Functions that can fail return 0 (or NULL) and set *error, which the caller frees.
+ * - Nothing unwinds out of these functions and nothing is printed.
+ * - A tokenizer may be used from several threads at once.
+ */
+#ifndef LORAPRESS_TOKENIZER_H_
+#define LORAPRESS_TOKENIZER_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lp_tokenizer lp_tokenizer;
+
+/* Reads the bytes of a tokenizer.json. Its truncation and padding settings are dropped. */
+lp_tokenizer* lp_tokenizer_from_bytes(const uint8_t* data, size_t size, char** error);
+void lp_tokenizer_free(lp_tokenizer* tokenizer);
+
+/* On success *ids holds *count ids; free with lp_tokenizer_free_ids(*ids, *count). */
+int lp_tokenizer_encode(const lp_tokenizer* tokenizer,
+                        const char* text,
+                        size_t size,
+                        int add_special_tokens,
+                        uint32_t** ids,
+                        size_t* count,
+                        char** error);
+
+/* Ids without a token are skipped. On success free with lp_tokenizer_free_text(*text, *size). */
+int lp_tokenizer_decode(const lp_tokenizer* tokenizer,
+                        const uint32_t* ids,
+                        size_t count,
+                        int skip_special_tokens,
+                        char** text,
+                        size_t* size,
+                        char** error);
+
+/* -1: there is no such token. */
+int64_t lp_tokenizer_token_to_id(const lp_tokenizer* tokenizer, const char* token, size_t size);
+
+/* Number of tokens, the added ones included. */
+size_t lp_tokenizer_vocab_size(const lp_tokenizer* tokenizer);
+
+void lp_tokenizer_free_ids(uint32_t* ids, size_t count);
+void lp_tokenizer_free_text(char* text, size_t size);
+void lp_tokenizer_free_error(char* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LORAPRESS_TOKENIZER_H_ */
