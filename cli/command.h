@@ -1,0 +1,46 @@
+// A command: its options, added to the parser, and what runs. One file each, no logic of its own.
+#ifndef LORAPRESS_CLI_COMMAND_H_
+#define LORAPRESS_CLI_COMMAND_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lorapress/source.h"
+
+namespace lorapress::cli {
+
+// Set by a command's callback; the exit code of the program.
+using Run = std::function<int()>;
+
+void add_press(CLI::App& app, Run& run);
+void add_export(CLI::App& app, Run& run);
+void add_merge(CLI::App& app, Run& run);
+void add_caption(CLI::App& app, Run& run);
+void add_inspect(CLI::App& app, Run& run);
+
+// A number from `least` to `most`; help texts say the range in words.
+inline CLI::Validator number(int64_t least, int64_t most) {
+  return CLI::Range(least, most).description("");
+}
+
+// --threads, the same for every command; 0 is the default.
+inline void add_threads(CLI::App& command, unsigned& threads, const std::string& what) {
+  constexpr int64_t kMost = 1024;
+  command.add_option("--threads", threads, what)->check(number(0, kMost))->type_name("N");
+}
+
+// CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source.
+struct SourceArguments {
+  std::string checkpoint;
+  std::vector<std::string> adapters;
+  std::vector<std::string> bases;
+};
+void add_source(CLI::App& command, SourceArguments& arguments);
+Source to_source(const SourceArguments& arguments);  // throws Error for a weight that is no number
+
+}  // namespace lorapress::cli
+
+#endif  // LORAPRESS_CLI_COMMAND_H_

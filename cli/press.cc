@@ -1,0 +1,159 @@
+#include "lorapress/press.h"
+
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "terminal.h"
+
+namespace lorapress::cli {
+namespace {
+
+struct PressArguments {
+  SourceArguments source;
+  std::string out;
+  std::string ops = "ort";
+  PressOptions options;
+  bool json = false;
+};
+
+nlohmann::json to_json(const PressReport& report, const std::string& out, uint64_t write_peak) {
+  nlohmann::json json = {{"out", out},
+                         {"parameters", report.parameters},
+                         {"adapted_tensors", report.adapted_tensors},
+                         {"seconds",
+                          {{"read", report.read_seconds},
+                           {"author", report.author_seconds},
+                           {"write", report.write_seconds},
+                           {"caption", report.caption_seconds}}},
+                         {"peak_memory_bytes", write_peak},
+                         {"notes", report.notes},
+                         {"files", nlohmann::json::array()}};
+  for (const OutputFileInfo& file : report.files) {
+    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
+  }
+  if (report.caption) {
+    json["caption"] = {{"ids", report.caption->ids}, {"text", report.caption->text}};
+  }
+  return json;
+}
+
+void print(const PressReport& report, const std::string& out) {
+  uint64_t total = 0;
+  for (const OutputFileInfo& file : report.files) {
+    fmt::print("  {:<42} {:>10}\n", file.path, human_bytes(file.bytes));
+    total += file.bytes;
+  }
+  fmt::print("  {:<42} {:>10}\n\n", "in all", human_bytes(total));
+  fmt::print("{} parameters, {} tensors merged with an adapter\n",
+             human_count(report.parameters),
+             report.adapted_tensors);
+  fmt::print("read {}, graphs {}, write {}",
+             human_seconds(report.read_seconds),
+             human_seconds(report.author_seconds),
+             human_seconds(report.write_seconds));
+  if (report.caption) {
+    fmt::print(", load and caption {}", human_seconds(report.caption_seconds));
+  }
+  fmt::print("; peak memory {}\n", human_bytes(peak_memory_bytes()));
+  for (const std::string& note : report.notes) {
+    fmt::print("note: {}\n", printable(note));
+  }
+  if (report.caption) {
+    fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
+  }
+  fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
+}
+
+using Action = PressReport (*)(const PressOptions&);
+
+void add(CLI::App& app,
+         Run& run,
+         const std::string& name,
+         const std::string& description,
+         Action action) {
+  auto arguments = std::make_shared<PressArguments>();
+  CLI::App* command = app.add_subcommand(name, description);
+  add_source(*command, arguments->source);
+  command->add_option("OUT", arguments->out, "Folder to write; must not exist unless --force")
+      ->required()
+      ->type_name("DIR");
+  std::string bundles = "Layout of the folder:";
+  for (const BundleInfo& bundle : known_bundles()) {
+    bundles += "\n" + bundle.name + ": " + bundle.summary;
+  }
+  PressOptions& options = arguments->options;
+  command->add_option("--bundle", options.bundle, bundles)
+      ->capture_default_str()
+      ->type_name("NAME");
+  command
+      ->add_option("--dtype",
+                   options.dtypes,
+                   "Dtypes to write, separated by commas; the first is the default (fp32)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
+  command
+      ->add_option("--ops",
+                   arguments->ops,
+                   "ort: ONNX Runtime's fused operators, fastest there; standard: ai.onnx only, "
+                   "runs everywhere")
+      ->check(CLI::IsMember({"ort", "standard"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  constexpr int kFirstOpset = 17;
+  constexpr int kLastOpset = 23;
+  command->add_option("--opset", options.opset, "ONNX opset, 17 to 23")
+      ->check(number(kFirstOpset, kLastOpset))
+      ->capture_default_str()
+      ->type_name("N");
+  command
+      ->add_option("--max-new-tokens",
+                   options.max_new_tokens,
+                   "Written as the folder's default (the checkpoint's max_length)")
+      ->check(number(1, 1 << 20))
+      ->type_name("N");
+  command->add_flag("--external-data",
+                    options.external_data,
+                    "Weights in files beside the graphs (always so above 2 GB)");
+  add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
+  command->add_flag(
+      "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");
+  command->add_flag("--json", arguments->json, "Report as one JSON document");
+  command->callback([arguments, action, &run] {
+    run = [arguments, action] {
+      arguments->options.source = to_source(arguments->source);
+      arguments->options.out = arguments->out;
+      arguments->options.ops =
+          arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
+      arguments->options.progress = progress_bar();
+      const PressReport report = action(arguments->options);
+      clear_progress();
+      if (arguments->json) {
+        fmt::print("{}\n",
+                   to_json(report, arguments->out, peak_memory_bytes())
+                       .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+      } else {
+        print(report, arguments->out);
+      }
+      return 0;
+    };
+  });
+}
+
+}  // namespace
+
+void add_press(CLI::App& app, Run& run) {
+  add(app,
+      run,
+      "press",
+      "Make a checkpoint into a folder that a browser runs, check it and caption one image with it",
+      press);
+}
+
+void add_export(CLI::App& app, Run& run) {
+  add(app, run, "export", "As press, without running the result", export_bundle);
+}
+
+}  // namespace lorapress::cli

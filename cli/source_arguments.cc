@@ -1,0 +1,66 @@
+#include <charconv>
+#include <cmath>
+
+#include "lorapress/error.h"
+
+#include "command.h"
+
+namespace lorapress::cli {
+namespace {
+
+// "dir" or "dir:0.5"; a colon that is not followed by a number belongs to the path.
+AdapterSource parse_adapter(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) {
+    return {text, 1.0};
+  }
+  double weight = 0.0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data() + colon + 1, end, weight);
+  if (result.ec != std::errc{} || result.ptr != end) {
+    return {text, 1.0};
+  }
+  if (!std::isfinite(weight)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--adapter " + text + ": the weight is not a finite number");
+  }
+  return {text.substr(0, colon), weight};
+}
+
+}  // namespace
+
+void add_source(CLI::App& command, SourceArguments& arguments) {
+  command
+      .add_option("CHECKPOINT",
+                  arguments.checkpoint,
+                  "Folder with config.json and model.safetensors (or shards)")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--adapter",
+                  arguments.adapters,
+                  "PEFT adapter folder to merge; several times for several, DIR:WEIGHT scales one")
+      ->allow_extra_args(false)
+      ->type_name("DIR[:WEIGHT]");
+  command
+      .add_option(
+          "--base",
+          arguments.bases,
+          "Folder with what CHECKPOINT leaves out: a config, a tokenizer, the base model's tensors")
+      ->allow_extra_args(false)
+      ->type_name("DIR");
+}
+
+Source to_source(const SourceArguments& arguments) {
+  Source source;
+  source.checkpoint = arguments.checkpoint;
+  for (const std::string& adapter : arguments.adapters) {
+    source.adapters.push_back(parse_adapter(adapter));
+  }
+  for (const std::string& base : arguments.bases) {
+    source.bases.emplace_back(base);
+  }
+  return source;
+}
+
+}  // namespace lorapress::cli

@@ -1,0 +1,254 @@
+#include "lorapress/press.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "bundles/manifest.h"
+#include "graph/check.h"
+#include "graph/write.h"
+#include "runtime/tokenizer.h"
+#include "verbs/folder_files.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Stopwatch {
+ public:
+  // Seconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void check_options(const PressOptions& options) {
+  if (options.dtypes.empty()) {
+    fail(ErrorCode::kInvalidArgument, "no dtype given, expected fp32");
+  }
+  for (const std::string& dtype : options.dtypes) {
+    if (dtype != "fp32") {
+      fail(ErrorCode::kUnsupported, "--dtype {} is not known (known: fp32)", dtype);
+    }
+  }
+  if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
+    fail(ErrorCode::kInvalidArgument,
+         "--max-new-tokens {}, expected 1 to {}",
+         options.max_new_tokens,
+         1 << 20);
+  }
+}
+
+void require_vlm(const Checkpoint& checkpoint) {
+  if (!checkpoint.projection || !checkpoint.vision || !checkpoint.text) {
+    fail(ErrorCode::kMismatch,
+         "{}: is a {} alone, a vision-language checkpoint is needed (vision tower, projection, "
+         "decoder); "
+         "`lorapress merge` takes it, or pass --base DIR with the rest",
+         checkpoint.folder.string(),
+         checkpoint.text ? "decoder" : "vision tower");
+  }
+}
+
+uint64_t count_parameters(const Checkpoint& checkpoint) {
+  uint64_t count = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    count += tensor.weight->bytes() / dtype_size(tensor.weight->dtype());
+  }
+  return count;
+}
+
+ManifestFile describe_text(const std::string& name, const std::string& content) {
+  ManifestFile file{name, content.size(), {}};
+  const auto bytes = std::as_bytes(std::span(content));
+  for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
+    file.sha256.push_back(
+        sha256_hex(bytes.subspan(at, std::min<size_t>(kChunkBytes, bytes.size() - at))));
+  }
+  return file;
+}
+
+// Everything about a press but the final run.
+class Presser {
+ public:
+  explicit Presser(const PressOptions& options)
+      : options_(options), bundle_(bundle(options.bundle)), checkpoint_(open(options)) {
+    require_vlm(checkpoint_);
+    report_.notes = checkpoint_.notes;
+    preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
+    tokenizer_ = find_tokenizer(checkpoint_);
+    check_generation();
+    report_.parameters = count_parameters(checkpoint_);
+    for (const auto& [name, tensor] : checkpoint_.tensors) {
+      report_.adapted_tensors += tensor.adapted ? 1 : 0;
+    }
+    report_.read_seconds = watch_.lap();
+  }
+
+  void author() {
+    graphs_ = bundle_.graphs(request(), report_.notes);
+    for (size_t i = 0; i < graphs_.size(); ++i) {
+      tell("check", i, graphs_.size());
+      check_graph(graphs_[i].graph);
+    }
+    report_.author_seconds = watch_.lap();
+  }
+
+  void write(const fs::path& folder) {
+    std::vector<FilePlan> plans;
+    std::map<std::string, int> data_files;
+    Json graphs = Json::object();
+    for (const BundleGraph& made : graphs_) {
+      const std::string name = made.path + ".onnx";
+      fs::create_directories((folder / name).parent_path());
+      std::vector<FilePlan> parts = plan_onnx(made.graph, folder / name, options_.external_data);
+      data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
+      graphs["fp32"][made.role] = name;
+      std::ranges::move(parts, std::back_inserter(plans));
+    }
+    TextFiles texts = tokenizer_.files;
+    for (const auto& [name, json] : bundle_.files(request(), data_files)) {
+      texts[name] = json.dump(2) + "\n";
+    }
+    write_text_files(folder, texts);
+    const std::vector<WrittenFile> written = write_files(
+        plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
+    write_manifest(folder, texts, written, graphs);
+    report_.files = list_files(folder);
+    report_.write_seconds = watch_.lap();
+  }
+
+  PressReport take_report() { return std::move(report_); }
+
+  [[nodiscard]] const std::vector<fs::path>& sources() const { return checkpoint_.folders; }
+  void tell(std::string_view phase, uint64_t done, uint64_t total) const {
+    if (options_.progress) {
+      options_.progress({phase, done, total});
+    }
+  }
+
+ private:
+  static Checkpoint open(const PressOptions& options) {
+    check_options(options);
+    return open_checkpoint(options.source);
+  }
+
+  // What only running the result would show, before anything is written.
+  void check_generation() const {
+    Tokenizer::from_json(tokenizer_.files.at("tokenizer.json"),
+                         (tokenizer_.folder / "tokenizer.json").string());
+    const int64_t images = checkpoint_.vision->patches();
+    const int64_t most = request().max_new_tokens;
+    const int64_t positions = checkpoint_.text->max_position_embeddings;
+    if (images + most > positions) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: {} image tokens and {} new tokens do not fit the decoder's {} positions; pass a "
+           "lower --max-new-tokens",
+           checkpoint_.folder.string(),
+           images,
+           most,
+           positions);
+    }
+  }
+
+  [[nodiscard]] BundleRequest request() const {
+    const int64_t most =
+        options_.max_new_tokens != 0 ? options_.max_new_tokens : checkpoint_.max_new_tokens;
+    return {checkpoint_, preprocessing_, tokenizer_, options_.ops, options_.opset, most};
+  }
+
+  void write_manifest(const fs::path& folder,
+                      const TextFiles& texts,
+                      const std::vector<WrittenFile>& written,
+                      const Json& graphs) const {
+    Json manifest = manifest_json(request(), std::string(bundle_.name));
+    manifest["default_dtype"] = options_.dtypes[0];
+    manifest["graphs"] = graphs;
+    manifest["files"] = Json::array();
+    for (const auto& [name, content] : texts) {
+      manifest["files"].push_back(manifest_file_json(describe_text(name, content)));
+    }
+    for (const WrittenFile& file : written) {
+      manifest["files"].push_back(manifest_file_json(
+          {file.path.lexically_relative(folder).generic_string(), file.bytes, file.chunk_sha256}));
+    }
+    write_text(folder / kManifestName, manifest.dump(2) + "\n");
+  }
+
+  Stopwatch watch_;
+  PressReport report_;
+  const PressOptions& options_;
+  const Bundle& bundle_;
+  Checkpoint checkpoint_;
+  Preprocessing preprocessing_;
+  TokenizerFiles tokenizer_;
+  std::vector<BundleGraph> graphs_;
+};
+
+// A smooth picture that needs no file: two waves and a gradient over the three channels.
+std::vector<float> test_card(int64_t height, int64_t width) {
+  std::vector<float> pixels;
+  for (int channel = 0; channel < 3; ++channel) {
+    for (int64_t row = 0; row < height; ++row) {
+      for (int64_t col = 0; col < width; ++col) {
+        const auto y = static_cast<float>(row) / static_cast<float>(height);
+        const auto x = static_cast<float>(col) / static_cast<float>(width);
+        const float values[] = {std::sin(9.0F * x), std::sin(7.0F * y), 2.0F * x * y - 1.0F};
+        pixels.push_back(values[channel]);
+      }
+    }
+  }
+  return pixels;
+}
+
+void caption_once(const Presser& presser, const fs::path& folder, PressReport& report) {
+  Stopwatch watch;
+  presser.tell("caption", 0, 1);
+  const Captioner captioner(folder);
+  report.caption = captioner.caption_pixels(test_card(captioner.height(), captioner.width()));
+  presser.tell("caption", 1, 1);  // the last chance to cancel
+  report.caption_seconds = watch.lap();
+}
+
+PressReport run(const PressOptions& options, bool verify) {
+  Presser presser(options);
+  protect_sources(options.out, presser.sources());
+  return StagedOutput(options.out, options.force).fill([&](const fs::path& folder) {
+    presser.author();
+    presser.write(folder);
+    PressReport report = presser.take_report();
+    if (verify) {
+      caption_once(presser, folder, report);
+    }
+    return report;
+  });
+}
+
+}  // namespace
+
+PressReport press(const PressOptions& options) {
+  return with_file_errors([&] { return run(options, true); });
+}
+
+PressReport export_bundle(const PressOptions& options) {
+  return with_file_errors([&] { return run(options, false); });
+}
+
+std::vector<BundleInfo> known_bundles() {
+  std::vector<BundleInfo> known;
+  for (const Bundle* row : bundles()) {
+    known.push_back({std::string(row->name), std::string(row->summary)});
+  }
+  return known;
+}
+
+}  // namespace lorapress
