@@ -1,0 +1,1 @@
+"""The recipe of the demo checkpoint: drawn scenes, a tiny captioner, a LoRA on top of it."""
