@@ -1,0 +1,132 @@
+// The shape rules of graph/ops.cc against ONNX's own inference, on every graph of every golden.
+#include <gtest/gtest.h>
+#include <set>
+
+#include "bundles/bundle.h"
+#include "golden_util.h"
+#include "graph/check.h"
+#include "graph/model_proto.h"
+#include "onnx/shape_inference/implementation.h"
+
+namespace lorapress {
+namespace {
+
+using test::Golden;
+
+std::vector<BundleGraph> graphs_of(const Golden& golden, OpDialect ops, int opset) {
+  const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
+  std::vector<std::string> notes;
+  const Preprocessing preprocessing = find_preprocessing(checkpoint, notes);
+  const TokenizerFiles tokenizer = find_tokenizer(checkpoint);
+  const BundleRequest request{checkpoint, preprocessing, tokenizer, ops, opset, 30};
+  return bundle("transformers.js").graphs(request, notes);
+}
+
+// All weights with their bytes; the goldens are small.
+onnx::ModelProto inferred(const Graph& graph) {
+  onnx::ModelProto model = model_proto(graph);
+  for (const Graph::Initializer& initializer : graph.initializers()) {
+    onnx::TensorProto tensor = tensor_proto(graph, initializer);
+    tensor.set_raw_data(test::bytes_of(*initializer.weight));
+    *model.mutable_graph()->add_initializer() = tensor;
+  }
+  const onnx::ShapeInferenceOptions options{
+      /*check_type=*/true, /*strict_mode=*/1, /*data_propagation=*/true};
+  onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(), options);
+  return model;
+}
+
+void expect_agreement(const TensorType& ours,
+                      const onnx::TypeProto::Tensor& theirs,
+                      const std::string& name) {
+  EXPECT_EQ(dtype_row(ours.dtype).onnx, theirs.elem_type()) << name;
+  if (!theirs.has_shape()) {
+    return;
+  }
+  ASSERT_EQ(ours.dims.size(), static_cast<size_t>(theirs.shape().dim_size()))
+      << name << " " << to_string(ours);
+  for (size_t i = 0; i < ours.dims.size(); ++i) {
+    const auto& dim = theirs.shape().dim(static_cast<int>(i));
+    if (ours.dims[i].known() && dim.has_dim_value()) {
+      EXPECT_EQ(ours.dims[i].value, dim.dim_value()) << name << " " << to_string(ours);
+    }
+  }
+}
+
+// Values that ONNX could type. Those behind an operator of com.microsoft it cannot.
+size_t compare(const Graph& graph) {
+  std::map<std::string, int> ids;
+  for (const Graph::Node& node : graph.nodes()) {
+    for (const int id : node.outputs) {
+      if (id >= 0) {
+        ids[graph.value_name(id)] = id;
+      }
+    }
+  }
+  const onnx::ModelProto model = inferred(graph);
+  size_t compared = 0;
+  for (const auto& info : model.graph().value_info()) {
+    const auto found = ids.find(info.name());
+    if (found != ids.end() && info.type().has_tensor_type()) {
+      expect_agreement(graph.value_type(found->second), info.type().tensor_type(), info.name());
+      ++compared;
+    }
+  }
+  return compared;
+}
+
+TEST(GoldenGraphs, HaveTheShapesThatOnnxInfers) {
+  for (const std::string& name : test::golden_names()) {
+    SCOPED_TRACE(name);
+    const Golden golden(name);
+    for (const int opset : {17, 18, 21, 23}) {
+      for (const BundleGraph& made : graphs_of(golden, OpDialect::kStandard, opset)) {
+        EXPECT_FALSE(made.graph.uses_microsoft_domain());
+        EXPECT_GT(compare(made.graph) + made.graph.outputs().size() + 1, made.graph.nodes().size())
+            << made.role;
+        EXPECT_NO_THROW(check_graph(made.graph));
+      }
+    }
+    for (const BundleGraph& made : graphs_of(golden, OpDialect::kOrt, 17)) {
+      EXPECT_TRUE(made.graph.uses_microsoft_domain());
+      EXPECT_GT(compare(made.graph), 0U) << made.role;
+    }
+  }
+}
+
+// A row of the table that nothing emits is dead; one that is missing would have thrown.
+TEST(GoldenGraphs, EmitEveryOperatorOfTheTable) {
+  std::set<std::string_view> emitted;
+  for (const std::string& name : test::golden_names()) {
+    const Golden golden(name);
+    for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
+      for (const BundleGraph& made : graphs_of(golden, ops, 17)) {
+        for (const Graph::Node& node : made.graph.nodes()) {
+          emitted.insert(node.op->name);
+        }
+      }
+    }
+  }
+  for (const OpRow& row : op_table()) {
+    EXPECT_TRUE(emitted.contains(row.name)) << row.name;
+  }
+}
+
+// The decoder's weights and names do not depend on the dialect; tied tables are there once.
+TEST(GoldenGraphs, StoreEveryTensorOnce) {
+  for (const std::string& name : test::golden_names()) {
+    for (const BundleGraph& made : graphs_of(Golden(name), OpDialect::kOrt, 17)) {
+      std::set<std::string> names;
+      size_t tables = 0;
+      for (const Graph::Initializer& initializer : made.graph.initializers()) {
+        const std::string& tensor = made.graph.value_name(initializer.value);
+        EXPECT_TRUE(names.insert(tensor).second) << tensor;
+        tables += test::contains(tensor, "embed_tokens") ? 1 : 0;
+      }
+      EXPECT_EQ(tables, made.role == "decoder" ? 1U : 0U) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lorapress

@@ -1,0 +1,145 @@
+// Every named model's real shape: graphs are authored and checked for each tower, with weights that
+// take no memory. What would be written is up to 8 GB; nothing is.
+#include "checkpoint/known_models.h"
+
+#include <gtest/gtest.h>
+
+#include "bundles/bundle.h"
+#include "graph/check.h"
+#include "graph/write.h"
+
+namespace lorapress {
+namespace {
+
+// The tensors of transformers' SiglipVisionModel, from its state dict.
+void add_vision(Checkpoint& checkpoint) {
+  const VisionConfig& config = *checkpoint.vision;
+  const int64_t hidden = config.hidden_size;
+  const int64_t wide = config.intermediate_size;
+  const auto add = [&](const std::string& name, Shape shape) {
+    checkpoint.tensors["vision_encoder." + name] = {zeros(DType::kF32, std::move(shape)), name};
+  };
+  const auto add_pair = [&](const std::string& name, Shape shape) {
+    add(name + ".bias", {shape[0]});
+    add(name + ".weight", std::move(shape));
+  };
+  add_pair("embeddings.patch_embedding", {hidden, 3, config.patch_size, config.patch_size});
+  add("embeddings.position_embedding.weight", {config.patches(), hidden});
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string name = "encoder.layers." + std::to_string(layer);
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      add_pair(name + ".self_attn." + part, {hidden, hidden});
+    }
+    add_pair(name + ".layer_norm1", {hidden});
+    add_pair(name + ".layer_norm2", {hidden});
+    add_pair(name + ".mlp.fc1", {wide, hidden});
+    add_pair(name + ".mlp.fc2", {hidden, wide});
+  }
+  add_pair("post_layernorm", {hidden});
+}
+
+// The tensors of transformers' LlamaForCausalLM.
+void add_text(Checkpoint& checkpoint) {
+  const TextConfig& config = *checkpoint.text;
+  const int64_t hidden = config.hidden_size;
+  const int64_t query = config.num_attention_heads * config.head_dim;
+  const int64_t key = config.num_key_value_heads * config.head_dim;
+  const auto add = [&](const std::string& name, Shape shape) {
+    checkpoint.tensors["language_model." + name + ".weight"] = {
+        zeros(DType::kBF16, std::move(shape)), name};
+  };
+  add("model.embed_tokens", {config.vocab_size, hidden});
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string name = "model.layers." + std::to_string(layer);
+    add(name + ".self_attn.q_proj", {query, hidden});
+    add(name + ".self_attn.k_proj", {key, hidden});
+    add(name + ".self_attn.v_proj", {key, hidden});
+    add(name + ".self_attn.o_proj", {hidden, query});
+    add(name + ".mlp.gate_proj", {config.intermediate_size, hidden});
+    add(name + ".mlp.up_proj", {config.intermediate_size, hidden});
+    add(name + ".mlp.down_proj", {hidden, config.intermediate_size});
+    add(name + ".input_layernorm", {hidden});
+    add(name + ".post_attention_layernorm", {hidden});
+  }
+  add("model.norm", {hidden});
+  if (!config.tie_word_embeddings) {
+    add("lm_head", {config.vocab_size, hidden});
+  }
+}
+
+Checkpoint fake_checkpoint(std::string_view vision, std::string_view text) {
+  Checkpoint checkpoint;
+  checkpoint.vision = parse_vision_config(known_config(vision).value(), vision);
+  checkpoint.text = parse_text_config(known_config(text).value(), text);
+  checkpoint.projection = ProjectionConfig{};
+  add_vision(checkpoint);
+  add_text(checkpoint);
+  const int64_t in = checkpoint.vision->hidden_size;
+  const int64_t out = checkpoint.text->hidden_size;
+  checkpoint.tensors["projection.projection.weight"] = {zeros(DType::kF32, {out, in}), ""};
+  checkpoint.tensors["projection.projection.bias"] = {zeros(DType::kF32, {out}), ""};
+  return checkpoint;
+}
+
+uint64_t total_bytes(const std::vector<FilePlan>& plans) {
+  uint64_t bytes = 0;
+  for (const FilePlan& plan : plans) {
+    EXPECT_LE(plan.size(), kMaxOnnxFile) << plan.path();
+    bytes += plan.size();
+  }
+  return bytes;
+}
+
+std::vector<BundleGraph> author(const Checkpoint& checkpoint, OpDialect ops) {
+  std::vector<std::string> notes;
+  const Preprocessing preprocessing;
+  const TokenizerFiles tokenizer;
+  return kTransformersJs.graphs({checkpoint, preprocessing, tokenizer, ops, 17, 30}, notes);
+}
+
+class KnownModels : public testing::TestWithParam<OpDialect> {};
+
+TEST_P(KnownModels, AuthorAtTheirRealShapes) {
+  std::vector<std::string_view> visions;
+  std::vector<std::string_view> texts;
+  for (const std::string_view name : known_model_names()) {
+    (known_config(name)->at("model_type") == "llama" ? texts : visions).push_back(name);
+  }
+  ASSERT_GE(visions.size(), 8U);
+  ASSERT_GE(texts.size(), 7U);
+  // Each tower once: they see each other only through the projection.
+  for (size_t i = 0; i < std::max(visions.size(), texts.size()); ++i) {
+    const std::string_view vision = visions[i % visions.size()];
+    const std::string_view text = texts[i % texts.size()];
+    SCOPED_TRACE(std::string(vision) + " + " + std::string(text));
+    const Checkpoint checkpoint = fake_checkpoint(vision, text);
+    for (const BundleGraph& made : author(checkpoint, GetParam())) {
+      check_graph(made.graph);
+      uint64_t weights = 0;
+      for (const Graph::Initializer& initializer : made.graph.initializers()) {
+        weights += initializer.weight->bytes();
+      }
+      const std::vector<FilePlan> plans = plan_onnx(made.graph, made.path + ".onnx", false);
+      EXPECT_GE(total_bytes(plans), weights);
+      EXPECT_EQ(plans.size() > 1, weights > kMaxOnnxFile);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Dialects,
+                         KnownModels,
+                         testing::Values(OpDialect::kOrt, OpDialect::kStandard),
+                         [](const auto& info) {
+                           return info.param == OpDialect::kOrt ? "Ort" : "Standard";
+                         });
+
+// The figure of the README for SmolLM-135M: one table, not two.
+TEST(KnownModelsSize, TiedDecoderIsStoredOnce) {
+  const Checkpoint checkpoint =
+      fake_checkpoint("google/siglip-base-patch16-224", "HuggingFaceTB/SmolLM-135M");
+  const std::vector<BundleGraph> graphs = author(checkpoint, OpDialect::kOrt);
+  EXPECT_LE(total_bytes(plan_onnx(graphs[1].graph, "decoder.onnx", false)), 539'000'000U);
+}
+
+}  // namespace
+}  // namespace lorapress

@@ -1,0 +1,90 @@
+// Reads lorapress.json as strictly as its contract says: the schema, and the rules that a schema
+// cannot say (its description lists them).
+
+import { createHash } from 'node:crypto';
+import { createReadStream, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+import Ajv from 'ajv/dist/2020.js';
+
+import { ROOT } from './program.mjs';
+
+const SCHEMA = JSON.parse(readFileSync(join(ROOT, 'docs/schema/lorapress.schema.json'), 'utf8'));
+const validate = new Ajv.default({ strict: true, strictTypes: false, allErrors: true }).compile(SCHEMA);
+
+/**
+ * What is wrong with the text of a manifest; empty for a sound one.
+ * @param {string} text
+ * @returns {string[]}
+ */
+export function manifestProblems(text) {
+  let manifest;
+  try {
+    manifest = JSON.parse(text);
+  } catch (error) {
+    return [error.message];
+  }
+  if (!validate(manifest)) {
+    return validate.errors.map(({ instancePath, message }) => `${instancePath}: ${message}`);
+  }
+  return [...fileProblems(manifest), ...tokenProblems(manifest)];
+}
+
+function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) {
+  const problems = [];
+  const paths = new Set(files.map(({ path }) => path));
+  if (paths.size < files.length) {
+    problems.push('files: a path stands twice');
+  }
+  if (paths.has('lorapress.json')) {
+    problems.push('files: lorapress.json is listed');
+  }
+  for (const { path, bytes, sha256 } of files) {
+    const chunks = Math.ceil(bytes / chunk_bytes);
+    if (sha256.length !== chunks) {
+      problems.push(`files: ${path}: ${sha256.length} digests, expected ${chunks}`);
+    }
+  }
+  for (const path of [tokenizer.file, ...Object.values(graphs).flatMap(Object.values)]) {
+    if (!paths.has(path)) {
+      problems.push(`files: ${path} is used and not listed`);
+    }
+  }
+  if (!Object.hasOwn(graphs, default_dtype)) {
+    problems.push(`graphs: no ${default_dtype}, the default_dtype`);
+  }
+  return problems;
+}
+
+function tokenProblems({ generation, model }) {
+  const { max_new_tokens, ...tokens } = generation;
+  const outside = Object.values(tokens).flat().filter((id) => id >= model.vocab_size);
+  return outside.map((id) => `generation: token ${id}, the vocabulary has ${model.vocab_size}`);
+}
+
+/** Every file below a folder, relative and with forward slashes, in order. @param {string} folder */
+export function filesBelow(folder) {
+  const walk = (at) =>
+    readdirSync(at, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? walk(join(at, entry.name)) : [relative(folder, join(at, entry.name))],
+    );
+  return walk(folder).sort();
+}
+
+/**
+ * The manifest's entry of a file, made anew from its bytes.
+ * @param {string} folder
+ * @param {string} path
+ * @param {number} chunkBytes
+ */
+export async function describeFile(folder, path, chunkBytes) {
+  const sha256 = [];
+  for (let start = 0; start < statSync(join(folder, path)).size; start += chunkBytes) {
+    const hash = createHash('sha256');
+    for await (const piece of createReadStream(join(folder, path), { start, end: start + chunkBytes - 1 })) {
+      hash.update(piece);
+    }
+    sha256.push(hash.digest('hex'));
+  }
+  return { path, bytes: statSync(join(folder, path)).size, sha256 };
+}

@@ -1,0 +1,3 @@
+import { testRuntime } from './lib/ort_web.mjs';
+
+await testRuntime('v4');

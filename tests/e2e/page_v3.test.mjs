@@ -1,0 +1,3 @@
+import { testPage } from './lib/page.mjs';
+
+await testPage('v3');

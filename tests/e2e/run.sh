@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# End to end: presses checkpoints with PROGRAM and runs the folders in transformers.js 4, 3 and 2 (their
+# Node builds, and the web builds of 4 and 3) and in onnxruntime-web, as npm ships them. The packages
+# (1 GB on disk) are installed when the lock file changed, without install scripts; one sharp serves all,
+# the newest that runs on Node 18 (version 2's own would be fetched by such a script).
+# usage: tests/e2e/run.sh [PROGRAM [TEST...]]   PROGRAM: build/lorapress; TEST: a file such as manifest.test.mjs
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+program=$(realpath "${1:-$root/build/lorapress}")
+shift || true
+cd "$root/tests/e2e"
+
+if ! [ -x "$program" ]; then
+  echo "e2e: no program at $program (make build)" >&2
+  exit 1
+fi
+if ! command -v node >/dev/null || ! command -v npm >/dev/null ||
+  [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
+  echo "e2e: Node 18 or newer with npm is needed (tools/setup.sh)" >&2
+  exit 1
+fi
+
+stamp=node_modules/.installed
+lock=$(cat package.json package-lock.json .npmrc | sha256sum)
+if [ "$(cat $stamp 2>/dev/null)" != "$lock" ]; then
+  echo "e2e: installing the packages of package-lock.json"
+  if ! npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; then
+    echo "e2e: npm ci failed; these tests need a package registry once" >&2
+    exit 1
+  fi
+  echo "$lock" >$stamp
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+tests=("$@")
+[ $# -gt 0 ] || tests=(*.test.mjs)
+LORAPRESS=$program LORAPRESS_E2E_SCRATCH=$scratch node --test --test-reporter=spec "${tests[@]}"

@@ -1,0 +1,3 @@
+import { testVersion } from './lib/captioning.mjs';
+
+await testVersion('v2');

@@ -1,0 +1,182 @@
+// Makes the manifests of this folder: `node make.mjs`. Each *.json here is one sound manifest with one
+// thing wrong, and every reader must refuse it; those in accepted/ are sound and must be read.
+// index.tsv: file, error code of the program, what is wrong.
+
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const CHUNK = 8388608;
+const digest = (/** @type {number} */ byte) => byte.toString(16).padStart(2, '0').repeat(32);
+const file = (/** @type {string} */ path, bytes = 100) => ({
+  path,
+  bytes,
+  sha256: Array.from({ length: Math.ceil(bytes / CHUNK) }, (_, i) => digest(i)),
+});
+
+function sound() {
+  return {
+    format_version: 1,
+    generator: 'lorapress 0.1.0',
+    bundle: 'transformers.js',
+    source: { checkpoint: 'tiny', adapters: [{ name: 'default', r: 4, lora_alpha: 8.5, weight: 1.5, modules: 8 }] },
+    model: {
+      model_type: 'prefix_conditioning_vlm',
+      vision_model_type: 'siglip_vision_model',
+      text_model_type: 'llama',
+      image_tokens: 16,
+      hidden_size: 64,
+      vocab_size: 320,
+      num_hidden_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      head_dim: 16,
+      max_position_embeddings: 512,
+    },
+    ops: 'ort',
+    opset: 17,
+    generation: { decoder_start_token_id: 0, bos_token_id: 1, eos_token_id: [0], pad_token_id: 0, max_new_tokens: 30 },
+    preprocessing: {
+      size: { height: 32, width: 32 },
+      resample: 'bicubic',
+      rescale_factor: 0.5,
+      image_mean: [0.5, 0.5, 0.5],
+      image_std: [0.5, 0.5, 0.5],
+    },
+    tokenizer: { file: 'tokenizer.json' },
+    default_dtype: 'fp32',
+    graphs: { fp32: { encoder: 'onnx/encoder_model.onnx', decoder: 'onnx/decoder_model_merged.onnx' } },
+    chunk_bytes: CHUNK,
+    files: [
+      file('config.json'),
+      file('tokenizer.json'),
+      file('onnx/encoder_model.onnx', CHUNK),
+      file('onnx/decoder_model_merged.onnx', CHUNK + 1),
+    ],
+  };
+}
+
+/** @typedef {ReturnType<typeof sound> & Record<string, any>} Manifest */
+
+/** @type {(path: string) => (manifest: Manifest) => void} */
+const firstPath = (path) => (m) => {
+  m.files[0].path = path;
+};
+
+/** @type {[file: string, code: string, wrong: string, spoil: (manifest: Manifest) => void][]} */
+const SPOILED = [
+  ['path_parent', 'invalid_file', 'a path leaves the folder', firstPath('../config.json')],
+  ['path_parent_inside', 'invalid_file', 'a path leaves the folder and comes back', firstPath('onnx/../../tiny/config.json')],
+  ['path_dot', 'invalid_file', 'a path has two spellings', firstPath('./config.json')],
+  ['path_absolute', 'invalid_file', 'a path begins at the root', firstPath('/etc/passwd')],
+  ['path_backslash', 'invalid_file', 'a path that leaves the folder on Windows', firstPath('onnx\\..\\..\\config.json')],
+  ['path_drive', 'invalid_file', 'a path that is absolute on Windows', firstPath('C:/config.json')],
+  ['path_url', 'invalid_file', 'a path that is a URL of another host', firstPath('https://host.invalid/config.json')],
+  ['path_percent', 'invalid_file', 'a path whose URL leaves the folder', firstPath('%2e%2e/config.json')],
+  ['path_query', 'invalid_file', 'a path whose URL ends early', firstPath('config.json?x')],
+  ['path_empty', 'invalid_file', 'a path without text', firstPath('')],
+  ['path_empty_part', 'invalid_file', 'a path with an empty part', firstPath('onnx//config.json')],
+  ['path_nul', 'invalid_file', 'a path with a NUL', firstPath('config.json\0.txt')],
+  ['path_line_break', 'invalid_file', 'a path with a line break', firstPath('config.json\n')],
+  ['path_long', 'invalid_file', 'a path longer than file systems take', firstPath('x'.repeat(5000))],
+  ['path_twice', 'invalid_file', 'two files of one name', firstPath('tokenizer.json')],
+  ['path_of_manifest', 'invalid_file', 'the manifest lists itself', firstPath('lorapress.json')],
+  ['path_missing', 'invalid_file', 'a file without a name', (m) => delete m.files[0].path],
+  ['path_number', 'invalid_file', 'a path that is a number', (m) => (m.files[0].path = 7)],
+  ['graph_path_parent', 'invalid_file', 'a graph outside of the folder', (m) => (m.graphs.fp32.encoder = '../encoder.onnx')],
+  ['graph_not_listed', 'invalid_file', 'a graph that is none of the files', (m) => (m.graphs.fp32.encoder = 'onnx/other.onnx')],
+  ['graph_text', 'invalid_file', 'a dtype without roles', (m) => (m.graphs.fp32 = 'onnx/encoder_model.onnx')],
+  ['graph_number', 'invalid_file', 'a graph that is a number', (m) => (m.graphs.fp32.decoder = 1)],
+  ['graphs_none', 'invalid_file', 'no graphs', (m) => (m.graphs = {})],
+  ['default_dtype_absent', 'invalid_file', 'the default dtype has no graphs', (m) => (m.default_dtype = 'fp16')],
+  ['tokenizer_path_parent', 'invalid_file', 'a tokenizer outside of the folder', (m) => (m.tokenizer.file = '../tokenizer.json')],
+  ['digests_missing', 'invalid_file', 'no digests', (m) => delete m.files[0].sha256],
+  ['digests_too_few', 'invalid_file', 'two chunks and one digest', (m) => m.files[3].sha256.pop()],
+  ['digests_too_many', 'invalid_file', 'one chunk and two digests', (m) => m.files[2].sha256.push(digest(9))],
+  ['digests_of_nothing', 'invalid_file', 'no bytes and a digest', (m) => (m.files[0].bytes = 0)],
+  ['digest_short', 'invalid_file', 'a digest of 63 digits', (m) => (m.files[0].sha256 = [digest(1).slice(1)])],
+  ['digest_upper_case', 'invalid_file', 'a digest in capitals', (m) => (m.files[0].sha256 = [digest(0xab).toUpperCase()])],
+  ['digest_not_hex', 'invalid_file', 'a digest of other letters', (m) => (m.files[0].sha256 = ['g'.repeat(64)])],
+  ['digest_null', 'invalid_file', 'a digest that is null', (m) => (m.files[0].sha256 = [null])],
+  ['bytes_negative', 'invalid_file', 'fewer than no bytes', (m) => (m.files[0].bytes = -1)],
+  ['bytes_fraction', 'invalid_file', 'half a byte', (m) => (m.files[0].bytes = 100.5)],
+  ['bytes_text', 'invalid_file', 'bytes in quotes', (m) => (m.files[0].bytes = '100')],
+  ['bytes_huge', 'invalid_file', 'more than a terabyte', (m) => (m.files[0].bytes = 2 ** 40 + 1)],
+  ['bytes_beyond_integers', 'invalid_file', 'no machine integer', (m) => (m.files[0].bytes = 1e300)],
+  ['files_none', 'invalid_file', 'no files', (m) => delete m.files],
+  ['files_too_many', 'invalid_file', '10,000 files', (m) => m.files.push(...Array.from({ length: 9996 }, (_, i) => file(`${i}`, 0)))],
+  ['version_newer', 'unsupported', 'a format of the future', (m) => (m.format_version = 2)],
+  ['version_text', 'invalid_file', 'a version in quotes', (m) => (m.format_version = '1')],
+  ['version_missing', 'invalid_file', 'no version', (m) => delete m.format_version],
+  ['chunk_other', 'unsupported', 'other chunks', (m) => (m.chunk_bytes = 4096)],
+  ['chunk_zero', 'invalid_file', 'chunks of nothing', (m) => (m.chunk_bytes = 0)],
+  ['model_missing', 'invalid_file', 'no model', (m) => delete m.model],
+  ['model_no_heads', 'invalid_file', 'no attention heads', (m) => (m.model.num_key_value_heads = 0)],
+  ['model_huge_vocabulary', 'invalid_file', 'a huge vocabulary', (m) => (m.model.vocab_size = 2 ** 40)],
+  ['model_huge_layers', 'invalid_file', 'a million layers', (m) => (m.model.num_hidden_layers = 1e6)],
+  ['generation_missing', 'invalid_file', 'no generation settings', (m) => delete m.generation],
+  ['eos_none', 'invalid_file', 'no end token', (m) => (m.generation.eos_token_id = [])],
+  ['eos_outside', 'invalid_file', 'an end token outside of the vocabulary', (m) => (m.generation.eos_token_id = [320])],
+  ['start_outside', 'invalid_file', 'a start token outside of the vocabulary', (m) => (m.generation.decoder_start_token_id = 320)],
+  ['tokens_endless', 'invalid_file', 'more new tokens than there is time', (m) => (m.generation.max_new_tokens = 2 ** 53)],
+  ['image_huge', 'invalid_file', 'pictures of 10^12 pixels', (m) => (m.preprocessing.size = { height: 1e6, width: 1e6 })],
+  ['image_two_means', 'invalid_file', 'two channels', (m) => m.preprocessing.image_mean.pop()],
+  ['image_no_spread', 'invalid_file', 'a division by zero', (m) => (m.preprocessing.image_std = [0.5, 0, 0.5])],
+  ['image_resample', 'unsupported', 'an unknown way to resize', (m) => (m.preprocessing.resample = 'nearest-ish')],
+];
+
+const text = (/** @type {unknown} */ json) => `${JSON.stringify(json, null, 1)}\n`;
+
+/** What is broken below the level of the manifest. @type {[string, string, string, string][]} */
+const BROKEN = [
+  ['json_truncated', 'invalid_file', 'half a manifest', text(sound()).slice(0, 900)],
+  ['json_empty', 'invalid_file', 'an empty file', ''],
+  ['json_list', 'invalid_file', 'a list', '[]\n'],
+  ['json_deep', 'invalid_file', 'deeper than anyone nests', `{"files": ${'['.repeat(20000)}${']'.repeat(20000)}}\n`],
+  ['json_key_twice', 'invalid_file', 'a key stands twice', text(sound()).replace('"files": [', '"files": [],\n "files": ["x",')],
+];
+
+/** @returns {Map<string, string>} path in this folder -> content */
+export function allFiles() {
+  const files = new Map();
+  const rows = [];
+  for (const [name, code, wrong, spoil] of SPOILED) {
+    const manifest = sound();
+    spoil(/** @type {Manifest} */ (manifest));
+    // One line where there are thousands of entries.
+    files.set(`${name}.json`, manifest.files?.length > 100 ? `${JSON.stringify(manifest)}\n` : text(manifest));
+    rows.push([`${name}.json`, code, wrong]);
+  }
+  for (const [name, code, wrong, content] of BROKEN) {
+    files.set(`${name}.json`, content);
+    rows.push([`${name}.json`, code, wrong]);
+  }
+  files.set('index.tsv', rows.map((row) => `${row.join('\t')}\n`).join(''));
+  files.set('accepted/one_dtype.json', text(sound()));
+  files.set('accepted/several.json', text(several()));
+  return files;
+}
+
+/** Two dtypes, two end tokens, external data, an empty file, no adapters. */
+function several() {
+  const manifest = /** @type {Manifest} */ (sound());
+  manifest.source.adapters = [];
+  manifest.graphs.q8 = { encoder: 'onnx/encoder_model_quantized.onnx', decoder: 'onnx/decoder_model_merged_quantized.onnx' };
+  manifest.generation.eos_token_id = [2, 319];
+  const names = ['encoder_model_quantized.onnx', 'decoder_model_merged_quantized.onnx', 'decoder_model_merged.onnx_data'];
+  manifest.files.push(...names.map((name) => file(`onnx/${name}`, 3 * CHUNK - 1)), file('added_tokens.json', 0));
+  return manifest;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const here = dirname(process.argv[1]);
+  mkdirSync(join(here, 'accepted'), { recursive: true });
+  for (const folder of ['.', 'accepted']) {
+    for (const old of readdirSync(join(here, folder)).filter((name) => name.endsWith('.json'))) {
+      rmSync(join(here, folder, old));
+    }
+  }
+  for (const [path, content] of allFiles()) {
+    writeFileSync(join(here, path), content);
+  }
+}

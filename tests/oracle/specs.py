@@ -1,0 +1,146 @@
+"""What a golden checkpoint is described by: shapes, adapters, layout, seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
+DEFAULT_TARGETS = {"llama": QKVO, "gpt2": ("c_attn", "c_proj")}
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One adapter: rank, alpha, targets, and further LoraConfig fields."""
+
+    r: int
+    alpha: float
+    targets: tuple[str, ...] = QKVO
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Which adapter folders are merged with which weights; none = the checkpoint as it is."""
+
+    name: str
+    adapters: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One golden checkpoint.
+
+    layout: "v5" (names and config as transformers 5 writes them) or "v4" (`vision_model.` in the
+    vision names, rope_theta and rope_scaling in text_config, torch_dtype).
+    stops: a seed counts as good only if image 0 or 1 reaches the end token and the other goes on.
+    swap: the vocabulary row that trades places with the end token's, so that some caption ends.
+    """
+
+    name: str
+    seed: int
+    vision: dict[str, Any]
+    text: dict[str, Any]
+    gain: float = 8.0
+    dtype: str = "float32"
+    adapter_dtype: str = ""
+    projection: str = "linear"
+    mlp_hidden: int = 2048
+    layout: str = "v5"
+    lora: Lora | None = None
+    vision_lora: Lora | None = None
+    adapters: dict[str, Lora] = field(default_factory=dict)
+    cases: tuple[Case, ...] = (Case("default"),)
+    eos: int = 0
+    pad: int | None = 0
+    tokenizer_size: int = 320
+    max_shard: int = 0
+    name_prefix: str = ""
+    keep_lm_head: bool = False
+    merged: tuple[str, ...] = ()
+    beams: tuple[dict[str, Any], ...] = ({"num_beams": 3, "max_new_tokens": 30},)
+    variants: tuple[tuple[int, dict[str, Any]], ...] = ()
+    stops: bool = False
+    swap: int = 0
+
+    @property
+    def folder_adapters(self) -> bool:
+        """Whether the checkpoint is a plain base/ folder with PEFT folders beside it."""
+        return bool(self.adapters)
+
+    @property
+    def checkpoint(self) -> str:
+        """The folder of the checkpoint, relative to the golden's folder."""
+        return "base" if self.folder_adapters else "."
+
+
+def siglip(hidden: int, heads: int, inter: int, image: int = 32, **more: Any) -> dict[str, Any]:
+    """Return a small SigLIP vision config."""
+    return {
+        "model_type": "siglip_vision_model",
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "intermediate_size": inter,
+        "num_hidden_layers": 2,
+        "image_size": image,
+        "patch_size": 8,
+        **more,
+    }
+
+
+def llama(hidden: int, heads: int, kv: int, inter: int, **more: Any) -> dict[str, Any]:
+    """Return a small Llama config; tied unless told otherwise."""
+    return {
+        "model_type": "llama",
+        "vocab_size": 320,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "intermediate_size": inter,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        **more,
+    }
+
+
+def vit(hidden: int, heads: int, inter: int, image: int = 32) -> dict[str, Any]:
+    """Return a small ViT config; its class token makes the prefix one longer."""
+    return siglip(hidden, heads, inter, image) | {"model_type": "vit"}
+
+
+def gpt2(hidden: int, heads: int, inter: int) -> dict[str, Any]:
+    """Return a small GPT-2 config."""
+    return {
+        "model_type": "gpt2",
+        "vocab_size": 320,
+        "n_embd": hidden,
+        "n_head": heads,
+        "n_inner": inter,
+        "n_layer": 2,
+        "n_positions": 128,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+EVERYTHING = {
+    "bias": "lora_only",
+    "modules_to_save": ["lm_head", "model.norm"],
+}
+
+ATTN = "language_model.model.layers.{}.self_attn.{}_proj.weight"
+MLP = "language_model.model.layers.{}.mlp.{}_proj.weight"
