@@ -1,0 +1,444 @@
+// Writes a checkpoint as the trainer leaves it, at a real shape with random weights: PEFT's names,
+// a LoRA of rank 16 on q, k, v and o, config.json, and a byte-level BPE tokenizer. Deterministic in
+// --seed, streamed, so any shape fits in memory.
+//   make_checkpoint OUT [--shape tiny|135m|360m|1.7b] [--dtype f32|bf16|f16] [--seed N]
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/convert.h"
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/simd.h"
+#include "checkpoint/safetensors.h"
+#include "weights/stream.h"
+
+namespace lorapress {
+namespace {
+
+struct TowerShape {
+  int64_t hidden;
+  int64_t wide;
+  int64_t layers;
+  int64_t heads;
+};
+
+struct ModelShape {
+  std::string_view name;
+  std::string_view title;
+  TowerShape vision;
+  int64_t image_size;
+  TowerShape text;
+  int64_t kv_heads;
+  int64_t vocab;
+};
+
+constexpr std::array kShapes = {
+    ModelShape{"tiny", "a few layers", {64, 128, 2, 4}, 32, {96, 192, 2, 6}, 2, 1024},
+    ModelShape{"135m",
+               "SigLIP-base-patch16-224 and SmolLM-135M",
+               {768, 3072, 12, 12},
+               224,
+               {576, 1536, 30, 9},
+               3,
+               49152},
+    ModelShape{"360m",
+               "SigLIP-base-patch16-224 and SmolLM-360M",
+               {768, 3072, 12, 12},
+               224,
+               {960, 2560, 32, 15},
+               5,
+               49152},
+    ModelShape{"1.7b",
+               "SigLIP-base-patch16-224 and SmolLM-1.7B",
+               {768, 3072, 12, 12},
+               224,
+               {2048, 8192, 24, 32},
+               32,
+               49152},
+};
+constexpr int64_t kPatch = 16;
+constexpr int64_t kRank = 16;
+constexpr int64_t kAlpha = 32;
+// Of query and key: attention that looks somewhere. With 1 it averages, all positions grow alike
+// from layer to layer, and every caption is one token repeated.
+constexpr float kSharp = 3.0F;
+
+// Element i of a tensor is a hash of (key, i), so that any block can be made on its own: the
+// finisher of SplitMix64 (Steele, Lea, Flood 2014), two values of 32 bits from each.
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+LORAPRESS_SIMD void fill_uniform(
+    uint64_t key, uint64_t pair, float mean, float step, float* out, size_t pairs) {
+  for (size_t i = 0; i < pairs; ++i) {
+    uint64_t x = key + (pair + i) * 0x9e3779b97f4a7c15ULL;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+    x ^= x >> 31;
+    out[2 * i] = mean + step * static_cast<float>(static_cast<int32_t>(x));
+    out[2 * i + 1] = mean + step * static_cast<float>(static_cast<int32_t>(x >> 32));
+  }
+}
+
+// Uniform around `mean` with the given standard deviation, float32.
+class RandomWeight : public Weight {
+ public:
+  RandomWeight(Shape shape, uint64_t key, float mean, float deviation)
+      : Weight(DType::kF32, std::move(shape)),
+        key_(key),
+        mean_(mean),
+        step_(deviation * std::sqrt(3.0F) * 0x1p-31F) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    std::vector<float> values(static_cast<size_t>(block.cols) + 2);
+    for (int64_t row = 0; row < block.rows; ++row) {
+      const auto first = static_cast<uint64_t>((block.row + row) * cols() + block.col);
+      const size_t skip = first % 2;
+      const auto count = static_cast<size_t>(block.cols);
+      fill_uniform(key_, first / 2, mean_, step_, values.data(), (count + skip + 1) / 2);
+      std::memcpy(out.data() + static_cast<size_t>(row) * count * sizeof(float),
+                  values.data() + skip,
+                  count * sizeof(float));
+    }
+  }
+
+ private:
+  uint64_t key_;
+  float mean_;
+  float step_;
+};
+
+class TensorList {
+ public:
+  TensorList(DType dtype, uint64_t seed) : dtype_(dtype), seed_(seed) {}
+
+  void add(const std::string& name, Shape shape, float mean, float deviation) {
+    const uint64_t key = mix(seed_ * 0x9e3779b97f4a7c15ULL + ++count_);
+    tensors_.push_back(
+        {name,
+         cast(std::make_shared<RandomWeight>(std::move(shape), key, mean, deviation), dtype_)});
+  }
+  // Normalised input gives output of standard deviation `gain`.
+  void matrix(const std::string& name, int64_t out, int64_t in, float gain = 1.0F) {
+    add(name, {out, in}, 0.0F, gain / std::sqrt(static_cast<float>(in)));
+  }
+  void linear(const std::string& name, int64_t out, int64_t in) {
+    matrix(name + ".weight", out, in);
+    add(name + ".bias", {out}, 0.0F, 0.02F);
+  }
+  void layer_norm(const std::string& name, int64_t size) {
+    rms_norm(name, size);
+    add(name + ".bias", {size}, 0.0F, 0.02F);
+  }
+  void rms_norm(const std::string& name, int64_t size) {
+    add(name + ".weight", {size}, 1.0F, 0.1F);
+  }
+  void adapted(const std::string& name, int64_t out, int64_t in, float gain) {
+    matrix(name + ".base_layer.weight", out, in, gain);
+    matrix(name + ".lora_A.default.weight", kRank, in);
+    add(name + ".lora_B.default.weight", {out, kRank}, 0.0F, 0.05F);
+  }
+
+  // Sorted by name, as the trainer's library saves them.
+  std::vector<NamedWeight> take() {
+    std::ranges::sort(tensors_, {}, &NamedWeight::name);
+    return std::move(tensors_);
+  }
+
+ private:
+  DType dtype_;
+  uint64_t seed_;
+  uint64_t count_ = 0;
+  std::vector<NamedWeight> tensors_;
+};
+
+void add_vision(TensorList& tensors, const ModelShape& shape) {
+  const std::string root = "vision_encoder.vision_model.";
+  const int64_t hidden = shape.vision.hidden;
+  const int64_t wide = shape.vision.wide;
+  const int64_t side = shape.image_size / kPatch;
+  const auto deviation = 1.0F / std::sqrt(static_cast<float>(3 * kPatch * kPatch));
+  tensors.add(
+      root + "embeddings.patch_embedding.weight", {hidden, 3, kPatch, kPatch}, 0.0F, deviation);
+  tensors.add(root + "embeddings.patch_embedding.bias", {hidden}, 0.0F, 0.02F);
+  tensors.add(root + "embeddings.position_embedding.weight", {side * side, hidden}, 0.0F, 0.02F);
+  for (int64_t layer = 0; layer < shape.vision.layers; ++layer) {
+    const std::string name = root + "encoder.layers." + std::to_string(layer) + ".";
+    tensors.layer_norm(name + "layer_norm1", hidden);
+    tensors.layer_norm(name + "layer_norm2", hidden);
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      tensors.linear(name + "self_attn." + part, hidden, hidden);
+    }
+    tensors.linear(name + "mlp.fc1", wide, hidden);
+    tensors.linear(name + "mlp.fc2", hidden, wide);
+  }
+  tensors.layer_norm(root + "post_layernorm", hidden);
+  // The pooling head, which real files carry and captioning leaves out.
+  tensors.add(root + "head.probe", {1, 1, hidden}, 0.0F, 1.0F);
+  tensors.matrix(root + "head.attention.in_proj_weight", 3 * hidden, hidden);
+  tensors.add(root + "head.attention.in_proj_bias", {3 * hidden}, 0.0F, 0.02F);
+  tensors.linear(root + "head.attention.out_proj", hidden, hidden);
+  tensors.layer_norm(root + "head.layernorm", hidden);
+  tensors.linear(root + "head.mlp.fc1", wide, hidden);
+  tensors.linear(root + "head.mlp.fc2", hidden, wide);
+}
+
+void add_text(TensorList& tensors, const ModelShape& shape) {
+  const std::string root = "language_model.base_model.model.model.";
+  const int64_t hidden = shape.text.hidden;
+  const int64_t keys = hidden / shape.text.heads * shape.kv_heads;
+  tensors.add(root + "embed_tokens.weight", {shape.vocab, hidden}, 0.0F, 0.02F);
+  for (int64_t layer = 0; layer < shape.text.layers; ++layer) {
+    const std::string name = root + "layers." + std::to_string(layer) + ".";
+    tensors.rms_norm(name + "input_layernorm", hidden);
+    tensors.rms_norm(name + "post_attention_layernorm", hidden);
+    tensors.adapted(name + "self_attn.q_proj", hidden, hidden, kSharp);
+    tensors.adapted(name + "self_attn.k_proj", keys, hidden, kSharp);
+    tensors.adapted(name + "self_attn.v_proj", keys, hidden, 1.0F);
+    tensors.adapted(name + "self_attn.o_proj", hidden, hidden, 1.0F);
+    tensors.matrix(name + "mlp.gate_proj.weight", shape.text.wide, hidden);
+    tensors.matrix(name + "mlp.up_proj.weight", shape.text.wide, hidden);
+    tensors.matrix(name + "mlp.down_proj.weight", hidden, shape.text.wide);
+  }
+  tensors.rms_norm(root + "norm", hidden);
+  tensors.linear("projection.projection", hidden, shape.vision.hidden);
+}
+
+Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
+  const Json vision = {{"model_type", "siglip_vision_model"},
+                       {"attention_dropout", 0.0},
+                       {"hidden_act", "gelu_pytorch_tanh"},
+                       {"hidden_size", shape.vision.hidden},
+                       {"image_size", shape.image_size},
+                       {"intermediate_size", shape.vision.wide},
+                       {"layer_norm_eps", 1e-6},
+                       {"num_attention_heads", shape.vision.heads},
+                       {"num_channels", 3},
+                       {"num_hidden_layers", shape.vision.layers},
+                       {"patch_size", kPatch},
+                       {"vision_use_head", true}};
+  const Json text = {{"model_type", "llama"},
+                     {"attention_bias", false},
+                     {"attention_dropout", 0.0},
+                     {"bos_token_id", 0},
+                     {"eos_token_id", 0},
+                     {"head_dim", shape.text.hidden / shape.text.heads},
+                     {"hidden_act", "silu"},
+                     {"hidden_size", shape.text.hidden},
+                     {"initializer_range", 0.02},
+                     {"intermediate_size", shape.text.wide},
+                     {"max_position_embeddings", 2048},
+                     {"mlp_bias", false},
+                     {"num_attention_heads", shape.text.heads},
+                     {"num_hidden_layers", shape.text.layers},
+                     {"num_key_value_heads", shape.kv_heads},
+                     {"pad_token_id", nullptr},
+                     {"rms_norm_eps", 1e-5},
+                     {"rope_scaling", nullptr},
+                     {"rope_theta", 10000.0},
+                     {"tie_word_embeddings", true},
+                     {"use_cache", true},
+                     {"vocab_size", shape.vocab}};
+  return {{"architectures", {"PrefixConditioningVLM"}},
+          {"model_type", "prefix_conditioning_vlm"},
+          {"freeze_vision_encoder", true},
+          {"lora_alpha", kAlpha},
+          {"lora_dropout", 0.1},
+          {"lora_r", kRank},
+          {"lora_target_modules", nullptr},
+          {"max_length", 30},
+          {"mlp_hidden_dim", 2048},
+          {"projection_dim", shape.text.hidden},
+          {"projection_type", "linear"},
+          {"text_config", text},
+          {"torch_dtype", torch_dtype},
+          {"vision_config", vision}};
+}
+
+std::string utf8(uint32_t point) {
+  if (point < 0x80) {
+    return {static_cast<char>(point)};
+  }
+  return {static_cast<char>(0xc0 | point >> 6), static_cast<char>(0x80 | (point & 0x3f))};
+}
+
+// The printable stand-ins of the 256 bytes in byte-level BPE (GPT-2's bytes_to_unicode), letters
+// and the space first, so that the pairs made of them read as text.
+std::vector<std::string> byte_symbols() {
+  std::vector<std::string> letters;
+  std::vector<std::string> rest;
+  uint32_t stand_in = 256;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    const bool shown =
+        (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    const std::string symbol = utf8(shown ? byte : stand_in++);
+    (byte == ' ' || (byte >= 'a' && byte <= 'z') ? letters : rest).push_back(symbol);
+  }
+  letters.insert(letters.end(), rest.begin(), rest.end());
+  return letters;
+}
+
+// 0 is <|endoftext|>, then the bytes, then as many pairs of bytes as the vocabulary has room for.
+Json tokenizer_json(int64_t vocab_size) {
+  const std::string special = "<|endoftext|>";
+  const std::vector<std::string> symbols = byte_symbols();
+  Json vocab = {{special, 0}};
+  for (const std::string& symbol : symbols) {
+    vocab[symbol] = vocab.size();
+  }
+  Json merges = Json::array();
+  for (size_t last = 0; last < symbols.size(); ++last) {
+    for (size_t other = 0; other <= last; ++other) {
+      for (const auto& [left, right] : {std::pair{other, last}, std::pair{last, other}}) {
+        const bool fits = static_cast<int64_t>(vocab.size()) < vocab_size;
+        if (fits && vocab.emplace(symbols[left] + symbols[right], vocab.size()).second) {
+          merges.push_back(symbols[left] + " " + symbols[right]);
+        }
+      }
+    }
+  }
+  const Json bytes = {{"type", "ByteLevel"},
+                      {"add_prefix_space", false},
+                      {"trim_offsets", true},
+                      {"use_regex", true}};
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens",
+           {{{"id", 0},
+             {"content", special},
+             {"single_word", false},
+             {"lstrip", false},
+             {"rstrip", false},
+             {"normalized", false},
+             {"special", true}}}},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", bytes},
+          {"post_processor", nullptr},
+          {"decoder", bytes},
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"ignore_merges", false},
+            {"vocab", vocab},
+            {"merges", merges}}}};
+}
+
+Json tokenizer_config_json() {
+  return {{"tokenizer_class", "PreTrainedTokenizerFast"},
+          {"bos_token", "<|endoftext|>"},
+          {"eos_token", "<|endoftext|>"},
+          {"unk_token", "<|endoftext|>"},
+          {"clean_up_tokenization_spaces", false},
+          {"model_max_length", 2048}};
+}
+
+struct DtypeName {
+  std::string_view name;
+  DType dtype;
+  std::string_view torch;
+};
+constexpr std::array kDtypes = {
+    DtypeName{"f32", DType::kF32, "float32"},
+    DtypeName{"bf16", DType::kBF16, "bfloat16"},
+    DtypeName{"f16", DType::kF16, "float16"},
+};
+
+template <typename Table>
+const auto& row(const Table& table, std::string_view name) {
+  for (const auto& entry : table) {
+    if (entry.name == name) {
+      return entry;
+    }
+  }
+  fail(ErrorCode::kInvalidArgument, "\"{}\" is not known", name);
+}
+
+void make(const std::filesystem::path& out,
+          const ModelShape& shape,
+          const DtypeName& dtype,
+          uint64_t seed) {
+  StagedOutput staged(out, false);
+  TensorList list(dtype.dtype, seed);
+  add_vision(list, shape);
+  add_text(list, shape);
+  const std::vector<NamedWeight> tensors = list.take();
+  FilePlan plan(staged.folder() / "model.safetensors");
+  plan.literal(safetensors_header(tensors));
+  for (const NamedWeight& tensor : tensors) {
+    plan.weight(tensor.weight);
+  }
+  const uint64_t bytes = plan.size();
+  write_files({std::move(plan)}, {});
+  write_text(staged.folder() / "config.json", config_json(shape, dtype.torch).dump(2) + "\n");
+  write_text(staged.folder() / "tokenizer.json", tokenizer_json(shape.vocab).dump());
+  write_text(staged.folder() / "tokenizer_config.json", tokenizer_config_json().dump(2) + "\n");
+  staged.commit();
+  fmt::print("{}: {}, {}, {:.1f} MB\n",
+             out.string(),
+             shape.title,
+             dtype.name,
+             static_cast<double>(bytes) / 1e6);
+}
+
+int run(const std::vector<std::string>& arguments) {
+  std::string out;
+  std::string shape = "135m";
+  std::string dtype = "f32";
+  uint64_t seed = 1;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (!argument.starts_with("--")) {
+      out = argument;
+      continue;
+    }
+    if (++i == arguments.size()) {
+      fail(ErrorCode::kInvalidArgument, "{} needs a value", argument);
+    }
+    const std::string& value = arguments[i];
+    if (argument == "--shape") {
+      shape = value;
+    } else if (argument == "--dtype") {
+      dtype = value;
+    } else if (argument != "--seed" ||
+               std::from_chars(value.data(), value.data() + value.size(), seed).ptr !=
+                   value.data() + value.size()) {
+      fail(ErrorCode::kInvalidArgument, "{} {} is not understood", argument, value);
+    }
+  }
+  if (out.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "usage: make_checkpoint OUT [--shape tiny|135m|360m|1.7b] [--dtype f32|bf16|f16] [--seed "
+         "N]");
+  }
+  make(out, row(kShapes, shape), row(kDtypes, dtype), seed);
+  return 0;
+}
+
+}  // namespace
+}  // namespace lorapress
+
+int main(int argc, char** argv) {
+  try {
+    return lorapress::run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "make_checkpoint: {}\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,236 @@
+"""Measure the program; bench/run.sh says how to call this.
+
+Every build step alternates with cp of the same checkpoint (what it reads) and with cp of its own
+output (what it writes). Outputs are removed and the disk is synced before each timer starts; the
+page cache is warm and nothing is flushed inside a timer. Ratios are medians over the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from children import (
+    BenchError,
+    clear,
+    copy_seconds,
+    cpu_name,
+    folder_bytes,
+    run,
+    say,
+    wait_for_quiet,
+)
+from report import markdown
+
+HERE = Path(__file__).resolve().parent
+IMAGES = HERE.parent / "tests" / "goldens" / "images"
+PICTURES = ("jpeg_420.jpg", "jpeg_422.jpg", "jpeg_progressive.jpg", "jpeg_rgb.jpg")
+MEGABYTE = 1e6
+PATIENCE = 15.0  # seconds that a round waits for other programs to finish
+
+# What each step promises: times the seconds of cp, peak memory, size of the decoder.
+TARGETS = {
+    "merge": {"cp_ratio": 1.5, "peak_mb": 150},
+    "export": {"cp_ratio": 2.5, "peak_mb": 200, "decoder_mb": 539},
+}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return the numbers to quote: the best and the usual."""
+    return {"min": min(values), "median": statistics.median(values)}
+
+
+def build_step(
+    program: Path, verb: str, checkpoint: Path, work: Path, rounds: int
+) -> dict[str, Any]:
+    """Time one verb in turns with cp of its input and cp of its output."""
+    out, copy, kept = work / "out", work / "copy", work / "kept"
+    clear(kept)
+    # Warms the page cache; its output is what cp copies below.
+    run([program, verb, checkpoint, kept])
+    rows, idle = [], []
+    for _ in range(rounds):
+        idle.append(wait_for_quiet(PATIENCE))
+        copied_input = copy_seconds(checkpoint, copy)
+        clear(copy)
+        clear(out)
+        step = run([program, verb, checkpoint, out])
+        clear(out)
+        copied_output = copy_seconds(kept, copy)
+        clear(copy)
+        rows.append((step, copied_input, copied_output))
+    sizes = {str(p.relative_to(kept)): p.stat().st_size for p in kept.rglob("*") if p.is_file()}
+    result = {
+        "rounds": rounds,
+        "idle": statistics.median(idle),
+        "seconds": spread([step.seconds for step, _, _ in rows]),
+        "cpu_seconds": min(step.cpu_seconds for step, _, _ in rows),
+        "cp_input_seconds": spread([copied for _, copied, _ in rows]),
+        "cp_output_seconds": spread([copied for _, _, copied in rows]),
+        "cp_input_ratio": statistics.median(step.seconds / copied for step, copied, _ in rows),
+        "cp_output_ratio": statistics.median(step.seconds / copied for step, _, copied in rows),
+        "peak_mb": max(step.peak_bytes for step, _, _ in rows) / MEGABYTE,
+        "input_mb": folder_bytes(checkpoint) / MEGABYTE,
+        "output_mb": folder_bytes(kept) / MEGABYTE,
+        "files": {name: size for name, size in sorted(sizes.items()) if size > MEGABYTE},
+    }
+    clear(kept)
+    return result
+
+
+def captions(
+    program: Path, checkpoint: Path, work: Path, rounds: int, threads: int
+) -> dict[str, Any]:
+    """Caption a few images in each of several processes; the first of each is the warm-up."""
+    model = work / "model"
+    clear(model)
+    run([program, "export", checkpoint, model])
+    pictures = [IMAGES / name for name in PICTURES]
+    command = [program, "caption", model, *pictures, "--json", "--threads", threads]
+    encode, prefill, token, whole, peaks, ids, idle = [], [], [], [], [], [], []
+    for _ in range(rounds):
+        idle.append(wait_for_quiet(PATIENCE))
+        child = run(command)
+        peaks.append(child.peak_bytes)
+        rows = json.loads(child.output)["captions"]
+        ids = [row["ids"] for row in rows]
+        for row in rows[1:]:
+            encode.append(row["encode_ms"])
+            prefill.append(row["prefill_ms"])
+            whole.append(row["encode_ms"] + row["prefill_ms"] + row["decode_ms"])
+            if len(row["ids"]) > 1:
+                token.append(row["decode_ms"] / (len(row["ids"]) - 1))
+    clear(model)
+    table = {"encode_ms": encode, "prefill_ms": prefill, "token_ms": token, "caption_ms": whole}
+    return {
+        "threads": threads,
+        "idle": statistics.median(idle),
+        "processes": rounds,
+        "images": len(encode),
+        "tokens": [len(row) for row in ids],
+        "distinct_tokens": [len(set(row)) for row in ids],
+        "peak_mb": max(peaks) / MEGABYTE,
+        **{name: spread(values) for name, values in table.items()},
+    }
+
+
+def memory_by_size(
+    program: Path, maker: Path, work: Path, shapes: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Peak memory of merge and export over model sizes; it must not grow with them."""
+    rows = []
+    for shape, dtype in shapes:
+        say(f"memory at {shape} {dtype}")
+        checkpoint, out = work / "sized", work / "out"
+        clear(checkpoint)
+        run([maker, checkpoint, "--shape", shape, "--dtype", dtype])
+        row: dict[str, Any] = {
+            "shape": shape,
+            "dtype": dtype,
+            "input_mb": folder_bytes(checkpoint) / MEGABYTE,
+        }
+        for verb in ("merge", "export"):
+            clear(out)
+            step = run([program, verb, checkpoint, out])
+            row[verb] = {
+                "peak_mb": step.peak_bytes / MEGABYTE,
+                "output_mb": folder_bytes(out) / MEGABYTE,
+            }
+        clear(out)
+        clear(checkpoint)
+        rows.append(row)
+    return rows
+
+
+def judge(steps: dict[str, Any]) -> list[dict[str, Any]]:
+    """Set the measured numbers beside the promised ones."""
+    rows = []
+    for verb, promised in TARGETS.items():
+        step = steps[verb]
+        decoder = step["files"].get("onnx/decoder_model_merged.onnx", 0) / MEGABYTE
+        found = {
+            "cp_ratio": ("seconds / cp of the input", step["cp_input_ratio"]),
+            "peak_mb": ("peak memory, MB", step["peak_mb"]),
+            "decoder_mb": ("decoder, MB", decoder),
+        }
+        for key, most in promised.items():
+            what, value = found[key]
+            rows.append(
+                {"what": f"{verb}: {what}", "value": value, "most": most, "met": value <= most}
+            )
+    return rows
+
+
+def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Run everything."""
+    program, maker = arguments.program, arguments.make_checkpoint
+    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    load = os.getloadavg()[0]
+    checkpoint = work / "checkpoint"
+    say(f"making the checkpoint ({arguments.shape})")
+    clear(checkpoint)
+    run([maker, checkpoint, "--shape", arguments.shape])
+    steps = {}
+    for verb in ("merge", "export", "press"):
+        say(f"{verb}, {rounds} rounds")
+        steps[verb] = build_step(program, verb, checkpoint, work, rounds)
+    say("captions")
+    spoken = captions(program, checkpoint, work, 2 if arguments.quick else 5, arguments.threads)
+    clear(checkpoint)
+    shapes = [("tiny", "f32"), ("135m", "f32"), ("135m", "bf16")]
+    shapes += [] if arguments.quick else [("360m", "f32")]
+    memory = memory_by_size(program, maker, work, shapes)
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "program": run([program, "--version"]).output.strip(),
+        "shape": arguments.shape,
+        "machine": {
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "load_before": load,
+            "load_after": os.getloadavg()[0],
+        },
+        "targets": judge(steps),
+        "steps": steps,
+        "captions": spoken,
+        "memory": memory,
+    }
+
+
+def main() -> int:
+    """Parse arguments, measure, write latest.json and latest.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("program", type=Path)
+    parser.add_argument("make_checkpoint", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--shape", default="135m")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    work = arguments.out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        result = measure(arguments, work)
+    except (BenchError, OSError) as error:
+        say(str(error))
+        return 2
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    (arguments.out / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
+    text = markdown(result)
+    (arguments.out / "latest.md").write_text(text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
