@@ -11,6 +11,7 @@
 #include "lorapress/caption.h"
 #include "lorapress/export_options.h"
 #include "lorapress/merge.h"
+#include "lorapress/quantize.h"
 
 namespace lorapress {
 
@@ -19,6 +20,7 @@ struct PressOptions {
   std::filesystem::path out;
   std::string bundle = "transformers.js";
   std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
+  SchemeOptions scheme;                        // how the other dtypes are made
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting

@@ -25,6 +25,7 @@ struct BundleRequest {
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;
   int64_t max_new_tokens = 30;
+  std::string default_dtype = "fp32";
 };
 
 struct BundleGraph {

@@ -121,7 +121,7 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
 Json config_json(const BundleRequest& request, const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
-  Json runtime = {{"dtype", "fp32"}};
+  Json runtime = {{"dtype", request.default_dtype}};
   Json external = Json::object();
   for (const auto& [file, count] : data_files) {
     if (count > 0) {

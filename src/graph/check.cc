@@ -1,36 +1,44 @@
 #include "graph/check.h"
 
 #include "base/fail.h"
-#include "graph/model_proto.h"
+#include "graph/write.h"
 #include "onnx/checker.h"
 #include "onnx/shape_inference/implementation.h"
 
 namespace lorapress {
 namespace {
 
-onnx::ModelProto stand_in(const Graph& graph) {
-  onnx::ModelProto model = model_proto(graph);
-  auto* proto = model.mutable_graph();
-  for (const Graph::Initializer& initializer : graph.initializers()) {
-    if (initializer.weight->bytes() > kSmallTensor) {
+onnx::ModelProto stand_in(const Model& model) {
+  onnx::ModelProto checked = model.proto;
+  auto* proto = checked.mutable_graph();
+  proto->clear_initializer();
+  for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
+    const auto weight = model.weights.find(declared.name());
+    if (weight != model.weights.end() && weight->second->bytes() > kSmallTensor) {
       auto* input = proto->add_input();
-      input->set_name(graph.value_name(initializer.value));
-      set_type(graph.value_type(initializer.value), input->mutable_type());
+      input->set_name(declared.name());
+      auto* type = input->mutable_type()->mutable_tensor_type();
+      type->set_elem_type(declared.data_type());
+      for (const int64_t dim : declared.dims()) {
+        type->mutable_shape()->add_dim()->set_dim_value(dim);
+      }
       continue;
     }
     onnx::TensorProto* tensor = proto->add_initializer();
-    *tensor = tensor_proto(graph, initializer);
-    std::string* raw = tensor->mutable_raw_data();
-    raw->resize(static_cast<size_t>(initializer.weight->bytes()));
-    read_bytes(*initializer.weight, 0, std::as_writable_bytes(std::span(*raw)));
+    *tensor = declared;
+    if (weight != model.weights.end()) {
+      std::string* raw = tensor->mutable_raw_data();
+      raw->resize(static_cast<size_t>(weight->second->bytes()));
+      read_bytes(*weight->second, 0, std::as_writable_bytes(std::span(*raw)));
+    }
   }
-  return model;
+  return checked;
 }
 
 }  // namespace
 
-void check_graph(const Graph& graph) {
-  onnx::ModelProto model = stand_in(graph);
+void check_model(const Model& lazy) {
+  onnx::ModelProto model = stand_in(lazy);
   try {
     onnx::checker::check_model(model);
     const onnx::ShapeInferenceOptions options{
@@ -39,7 +47,10 @@ void check_graph(const Graph& graph) {
   } catch (const std::exception& error) {
     std::string why = error.what();
     std::ranges::replace(why, '\n', ' ');
-    fail(ErrorCode::kRuntime, "graph {}: the ONNX checker refuses it: {}", graph.name(), why);
+    fail(ErrorCode::kRuntime,
+         "graph {}: the ONNX checker refuses it: {}",
+         model.graph().name(),
+         why);
   }
 }
 

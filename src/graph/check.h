@@ -1,15 +1,15 @@
-// The ONNX checker and strict shape inference, over a graph whose weights were not written yet.
+// The ONNX checker and strict shape inference, over a model whose weights were not written yet.
 #ifndef LORAPRESS_GRAPH_CHECK_H_
 #define LORAPRESS_GRAPH_CHECK_H_
 
-#include "graph/graph.h"
+#include "graph/model.h"
 
 namespace lorapress {
 
 // Throws kRuntime with the checker's own words. Large weights stand in as typed inputs, so the cost
 // does not depend on the size of the model. Nodes of com.microsoft are opaque to ONNX: those are
 // checked when ONNX Runtime creates a session.
-void check_graph(const Graph& graph);
+void check_model(const Model& model);
 
 }  // namespace lorapress
 

@@ -21,25 +21,25 @@ TEST(CheckGraph, TakesAValidGraph) {
   for (int opset = 17; opset <= 23; ++opset) {
     Graph graph("valid", opset);
     graph.output(product(graph, 500), "y", {"b", 500});
-    EXPECT_NO_THROW(check_graph(graph));
+    EXPECT_NO_THROW(check_model(to_model(graph)));
   }
 }
 
 TEST(CheckGraph, TakesMicrosoftsOperatorsAsTheyAre) {
   Graph graph("fused", 17);
   graph.output(graph.op("FastGelu", "/gelu", {product(graph, 8)}), "y", {"b", 8});
-  EXPECT_NO_THROW(check_graph(graph));
+  EXPECT_NO_THROW(check_model(to_model(graph)));
 }
 
 TEST(CheckGraph, DoesNotReadLargeWeights) {
   Graph graph("large", 17);
   const int64_t width = int64_t{1} << 40;
   graph.output(product(graph, width), "y", {"b", width});
-  EXPECT_NO_THROW(check_graph(graph));
+  EXPECT_NO_THROW(check_model(to_model(graph)));
 }
 
 void expect_refused(const Graph& graph, const std::string& part) {
-  const std::string text = message_of(ErrorCode::kRuntime, [&] { check_graph(graph); });
+  const std::string text = message_of(ErrorCode::kRuntime, [&] { check_model(to_model(graph)); });
   EXPECT_TRUE(contains(text, "graph wrong")) << text;
   EXPECT_TRUE(contains(text, part)) << text;
 }

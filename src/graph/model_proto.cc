@@ -24,6 +24,13 @@ int ir_version(int opset) {
   return kIrOfOpset.back().second;
 }
 
+void set_value_info(const Graph& graph, int id, onnx::ValueInfoProto* proto) {
+  proto->set_name(graph.value_name(id));
+  set_type(graph.value_type(id), proto->mutable_type());
+}
+
+}  // namespace
+
 void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto) {
   proto->set_name(std::string(attribute.name));
   if (const auto* integer = std::get_if<int64_t>(&attribute.value)) {
@@ -43,13 +50,6 @@ void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto) {
   }
 }
 
-void set_value_info(const Graph& graph, int id, onnx::ValueInfoProto* proto) {
-  proto->set_name(graph.value_name(id));
-  set_type(graph.value_type(id), proto->mutable_type());
-}
-
-}  // namespace
-
 void set_type(const TensorType& type, onnx::TypeProto* proto) {
   auto* tensor = proto->mutable_tensor_type();
   tensor->set_elem_type(dtype_row(type.dtype).onnx);
@@ -62,16 +62,6 @@ void set_type(const TensorType& type, onnx::TypeProto* proto) {
       added->set_dim_param(dim.symbol);
     }
   }
-}
-
-onnx::TensorProto tensor_proto(const Graph& graph, const Graph::Initializer& initializer) {
-  onnx::TensorProto proto;
-  proto.set_name(graph.value_name(initializer.value));
-  proto.set_data_type(dtype_row(initializer.weight->dtype()).onnx);
-  for (const int64_t dim : initializer.weight->shape()) {
-    proto.add_dims(dim);
-  }
-  return proto;
 }
 
 onnx::ModelProto model_proto(const Graph& graph) {

@@ -9,13 +9,8 @@ namespace lorapress {
 
 // ir_version, opset_import, producer, nodes, inputs and outputs; no initializers.
 onnx::ModelProto model_proto(const Graph& graph);
-// name, data_type and dims; no data.
-onnx::TensorProto tensor_proto(const Graph& graph, const Graph::Initializer& initializer);
 void set_type(const TensorType& type, onnx::TypeProto* proto);
-
-// Weights up to this size are written inside the graph whatever else is external: ONNX Runtime
-// cannot parse shapes and axes from external data.
-inline constexpr uint64_t kSmallTensor = 1024;
+void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto);
 
 }  // namespace lorapress
 

@@ -27,7 +27,8 @@ void write_graph(const std::filesystem::path& path, bool external) {
                 {y, graph.op("Transpose", "/t", {w}, {{"perm", std::vector<int64_t>{1, 0}}})})});
   graph.output(z, "z", {"n", 40});
   graph.output(h, "halves", {3, Dim()});
-  write_files(plan_onnx(graph, path, external), {.hash = false, .threads = 1, .progress = {}});
+  write_files(plan_onnx(to_model(graph), path, external),
+              {.hash = false, .threads = 1, .progress = {}});
 }
 
 TEST(OnnxSummary, SaysWhatAFileHolds) {

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "graph/model_proto.h"
 
 namespace lorapress {
 namespace {
@@ -81,33 +80,50 @@ Piece embed(const onnx::TensorProto& proto, const WeightPtr& weight) {
   return {field_header(kGraphInitializer, tensor.size() + weight->bytes()) + tensor, weight};
 }
 
+// A tensor that needs nothing streamed behind it.
+Piece literal(const onnx::TensorProto& proto) {
+  const std::string tensor = serialized(proto);
+  return {field_header(kGraphInitializer, tensor.size()) + tensor, nullptr};
+}
+
+// Everything but the initializers of the main graph.
+onnx::ModelProto without_initializers(const onnx::ModelProto& proto) {
+  onnx::ModelProto bare;
+  bare.CopyFrom(proto);
+  bare.mutable_graph()->clear_initializer();
+  bare.mutable_graph()->clear_value_info();
+  return bare;
+}
+
 }  // namespace
 
-std::vector<FilePlan> plan_onnx(const Graph& graph,
+std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external) {
-  onnx::ModelProto model = model_proto(graph);
-  const std::string nodes = serialized(model.graph());
-  model.clear_graph();
-  const std::string outside = serialized(model);
+  onnx::ModelProto bare = without_initializers(model.proto);
+  const std::string nodes = serialized(bare.graph());
+  bare.clear_graph();
+  const std::string outside = serialized(bare);
 
   std::vector<Piece> pieces;
   DataFiles data(path);
   uint64_t graph_bytes = nodes.size();
-  for (const Graph::Initializer& initializer : graph.initializers()) {
-    onnx::TensorProto proto = tensor_proto(graph, initializer);
-    if (external && initializer.weight->bytes() > kSmallTensor) {
-      data.place(initializer.weight, &proto);
-      const std::string tensor = serialized(proto);
-      pieces.push_back({field_header(kGraphInitializer, tensor.size()) + tensor, nullptr});
+  for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
+    const auto weight = model.weights.find(declared.name());
+    if (weight == model.weights.end()) {
+      pieces.push_back(literal(declared));
+    } else if (external && weight->second->bytes() > kSmallTensor) {
+      onnx::TensorProto proto = declared;
+      data.place(weight->second, &proto);
+      pieces.push_back(literal(proto));
     } else {
-      pieces.push_back(embed(proto, initializer.weight));
+      pieces.push_back(embed(declared, weight->second));
     }
     graph_bytes +=
         pieces.back().head.size() + (pieces.back().weight ? pieces.back().weight->bytes() : 0);
   }
   if (!external && graph_bytes > kMaxOnnxFile) {
-    return plan_onnx(graph, path, true);
+    return plan_onnx(model, path, true);
   }
   std::vector<FilePlan> plans;
   FilePlan& file = plans.emplace_back(path);

@@ -1,4 +1,4 @@
-// Graphs as .onnx files, streamed: the protobuf framing around every weight is written by hand, so
+// Models as .onnx files, streamed: the protobuf framing around every weight is written by hand, so
 // no ModelProto ever holds the weights.
 #ifndef LORAPRESS_GRAPH_WRITE_H_
 #define LORAPRESS_GRAPH_WRITE_H_
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "graph/graph.h"
+#include "graph/model.h"
 #include "weights/stream.h"
 
 namespace lorapress {
@@ -14,10 +14,14 @@ namespace lorapress {
 // A protobuf message, and a file that web runtimes read, may not reach 2 GiB.
 inline constexpr uint64_t kMaxOnnxFile = (uint64_t{1} << 31) - (uint64_t{1} << 20);
 
+// Weights up to this size are written inside the graph whatever else is external: ONNX Runtime
+// cannot parse shapes and axes from external data.
+inline constexpr uint64_t kSmallTensor = 1024;
+
 // One plan for the .onnx file, then one for each external data file. Weights above kSmallTensor go
 // to <file>.onnx_data, <file>.onnx_data_1, … (the names transformers.js looks for) when `external`
 // is set or the file would pass kMaxOnnxFile.
-std::vector<FilePlan> plan_onnx(const Graph& graph,
+std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external);
 

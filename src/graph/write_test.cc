@@ -74,7 +74,7 @@ void expect_tensor(const onnx::TensorProto& tensor,
 TEST(WriteOnnx, HoldsEveryInitializer) {
   const TempFolder folder;
   const Graph graph = graph_with_weights(many_weights());
-  const std::vector<FilePlan> plans = plan_onnx(graph, folder / "m.onnx", false);
+  const std::vector<FilePlan> plans = plan_onnx(to_model(graph), folder / "m.onnx", false);
   ASSERT_EQ(plans.size(), 1U);
   write(plans);
   const onnx::ModelProto model = parse(folder / "m.onnx");
@@ -97,7 +97,7 @@ TEST(WriteOnnx, HoldsEveryInitializer) {
 TEST(WriteOnnx, PutsLargeWeightsBeside) {
   const TempFolder folder;
   const Graph graph = graph_with_weights(many_weights());
-  const std::vector<FilePlan> plans = plan_onnx(graph, folder / "m.onnx", true);
+  const std::vector<FilePlan> plans = plan_onnx(to_model(graph), folder / "m.onnx", true);
   ASSERT_EQ(plans.size(), 2U);
   EXPECT_EQ(plans[1].path().filename(), "m.onnx_data");
   write(plans);
@@ -149,7 +149,8 @@ using Names = std::vector<std::string>;
 // Nothing of this is written.
 TEST(PlanOnnx, KeepsEveryFileBelow2Gib) {
   const auto names = [](const std::vector<int64_t>& mebibytes) {
-    const std::vector<FilePlan> plans = plan_onnx(graph_of_zeros(mebibytes), "x/m.onnx", false);
+    const std::vector<FilePlan> plans =
+        plan_onnx(to_model(graph_of_zeros(mebibytes)), "x/m.onnx", false);
     uint64_t total = 0;
     for (const FilePlan& plan : plans) {
       EXPECT_LT(plan.size(), uint64_t{1} << 31);
@@ -173,13 +174,14 @@ TEST(PlanOnnx, KeepsEveryFileBelow2Gib) {
 
 // One tensor cannot be split; it has a file of its own, and tensors around it do not join it.
 TEST(PlanOnnx, GivesAHugeWeightItsOwnFile) {
-  const std::vector<FilePlan> plans = plan_onnx(graph_of_zeros({10, 3000, 10}), "m.onnx", false);
+  const std::vector<FilePlan> plans =
+      plan_onnx(to_model(graph_of_zeros({10, 3000, 10})), "m.onnx", false);
   EXPECT_EQ(names_of(plans), (Names{"m.onnx", "m.onnx_data", "m.onnx_data_1", "m.onnx_data_2"}));
   EXPECT_EQ(plans[2].size(), uint64_t{3000} << 20);
 }
 
 TEST(PlanOnnx, NamesNoDataFileWithoutLargeWeights) {
-  EXPECT_EQ(names_of(plan_onnx(graph_with_weights({}), "m.onnx", true)), Names{"m.onnx"});
+  EXPECT_EQ(names_of(plan_onnx(to_model(graph_with_weights({})), "m.onnx", true)), Names{"m.onnx"});
 }
 
 TEST(ModelProto, SaysItsVersions) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -9,6 +10,7 @@
 #include "bundles/manifest.h"
 #include "graph/check.h"
 #include "graph/write.h"
+#include "passes/scheme.h"
 #include "runtime/tokenizer.h"
 #include "verbs/folder_files.h"
 
@@ -33,13 +35,16 @@ class Stopwatch {
 
 void check_options(const PressOptions& options) {
   if (options.dtypes.empty()) {
-    fail(ErrorCode::kInvalidArgument, "no dtype given, expected fp32");
+    fail(ErrorCode::kInvalidArgument, "no dtype given, expected fp32 or others");
   }
+  std::set<std::string> given;
   for (const std::string& dtype : options.dtypes) {
-    if (dtype != "fp32") {
-      fail(ErrorCode::kUnsupported, "--dtype {} is not known (known: fp32)", dtype);
+    scheme(dtype);
+    if (!given.insert(dtype).second) {
+      fail(ErrorCode::kInvalidArgument, "--dtype names {} twice", dtype);
     }
   }
+  check_scheme_options(options.scheme);
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
          "--max-new-tokens {}, expected 1 to {}",
@@ -98,7 +103,8 @@ class Presser {
     graphs_ = bundle_.graphs(request(), report_.notes);
     for (size_t i = 0; i < graphs_.size(); ++i) {
       tell("check", i, graphs_.size());
-      check_graph(graphs_[i].graph);
+      models_.push_back(to_model(graphs_[i].graph));
+      check_model(models_.back());
     }
     report_.author_seconds = watch_.lap();
   }
@@ -107,13 +113,16 @@ class Presser {
     std::vector<FilePlan> plans;
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
-    for (const BundleGraph& made : graphs_) {
-      const std::string name = made.path + ".onnx";
-      fs::create_directories((folder / name).parent_path());
-      std::vector<FilePlan> parts = plan_onnx(made.graph, folder / name, options_.external_data);
-      data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
-      graphs["fp32"][made.role] = name;
-      std::ranges::move(parts, std::back_inserter(plans));
+    for (const std::string& dtype : options_.dtypes) {
+      for (size_t i = 0; i < graphs_.size(); ++i) {
+        const std::string name = graphs_[i].path + std::string(scheme(dtype).suffix) + ".onnx";
+        fs::create_directories((folder / name).parent_path());
+        std::vector<FilePlan> parts =
+            plan_onnx(model_in(dtype, i), folder / name, options_.external_data);
+        data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
+        graphs[dtype][graphs_[i].role] = name;
+        std::ranges::move(parts, std::back_inserter(plans));
+      }
     }
     TextFiles texts = tokenizer_.files;
     for (const auto& [name, json] : bundle_.files(request(), data_files)) {
@@ -142,6 +151,13 @@ class Presser {
     return open_checkpoint(options.source);
   }
 
+  // Graph i in a dtype; its weights are still lazy.
+  Model model_in(const std::string& dtype, size_t i) {
+    Model model = models_[i];
+    scheme(dtype).apply(model, {options_.scheme, nullptr, &report_.notes, options_.threads});
+    return model;
+  }
+
   // What only running the result would show, before anything is written.
   void check_generation() const {
     Tokenizer::from_json(tokenizer_.files.at("tokenizer.json"),
@@ -163,7 +179,13 @@ class Presser {
   [[nodiscard]] BundleRequest request() const {
     const int64_t most =
         options_.max_new_tokens != 0 ? options_.max_new_tokens : checkpoint_.max_new_tokens;
-    return {checkpoint_, preprocessing_, tokenizer_, options_.ops, options_.opset, most};
+    return {checkpoint_,
+            preprocessing_,
+            tokenizer_,
+            options_.ops,
+            options_.opset,
+            most,
+            options_.dtypes[0]};
   }
 
   void write_manifest(const fs::path& folder,
@@ -192,6 +214,7 @@ class Presser {
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;
   std::vector<BundleGraph> graphs_;
+  std::vector<Model> models_;  // of graphs_, in their order
 };
 
 // A smooth picture that needs no file: two waves and a gradient over the three channels.

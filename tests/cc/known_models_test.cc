@@ -114,12 +114,13 @@ TEST_P(KnownModels, AuthorAtTheirRealShapes) {
     SCOPED_TRACE(std::string(vision) + " + " + std::string(text));
     const Checkpoint checkpoint = fake_checkpoint(vision, text);
     for (const BundleGraph& made : author(checkpoint, GetParam())) {
-      check_graph(made.graph);
+      check_model(to_model(made.graph));
       uint64_t weights = 0;
       for (const Graph::Initializer& initializer : made.graph.initializers()) {
         weights += initializer.weight->bytes();
       }
-      const std::vector<FilePlan> plans = plan_onnx(made.graph, made.path + ".onnx", false);
+      const std::vector<FilePlan> plans =
+          plan_onnx(to_model(made.graph), made.path + ".onnx", false);
       EXPECT_GE(total_bytes(plans), weights);
       EXPECT_EQ(plans.size() > 1, weights > kMaxOnnxFile);
     }
@@ -129,8 +130,8 @@ TEST_P(KnownModels, AuthorAtTheirRealShapes) {
 INSTANTIATE_TEST_SUITE_P(Dialects,
                          KnownModels,
                          testing::Values(OpDialect::kOrt, OpDialect::kStandard),
-                         [](const auto& info) {
-                           return info.param == OpDialect::kOrt ? "Ort" : "Standard";
+                         [](const auto& dialect) {
+                           return dialect.param == OpDialect::kOrt ? "Ort" : "Standard";
                          });
 
 // The figure of the README for SmolLM-135M: one table, not two.
@@ -138,7 +139,7 @@ TEST(KnownModelsSize, TiedDecoderIsStoredOnce) {
   const Checkpoint checkpoint =
       fake_checkpoint("google/siglip-base-patch16-224", "HuggingFaceTB/SmolLM-135M");
   const std::vector<BundleGraph> graphs = author(checkpoint, OpDialect::kOrt);
-  EXPECT_LE(total_bytes(plan_onnx(graphs[1].graph, "decoder.onnx", false)), 539'000'000U);
+  EXPECT_LE(total_bytes(plan_onnx(to_model(graphs[1].graph), "decoder.onnx", false)), 539'000'000U);
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+#include "passes/scheme.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+void keep(Model& /*model*/, const SchemeContext& /*context*/) {}
+
+constexpr std::array kSchemes = {
+    Scheme{"fp32", "", "float32, as the graph is authored", keep},
+};
+
+}  // namespace
+
+std::span<const Scheme> schemes() {
+  return kSchemes;
+}
+
+const Scheme& scheme(std::string_view name) {
+  const auto found = std::ranges::find(kSchemes, name, &Scheme::name);
+  if (found == kSchemes.end()) {
+    std::vector<std::string_view> known;
+    for (const Scheme& row : kSchemes) {
+      known.push_back(row.name);
+    }
+    fail(ErrorCode::kUnsupported,
+         "--dtype {} is not known (known: {})",
+         name,
+         fmt::join(known, ", "));
+  }
+  return *found;
+}
+
+void check_scheme_options(const SchemeOptions& options) {
+  constexpr int64_t kSmallestBlock = 16;  // of MatMulNBits
+  constexpr int64_t kLargestBlock = 256;
+  if (options.block_size < kSmallestBlock || options.block_size > kLargestBlock ||
+      !std::has_single_bit(static_cast<uint64_t>(options.block_size))) {
+    fail(ErrorCode::kInvalidArgument,
+         "--block-size {}, expected a power of two from {} to {}",
+         options.block_size,
+         kSmallestBlock,
+         kLargestBlock);
+  }
+  if (options.accuracy_level != 0 && options.accuracy_level != 4) {
+    fail(ErrorCode::kInvalidArgument,
+         "--accuracy-level {}, expected 0 or 4",
+         options.accuracy_level);
+  }
+}
+
+std::vector<DTypeInfo> known_dtypes() {
+  std::vector<DTypeInfo> known;
+  for (const Scheme& row : kSchemes) {
+    known.push_back({std::string(row.name), std::string(row.suffix), std::string(row.summary)});
+  }
+  return known;
+}
+
+}  // namespace lorapress

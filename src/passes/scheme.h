@@ -1,0 +1,48 @@
+// The one table of dtypes that a folder can be written in. A scheme is a pass over any Model; a new
+// one is one file and one row. Names and suffixes are those of transformers.js
+// (src/utils/dtypes.js, DEFAULT_DTYPE_SUFFIX_MAPPING).
+#ifndef LORAPRESS_PASSES_SCHEME_H_
+#define LORAPRESS_PASSES_SCHEME_H_
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorapress/quantize.h"
+
+#include "graph/model.h"
+
+namespace lorapress {
+
+// Mean square of every input channel of a linear layer, by the name of its weight in the
+// unquantized graph.
+using ActivationStats = std::map<std::string, std::vector<float>>;
+
+struct SchemeContext {
+  const SchemeOptions& options;
+  const ActivationStats* statistics = nullptr;  // null: every channel counts alike
+  std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
+  unsigned threads = 0;
+};
+
+struct Scheme {
+  std::string_view name;
+  std::string_view suffix;
+  std::string_view summary;
+  // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that
+  // cannot be written so (kInvalidFile for NaN and infinities).
+  void (*apply)(Model& model, const SchemeContext& context);
+};
+
+const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing what is known
+std::span<const Scheme> schemes();
+
+// Throws kInvalidArgument for an option out of its range.
+void check_scheme_options(const SchemeOptions& options);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_PASSES_SCHEME_H_
