@@ -21,6 +21,7 @@ struct PressOptions {
   std::string bundle = "transformers.js";
   std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
   SchemeOptions scheme;                        // how the other dtypes are made
+  std::filesystem::path calibrate;             // images that say which channels matter; empty: none
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting

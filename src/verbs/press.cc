@@ -12,6 +12,7 @@
 #include "graph/write.h"
 #include "passes/scheme.h"
 #include "runtime/tokenizer.h"
+#include "verbs/calibrate.h"
 #include "verbs/folder_files.h"
 
 namespace lorapress {
@@ -113,6 +114,9 @@ class Presser {
     std::vector<FilePlan> plans;
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
+    if (!options_.calibrate.empty()) {
+      statistics_ = measure_activations(folder);
+    }
     for (const std::string& dtype : options_.dtypes) {
       for (size_t i = 0; i < graphs_.size(); ++i) {
         const std::string name = graphs_[i].path + std::string(scheme(dtype).suffix) + ".onnx";
@@ -154,8 +158,30 @@ class Presser {
   // Graph i in a dtype; its weights are still lazy.
   Model model_in(const std::string& dtype, size_t i) {
     Model model = models_[i];
-    scheme(dtype).apply(model, {options_.scheme, nullptr, &report_.notes, options_.threads});
+    scheme(dtype).apply(model,
+                        {options_.scheme,
+                         options_.calibrate.empty() ? nullptr : &statistics_,
+                         &report_.notes,
+                         options_.threads});
     return model;
+  }
+
+  // Weights have the same names in every bundle, so the plain one serves all.
+  ActivationStats measure_activations(const fs::path& scratch) {
+    std::vector<std::string> ignored;
+    const std::vector<BundleGraph> plain =
+        lorapress::bundle("transformers.js").graphs(request(), ignored);
+    const Model encoder = to_model(plain.at(0).graph);
+    const Model decoder = to_model(plain.at(1).graph);
+    const SpecialTokens& tokens = tokenizer_.tokens;
+    return calibrate({encoder,
+                      decoder,
+                      preprocessing_,
+                      tokens.decoder_start_token_id,
+                      tokens.eos_token_ids,
+                      request().max_new_tokens},
+                     {options_.calibrate, scratch, options_.threads, options_.progress},
+                     report_.notes);
   }
 
   // What only running the result would show, before anything is written.
@@ -215,6 +241,7 @@ class Presser {
   TokenizerFiles tokenizer_;
   std::vector<BundleGraph> graphs_;
   std::vector<Model> models_;  // of graphs_, in their order
+  ActivationStats statistics_;
 };
 
 // A smooth picture that needs no file: two waves and a gradient over the three channels.

@@ -1,0 +1,71 @@
+#include "passes/observe.h"
+
+#include "graph/model_proto.h"
+#include "passes/rewrite.h"
+
+namespace lorapress {
+namespace {
+
+// The length of the activation's last axis when the node multiplies it with a constant float32
+// matrix; 0 otherwise.
+int64_t in_features(const Rewriter& rewriter, const onnx::NodeProto& node) {
+  const bool gemm = node.op_type() == "Gemm";
+  if (!node.domain().empty() || !(gemm || node.op_type() == "MatMul") || node.input_size() < 2) {
+    return 0;
+  }
+  const WeightPtr weight = rewriter.weight(node.input(1));
+  if (!weight || weight->dtype() != DType::kF32 || weight->shape().size() != 2 ||
+      rewriter.weight(node.input(0)) || integer_attribute(node, "transA", 0) != 0) {
+    return 0;
+  }
+  return weight->shape()[gemm && integer_attribute(node, "transB", 0) != 0 ? 1 : 0];
+}
+
+//  activation [..., k] -- Reshape [rows, k] -- ReduceSumSquare(axis 0) -- [k]
+std::string add_observer(Rewriter& rewriter, const std::string& activation, int64_t k) {
+  onnx::GraphProto* graph = rewriter.model().proto.mutable_graph();
+  const std::string name = rewriter.unique("/observed/" + activation);
+  const std::string rows = name + "/rows";
+  *graph->add_node() =
+      make_node("Reshape", name + "/Reshape", {activation, rewriter.integers({-1, k})}, {rows});
+  const Attributes keep{{"keepdims", int64_t{0}}};
+  constexpr int64_t kAxesAreAnInput = 18;
+  if (rewriter.opset() >= kAxesAreAnInput) {
+    *graph->add_node() = make_node(
+        "ReduceSumSquare", name + "/ReduceSumSquare", {rows, rewriter.integers({0})}, {name}, keep);
+  } else {
+    *graph->add_node() = make_node("ReduceSumSquare",
+                                   name + "/ReduceSumSquare",
+                                   {rows},
+                                   {name},
+                                   {{"axes", std::vector<int64_t>{0}}, {"keepdims", int64_t{0}}});
+  }
+  onnx::ValueInfoProto* output = graph->add_output();
+  output->set_name(name);
+  set_type({DType::kF32, {Dim(k)}}, output->mutable_type());
+  return name;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> observe_linear_inputs(Model& model) {
+  Rewriter rewriter(model);
+  std::map<std::string, std::string> by_activation;
+  std::map<std::string, std::string> by_weight;
+  const int layers = model.proto.graph().node_size();  // observers are added behind them
+  for (int i = 0; i < layers; ++i) {
+    const onnx::NodeProto node = model.proto.graph().node(i);
+    const int64_t k = in_features(rewriter, node);
+    if (k == 0 || by_weight.contains(node.input(1))) {
+      continue;
+    }
+    const auto found = by_activation.find(node.input(0));
+    by_weight[node.input(1)] = found != by_activation.end()
+                                   ? found->second
+                                   : by_activation[node.input(0)] =
+                                         add_observer(rewriter, node.input(0), k);
+  }
+  return by_weight;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,46 @@
+// Calibration: which input channels of each linear layer matter, measured by captioning a user's
+// images.
+#ifndef LORAPRESS_VERBS_CALIBRATE_H_
+#define LORAPRESS_VERBS_CALIBRATE_H_
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lorapress/progress.h"
+
+#include "bundles/preprocessing.h"
+#include "passes/scheme.h"
+
+namespace lorapress {
+
+// The float32 graphs of a transformers.js bundle and what running them takes.
+struct CalibrationModel {
+  const Model& encoder;
+  const Model& decoder;
+  Preprocessing preprocessing;
+  int64_t decoder_start_token_id = 0;
+  std::vector<int64_t> eos_token_ids;
+  int64_t max_new_tokens = 30;
+};
+
+struct CalibrationOptions {
+  std::filesystem::path
+      images;  // a folder of JPEG, PNG and WebP files; other files are passed over
+  std::filesystem::path scratch;  // an existing folder with room for the larger of both graphs
+  unsigned threads = 0;
+  ProgressFn progress;
+};
+
+// More images than this add nothing; the first by name are taken.
+inline constexpr size_t kMaxCalibrationImages = 64;
+
+// Sums of squares by weight name, for both graphs. Every image is encoded and captioned greedily;
+// what was passed over is noted. Throws kNotFound for a folder without a usable image.
+ActivationStats calibrate(const CalibrationModel& model,
+                          const CalibrationOptions& options,
+                          std::vector<std::string>& notes);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_VERBS_CALIBRATE_H_
