@@ -15,28 +15,7 @@ build="$(cd "$(dirname "$program")" && pwd)"
 program="$build/$(basename "$program")"
 work="$build/bench/peers"
 
-"$root/train/setup.sh"
-python="$root/.venv-peers/bin/python"
-stamp="$root/.venv-peers/READY"
-if ! cmp -s "$here/requirements.txt" "$stamp"; then
-  "$root/.venv-train/bin/python" -m venv --clear "$root/.venv-peers"
-  "$python" -m pip install -q --no-deps -r "$here/requirements.txt"
-  # torch and transformers come from the training environment.
-  "$root/.venv-train/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
-    >"$("$python" -c 'import site; print(site.getsitepackages()[0])')/train.pth"
-  cp "$here/requirements.txt" "$stamp"
-fi
-export PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1
-
-make_once() { # FOLDER COMMAND...: the folder appears only when the command succeeds
-  local target=$1
-  shift
-  [[ -e $target ]] && return
-  echo "bench: making $(basename "$target")" >&2
-  rm -rf "$target.part"
-  "$@" >"$target.log" 2>&1 || { cat "$target.log" >&2; exit 1; }
-  mv "$target.part" "$target"
-}
+. "$here/environment.sh"
 genai() { # FOLDER OPTIONS
   "$python" -m onnxruntime_genai.models.builder -i "$work/merged/language_model" -o "$1" -p fp32 -e cpu \
     -c "$work/cache" --extra_options exclude_embeds=true "${@:2}"
