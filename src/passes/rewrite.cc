@@ -36,22 +36,6 @@ void for_each_graph(const onnx::GraphProto& graph, const Visit& visit) {
   }
 }
 
-void rewrite_graph(onnx::GraphProto& graph, const Rewriter::Visit& visit) {
-  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
-  nodes.Swap(graph.mutable_node());
-  for (onnx::NodeProto& node : nodes) {
-    for_each_subgraph(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
-    NodeList replacement;
-    if (!visit(node, replacement)) {
-      *graph.add_node() = std::move(node);
-      continue;
-    }
-    for (onnx::NodeProto& made : replacement) {
-      *graph.add_node() = std::move(made);
-    }
-  }
-}
-
 const onnx::AttributeProto* find_attribute(const onnx::NodeProto& node, std::string_view name) {
   for (const auto& attribute : node.attribute()) {
     if (attribute.name() == name) {
@@ -136,6 +120,24 @@ void Rewriter::refresh() {
   for (const auto& [name, weight] : model_.weights) {
     const Dims dims(weight->shape().begin(), weight->shape().end());
     types_.insert_or_assign(name, DeclaredType{{weight->dtype(), dims}, true});
+  }
+}
+
+void Rewriter::rewrite_graph(onnx::GraphProto& graph, const Visit& visit) {
+  const int scope = ++scopes_;
+  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+  nodes.Swap(graph.mutable_node());
+  for (onnx::NodeProto& node : nodes) {
+    for_each_subgraph(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
+    scope_ = scope;
+    NodeList replacement;
+    if (!visit(node, replacement)) {
+      *graph.add_node() = std::move(node);
+      continue;
+    }
+    for (onnx::NodeProto& made : replacement) {
+      *graph.add_node() = std::move(made);
+    }
   }
 }
 

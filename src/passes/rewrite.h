@@ -40,6 +40,9 @@ class Rewriter {
   // visited again. The body of a subgraph is rewritten before the node that holds it is visited.
   using Visit = std::function<bool(const onnx::NodeProto& node, NodeList& replacement)>;
   void rewrite(const Visit& visit);
+  // During rewrite(): a number for the graph that holds the node being visited. What a visit adds
+  // can be read by later nodes of the same scope.
+  [[nodiscard]] int scope() const { return scope_; }
   // Reads without changing.
   void for_each_node(const std::function<void(const onnx::NodeProto& node)>& visit) const;
 
@@ -74,8 +77,11 @@ class Rewriter {
                        DType dtype,
                        Shape shape,
                        std::vector<std::byte> bytes);
+  void rewrite_graph(onnx::GraphProto& graph, const Visit& visit);
 
   Model& model_;
+  int scope_ = 0;
+  int scopes_ = 0;
   std::unordered_set<std::string> names_;
   std::unordered_map<std::string, size_t> uses_;
   std::unordered_set<std::string> outputs_;

@@ -5,14 +5,28 @@
 #include <bit>
 
 #include "base/fail.h"
+#include "passes/float16.h"
+#include "passes/int8.h"
 
 namespace lorapress {
 namespace {
 
 void keep(Model& /*model*/, const SchemeContext& /*context*/) {}
 
+void int8(Model& model, const SchemeContext& context) {
+  to_int8(model, context, DType::kI8);
+}
+
+void uint8(Model& model, const SchemeContext& context) {
+  to_int8(model, context, DType::kU8);
+}
+
 constexpr std::array kSchemes = {
     Scheme{"fp32", "", "float32, as the graph is authored", keep},
+    Scheme{"fp16", "_fp16", "float16 weights and activations, norms in float32", to_float16},
+    Scheme{"q8", "_quantized", "8 bit, what a browser asks for by itself; as uint8", uint8},
+    Scheme{"int8", "_int8", "8 bit, signed weights", int8},
+    Scheme{"uint8", "_uint8", "8 bit, unsigned weights", uint8},
 };
 
 }  // namespace

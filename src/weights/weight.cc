@@ -222,6 +222,7 @@ class TransposedWeight final : public Weight {
   }
 
   [[nodiscard]] bool row_wise() const override { return false; }
+  [[nodiscard]] const WeightPtr& source() const { return source_; }
 
  private:
   void put(const std::byte* from, std::byte* to, const Block& turned, size_t pitch) const {
@@ -322,7 +323,13 @@ WeightPtr zeros(DType dtype, Shape shape) {
 }
 
 WeightPtr cast(WeightPtr weight, DType to) {
-  return weight->dtype() == to ? weight : std::make_shared<CastWeight>(std::move(weight), to);
+  if (weight->dtype() == to) {
+    return weight;
+  }
+  if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
+    return transpose(cast(turned->source(), to));
+  }
+  return std::make_shared<CastWeight>(std::move(weight), to);
 }
 
 WeightPtr reshape(WeightPtr weight, Shape shape) {
@@ -332,6 +339,9 @@ WeightPtr reshape(WeightPtr weight, Shape shape) {
 }
 
 WeightPtr transpose(WeightPtr weight) {
+  if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
+    return turned->source();
+  }
   return std::make_shared<TransposedWeight>(std::move(weight));
 }
 

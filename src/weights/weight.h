@@ -76,9 +76,13 @@ WeightPtr float_constant(Shape shape, std::span<const float> values);
 WeightPtr zeros(DType dtype, Shape shape);  // takes no memory
 
 // Views. Each keeps the dtype unless it says otherwise.
-WeightPtr cast(WeightPtr weight, DType to);        // through float32; the same dtype is free
+// Through float32; the same dtype is free. Casting stays inside of a transposition, so that it sees
+// whole rows.
+WeightPtr cast(WeightPtr weight, DType to);
 WeightPtr reshape(WeightPtr weight, Shape shape);  // same number of elements and columns or any
-WeightPtr transpose(WeightPtr weight);             // rank 2: [n, k] -> [k, n]
+// Rank 2: [n, k] -> [k, n]. Turning a turned weight gives back its source, which is how passes get
+// at whole rows of a weight that is not row-wise.
+WeightPtr transpose(WeightPtr weight);
 WeightPtr concat_rows(std::vector<WeightPtr> weights);  // along dimension 0; same dtype and columns
 
 // All of a small weight as float32.

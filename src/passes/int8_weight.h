@@ -1,0 +1,29 @@
+// Weights in 8 bits, quantized while they are read.
+#ifndef LORAPRESS_PASSES_INT8_WEIGHT_H_
+#define LORAPRESS_PASSES_INT8_WEIGHT_H_
+
+#include <vector>
+
+#include "passes/weight_scan.h"
+
+namespace lorapress {
+
+// A float32 weight w of rank 2 as int8 or uint8:
+//
+//   q = round_half_even(w / scale) + zero_point,   zero_point = 0 (int8) or 128 (uint8)
+//
+// with a scale for all of it, for each row or for each column. REQUIRES |w / scale| < 127.5.
+WeightPtr quantize_int8(WeightPtr weight,
+                        Channels channels,
+                        std::vector<float> scales,
+                        DType dtype);
+
+// The symmetric scale max|w| / 127 of every channel, as onnxruntime.quantization's
+// compute_scale_zp(symmetric=True) for int8; 1 where that would not be a normal number.
+std::vector<float> int8_scales(const std::vector<float>& magnitudes);
+
+inline constexpr int kUint8ZeroPoint = 128;
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_PASSES_INT8_WEIGHT_H_

@@ -1,0 +1,33 @@
+// One pass over the weights of a model for what must be known before they are written: how large
+// their values are. Nothing but the results is kept.
+#ifndef LORAPRESS_PASSES_WEIGHT_SCAN_H_
+#define LORAPRESS_PASSES_WEIGHT_SCAN_H_
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "weights/weight.h"
+
+namespace lorapress {
+
+// What shares one number: all of a weight, each row or each column of its matrix view.
+enum class Channels { kAll, kRows, kColumns };
+
+struct ScanRequest {
+  std::string name;  // for messages
+  WeightPtr weight;  // of a float dtype
+  Channels channels = Channels::kAll;
+};
+
+// The largest |w| of every channel, for each request. A channel with a NaN or an infinity has one
+// of them as its magnitude. 0 for a channel without elements.
+std::vector<std::vector<float>> scan_magnitudes(std::span<const ScanRequest> requests,
+                                                unsigned threads);
+
+// Throws kInvalidFile naming the first element that is NaN or infinite, when `magnitudes` has one.
+void require_finite(const ScanRequest& request, std::span<const float> magnitudes);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_PASSES_WEIGHT_SCAN_H_
