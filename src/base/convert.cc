@@ -8,6 +8,11 @@
 #include "base/fail.h"
 #include "base/simd.h"
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#include <immintrin.h>
+#define LORAPRESS_F16C
+#endif
+
 namespace lorapress {
 namespace {
 
@@ -33,7 +38,9 @@ inline uint16_t float_to_half(float value) {
   const uint32_t subnormal =
       std::bit_cast<uint32_t>(std::bit_cast<float>(bits) + 0.5F) - std::bit_cast<uint32_t>(0.5F);
   const uint32_t normal = (bits + 0xc8000fffU + ((bits >> 13) & 1U)) >> 13;
-  const uint32_t special = bits > 0x7f800000U ? 0x7e00U : 0x7c00U;
+  // A NaN keeps its upper bits and becomes quiet, as the processors' own instruction does.
+  const uint32_t nan = 0x7e00U | ((bits >> 13) & 0x3ffU);
+  const uint32_t special = bits > 0x7f800000U ? nan : 0x7c00U;
   uint32_t half = bits < (113U << 23) ? subnormal : normal;
   half = bits >= (143U << 23) ? special : half;
   return static_cast<uint16_t>(half | sign);
@@ -76,6 +83,34 @@ LORAPRESS_SIMD void float_to_half(const float* in, std::byte* out, size_t count)
   }
 }
 
+#ifdef LORAPRESS_F16C
+// The same by the instruction for it, several times as fast.
+__attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* in,
+                                                            std::byte* out,
+                                                            size_t count) {
+  constexpr size_t kStep = 8;
+  size_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i), halves);
+  }
+  for (; i < count; ++i) {
+    store(out + 2 * i, float_to_half(in[i]));
+  }
+}
+#endif
+
+void floats_to_halves(const float* in, std::byte* out, size_t count) {
+#ifdef LORAPRESS_F16C
+  static const bool has_f16c = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  if (has_f16c) {
+    float_to_half_f16c(in, out, count);
+    return;
+  }
+#endif
+  float_to_half(in, out, count);
+}
+
 LORAPRESS_SIMD void float_to_bfloat(const float* in, std::byte* out, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     store(out + 2 * i, float_to_bfloat(in[i]));
@@ -111,7 +146,7 @@ void from_float32(DType to, std::span<const float> in, std::span<std::byte> out)
       std::ranges::copy(std::as_bytes(in), out.begin());
       return;
     case DType::kF16:
-      float_to_half(in.data(), out.data(), in.size());
+      floats_to_halves(in.data(), out.data(), in.size());
       return;
     case DType::kBF16:
       float_to_bfloat(in.data(), out.data(), in.size());
