@@ -5,8 +5,10 @@
 #include <bit>
 
 #include "base/fail.h"
+#include "passes/bnb4.h"
 #include "passes/float16.h"
 #include "passes/int8.h"
+#include "passes/q4.h"
 
 namespace lorapress {
 namespace {
@@ -27,6 +29,9 @@ constexpr std::array kSchemes = {
     Scheme{"q8", "_quantized", "8 bit, what a browser asks for by itself; as uint8", uint8},
     Scheme{"int8", "_int8", "8 bit, signed weights", int8},
     Scheme{"uint8", "_uint8", "8 bit, unsigned weights", uint8},
+    Scheme{"q4", "_q4", "4-bit blocks (MatMulNBits), everything else float32", apply_q4},
+    Scheme{"q4f16", "_q4f16", "4-bit blocks with float16 scales, the rest float16", apply_q4f16},
+    Scheme{"bnb4", "_bnb4", "4-bit NormalFloat blocks (MatMulBnb4), tables float32", apply_bnb4},
 };
 
 }  // namespace

@@ -120,6 +120,11 @@ class CastWeight final : public Weight {
     from_float32(dtype(), values.span(), out);
   }
 
+  // Widened values are the source's own, without a copy on the way.
+  void read_floats(const Block& block, std::span<float> out) const override {
+    dtype() == DType::kF32 ? source_->read_floats(block, out) : Weight::read_floats(block, out);
+  }
+
   [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
 
  private:

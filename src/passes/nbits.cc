@@ -1,0 +1,350 @@
+#include "passes/nbits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "base/buffer.h"
+#include "base/convert.h"
+#include "base/fail.h"
+#include "passes/nbits_kept.h"
+#include "passes/quantized_weight.h"
+#include "passes/rounding.h"
+
+namespace lorapress {
+namespace {
+
+// One matrix and how it is rounded; the three tensors share it.
+class NBitsSource {
+ public:
+  NBitsSource(std::string name,
+              WeightPtr matrix,
+              const NBitsFormat& format,
+              const std::vector<float>& importance)
+      : name_(std::move(name)),
+        matrix_(std::move(matrix)),
+        format_(format),
+        blocks_((matrix_->cols() + format.block_size - 1) / format.block_size),
+        importance_(balanced(importance)),
+        kept_(static_cast<size_t>(rows()), static_cast<size_t>(blocks_), !format.symmetric) {}
+
+  [[nodiscard]] const Weight& matrix() const { return *matrix_; }
+  [[nodiscard]] const NBitsFormat& format() const { return format_; }
+  [[nodiscard]] int64_t rows() const { return matrix_->rows(); }
+  [[nodiscard]] int64_t blocks() const { return blocks_; }
+  [[nodiscard]] size_t row_bytes() const {
+    return static_cast<size_t>(blocks_ * format_.block_size / 2);
+  }
+  [[nodiscard]] KeptScales& kept() { return kept_; }
+
+  // Rows in portions that bound memory; `use` gets (first row, the values filled up to whole
+  // blocks, scales, zero points).
+  template <typename Use>
+  void for_portions(int64_t row, int64_t rows, const Use& use) const {
+    const int64_t width = blocks_ * format_.block_size;
+    // A transposed matrix reads nearly all of its source for any portion: fewer, larger ones.
+    const int64_t most = (matrix_->row_wise() ? kPortion : 16 * kPortion) / (4 * width);
+    const int64_t portion = std::clamp<int64_t>(most, 1, rows);
+    Buffer<float> values(static_cast<size_t>(portion * width));
+    Buffer<float> scales(static_cast<size_t>(portion * blocks_));
+    Buffer<uint8_t> zeros(format_.symmetric ? 0 : scales.size());
+    for (int64_t done = 0; done < rows; done += portion) {
+      const int64_t count = std::min(portion, rows - done);
+      values.resize(static_cast<size_t>(count * width));
+      scales.resize(static_cast<size_t>(count * blocks_));
+      zeros.resize(format_.symmetric ? 0 : scales.size());
+      read_rows(row + done, count, values.span());
+      const BlockRows blocks = block_rows(values.span(), count);
+      find_scales(row + done, blocks, scales.span(), zeros.span());
+      use(row + done, blocks, scales.span(), zeros.span());
+    }
+  }
+
+  [[nodiscard]] size_t block_size() const { return static_cast<size_t>(format_.block_size); }
+
+ private:
+  static constexpr int64_t kPortion = int64_t{256} << 10;  // bytes of float32
+
+  BlockRows block_rows(std::span<const float> values, int64_t rows) const {
+    return {values.data(), static_cast<size_t>(rows), static_cast<size_t>(blocks_), block_size()};
+  }
+
+  // Mean 1, and a hundredth of it at least: a channel that was silent so far may speak tomorrow.
+  std::vector<float> balanced(std::vector<float> importance) const {
+    if (importance.empty()) {
+      return importance;
+    }
+    if (static_cast<int64_t>(importance.size()) != matrix_->cols()) {
+      fail(ErrorCode::kMismatch,
+           "tensor {}: statistics of {} channels for {} inputs",
+           name_,
+           importance.size(),
+           matrix_->cols());
+    }
+    double sum = 0.0;
+    for (const float value : importance) {
+      sum += static_cast<double>(value);
+    }
+    const double mean = sum / static_cast<double>(importance.size());
+    if (!std::isfinite(mean) || mean <= 0.0) {
+      return {};
+    }
+    for (float& value : importance) {
+      value = static_cast<float>(std::max(static_cast<double>(value) / mean, 0.01));
+    }
+    importance.resize(static_cast<size_t>(blocks_ * format_.block_size), 0.0F);
+    return importance;
+  }
+
+  void read_rows(int64_t row, int64_t rows, std::span<float> values) const {
+    const int64_t columns = matrix_->cols();
+    const auto width = static_cast<size_t>(blocks_ * format_.block_size);
+    const auto used = static_cast<size_t>(columns);
+    matrix_->read_floats({row, rows, 0, columns}, values.first(static_cast<size_t>(rows) * used));
+    for (auto i = static_cast<size_t>(rows); width != used && i-- > 0;) {
+      float* to = values.data() + i * width;
+      std::memmove(to, values.data() + i * used, used * sizeof(float));
+      std::fill(to + used, to + width, 0.0F);
+    }
+    if (!all_finite(values)) {
+      fail(ErrorCode::kInvalidFile,
+           "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks "
+           "cannot "
+           "hold; leave it out (--exclude) or repair the checkpoint",
+           name_);
+    }
+  }
+
+  void find_scales(int64_t row,
+                   const BlockRows& blocks,
+                   std::span<float> scales,
+                   std::span<uint8_t> zero_points) const {
+    if (format_.rounding == Rounding::kSearch) {
+      searched_scales(blocks, importance_, scales, zero_points);
+    } else {
+      nearest_scales(blocks, scales, zero_points);
+    }
+    if (format_.scale_dtype == DType::kF32) {
+      return;
+    }
+    Buffer<std::byte> stored(scales.size() * dtype_size(format_.scale_dtype));
+    from_float32(format_.scale_dtype, scales, stored.span());
+    to_float32(format_.scale_dtype, stored.span(), scales);
+    if (!all_finite(scales)) {
+      fail(ErrorCode::kInvalidFile,
+           "tensor {}: near row {} values are too large for scales in {}; use q4 instead of q4f16 "
+           "or "
+           "leave it out (--exclude)",
+           name_,
+           row,
+           dtype_name(format_.scale_dtype));
+    }
+  }
+
+  std::string name_;
+  WeightPtr matrix_;
+  NBitsFormat format_;
+  int64_t blocks_;
+  std::vector<float> importance_;
+  KeptScales kept_;
+};
+
+using SourcePtr = std::shared_ptr<NBitsSource>;
+
+class PackedWeight final : public QuantizedWeight {
+ public:
+  PackedWeight(const std::string& name, SourcePtr source)
+      : QuantizedWeight(
+            DType::kU8, {source->rows(), source->blocks(), source->format().block_size / 2}, name),
+        source_(std::move(source)) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const size_t pitch = source_->row_bytes();
+    const bool whole = block.cols == cols();
+    Buffer<uint8_t> packed;
+    source_->for_portions(
+        block.row,
+        block.rows,
+        [&](int64_t row, const BlockRows& rows, auto scales, auto zero_points) {
+          std::byte* to = out.data() + static_cast<size_t>((row - block.row) * block.cols);
+          if (whole) {
+            pack_blocks(
+                rows, scales, zero_points, {reinterpret_cast<uint8_t*>(to), rows.rows * pitch});
+          } else {
+            packed.resize(rows.rows * pitch);
+            pack_blocks(rows, scales, zero_points, packed.span());
+            for (size_t i = 0; i < rows.rows; ++i) {
+              std::memcpy(to + i * static_cast<size_t>(block.cols),
+                          packed.data() + i * pitch + block.col,
+                          static_cast<size_t>(block.cols));
+            }
+          }
+          source_->kept().keep(static_cast<size_t>(row), scales, zero_points);
+        });
+  }
+
+  [[nodiscard]] bool row_wise() const override { return source_->matrix().row_wise(); }
+  [[nodiscard]] const Weight& matrix() const override { return source_->matrix(); }
+
+  void restore(int64_t row,
+               int64_t rows,
+               std::span<float> original,
+               std::span<float> restored) const override {
+    const auto columns = static_cast<size_t>(matrix().cols());
+    const auto block_size = source_->block_size();
+    Buffer<uint8_t> packed;
+    Buffer<float> values;
+    source_->for_portions(
+        row, rows, [&](int64_t first, const BlockRows& part, auto scales, auto zero_points) {
+          const size_t width = part.blocks * block_size;
+          packed.resize(part.rows * source_->row_bytes());
+          values.resize(part.rows * width);
+          pack_blocks(part, scales, zero_points, packed.span());
+          restore_blocks(packed.span(), scales, zero_points, block_size, values.span());
+          for (size_t i = 0; i < part.rows; ++i) {
+            const size_t at = (static_cast<size_t>(first - row) + i) * columns;
+            std::copy_n(part.values + i * width, columns, original.data() + at);
+            std::copy_n(values.data() + i * width, columns, restored.data() + at);
+          }
+        });
+  }
+
+ private:
+  SourcePtr source_;
+};
+
+// Scales or zero points: one line of elements, `row_elements_` to a row of the matrix.
+class SideWeight : public Weight {
+ public:
+  SideWeight(SourcePtr source, DType dtype, int64_t row_elements)
+      : Weight(dtype, {source->rows() * row_elements}),
+        source_(std::move(source)),
+        row_elements_(row_elements) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    if (block.cols == 0) {
+      return;
+    }
+    const size_t size = dtype_size(dtype());
+    const int64_t end = block.col + block.cols;
+    const int64_t last = (end - 1) / row_elements_;
+    const auto blocks = static_cast<size_t>(source_->blocks());
+    Buffer<float> scales(kRows * blocks);
+    Buffer<uint8_t> zeros(source_->format().symmetric ? 0 : kRows * blocks);
+    Buffer<std::byte> stored(kRows * static_cast<size_t>(row_elements_) * size);
+    for (int64_t row = block.col / row_elements_; row <= last;) {
+      const auto count = static_cast<size_t>(std::min<int64_t>(kRows, last + 1 - row));
+      scales.resize(count * blocks);
+      zeros.resize(source_->format().symmetric ? 0 : count * blocks);
+      take(row, count, scales.span(), zeros.span());
+      stored.resize(count * static_cast<size_t>(row_elements_) * size);
+      store(scales.span(), zeros.span(), stored.span());
+      const int64_t start = row * row_elements_;
+      const int64_t from = std::max(block.col, start);
+      const int64_t to = std::min(end, start + static_cast<int64_t>(count) * row_elements_);
+      std::memcpy(out.data() + static_cast<size_t>(from - block.col) * size,
+                  stored.data() + static_cast<size_t>(from - start) * size,
+                  static_cast<size_t>(to - from) * size);
+      row += static_cast<int64_t>(count);
+    }
+    source_->kept().written(out.size(), source_bytes());
+  }
+
+  [[nodiscard]] bool row_wise() const override { return source_->matrix().row_wise(); }
+
+ protected:
+  virtual void store(std::span<const float> scales,
+                     std::span<const uint8_t> zero_points,
+                     std::span<std::byte> out) const = 0;
+  [[nodiscard]] const NBitsSource& source() const { return *source_; }
+
+ private:
+  static constexpr size_t kRows = 512;
+
+  // Bytes of scales and zero points together.
+  [[nodiscard]] uint64_t source_bytes() const {
+    const auto rows = static_cast<uint64_t>(source_->rows());
+    const auto blocks = static_cast<uint64_t>(source_->blocks());
+    const size_t scale = source_->matrix().dtype() == DType::kF16 ? 2 : 4;
+    return rows * (blocks * scale + (source_->format().symmetric ? 0 : (blocks + 1) / 2));
+  }
+
+  void take(int64_t row,
+            size_t rows,
+            std::span<float> scales,
+            std::span<uint8_t> zero_points) const {
+    const auto blocks = static_cast<size_t>(source_->blocks());
+    const size_t found = source_->kept().find(static_cast<size_t>(row), rows, scales, zero_points);
+    if (found == rows) {
+      return;
+    }
+    const int64_t next = row + static_cast<int64_t>(found);
+    source_->for_portions(
+        next,
+        static_cast<int64_t>(rows - found),
+        [&](int64_t first, const BlockRows& /*rows*/, auto some_scales, auto some_zeros) {
+          const auto at = static_cast<ptrdiff_t>(static_cast<size_t>(first - row) * blocks);
+          std::ranges::copy(some_scales, scales.begin() + at);
+          std::ranges::copy(some_zeros, zero_points.begin() + at);
+        });
+  }
+
+  SourcePtr source_;
+  int64_t row_elements_;
+};
+
+class ScaleWeight final : public SideWeight {
+ public:
+  ScaleWeight(const SourcePtr& source, DType dtype) : SideWeight(source, dtype, source->blocks()) {}
+
+ protected:
+  void store(std::span<const float> scales,
+             std::span<const uint8_t> /*zero_points*/,
+             std::span<std::byte> out) const override {
+    from_float32(dtype(), scales, out);
+  }
+};
+
+class ZeroPointWeight final : public SideWeight {
+ public:
+  explicit ZeroPointWeight(const SourcePtr& source)
+      : SideWeight(source, DType::kU8, (source->blocks() + 1) / 2) {}
+
+ protected:
+  void store(std::span<const float> /*scales*/,
+             std::span<const uint8_t> zero_points,
+             std::span<std::byte> out) const override {
+    const auto blocks = static_cast<size_t>(source().blocks());
+    const size_t pitch = (blocks + 1) / 2;
+    for (size_t i = 0; i < out.size(); ++i) {
+      const size_t row = i / pitch;
+      const size_t block = i % pitch * 2;
+      const unsigned low = zero_points[row * blocks + block];
+      const unsigned high =
+          block + 1 < blocks ? zero_points[row * blocks + block + 1] : kDefaultZeroPoint;
+      out[i] = static_cast<std::byte>(low | high << 4);
+    }
+  }
+};
+
+}  // namespace
+
+NBitsWeights quantize_nbits(const std::string& name,
+                            WeightPtr matrix,
+                            const NBitsFormat& format,
+                            const std::vector<float>& importance) {
+  const DType scale_dtype = matrix->dtype() == DType::kF16 ? DType::kF16 : DType::kF32;
+  NBitsFormat rounded = format;
+  rounded.scale_dtype = scale_dtype == DType::kF16 ? DType::kF16 : format.scale_dtype;
+  const auto source = std::make_shared<NBitsSource>(name, std::move(matrix), rounded, importance);
+  return {std::make_shared<PackedWeight>(name, source),
+          std::make_shared<ScaleWeight>(source, scale_dtype),
+          format.symmetric ? nullptr : std::make_shared<ZeroPointWeight>(source)};
+}
+
+bool is_nbits_scales(const Weight& weight) {
+  return dynamic_cast<const ScaleWeight*>(&weight) != nullptr;
+}
+
+}  // namespace lorapress

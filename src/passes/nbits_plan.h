@@ -1,0 +1,57 @@
+// Which constant matrices of a model become blocks of 4 bits: those of which every reader is a
+// product with them or a lookup of their rows.
+#ifndef LORAPRESS_PASSES_NBITS_PLAN_H_
+#define LORAPRESS_PASSES_NBITS_PLAN_H_
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "passes/rewrite.h"
+#include "passes/scheme.h"
+
+namespace lorapress {
+
+// How one node reads a constant matrix.
+struct MatrixUse {
+  enum class Kind { kMatMul, kGemm, kGather };
+  Kind kind;
+  std::string weight;
+  bool rows_are_outputs;  // the weight is [outputs, inputs]: Gemm with transB, Gather
+};
+
+// Empty for every other node, and for forms that have no counterpart (transA, axis other than 0,
+// constant indices, indices of unknown rank, a vector on the left).
+std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto& node);
+
+struct PlannedMatrix {
+  WeightPtr matrix;        // [outputs, inputs]
+  bool looked_up = false;  // a Gather reads it too
+  bool multiplied = false;
+};
+
+// By the name of the weight. Matrices below two blocks, those that would not become half as small,
+// excluded ones (by node or weight), and those that something else reads or that are read in both
+// orientations are left out. A table that only lookups read is one when it has at least twice as
+// many rows as columns; position tables seldom do.
+std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
+                                                   const SchemeOptions& options);
+
+// ActivationStats of the weight; empty when there are none.
+std::vector<float> importance_of(const SchemeContext& context, const std::string& weight);
+
+// Gemm around a quantized product: alpha and beta * C. `product` turns A into the value of the
+// given name; what comes behind it is appended.
+//
+//  A ── product ── (Mul alpha) ── (Add (C (Mul beta))) ── Y
+void emit_gemm(Rewriter& graph,
+               const onnx::NodeProto& node,
+               const std::function<void(const std::string& output)>& product,
+               NodeList& nodes);
+
+// Declares the type of a value that a pass made, for the passes behind it.
+void declare_value(Model& model, const std::string& name, const TensorType& type);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_PASSES_NBITS_PLAN_H_

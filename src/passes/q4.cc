@@ -1,0 +1,151 @@
+#include "passes/q4.h"
+
+#include <algorithm>
+
+#include "passes/float16.h"
+#include "passes/nbits.h"
+#include "passes/nbits_lookup.h"
+#include "passes/nbits_plan.h"
+#include "passes/patchify.h"
+
+namespace lorapress {
+namespace {
+
+class Q4Pass {
+ public:
+  Q4Pass(Model& model, const SchemeContext& context, DType scale_dtype)
+      : graph_(model), options_(context.options) {
+    const NBitsFormat format{
+        options_.block_size, options_.symmetric, options_.rounding, scale_dtype};
+    for (const auto& [name, plan] : plan_matrices(graph_, options_)) {
+      const NBitsWeights made =
+          quantize_nbits(name, plan.matrix, format, importance_of(context, name));
+      NBitsTensors& tensors = tensors_[name];
+      tensors = {graph_.add_weight(name + "_Q4", made.packed),
+                 graph_.add_weight(name + "_scales", made.scales),
+                 made.zero_points ? graph_.add_weight(name + "_zero_points", made.zero_points) : "",
+                 plan.matrix->rows(),
+                 plan.matrix->cols(),
+                 made.packed->shape().at(1),
+                 options_.block_size,
+                 plan.matrix->dtype()};
+    }
+  }
+
+  void run() {
+    if (tensors_.empty()) {
+      return;
+    }
+    graph_.rewrite([&](const onnx::NodeProto& node, NodeList& nodes) {
+      const auto use = matrix_use(graph_, node);
+      const auto found = use ? tensors_.find(use->weight) : tensors_.end();
+      if (found == tensors_.end()) {
+        return false;
+      }
+      replace(node, use->kind, found->second, nodes);
+      return true;
+    });
+    graph_.require_opset(std::string(kMicrosoftDomain), 1);
+    graph_.drop_unused_weights();
+  }
+
+ private:
+  void replace(const onnx::NodeProto& node,
+               MatrixUse::Kind kind,
+               const NBitsTensors& tensors,
+               NodeList& nodes) {
+    switch (kind) {
+      case MatrixUse::Kind::kMatMul:
+        multiply(node, tensors, node.output(0), nodes);
+        break;
+      case MatrixUse::Kind::kGemm:
+        emit_gemm(
+            graph_,
+            node,
+            [&](const std::string& output) { multiply(node, tensors, output, nodes); },
+            nodes);
+        break;
+      case MatrixUse::Kind::kGather:
+        emit_lookup(graph_, node, tensors, nodes);
+        break;
+    }
+  }
+
+  //  A [..., K] ── MatMulNBits(packed, scales, zero points) ── [..., N]
+  // A bias stays an Add behind it: the bias input is not known to older runtimes.
+  void multiply(const onnx::NodeProto& node,
+                const NBitsTensors& tensors,
+                const std::string& output,
+                NodeList& nodes) const {
+    std::vector<std::string> inputs{node.input(0), tensors.packed, tensors.scales};
+    if (!tensors.zero_points.empty()) {
+      inputs.push_back(tensors.zero_points);
+    }
+    Attributes attributes{{"K", tensors.columns},
+                          {"N", tensors.rows},
+                          {"bits", int64_t{4}},
+                          {"block_size", options_.block_size}};
+    if (options_.accuracy_level != 0) {
+      attributes.push_back({"accuracy_level", int64_t{options_.accuracy_level}});
+    }
+    nodes.push_back(
+        make_node("MatMulNBits", node.name(), inputs, {output}, attributes, kMicrosoftDomain));
+  }
+
+  Rewriter graph_;
+  const SchemeOptions& options_;
+  std::map<std::string, NBitsTensors> tensors_;
+};
+
+// Looks like zeros until it is released. to_float16 reads every weight for values that float16 cannot
+// hold; for scales that would mean to quantize the whole model once more, and they are rounded to
+// float16 as they are found.
+class HeldBackWeight final : public Weight {
+ public:
+  explicit HeldBackWeight(WeightPtr source)
+      : Weight(source->dtype(), source->shape()), source_(std::move(source)) {}
+
+  void release() { held_ = false; }
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    if (held_) {
+      std::ranges::fill(out, std::byte{0});
+    } else {
+      source_->read(block, out);
+    }
+  }
+
+  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+
+ private:
+  WeightPtr source_;
+  bool held_ = true;
+};
+
+}  // namespace
+
+void quantize_q4(Model& model, const SchemeContext& context, DType scale_dtype) {
+  convolutions_to_products(model);
+  Q4Pass(model, context, scale_dtype).run();
+}
+
+void apply_q4f16(Model& model, const SchemeContext& context) {
+  quantize_q4(model, context, DType::kF16);
+  std::vector<std::shared_ptr<HeldBackWeight>> held;
+  for (auto& [name, weight] : model.weights) {
+    if (is_nbits_scales(*weight)) {
+      held.push_back(std::make_shared<HeldBackWeight>(weight));
+      weight = held.back();
+    }
+  }
+  to_float16(model, context);
+  for (const auto& weight : held) {
+    weight->release();
+  }
+}
+
+void apply_q4(Model& model, const SchemeContext& context) {
+  quantize_q4(model, context, DType::kF32);
+}
+
+}  // namespace lorapress
