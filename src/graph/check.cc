@@ -1,5 +1,7 @@
 #include "graph/check.h"
 
+#include <set>
+
 #include "base/fail.h"
 #include "graph/write.h"
 #include "onnx/checker.h"
@@ -35,7 +37,60 @@ onnx::ModelProto stand_in(const Model& model) {
   return checked;
 }
 
+// Types of all values, those of bodies included; names are unique over all graphs.
+class Types {
+ public:
+  void gather(const onnx::GraphProto& graph) {
+    for (const auto& info : graph.value_info()) {
+      add(info);
+    }
+    for (const auto& node : graph.node()) {
+      for (const auto& attribute : node.attribute()) {
+        if (attribute.has_g()) {
+          gather_body(attribute.g());
+        }
+        for (const auto& body : attribute.graphs()) {
+          gather_body(body);
+        }
+      }
+    }
+  }
+
+  google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> take() { return std::move(types_); }
+
+ private:
+  void gather_body(const onnx::GraphProto& body) {
+    std::ranges::for_each(body.input(), [&](const auto& info) { add(info); });
+    std::ranges::for_each(body.output(), [&](const auto& info) { add(info); });
+    gather(body);
+  }
+
+  void add(const onnx::ValueInfoProto& info) {
+    if (info.has_type() && names_.insert(info.name()).second) {
+      *types_.Add() = info;
+    }
+  }
+
+  std::set<std::string> names_;
+  google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> types_;
+};
+
 }  // namespace
+
+void infer_types(Model& model) {
+  onnx::ModelProto proto = stand_in(model);
+  Types types;
+  try {
+    onnx::ModelProto inferred = proto;
+    const onnx::ShapeInferenceOptions options{
+        /*check_type=*/false, /*strict_mode=*/0, /*data_propagation=*/true};
+    onnx::shape_inference::InferShapes(inferred, onnx::OpSchemaRegistry::Instance(), options);
+    types.gather(inferred.graph());
+  } catch (const std::exception&) {
+    types.gather(proto.graph());
+  }
+  *model.proto.mutable_graph()->mutable_value_info() = types.take();
+}
 
 void check_model(const Model& lazy) {
   onnx::ModelProto model = stand_in(lazy);

@@ -11,6 +11,10 @@ namespace lorapress {
 // checked when ONNX Runtime creates a session.
 void check_model(const Model& model);
 
+// Fills value_info of the main graph with what shape inference finds, for values of bodies too.
+// What it cannot infer stays as it was declared, or unknown.
+void infer_types(Model& model);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_GRAPH_CHECK_H_

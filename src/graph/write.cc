@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "graph/proto_walk.h"
 
 namespace lorapress {
 namespace {
@@ -13,22 +14,6 @@ constexpr uint32_t kGraphInitializer = 5;
 constexpr uint32_t kTensorRawData = 9;
 // Page alignment lets ONNX Runtime map external weights instead of copying them.
 constexpr uint64_t kAlignment = 4096;
-
-void append_varint(std::string& out, uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-// The tag and length of a length-delimited field.
-std::string field_header(uint32_t field, uint64_t length) {
-  std::string out;
-  append_varint(out, uint64_t{field} << 3 | 2);
-  append_varint(out, length);
-  return out;
-}
 
 std::string serialized(const google::protobuf::MessageLite& message) {
   std::string out;

@@ -1,0 +1,22 @@
+// Gives a model that was read the shape that Model promises: one table of weights, unique names.
+#ifndef LORAPRESS_GRAPH_READ_SCOPES_H_
+#define LORAPRESS_GRAPH_READ_SCOPES_H_
+
+#include "graph/model.h"
+#include "graph/read_tensors.h"
+
+namespace lorapress {
+
+// - Initializers, of bodies too, become weights of the main graph; so do Constant nodes of floats
+//   and of more than kSmallTensor bytes (smaller shapes and axes stay nodes, where shape inference
+//   can see them).
+// - Names that bodies share with anything else get a number behind them. Names of the main graph
+//   stay.
+// - An initializer that is also an input of the main graph is a constant: the input goes.
+// - A body that gives out a value from outside itself gives out an Identity of it, as ONNX wants.
+// Throws kInvalidFile for names that nothing produces, or twice, or later.
+void resolve_scopes(Model& model, TensorReader& tensors);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_GRAPH_READ_SCOPES_H_
