@@ -19,6 +19,7 @@ void add_press(CLI::App& app, Run& run);
 void add_export(CLI::App& app, Run& run);
 void add_merge(CLI::App& app, Run& run);
 void add_caption(CLI::App& app, Run& run);
+void add_verify(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 
 // A number from `least` to `most`; help texts say the range in words.

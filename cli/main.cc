@@ -88,6 +88,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_export(app, run);
   lorapress::cli::add_merge(app, run);
   lorapress::cli::add_caption(app, run);
+  lorapress::cli::add_verify(app, run);
   lorapress::cli::add_inspect(app, run);
   bool json = false;
   for (int i = 1; i < argc; ++i) {

@@ -3,6 +3,7 @@
 //   press.h    a checkpoint becomes a folder that a browser runs
 //   merge.h    adapters merged into a plain checkpoint
 //   caption.h  captions images with such a folder
+//   verify.h   what such a folder costs against its checkpoint
 //   inspect.h  what a file or folder is
 //   source.h   how to say what to read
 //   error.h    the one exception type
@@ -17,5 +18,6 @@
 #include "lorapress/merge.h"
 #include "lorapress/press.h"
 #include "lorapress/source.h"
+#include "lorapress/verify.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

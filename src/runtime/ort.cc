@@ -6,7 +6,9 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <onnxruntime_cxx_api.h>
+#include <onnxruntime_session_options_config_keys.h>
 
+#include "base/convert.h"
 #include "base/fail.h"
 
 namespace lorapress {
@@ -174,6 +176,28 @@ std::span<const float> OrtTensor::as_floats() const {
           impl_->value.GetTensorTypeAndShapeInfo().GetElementCount()};
 }
 
+OrtTensor OrtTensor::converted(DType to) const {
+  const DType from = dtype();
+  if (!dtype_row(from).is_float || !dtype_row(to).is_float) {
+    fail(ErrorCode::kUnsupported,
+         "a graph's input or output is {}, expected {}",
+         dtype_name(from),
+         dtype_name(to));
+  }
+  OrtTensor result(to, shape());
+  const size_t count = impl_->value.GetTensorTypeAndShapeInfo().GetElementCount();
+  std::vector<float> values(count);
+  to_float32(
+      from,
+      {static_cast<const std::byte*>(impl_->value.GetTensorRawData()), count * dtype_size(from)},
+      values);
+  from_float32(to,
+               values,
+               {static_cast<std::byte*>(result.impl_->value.GetTensorMutableRawData()),
+                count * dtype_size(to)});
+  return result;
+}
+
 struct OrtSession::Impl {
   std::string path;
   mutable Ort::Session session{nullptr};
@@ -181,20 +205,23 @@ struct OrtSession::Impl {
   std::vector<OrtPort> outputs;
 };
 
-OrtSession::OrtSession(const std::filesystem::path& model, unsigned threads)
-    : impl_((library(), std::make_unique<Impl>())) {
-  if (!std::filesystem::is_regular_file(model)) {
-    fail(ErrorCode::kNotFound, "{}: no such file", model.string());
-  }
+namespace {
+
+// `open` makes the session; what it throws becomes an Error that names the model.
+template <typename Session, typename Open>
+void open_session(Session& impl,
+                  const std::filesystem::path& model,
+                  unsigned threads,
+                  const Open& open) {
   constexpr unsigned kMostThreads = 1024;
-  impl_->path = model.string();
-  const Library& ort = library();
+  impl.path = model.string();
+  Library& ort = library();
   try {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(static_cast<int>(std::min(threads, kMostThreads)));
-    impl_->session = Ort::Session(ort.env, model.c_str(), options);
-    impl_->inputs = ports(impl_->session, true);
-    impl_->outputs = ports(impl_->session, false);
+    impl.session = open(ort.env, options);
+    impl.inputs = ports(impl.session, true);
+    impl.outputs = ports(impl.session, false);
   } catch (const Error& error) {
     throw Error(error.code(), model.string() + ": " + error.what());
   } catch (const Ort::Exception& error) {
@@ -204,6 +231,29 @@ OrtSession::OrtSession(const std::filesystem::path& model, unsigned threads)
          ort.version,
          one_line(error.what()));
   }
+}
+
+}  // namespace
+
+OrtSession::OrtSession(const std::filesystem::path& model, unsigned threads)
+    : impl_((library(), std::make_unique<Impl>())) {
+  if (!std::filesystem::is_regular_file(model)) {
+    fail(ErrorCode::kNotFound, "{}: no such file", model.string());
+  }
+  open_session(*impl_, model, threads, [&](Ort::Env& env, Ort::SessionOptions& options) {
+    return Ort::Session(env, model.c_str(), options);
+  });
+}
+
+OrtSession::OrtSession(std::span<const std::byte> bytes,
+                       const std::filesystem::path& model,
+                       unsigned threads)
+    : impl_((library(), std::make_unique<Impl>())) {
+  open_session(*impl_, model, threads, [&](Ort::Env& env, Ort::SessionOptions& options) {
+    options.AddConfigEntry(kOrtSessionOptionsModelExternalInitializersFileFolderPath,
+                           model.parent_path().c_str());
+    return Ort::Session(env, bytes.data(), bytes.size(), options);
+  });
 }
 
 OrtSession::~OrtSession() = default;

@@ -3,6 +3,7 @@
 #ifndef LORAPRESS_RUNTIME_ORT_H_
 #define LORAPRESS_RUNTIME_ORT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -29,6 +30,8 @@ class OrtTensor {
   [[nodiscard]] Shape shape() const;
   // The content as float32; REQUIRES dtype float32.
   [[nodiscard]] std::span<const float> as_floats() const;
+  // A copy in another float dtype; a file of half precision takes and gives float16.
+  [[nodiscard]] OrtTensor converted(DType to) const;
 
  private:
   friend class OrtSession;
@@ -48,6 +51,11 @@ class OrtSession {
   // Reads the file and its external data. `threads` 0 means one per core. Throws kNotFound,
   // kRuntime.
   OrtSession(const std::filesystem::path& model, unsigned threads);
+  // The same from a model in memory, which may go afterwards. `model` says where its external data
+  // lies and names it in messages.
+  OrtSession(std::span<const std::byte> bytes,
+             const std::filesystem::path& model,
+             unsigned threads);
   ~OrtSession();
   OrtSession(OrtSession&&) noexcept;
 

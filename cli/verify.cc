@@ -1,0 +1,244 @@
+#include "lorapress/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "terminal.h"
+
+namespace lorapress::cli {
+namespace {
+
+constexpr int kDiffers = 1;
+
+struct VerifyArguments {
+  SourceArguments source;
+  std::string model;
+  std::string images;
+  std::string html;
+  double min_match = 0.0;
+  VerifyOptions options;
+  bool json = false;
+};
+
+nlohmann::json to_json(const LogitDistance& distance) {
+  return {{"tokens", distance.tokens},
+          {"matched", distance.matched},
+          {"match", distance.match()},
+          {"largest_logit_difference", distance.largest_difference},
+          {"relative_logit_error", distance.relative_error},
+          {"kl_mean", distance.kl_mean},
+          {"kl_max", distance.kl_max}};
+}
+
+nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>& images) {
+  nlohmann::json json = {{"dtype", dtype.dtype},
+                         {"bytes", dtype.bytes},
+                         {"passed", dtype.passed},
+                         {"required_match", dtype.required_match},
+                         {"faults", dtype.faults},
+                         {"teacher_forced", to_json(dtype.forced)},
+                         {"captions", dtype.images.size()},
+                         {"captions_equal", dtype.captions_equal},
+                         {"image_token_error", dtype.prefix_error},
+                         {"seconds", dtype.seconds},
+                         {"images", nlohmann::json::array()},
+                         {"layers", nlohmann::json::array()}};
+  for (const ImageParity& parity : dtype.images) {
+    json["images"].push_back({{"image", images[parity.image].name},
+                              {"teacher_forced", to_json(parity.forced)},
+                              {"kl", parity.kl},
+                              {"image_token_error", parity.prefix_error},
+                              {"ids", parity.ids},
+                              {"text", parity.text},
+                              {"caption_equal", parity.caption_equal}});
+  }
+  for (const LayerError& error : dtype.layers) {
+    json["layers"].push_back({{"part", error.encoder ? "encoder" : "decoder"},
+                              {"layer", error.layer},
+                              {"error", error.error}});
+  }
+  return json;
+}
+
+nlohmann::json to_json(const VerifyReport& report) {
+  nlohmann::json json = {{"passed", report.passed},
+                         {"faults", report.faults},
+                         {"notes", report.notes},
+                         {"max_new_tokens", report.max_new_tokens},
+                         {"unreadable_images", report.unreadable_images},
+                         {"reference_seconds", report.reference_seconds},
+                         {"peak_memory_bytes", peak_memory_bytes()},
+                         {"images", nlohmann::json::array()},
+                         {"dtypes", nlohmann::json::array()}};
+  for (const VerifyImage& image : report.images) {
+    if (image.error.empty()) {
+      json["images"].push_back({{"image", image.name},
+                                {"ids", image.ids},
+                                {"text", image.text},
+                                {"pixel_difference", image.pixel_difference}});
+    } else {
+      json["images"].push_back({{"image", image.name}, {"error", image.error}});
+    }
+  }
+  for (const DtypeParity& dtype : report.dtypes) {
+    json["dtypes"].push_back(to_json(dtype, report.images));
+  }
+  return json;
+}
+
+// Rounded down, so that 100 % means all.
+std::string percent(const LogitDistance& distance) {
+  return distance.matched == distance.tokens
+             ? "100 %"
+             : fmt::format("{:.2f} %", std::floor(distance.match() * 10000.0) / 100.0);
+}
+
+void print_images(const VerifyReport& report, const DtypeParity& dtype) {
+  constexpr size_t kMost = 24;
+  const bool all = dtype.images.size() <= kMost;
+  fmt::print("\n{}, image by image{}:\n", one_line(dtype.dtype), all ? "" : " (those that differ)");
+  size_t shown = 0;
+  for (const ImageParity& parity : dtype.images) {
+    const bool equal = parity.caption_equal && parity.forced.matched == parity.forced.tokens;
+    if ((all || !equal) && shown++ < kMost) {
+      fmt::print("  {:<32.32} {:>4} of {:<4} tokens  KL {:>8.1e}  caption {}\n",
+                 one_line(report.images[parity.image].name),
+                 parity.forced.matched,
+                 parity.forced.tokens,
+                 parity.forced.kl_mean,
+                 parity.caption_equal ? "equal" : "differs: " + one_line(parity.text));
+    }
+  }
+  if (shown > kMost) {
+    fmt::print("  and {} more\n", shown - kMost);
+  }
+}
+
+void print(const VerifyReport& report, const VerifyArguments& arguments) {
+  fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
+             "dtype",
+             "size",
+             "tokens",
+             "captions",
+             "KL mean",
+             "KL max",
+             "logits",
+             "images");
+  for (const DtypeParity& dtype : report.dtypes) {
+    fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9.1e} {:>9.1e} {:>9.1e} {:>9.1e}  {}\n",
+               one_line(dtype.dtype),
+               human_bytes(dtype.bytes),
+               percent(dtype.forced),
+               fmt::format("{}/{}", dtype.captions_equal, dtype.images.size()),
+               dtype.forced.kl_mean,
+               dtype.forced.kl_max,
+               dtype.forced.largest_difference,
+               dtype.prefix_error,
+               dtype.passed ? "pass" : "FAIL");
+  }
+  for (const DtypeParity& dtype : report.dtypes) {
+    print_images(report, dtype);
+  }
+  double seconds = 0.0;
+  for (const DtypeParity& dtype : report.dtypes) {
+    seconds += dtype.seconds;
+  }
+  fmt::print("\nreference {}, ONNX Runtime {}; peak memory {}\n",
+             human_seconds(report.reference_seconds),
+             human_seconds(seconds),
+             human_bytes(peak_memory_bytes()));
+  for (const std::string& note : report.notes) {
+    fmt::print("note: {}\n", one_line(note));
+  }
+  for (const VerifyImage& image : report.images) {
+    if (!image.error.empty()) {
+      fmt::print("not read: {}\n", one_line(image.error));
+    }
+  }
+  for (const std::string& fault : report.faults) {
+    fmt::print("wrong: {}\n", one_line(fault));
+  }
+  for (const DtypeParity& dtype : report.dtypes) {
+    for (const std::string& fault : dtype.faults) {
+      fmt::print("wrong: {}: {}\n", one_line(dtype.dtype), one_line(fault));
+    }
+  }
+  if (!arguments.html.empty()) {
+    fmt::print("page: {}\n", printable(arguments.html));
+  }
+  fmt::print("{}\n", report.passed ? "verified" : "not verified");
+}
+
+int run_verify(VerifyArguments& arguments) {
+  VerifyOptions& options = arguments.options;
+  options.source = to_source(arguments.source);
+  options.model = arguments.model;
+  options.images = arguments.images;
+  options.html = arguments.html;
+  options.layers = arguments.json || !arguments.html.empty();
+  options.progress = progress_bar();
+  const VerifyReport report = verify(options);
+  clear_progress();
+  if (arguments.json) {
+    fmt::print("{}\n",
+               to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    print(report, arguments);
+  }
+  return report.passed ? 0 : kDiffers;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Run& run) {
+  auto arguments = std::make_shared<VerifyArguments>();
+  VerifyOptions& options = arguments->options;
+  CLI::App* command = app.add_subcommand(
+      "verify",
+      "Compare every ONNX file of a folder with an independent float32 forward of its checkpoint");
+  add_source(*command, arguments->source);
+  command->add_option("MODEL_DIR", arguments->model, "Folder that press wrote from that checkpoint")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_option(
+          "--images", arguments->images, "Folder of JPEG, PNG or WebP files (a few drawn pictures)")
+      ->type_name("DIR");
+  command->add_option("--dtype", options.dtypes, "Dtypes, separated by commas (all of the folder)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
+  command
+      ->add_option("--max-new-tokens",
+                   options.max_new_tokens,
+                   "Stop captions after this many (the folder's own setting)")
+      ->check(number(1, 1 << 20))
+      ->type_name("N");
+  const CLI::Option* min_match =
+      command
+          ->add_option("--min-match",
+                       arguments->min_match,
+                       "Least share of forced tokens that are the reference's, 0 to 1 (1 for fp32 "
+                       "and fp16, 0 for the others); below it the exit code is 1")
+          ->check(CLI::Range(0.0, 1.0).description(""))
+          ->type_name("F");
+  command->add_option("--html", arguments->html, "Write a page with images, captions and plots")
+      ->type_name("FILE");
+  command->add_flag("--force", options.force, "Replace the page of --html");
+  add_threads(*command, options.threads, "Threads (one per core, at most 4 for the reference)");
+  command->add_flag("--json", arguments->json, "Report as one JSON document");
+  command->callback([arguments, min_match, &run] {
+    run = [arguments, min_match] {
+      if (min_match->count() > 0) {
+        arguments->options.min_match = arguments->min_match;
+      }
+      return run_verify(*arguments);
+    };
+  });
+}
+
+}  // namespace lorapress::cli

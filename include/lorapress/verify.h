@@ -1,0 +1,107 @@
+// Measures what a folder costs: every ONNX file of it against an independent float32 forward of the
+// checkpoint it was made from.
+#ifndef LORAPRESS_VERIFY_H_
+#define LORAPRESS_VERIFY_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lorapress/error.h"
+#include "lorapress/progress.h"
+#include "lorapress/source.h"
+
+namespace lorapress {
+
+struct VerifyOptions {
+  Source source;                    // what the folder was made from, adapters included
+  std::filesystem::path model;      // a folder that press() wrote
+  std::filesystem::path images;     // a folder of pictures; empty: a few drawn ones
+  std::vector<std::string> dtypes;  // empty: all that the folder has
+  int64_t max_new_tokens = 0;       // 0: the folder's own setting
+  // Least share of teacher-forced tokens that must be the reference's, of every dtype. Without it
+  // fp32 and fp16 must give all, the others are only measured.
+  std::optional<double> min_match;
+  bool layers = false;         // also measure the error after every layer
+  std::filesystem::path html;  // where to write a page; empty: nowhere
+  bool force = false;          // replace `html`
+  unsigned threads = 0;        // 0: one per core, at most 4
+  ProgressFn progress;
+};
+
+struct VerifyImage {
+  std::string name;          // of the file, or what was drawn
+  std::string error;         // why it could not be read; everything else is then empty
+  std::vector<int64_t> ids;  // the reference's greedy caption
+  std::string text;
+  double pixel_difference = 0.0;  // the checkpoint's preprocessing against the folder's, largest
+  std::string thumbnail;          // data: URI of a small PNG, only when a page is written
+};
+
+// Distances of next-token logits from the reference's, over the positions of its caption.
+struct LogitDistance {
+  int64_t tokens = 0;
+  int64_t matched = 0;            // positions whose most probable token is the reference's
+  double largest_difference = 0;  // |logit - reference logit|
+  double relative_error = 0;      // largest of |difference| / |reference - its mean|, as vectors
+  double kl_mean = 0;             // KL(reference || file) of the next-token distribution, nats
+  double kl_max = 0;
+  // 0 to 1; 1 when there are no tokens.
+  [[nodiscard]] double match() const {
+    return tokens == 0 ? 1.0 : static_cast<double>(matched) / static_cast<double>(tokens);
+  }
+};
+
+struct ImageParity {
+  size_t image = 0;          // index in VerifyReport::images
+  LogitDistance forced;      // the reference's caption forced on the file
+  std::vector<double> kl;    // of each position
+  double prefix_error = 0;   // relative error of the image tokens, as one vector
+  std::vector<int64_t> ids;  // the file's own greedy caption
+  std::string text;
+  bool caption_equal = false;  // ids are the reference's
+};
+
+struct LayerError {
+  bool encoder = false;
+  int64_t layer = 0;  // from 0
+  double error = 0;   // relative error of the normalised hidden stream behind it
+};
+
+struct DtypeParity {
+  std::string dtype;
+  uint64_t bytes = 0;    // of its .onnx files and their external data
+  LogitDistance forced;  // over all images
+  double prefix_error = 0;
+  int64_t captions_equal = 0;
+  double required_match = 0;
+  std::vector<std::string> faults;  // beside a match that is too low: what is plainly wrong
+  bool passed = false;
+  std::vector<ImageParity> images;
+  std::vector<LayerError> layers;
+  double seconds = 0.0;
+};
+
+struct VerifyReport {
+  bool passed = false;              // every dtype, no fault in the folder, no unreadable image
+  std::vector<std::string> faults;  // of the folder: constants that are not the checkpoint's
+  std::vector<std::string> notes;
+  int64_t max_new_tokens = 0;
+  int64_t unreadable_images = 0;
+  std::vector<VerifyImage> images;
+  std::vector<DtypeParity> dtypes;
+  double reference_seconds = 0.0;
+};
+
+// Throws Error for input that cannot be compared at all: a checkpoint or a folder that does not
+// load, a folder of another model, an unknown dtype, no readable image.
+VerifyReport verify(const VerifyOptions& options);
+
+// The report as one self-contained HTML page; `title` stands on top.
+std::string verify_page(const VerifyReport& report, const std::string& title);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_VERIFY_H_

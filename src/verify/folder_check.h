@@ -1,0 +1,35 @@
+// What a folder says about itself against what the checkpoint says: shapes, preprocessing, tokens.
+#ifndef LORAPRESS_VERIFY_FOLDER_CHECK_H_
+#define LORAPRESS_VERIFY_FOLDER_CHECK_H_
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "bundles/manifest.h"
+#include "bundles/preprocessing.h"
+#include "bundles/tokenizer_files.h"
+#include "checkpoint/checkpoint.h"
+
+namespace lorapress {
+
+struct FolderCheck {
+  Preprocessing preprocessing;  // the checkpoint's own
+  SpecialTokens tokens;         // the checkpoint's own
+  std::vector<std::string> faults;
+  std::vector<std::string> notes;
+};
+
+// Throws kMismatch where shapes differ, so that nothing could be compared. Constants that differ
+// (mean, std, rescale, filter, end tokens) are faults.
+FolderCheck check_folder(const std::filesystem::path& folder,
+                         const Manifest& manifest,
+                         const Checkpoint& checkpoint);
+
+// Every setting of `found` that is not `expected`, as "image_mean is [0.5, ...], expected [...]".
+std::vector<std::string> differing_settings(const Preprocessing& found,
+                                            const Preprocessing& expected);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_VERIFY_FOLDER_CHECK_H_

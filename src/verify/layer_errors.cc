@@ -1,0 +1,302 @@
+#include "verify/layer_errors.h"
+
+#include <algorithm>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "onnx/onnx-ml.pb.h"
+#include "verify/distance.h"
+
+namespace lorapress {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
+
+// Field numbers of onnx/onnx.proto.
+constexpr int kModelGraph = 7;
+constexpr int kGraphNode = 1;
+
+// The nodes that end a norm: what blocks/norm.cc calls them in either dialect. Their first output
+// is the normalised stream.
+constexpr std::array<std::string_view, 5> kNormNodes = {"SkipSimplifiedLayerNormalization",
+                                                        "SkipLayerNormalization",
+                                                        "SimplifiedLayerNormalization",
+                                                        "LayerNormalization",
+                                                        "Mul"};
+
+bool is_message(uint32_t tag, int field) {
+  return WireFormatLite::GetTagFieldNumber(tag) == field &&
+         WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+}
+
+// Calls visit() inside every message of this field, with the stream at its content; skips the rest.
+template <typename Visit>
+void for_messages(CodedInputStream& stream, int field, const Visit& visit) {
+  while (const uint32_t tag = stream.ReadTag()) {
+    if (!is_message(tag, field)) {
+      if (!WireFormatLite::SkipField(&stream, tag)) {
+        return;
+      }
+      continue;
+    }
+    uint32_t length = 0;
+    if (!stream.ReadVarint32(&length)) {
+      return;
+    }
+    const auto limit = stream.PushLimit(static_cast<int>(length));
+    visit();
+    stream.Skip(std::max(stream.BytesUntilLimit(), 0));
+    stream.PopLimit(limit);
+  }
+}
+
+std::vector<std::byte> read_all(const std::filesystem::path& path) {
+  const InputFile file(path);
+  std::vector<std::byte> bytes(static_cast<size_t>(file.size()));
+  file.read_at(0, bytes);
+  return bytes;
+}
+
+void append(std::vector<std::byte>& bytes, const std::string& more) {
+  const auto view = std::as_bytes(std::span(more));
+  bytes.insert(bytes.end(), view.begin(), view.end());
+}
+
+// A graph with further outputs, and what they are called at each address.
+struct OpenGraph {
+  OpenGraph(const std::filesystem::path& path,
+            const std::vector<std::string>& scopes,
+            unsigned threads) {
+    std::vector<std::byte> bytes = read_all(path);
+    std::vector<std::string> names;
+    for (const std::string& scope : scopes) {
+      for (const std::string_view node : kNormNodes) {
+        names.push_back(scope + "/" + std::string(node));
+      }
+    }
+    const std::map<std::string, std::string> found = node_outputs(bytes, names);
+    for (const std::string& scope : scopes) {
+      for (const std::string_view node : kNormNodes) {
+        const auto output = found.find(scope + "/" + std::string(node));
+        if (output != found.end() && !values.contains(scope)) {
+          values[scope] = output->second;
+          wanted.push_back(output->second);
+        }
+      }
+    }
+    append(bytes, more_outputs(wanted));
+    session = std::make_unique<OrtSession>(bytes, path, threads);
+  }
+
+  std::map<std::string, std::string> values;  // scope -> name of its value
+  std::vector<std::string> wanted;
+  std::unique_ptr<OrtSession> session;
+};
+
+std::vector<int64_t> first_ids(const Manifest& manifest, const ReferenceImage& image) {
+  std::vector<int64_t> ids{manifest.decoder_start_token_id};
+  ids.insert(ids.end(), image.caption.ids.begin(), image.caption.ids.end() - 1);
+  return ids;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> node_outputs(std::span<const std::byte> model,
+                                                std::span<const std::string> names) {
+  std::map<std::string, std::string> found;
+  if (model.size() > static_cast<size_t>(INT32_MAX)) {
+    return found;
+  }
+  CodedInputStream stream(reinterpret_cast<const uint8_t*>(model.data()),
+                          static_cast<int>(model.size()));
+  std::string text;
+  for_messages(stream, kModelGraph, [&] {
+    for_messages(stream, kGraphNode, [&] {
+      onnx::NodeProto node;
+      if (stream.ReadString(&text, stream.BytesUntilLimit()) && node.ParseFromString(text) &&
+          node.output_size() > 0 && std::ranges::find(names, node.name()) != names.end()) {
+        found.emplace(node.name(), node.output(0));
+      }
+    });
+  });
+  return found;
+}
+
+std::string more_outputs(std::span<const std::string> values) {
+  onnx::ModelProto model;
+  for (const std::string& value : values) {
+    model.mutable_graph()->add_output()->set_name(value);  // its type is inferred
+  }
+  return values.empty() ? std::string() : model.SerializeAsString();
+}
+
+//  ... layer i ── norm ── q_proj of layer i + 1 ...      the last one: ── norm ── projection | head
+std::vector<LayerProbe::Point> LayerProbe::points(bool encoder) const {
+  const int64_t layers =
+      encoder ? checkpoint_.vision->num_hidden_layers : checkpoint_.text->num_hidden_layers;
+  const std::string last_input = !encoder ? "language_model.lm_head"
+                                 : checkpoint_.projection->type == ProjectionType::kLinear
+                                     ? "projection.projection"
+                                     : "projection.projection.0";
+  std::vector<Point> points;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    Point point{
+        {encoder, layer, 0.0}, last_input, encoder ? "/encoder/post_layernorm" : "/decoder/norm"};
+    if (layer + 1 < layers) {
+      const std::string next = "layers." + std::to_string(layer + 1);
+      point.input = (encoder ? "vision_encoder.encoder." : "language_model.model.") + next +
+                    ".self_attn.q_proj";
+      point.scope =
+          encoder ? "/encoder/" + next + "/layer_norm1" : "/decoder/" + next + "/input_layernorm";
+    }
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+LayerProbe::LayerProbe(ReferenceModel& reference,
+                       const Checkpoint& checkpoint,
+                       std::span<const ReferenceImage> images)
+    : checkpoint_(checkpoint), images_(images) {
+  std::vector<std::vector<float>> pixels;
+  std::vector<std::vector<int64_t>> forced;
+  for (const ReferenceImage& image : images) {
+    pixels.push_back(image.checkpoint_pixels);
+    forced.push_back(image.caption.ids);
+  }
+  std::vector<std::string> wanted;
+  for (const bool encoder : {true, false}) {
+    for (const Point& point : points(encoder)) {
+      wanted.push_back(point.input);
+    }
+  }
+  reference.on_linear_input([&](const LinearInput& input) {
+    if (std::ranges::find(wanted, input.name) != wanted.end()) {
+      Rows& rows = activations_[std::string(input.name)];
+      rows.cols = input.in_features;
+      rows.values.assign(input.rows.begin(), input.rows.end());
+      rows.rows = std::ssize(rows.values) / rows.cols;
+    }
+  });
+  try {
+    static_cast<void>(reference.logits(reference.encode(pixels), forced));
+  } catch (...) {
+    reference.on_linear_input({});
+    throw;
+  }
+  reference.on_linear_input({});
+}
+
+namespace {
+
+// Adds one image's values at one point; a file may give fewer positions, which are the last ones.
+void add_point(RelativeError& error,
+               const Rows& reference,
+               int64_t first_row,
+               int64_t rows,
+               const OrtTensor& output) {
+  const OrtTensor floats = output.converted(DType::kF32);
+  const auto found = floats.as_floats();
+  const int64_t given = std::ssize(found) / reference.cols;
+  if (given * reference.cols != std::ssize(found) || given > rows) {
+    fail(ErrorCode::kMismatch,
+         "a hidden stream of [{}], expected {} positions of {}",
+         fmt::join(floats.shape(), ", "),
+         rows,
+         reference.cols);
+  }
+  const auto wanted =
+      std::span(reference.values)
+          .subspan(static_cast<size_t>((first_row + rows - given) * reference.cols), found.size());
+  error.add(wanted, found);
+}
+
+// The decoder's whole sequence in one call: every input that is neither ids nor image is an empty
+// cache.
+std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
+                                   const Manifest& manifest,
+                                   std::span<const int64_t> ids,
+                                   const OrtTensor& image) {
+  const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
+  const std::vector<OrtPort>& ports = graph.session->inputs();
+  const auto of_image = std::ranges::find(ports, "encoder_hidden_states", &OrtPort::name);
+  const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
+  std::vector<OrtTensor> empty;
+  for (const OrtPort& port : ports) {
+    empty.emplace_back(port.dtype, Shape{1, manifest.num_key_value_heads, 0, manifest.head_dim});
+  }
+  std::vector<OrtSession::Feed> feeds;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    feeds.push_back({ports[i].name,
+                     ports[i].name == "input_ids"               ? &input
+                     : ports[i].name == "encoder_hidden_states" ? &prefix
+                                                                : &empty[i]});
+  }
+  return graph.session->run(feeds, graph.wanted);
+}
+
+}  // namespace
+
+std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
+                                            const Manifest& manifest,
+                                            const std::string& dtype,
+                                            unsigned threads) const {
+  std::vector<LayerError> errors;
+  std::vector<OrtTensor> prefixes;
+  for (const bool encoder : {true, false}) {
+    const std::vector<Point> all = points(encoder);
+    std::vector<std::string> scopes;
+    for (const Point& point : all) {
+      scopes.push_back(point.scope);
+    }
+    OpenGraph graph(
+        graph_path(folder, manifest, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
+    if (encoder) {
+      graph.wanted.emplace_back("last_hidden_state");
+    }
+    std::vector<RelativeError> sums(all.size());
+    std::map<std::string, int64_t> rows_before;  // per point, of the images before
+    for (size_t i = 0; i < images_.size(); ++i) {
+      const ReferenceImage& image = images_[i];
+      std::vector<OrtTensor> outputs;
+      if (encoder) {
+        const Preprocessing& size = manifest.preprocessing;
+        const OrtTensor pixels =
+            OrtTensor::floats({1, 3, size.height, size.width}, image.folder_pixels);
+        outputs = graph.session->run({{"pixel_values", &pixels}}, graph.wanted);
+        prefixes.push_back(std::move(outputs.back()));
+      } else if (!graph.wanted.empty()) {
+        outputs = run_decoder(graph, manifest, first_ids(manifest, image), prefixes[i]);
+      }
+      const auto ids = std::ssize(image.caption.ids);
+      for (size_t at = 0; at < all.size(); ++at) {
+        const auto value = graph.values.find(all[at].scope);
+        if (value == graph.values.end()) {
+          continue;
+        }
+        const bool head = !encoder && at + 1 == all.size();
+        const int64_t rows = head ? ids : image.prefix.rows + (encoder ? 0 : ids - 1);
+        const auto output = std::ranges::find(graph.wanted, value->second) - graph.wanted.begin();
+        int64_t& before = rows_before[all[at].input];
+        add_point(sums[at],
+                  activations_.at(all[at].input),
+                  before,
+                  rows,
+                  outputs[static_cast<size_t>(output)]);
+        before += rows;
+      }
+    }
+    for (size_t at = 0; at < all.size(); ++at) {
+      if (graph.values.contains(all[at].scope)) {
+        errors.push_back(all[at].layer);
+        errors.back().error = sums[at].value();
+      }
+    }
+  }
+  return errors;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,61 @@
+// Where in the model an error begins: the normalised hidden stream behind every layer, in an ONNX
+// file and in the reference.
+#ifndef LORAPRESS_VERIFY_LAYER_ERRORS_H_
+#define LORAPRESS_VERIFY_LAYER_ERRORS_H_
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorapress/verify.h"
+
+#include "verify/folder_model.h"
+#include "verify/parity.h"
+#include "verify/reference.h"
+
+namespace lorapress {
+
+// The activations of a few images at every point, kept from one pass of the reference with its own
+// caption forced.
+class LayerProbe {
+ public:
+  // Runs the reference. REQUIRES: all arguments outlive the probe.
+  LayerProbe(ReferenceModel& reference,
+             const Checkpoint& checkpoint,
+             std::span<const ReferenceImage> images);
+
+  // Runs copies of both graphs that also give these activations. Points that a file does not have
+  // under the names of the blocks (made by another tool, say) are left out.
+  [[nodiscard]] std::vector<LayerError> measure(const std::filesystem::path& folder,
+                                                const Manifest& manifest,
+                                                const std::string& dtype,
+                                                unsigned threads) const;
+
+ private:
+  struct Point {
+    LayerError layer;   // of it, the error still 0
+    std::string input;  // the linear layer whose input this is, in the reference
+    std::string scope;  // the address of the norm before it, in the graph
+  };
+  [[nodiscard]] std::vector<Point> points(bool encoder) const;
+
+  const Checkpoint& checkpoint_;
+  std::span<const ReferenceImage> images_;
+  // By name of the linear layer: rows of all images, one after the other.
+  std::map<std::string, Rows, std::less<>> activations_;
+};
+
+// The first output of each node of these names, by node name; reads no weights. Empty where
+// `model` is no ONNX model.
+std::map<std::string, std::string> node_outputs(std::span<const std::byte> model,
+                                                std::span<const std::string> names);
+
+// Bytes that, appended to an .onnx file, declare further outputs of its graph: protobuf merges
+// messages that stand twice, so nothing before them has to be parsed or moved.
+std::string more_outputs(std::span<const std::string> values);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_VERIFY_LAYER_ERRORS_H_

@@ -1,0 +1,86 @@
+// The model once more, told independently of the blocks that author graphs: a plain float32 forward
+// straight from the checkpoint's (lazily merged) weights, written from transformers'
+// modeling_siglip.py and modeling_llama.py. It includes nothing of graph/, blocks/ or families/, so
+// that a mistake there cannot be made here as well.
+//
+// Weights are never held: every linear layer reads its weight in blocks of rows while it
+// multiplies, for all images of a batch at once. Memory is one layer's activations of the batch,
+// the key/value cache of greedy(), and a block of weights per thread.
+#ifndef LORAPRESS_VERIFY_REFERENCE_H_
+#define LORAPRESS_VERIFY_REFERENCE_H_
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "verify/rows.h"
+
+namespace lorapress {
+
+// What a linear layer is given, before it multiplies. Names are the canonical ones of
+// checkpoint/names.h without ".weight":
+//   vision_encoder.embeddings.patch_embedding   (the convolution as a product: unfolded patches)
+//   vision_encoder.encoder.layers.0.self_attn.q_proj | k_proj | v_proj | out_proj, …mlp.fc1 | fc2
+//   projection.projection                       (linear)   projection.projection.0 | .3   (mlp)
+//   language_model.model.layers.0.self_attn.q_proj | k_proj | v_proj | o_proj,
+//     …mlp.gate_proj | up_proj | down_proj
+//   language_model.lm_head                      (tied or not; the positions whose logits are
+//   wanted)
+struct LinearInput {
+  std::string_view name;
+  int64_t in_features = 0;
+  std::span<const float> rows;  // [positions of all sequences, in_features]
+};
+// Called from the calling thread. What it throws stops the forward and comes out of the call.
+using LinearInputFn = std::function<void(const LinearInput& input)>;
+
+struct ReferenceOptions {
+  unsigned threads = 0;            // 0: one per core, at most 4
+  std::function<void()> on_layer;  // after every layer; may throw to cancel
+};
+
+struct ReferenceCaption {
+  std::vector<int64_t> ids;  // the closing end-of-text included
+  Rows logits;               // [ids, vocab_size]: what each id is the argmax of
+};
+
+class ReferenceModel {
+ public:
+  // Reads no tensor data. REQUIRES: `checkpoint` is a vision-language one. Throws kMismatch where
+  // tensors are missing, misshapen or left over.
+  explicit ReferenceModel(const Checkpoint& checkpoint, ReferenceOptions options = {});
+  ~ReferenceModel();
+  ReferenceModel(ReferenceModel&&) noexcept;
+
+  // An empty function takes the listener away.
+  void on_linear_input(LinearInputFn listener);
+
+  // pixel_values [3, image_size, image_size] of each image -> its image tokens
+  // [patches, text hidden_size].
+  [[nodiscard]] std::vector<Rows> encode(const std::vector<std::vector<float>>& pixel_values) const;
+
+  // One pass over image tokens and text. Row t of an answer holds the logits that forced[t] is
+  // compared with; the last row those after the last id when `after_last`, which an empty list of
+  // ids needs.
+  [[nodiscard]] std::vector<Rows> logits(const std::vector<Rows>& prefixes,
+                                         const std::vector<std::vector<int64_t>>& forced,
+                                         bool after_last = false) const;
+
+  // The most probable token, again and again, until one of `eos_token_ids` or `max_new_tokens`.
+  // Throws kRuntime where logits are not finite.
+  [[nodiscard]] std::vector<ReferenceCaption> greedy(
+      const std::vector<Rows>& prefixes,
+      int64_t max_new_tokens,
+      const std::vector<int64_t>& eos_token_ids) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_VERIFY_REFERENCE_H_

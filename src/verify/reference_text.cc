@@ -1,0 +1,215 @@
+// From transformers, models/llama/modeling_llama.py: LlamaRMSNorm, LlamaRotaryEmbedding,
+// rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; the rotary variants
+// from modeling_rope_utils.py (_compute_linear_scaling_rope_parameters,
+// _compute_llama3_parameters).
+#include "verify/reference_text.h"
+
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "base/fail.h"
+
+namespace lorapress::reference {
+namespace {
+
+// llama3: wavelengths above the old context over low_freq_factor are slowed by the whole factor,
+// those below the old context over high_freq_factor not at all, and between both is a ramp.
+double llama3_scaled(double frequency, const RopeConfig& rope) {
+  const auto context = static_cast<double>(rope.original_max_position_embeddings);
+  const double turns = context * frequency / (2.0 * std::numbers::pi);  // within the old context
+  if (turns < rope.low_freq_factor) {
+    return frequency / rope.factor;
+  }
+  if (turns > rope.high_freq_factor) {
+    return frequency;
+  }
+  const double ramp =
+      (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+  return frequency * (ramp + (1.0 - ramp) / rope.factor);
+}
+
+std::vector<double> frequencies(const RopeConfig& rope, int64_t head_dim) {
+  std::vector<double> all;
+  for (int64_t i = 0; i < head_dim; i += 2) {
+    const double base =
+        std::pow(rope.rope_theta, -static_cast<double>(i) / static_cast<double>(head_dim));
+    if (rope.rope_type == "default") {
+      all.push_back(base);
+    } else if (rope.rope_type == "linear") {
+      all.push_back(base / rope.factor);
+    } else if (rope.rope_type == "llama3") {
+      all.push_back(llama3_scaled(base, rope));
+    } else {
+      fail(ErrorCode::kUnsupported,
+           "rope_type \"{}\" has no reference forward (default, linear and llama3 have)",
+           rope.rope_type);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
+    : config_(checkpoint.text.value()),
+      inverse_frequencies_(frequencies(config_.rope, config_.head_dim)) {
+  const std::string root = "language_model.model.";
+  const int64_t hidden = config_.hidden_size;
+  const int64_t query = config_.num_attention_heads * config_.head_dim;
+  const int64_t key = config_.num_key_value_heads * config_.head_dim;
+  const int64_t wide = config_.intermediate_size;
+  const auto norm = [&](const std::string& name) {
+    return Norm{weights.take(name + ".weight", {hidden}), nullptr, config_.rms_norm_eps};
+  };
+  table_ = weights.take(root + "embed_tokens.weight", {config_.vocab_size, hidden});
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    const std::string name = root + "layers." + std::to_string(i) + ".";
+    const auto attention = [&](const char* part, int64_t out, int64_t in) {
+      return take_linear(weights, name + "self_attn." + part, out, in, config_.attention_bias);
+    };
+    const auto mlp = [&](const char* part, int64_t out, int64_t in) {
+      return take_linear(weights, name + "mlp." + part, out, in, config_.mlp_bias);
+    };
+    layers_.push_back({norm(name + "input_layernorm"),
+                       attention("q_proj", query, hidden),
+                       attention("k_proj", key, hidden),
+                       attention("v_proj", key, hidden),
+                       attention("o_proj", hidden, query),
+                       norm(name + "post_attention_layernorm"),
+                       mlp("gate_proj", wide, hidden),
+                       mlp("up_proj", wide, hidden),
+                       mlp("down_proj", hidden, wide)});
+  }
+  norm_ = norm(root + "norm");
+  const std::string head = "language_model.lm_head";
+  lm_head_ = {head,
+              config_.tie_word_embeddings
+                  ? table_
+                  : weights.take(head + ".weight", {config_.vocab_size, hidden}),
+              nullptr};
+}
+
+void Decoder::embed(int64_t id, std::span<float> out) const {
+  if (id < 0 || id >= config_.vocab_size) {
+    fail(ErrorCode::kInvalidArgument,
+         "token {} is outside the vocabulary of {}",
+         id,
+         config_.vocab_size);
+  }
+  table_->read_floats({id, 1, 0, config_.hidden_size}, out);
+}
+
+Decoder::Rotation Decoder::rotation(int64_t positions) const {
+  Rotation made;
+  for (int64_t position = 0; position < positions; ++position) {
+    for (const double frequency : inverse_frequencies_) {
+      const double angle = static_cast<double>(position) * frequency;
+      made.cos.push_back(static_cast<float>(std::cos(angle)));
+      made.sin.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+  return made;
+}
+
+// x * cos + rotate_half(x) * sin, where rotate_half(x) = [-x2, x1] for the halves x1, x2 of a head.
+void Decoder::rotate(Rows& x, const std::vector<Span>& spans, const Rotation& rotation) const {
+  const auto width = static_cast<size_t>(config_.head_dim);
+  const size_t half = width / 2;
+  int64_t row = 0;
+  for (const Span& span : spans) {
+    for (int64_t i = 0; i < span.rows; ++i) {
+      const size_t at = static_cast<size_t>(span.sequence->length + i) * half;
+      const auto line = x.row(row++);
+      for (size_t head = 0; head < line.size(); head += width) {
+        for (size_t j = 0; j < half; ++j) {
+          const float cos = rotation.cos[at + j];
+          const float sin = rotation.sin[at + j];
+          float& first = line[head + j];
+          float& second = line[head + half + j];
+          const float turned = first * cos - second * sin;
+          second = second * cos + first * sin;
+          first = turned;
+        }
+      }
+    }
+  }
+}
+
+Rows Decoder::attention(const Context& context,
+                        size_t index,
+                        const Rows& x,
+                        const std::vector<Span>& spans,
+                        const Rotation& rotation,
+                        bool keep) const {
+  const Layer& layer = layers_[index];
+  Rows q = linear(context, layer.q, x);
+  Rows k = linear(context, layer.k, x);
+  const Rows v = linear(context, layer.v, x);
+  rotate(q, spans, rotation);
+  rotate(k, spans, rotation);
+  Rows joined(x.rows, q.cols);
+  std::vector<AttentionPart> parts;
+  int64_t row = 0;
+  for (const Span& span : spans) {
+    std::vector<float>& keys = span.sequence->keys[index];
+    std::vector<float>& values = span.sequence->values[index];
+    const auto append = [&](std::vector<float>& to, const Rows& from) {
+      const auto first = from.values.begin() + row * from.cols;
+      to.insert(to.end(), first, first + span.rows * from.cols);
+    };
+    append(keys, k);
+    append(values, v);
+    parts.push_back({q.values.data() + row * q.cols,
+                     keys.data(),
+                     values.data(),
+                     joined.values.data() + row * q.cols,
+                     span.rows,
+                     span.sequence->length + span.rows});
+    row += span.rows;
+  }
+  attend(context,
+         {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim, true},
+         parts);
+  for (const Span& span : spans) {
+    if (!keep) {
+      std::vector<float>().swap(span.sequence->keys[index]);
+      std::vector<float>().swap(span.sequence->values[index]);
+    }
+  }
+  return linear(context, layer.o, joined);
+}
+
+Rows Decoder::forward(const Context& context,
+                      Rows embeddings,
+                      const std::vector<Span>& spans,
+                      bool keep) const {
+  int64_t longest = 0;
+  for (const Span& span : spans) {
+    span.sequence->keys.resize(layers_.size());
+    span.sequence->values.resize(layers_.size());
+    longest = std::max(longest, span.sequence->length + span.rows);
+  }
+  const Rotation turns = rotation(longest);
+  Rows stream = std::move(embeddings);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const Rows normed = rms_norm(layer.input_layernorm, stream);
+    add(stream, attention(context, i, normed, spans, turns, keep));
+    const Rows middle = rms_norm(layer.post_attention_layernorm, stream);
+    Rows gate = linear(context, layer.gate, middle);
+    silu_times(context, gate, linear(context, layer.up, middle));
+    add(stream, linear(context, layer.down, gate));
+    context.layer_done();
+  }
+  for (const Span& span : spans) {
+    span.sequence->length += span.rows;
+  }
+  return stream;
+}
+
+Rows Decoder::head(const Context& context, const Rows& hidden) const {
+  return linear(context, lm_head_, rms_norm(norm_, hidden));
+}
+
+}  // namespace lorapress::reference
