@@ -75,6 +75,9 @@ rooms_apart 'checkpoint|weights' 'graph|blocks|families|passes|bundles|runtime|v
 rooms_apart 'graph|passes' 'blocks|families|bundles|runtime|verify|verbs|capi'
 rooms_apart 'blocks' 'families|bundles|runtime|verify|verbs|capi'
 rooms_apart 'families' 'bundles|runtime|verify|verbs|capi'
+rooms_apart 'verify' 'graph|blocks|families|passes|verbs|capi'
+code_grep '#include\s*"(?!(lorapress|base|checkpoint|weights|verify)/)[a-z_0-9]+/' 'src/verify/reference*' |
+  complain "the reference forward shares nothing with what it checks"
 code_grep '#include\s*"(?!lorapress/)[a-z_0-9]+/' include/ |
   complain "public headers include only lorapress/*.h"
 code_grep '#include\s*"(base|checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi)/' \

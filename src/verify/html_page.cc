@@ -107,6 +107,14 @@ std::string summary(const VerifyReport& report) {
          "nats.</p>\n";
 }
 
+std::string dtype_names(const VerifyReport& report) {
+  std::vector<std::string> names;
+  for (const DtypeParity& dtype : report.dtypes) {
+    names.push_back(dtype.dtype);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string faults(const VerifyReport& report) {
   std::vector<std::string> lines = report.faults;
   for (const DtypeParity& dtype : report.dtypes) {
@@ -258,12 +266,12 @@ std::string verify_page(const VerifyReport& report, const std::string& title) {
   html += "</head>\n<body>\n<main>\n";
   html += fmt::format(
       "<h1><bdi>{}</bdi>: parity with its checkpoint</h1>\n<p>{} <span class=\"quiet\">&middot; {} "
-      "images, {} dtypes, at most {} tokens each, against an independent float32 forward of the "
+      "images, dtypes {}, at most {} tokens each, against an independent float32 forward of the "
       "checkpoint</span></p>\n",
       escaped(title),
       verdict(report.passed),
       report.images.size(),
-      report.dtypes.size(),
+      escaped(dtype_names(report)),
       report.max_new_tokens);
   html += faults(report);
   html += summary(report);

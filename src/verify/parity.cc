@@ -22,8 +22,11 @@ constexpr std::array kRequirements = {
 };
 constexpr Requirement kMeasuredOnly{"", 0.0, false};
 
-// Rounding in float32 gives some 1e-6 on the checkpoints of the tests and on real shapes.
-constexpr double kMostExactError = 1e-4;
+// Float32 arithmetic in another order costs logits 5e-6 on the small checkpoints of the tests and
+// 4e-5 on a real shape of 30 layers, image tokens 4e-7 and 1e-6; a norm epsilon that is off by a
+// factor of ten costs 1e-3 and 2e-5. docs/verify.md has the commands.
+constexpr double kMostExactLogitError = 2e-4;
+constexpr double kMostExactPrefixError = 1e-5;
 
 const Requirement& requirement(std::string_view dtype) {
   const auto found = std::ranges::find(kRequirements, dtype, &Requirement::dtype);
@@ -80,6 +83,24 @@ void check_positions(const DecoderStep& step,
                     "the next token's; read as a caption they are gibberish",
                     step.positions,
                     manifest.image_tokens));
+  }
+}
+
+void check_exact(DtypeParity& parity) {
+  if (parity.prefix_error > kMostExactPrefixError) {
+    parity.faults.push_back(fmt::format(
+        "image tokens are off by {:.1e} of their size, float32 alone stays below {:.0e}: a weight "
+        "or "
+        "a constant of the encoder is not the checkpoint's (norm epsilon, preprocessing?)",
+        parity.prefix_error,
+        kMostExactPrefixError));
+  }
+  if (parity.forced.relative_error > kMostExactLogitError) {
+    parity.faults.push_back(fmt::format(
+        "logits are off by up to {:.1e} of their size, float32 alone stays below {:.0e}: a weight "
+        "or a constant is not the checkpoint's (adapter, rope, norm epsilon, heads?)",
+        parity.forced.relative_error,
+        kMostExactLogitError));
   }
 }
 
@@ -147,12 +168,8 @@ void judge(DtypeParity& parity, std::optional<double> min_match) {
     parity.prefix_error = std::max(parity.prefix_error, image.prefix_error);
     parity.captions_equal += image.caption_equal ? 1 : 0;
   }
-  if (rule.exact && parity.forced.relative_error > kMostExactError) {
-    parity.faults.push_back(fmt::format(
-        "logits are off by up to {:.1e} of their size, float32 alone stays below {:.0e}: a weight "
-        "or a constant is not the checkpoint's (adapter, rope, norm epsilon, preprocessing?)",
-        parity.forced.relative_error,
-        kMostExactError));
+  if (rule.exact) {
+    check_exact(parity);
   }
   if (parity.forced.match() < parity.required_match) {
     parity.faults.push_back(
