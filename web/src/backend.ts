@@ -1,0 +1,75 @@
+// What stands behind a Captioner: this thread (local.ts) or a worker (remote.ts).
+
+import type { DtypeChoice, Dtypes } from "./devices.js";
+import type { Device } from "./engine_api.js";
+import type { Fetch } from "./fetch.js";
+import type { GenerateOptions } from "./generate.js";
+import type { Picture } from "./picture.js";
+import type { ProgressListener } from "./progress.js";
+
+export interface BackendOptions {
+  readonly device?: Device | "auto" | undefined;
+  readonly dtype?: DtypeChoice | undefined;
+  /** Of WebAssembly; default: the cores, at most 4. One where the page is not cross-origin isolated. */
+  readonly threads?: number | undefined;
+  /**
+   * "check" (default): one conditional request asks whether the folder changed; without an answer
+   * the stored model serves. "stored": no request at all while everything is stored.
+   */
+  readonly update?: "check" | "stored" | undefined;
+  /** false: nothing is written to the browser's storage. */
+  readonly cache?: boolean | undefined;
+  /** Folder of the engine's .wasm and .mjs files. */
+  readonly enginePath?: string | undefined;
+  /** Attempts without a new byte before a download is given up, and the wait before the first. */
+  readonly retries?: number | undefined;
+  readonly retryDelayMs?: number | undefined;
+}
+
+export interface LocalOptions extends BackendOptions {
+  readonly onProgress?: ProgressListener | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly fetch?: Fetch | undefined;
+}
+
+export interface CaptionerInfo {
+  readonly device: Device;
+  readonly dtypes: Dtypes;
+  readonly threads: number;
+  readonly imageSize: readonly [height: number, width: number];
+  readonly maxNewTokens: number;
+  /** dtypes of the folder. */
+  readonly available: readonly string[];
+}
+
+export interface Timings {
+  /** Waiting for the bytes and the engine, when the caption came before they did. */
+  readonly waitMs: number;
+  readonly preprocessMs: number;
+  readonly encodeMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+export interface Caption {
+  readonly text: string;
+  /** New tokens, the closing end-of-text included. */
+  readonly ids: readonly number[];
+  /** Of beam search. */
+  readonly score: number | undefined;
+  readonly timings: Timings;
+}
+
+export interface Backend {
+  readonly info: CaptionerInfo;
+  /** Everything is loaded; rejects with the reason why not. */
+  readonly ready: Promise<void>;
+  /** `onPiece` hears text as it comes; never with beams, which give it at the end. */
+  run(
+    picture: Picture,
+    options: GenerateOptions,
+    signal: AbortSignal,
+    onPiece: (piece: string) => void,
+  ): Promise<Caption>;
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,112 @@
+// Which device and which dtype: what the caller says, else what suits this machine.
+import type { Device } from "./engine_api.js";
+import { fail } from "./errors.js";
+import { externalData, type Manifest } from "./manifest.js";
+
+/** One of the folder's dtypes, one per graph, or "auto". */
+export type DtypeChoice =
+  | string
+  | { readonly encoder?: string | undefined; readonly decoder?: string | undefined };
+
+export type Role = "encoder" | "decoder";
+export type Dtypes = Readonly<Record<Role, string>>;
+
+export interface DeviceFacts {
+  readonly device: Device;
+  /** Half precision in shaders. */
+  readonly shaderF16: boolean;
+  /** Of WebAssembly. */
+  readonly threads: number;
+  /** As far as the browser tells, rounded and at most 8. */
+  readonly memoryGiB: number | undefined;
+}
+
+const MAX_THREADS = 4;
+
+async function findAdapter(): Promise<GPUAdapter | null> {
+  try {
+    return (await globalThis.navigator?.gpu?.requestAdapter()) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** `wanted` "auto": WebGPU on real hardware, else WebAssembly. */
+export async function inspectDevice(
+  wanted: Device | "auto",
+  threads: number | undefined,
+): Promise<DeviceFacts> {
+  if (wanted !== "auto" && wanted !== "wasm" && wanted !== "webgpu") {
+    fail("invalid_argument", `device is ${String(wanted)}, expected auto, webgpu or wasm`);
+  }
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    fail("invalid_argument", `threads is ${threads}, expected 1 to 64`);
+  }
+  const adapter = wanted === "wasm" ? null : await findAdapter();
+  if (wanted === "webgpu" && adapter === null) {
+    fail("unsupported", "this browser gives no WebGPU adapter; use device: auto or wasm");
+  }
+  // A software adapter is many times slower than WebAssembly.
+  const usable =
+    adapter !== null && (wanted === "webgpu" || adapter.info?.isFallbackAdapter !== true);
+  const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
+  const isolated = globalThis.crossOriginIsolated === true;
+  return {
+    device: usable ? "webgpu" : "wasm",
+    shaderF16: usable && adapter.features.has("shader-f16"),
+    threads: isolated ? (threads ?? Math.min(cores, MAX_THREADS)) : 1,
+    memoryGiB: (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory,
+  };
+}
+
+// Best first. WebAssembly has no fast kernel for 4 bits, and half precision is computed as single.
+const PREFERRED: Readonly<Record<string, readonly string[]>> = {
+  "webgpu, half": ["fp16", "q4f16", "fp32", "q4", "bnb4", "q8"],
+  webgpu: ["fp32", "q4", "bnb4", "q8", "fp16", "q4f16"],
+  wasm: ["q8", "int8", "uint8", "fp32", "fp16", "q4", "bnb4", "q4f16"],
+};
+// A graph that takes a larger share of the machine's memory is left to those who ask for it.
+const MEMORY_SHARE = 1 / 8;
+
+export function graphBytes(manifest: Manifest, graph: string): number {
+  const weights = externalData(manifest, graph).reduce((sum, { bytes }) => sum + bytes, 0);
+  return (manifest.files.get(graph)?.bytes ?? 0) + weights;
+}
+
+/** The path of a graph. */
+export function graphPath(manifest: Manifest, dtype: string, role: Role): string {
+  const roles = manifest.graphs.get(dtype);
+  if (roles === undefined) {
+    const known = [...manifest.graphs.keys()].join(", ");
+    fail("not_found", `no dtype "${dtype.slice(0, 40)}" in this folder (there are: ${known})`);
+  }
+  return (
+    roles.get(role) ??
+    fail(
+      "unsupported",
+      `bundle "${manifest.bundle}" has no ${role}; press a transformers.js bundle`,
+    )
+  );
+}
+
+export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: DeviceFacts): Dtypes {
+  const wanted = typeof choice === "string" ? { encoder: choice, decoder: choice } : choice;
+  const pick = (role: Role): string => {
+    const dtype = wanted[role] ?? "auto";
+    if (dtype !== "auto") {
+      graphPath(manifest, dtype, role);
+      return dtype;
+    }
+    return automatic(manifest, role, facts);
+  };
+  return { encoder: pick("encoder"), decoder: pick("decoder") };
+}
+
+function automatic(manifest: Manifest, role: Role, facts: DeviceFacts): string {
+  const key = facts.device === "webgpu" && facts.shaderF16 ? "webgpu, half" : facts.device;
+  const there = (PREFERRED[key] ?? []).filter((dtype) => manifest.graphs.get(dtype)?.has(role));
+  const size = (dtype: string): number => graphBytes(manifest, graphPath(manifest, dtype, role));
+  const room = (facts.memoryGiB ?? 8) * 2 ** 30 * MEMORY_SHARE;
+  const small = [...there].sort((a, b) => size(a) - size(b))[0];
+  return there.find((dtype) => size(dtype) <= room) ?? small ?? manifest.defaultDtype;
+}

@@ -1,0 +1,151 @@
+// Captions images with a folder that `lorapress press` wrote.
+import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
+import { IndexedDbStore } from "./cache.js";
+import type { Fetch } from "./fetch.js";
+import type { GenerateOptions } from "./generate.js";
+import { LocalBackend } from "./local.js";
+import { type ImageSource, toPicture } from "./picture.js";
+import type { ProgressListener } from "./progress.js";
+import { WorkerBackend } from "./remote.js";
+
+export type { Caption, CaptionerInfo, Timings } from "./backend.js";
+export type { EarlyStopping } from "./beam.js";
+export type { DtypeChoice } from "./devices.js";
+export type { Device } from "./engine_api.js";
+export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
+export type { GenerateOptions } from "./generate.js";
+export type { Pixels } from "./image.js";
+export type { ImageSource } from "./picture.js";
+export type { LoadPhase, LoadProgress, ProgressListener } from "./progress.js";
+
+export interface LoadOptions extends BackendOptions {
+  /** true (default where there are workers), false (this thread), or a worker of lorapress/worker. */
+  readonly worker?: boolean | Worker | undefined;
+  readonly onProgress?: ProgressListener | undefined;
+  /** Stops the loading; once it is ready, dispose() does. */
+  readonly signal?: AbortSignal | undefined;
+  /** Instead of the global one; in this thread only. */
+  readonly fetch?: Fetch | undefined;
+}
+
+export interface CaptionOptions extends GenerateOptions {
+  /** Stops within one token. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class Captioner {
+  private readonly backend: Backend;
+
+  private constructor(backend: Backend) {
+    this.backend = backend;
+  }
+
+  /**
+   * `url`: the folder, relative to the page. Resolves as soon as the folder is known to be sound, so
+   * that captions can be asked for while it is still loading; `ready` tells when it is loaded.
+   */
+  static async load(url: string | URL, options: LoadOptions = {}): Promise<Captioner> {
+    const { worker = hasModuleWorkers() && options.fetch === undefined, ...rest } = options;
+    if (worker === false) {
+      return new Captioner(await LocalBackend.load(url, rest));
+    }
+    const given = worker === true ? undefined : worker;
+    return new Captioner(await WorkerBackend.load(url, rest, given));
+  }
+
+  /** Resolves when everything is loaded; rejects with the reason why not. */
+  get ready(): Promise<void> {
+    return this.backend.ready;
+  }
+
+  get info(): CaptionerInfo {
+    return this.backend.info;
+  }
+
+  /** One at a time: calls wait for those before them. */
+  async caption(image: ImageSource, options: CaptionOptions = {}): Promise<Caption> {
+    return this.run(image, options, () => {});
+  }
+
+  /**
+   * Text as it comes, never ending inside a character; returns the caption. Leaving the loop stops the
+   * generation. With beams the text comes at once, at the end.
+   */
+  async *stream(
+    image: ImageSource,
+    options: CaptionOptions = {},
+  ): AsyncGenerator<string, Caption, undefined> {
+    const left = new AbortController();
+    const { signal } = options;
+    const both = signal === undefined ? left.signal : anySignal(signal, left);
+    const pieces: string[] = [];
+    let wake = (): void => {};
+    let settled = false;
+    const done = this.run(image, { ...options, signal: both }, (piece) => {
+      pieces.push(piece);
+      wake();
+    });
+    const end = (): void => {
+      settled = true;
+      wake();
+    };
+    done.then(end, end);
+    try {
+      for (;;) {
+        const piece = pieces.shift();
+        if (piece !== undefined) {
+          yield piece;
+        } else if (settled) {
+          return await done;
+        } else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      }
+    } finally {
+      left.abort();
+      await done.catch(() => {}); // who is still here has heard it above
+    }
+  }
+
+  /** Stops what runs and gives the memory back. */
+  async dispose(): Promise<void> {
+    await this.backend.dispose();
+  }
+
+  private async run(
+    image: ImageSource,
+    options: CaptionOptions,
+    onPiece: (piece: string) => void,
+  ): Promise<Caption> {
+    const { signal = new AbortController().signal, ...rest } = options;
+    signal.throwIfAborted();
+    return this.backend.run(await toPicture(image, signal), rest, signal, onPiece);
+  }
+}
+
+// Not Node, where the engine defines a Worker of another kind.
+function hasModuleWorkers(): boolean {
+  return typeof Worker === "function" && globalThis.location !== undefined;
+}
+
+// AbortSignal.any() is younger than the browsers that this runs in.
+function anySignal(signal: AbortSignal, left: AbortController): AbortSignal {
+  const both = new AbortController();
+  for (const one of [signal, left.signal]) {
+    if (one.aborted) {
+      both.abort(one.reason);
+    }
+    one.addEventListener("abort", () => both.abort(one.reason), { once: true });
+  }
+  return both.signal;
+}
+
+/** Deletes every model that this origin has stored. */
+export async function clearCache(): Promise<void> {
+  if (globalThis.indexedDB !== undefined) {
+    const store = await IndexedDbStore.open(globalThis.indexedDB);
+    await store.clear();
+  }
+}

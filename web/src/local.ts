@@ -1,0 +1,247 @@
+// A captioner in this thread. Files come in the order in which they are needed, and each graph goes to
+// the engine as soon as its file is whole: an image that waits is encoded while the decoder downloads.
+import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
+import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
+import {
+  chooseDtypes,
+  type Dtypes,
+  graphBytes,
+  graphPath,
+  inspectDevice,
+  type Role,
+} from "./devices.js";
+import { createEngine } from "./engine.js";
+import type { Device, Engine, GraphBytes } from "./engine_api.js";
+import { messageOf } from "./errors.js";
+import { folderUrl } from "./fetch.js";
+import { type GenerateOptions, generate, requireRoom, settingsOf } from "./generate.js";
+import { preprocess } from "./image.js";
+import { Limiter, Loader } from "./loader.js";
+import { externalData, type Manifest } from "./manifest.js";
+import { type Picture, toPixels } from "./picture.js";
+import { ProgressMeter } from "./progress.js";
+import { TextStream, Tokenizer } from "./tokenizer.js";
+
+const TOKENIZER_CONFIG = "tokenizer_config.json";
+
+/** Rejects as soon as `signal` is aborted, whatever `work` does. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error);
+    if (signal.aborted) {
+      stop();
+      return;
+    }
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
+// Failures are told to those who ask; nobody asking is no unhandled rejection.
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+async function storeFor(options: LocalOptions, meter: ProgressMeter): Promise<ChunkStore> {
+  const onRefused = (error: unknown): void =>
+    meter.say(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);
+  return options.cache === false
+    ? new ResilientStore(undefined, onRefused)
+    : await openStore(onRefused);
+}
+
+interface Parts {
+  readonly loader: Loader;
+  readonly meter: ProgressMeter;
+  readonly info: CaptionerInfo;
+  readonly stop: AbortController;
+  readonly options: LocalOptions;
+}
+
+export class LocalBackend implements Backend {
+  readonly info: CaptionerInfo;
+  readonly ready: Promise<void>;
+  private readonly manifest: Manifest;
+  private readonly parts: Parts;
+  private readonly queue: Limiter = new Limiter(1);
+  private readonly tokenizer: Promise<Tokenizer>;
+  private readonly encoder: Promise<Engine>;
+  private readonly decoder: Promise<Engine>;
+
+  private constructor(parts: Parts) {
+    this.parts = parts;
+    this.info = parts.info;
+    this.manifest = parts.loader.manifest;
+    parts.meter.enter("download");
+    // Requests go out in this order.
+    this.tokenizer = quiet(this.loadTokenizer());
+    this.encoder = quiet(this.loadEncoder(quiet(this.graph("encoder"))));
+    this.decoder = quiet(this.loadDecoder(quiet(this.graph("decoder"))));
+    this.ready = quiet(this.whenReady());
+  }
+
+  /** Resolves when the folder is known to be sound; the files follow. */
+  static async load(url: string | URL, options: LocalOptions): Promise<LocalBackend> {
+    const stop = new AbortController();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", () => stop.abort(signal.reason), { once: true });
+    const meter = new ProgressMeter(options.onProgress);
+    meter.enter("manifest");
+    const folder = folderUrl(url, globalThis.location?.href);
+    const facts = await inspectDevice(options.device ?? "auto", options.threads);
+    const store = await storeFor(options, meter);
+    const { fetch, update, retries, retryDelayMs } = options;
+    const loader = await Loader.open(folder, {
+      store,
+      meter,
+      signal: stop.signal,
+      fetch,
+      update,
+      retries,
+      retryDelayMs,
+    });
+    const { manifest } = loader;
+    const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
+    const { width, height } = manifest.preprocessing;
+    const info: CaptionerInfo = {
+      device: facts.device,
+      dtypes,
+      threads: facts.threads,
+      imageSize: [height, width],
+      maxNewTokens: manifest.maxNewTokens,
+      available: [...manifest.graphs.keys()],
+    };
+    meter.addTotal(totalBytes(manifest, dtypes));
+    return new LocalBackend({ loader, meter, info, stop, options });
+  }
+
+  async run(
+    picture: Picture,
+    options: GenerateOptions,
+    signal: AbortSignal,
+    onPiece: (piece: string) => void,
+  ): Promise<Caption> {
+    const settings = settingsOf(options, this.manifest);
+    return this.queue.run(async () => {
+      signal.throwIfAborted();
+      const start = performance.now();
+      const pixels = preprocess(await toPixels(picture), this.manifest.preprocessing);
+      const preprocessMs = performance.now() - start;
+      const encoder = await orAborted(this.encoder, signal);
+      const encodeStart = performance.now();
+      const image = await encoder.encode(pixels);
+      const encodeMs = performance.now() - encodeStart;
+      try {
+        const [engine, tokenizer] = await orAborted(
+          Promise.all([this.decoder, this.tokenizer]),
+          signal,
+        );
+        const prompt =
+          typeof settings.prompt === "string" ? tokenizer.encode(settings.prompt) : settings.prompt;
+        requireRoom(this.manifest, prompt, settings.maxNewTokens);
+        const waitMs = performance.now() - start - preprocessMs - encodeMs;
+        const stream = new TextStream((ids) => tokenizer.decode(ids));
+        const say = (piece: string): void => {
+          if (piece !== "") {
+            onPiece(piece);
+          }
+        };
+        const onToken = (id: number): void => say(stream.push(id));
+        const found = await generate(engine, image, prompt, settings, signal, onToken);
+        const text = tokenizer.decode(found.ids);
+        say(settings.numBeams > 1 ? text : stream.finish());
+        const { ids, score, prefillMs, decodeMs } = found;
+        return {
+          text,
+          ids,
+          score,
+          timings: { waitMs, preprocessMs, encodeMs, prefillMs, decodeMs },
+        };
+      } finally {
+        image.dispose();
+      }
+    });
+  }
+
+  async dispose(): Promise<void> {
+    this.parts.stop.abort(new DOMException("the captioner is disposed", "AbortError"));
+    await this.queue.run(async () => {
+      const engine = await this.encoder.catch(() => undefined);
+      await this.decoder.catch(() => undefined);
+      await engine?.dispose();
+    });
+  }
+
+  private async loadTokenizer(): Promise<Tokenizer> {
+    const { loader } = this.parts;
+    const { tokenizerFile, files } = this.manifest;
+    const config = files.has(TOKENIZER_CONFIG) ? loader.json(TOKENIZER_CONFIG) : {};
+    const [json, settings] = await Promise.all([loader.json(tokenizerFile), config]);
+    return new Tokenizer(json, settings);
+  }
+
+  private async graph(role: Role): Promise<GraphBytes> {
+    const { loader, info } = this.parts;
+    const path = graphPath(this.manifest, info.dtypes[role], role);
+    const beside = externalData(this.manifest, path).map((file) => file.path);
+    const [model, ...weights] = await Promise.all(
+      [path, ...beside].map((file) => loader.bytes(file)),
+    );
+    const nameOf = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
+    return {
+      model: model as Uint8Array,
+      weights: beside.map((file, i) => ({ name: nameOf(file), bytes: weights[i] as Uint8Array })),
+    };
+  }
+
+  private async release(role: Role): Promise<void> {
+    const path = graphPath(this.manifest, this.info.dtypes[role], role);
+    const files = externalData(this.manifest, path).map((file) => file.path);
+    await Promise.all([path, ...files].map((file) => this.parts.loader.release(file)));
+  }
+
+  private async loadEncoder(graph: Promise<GraphBytes>): Promise<Engine> {
+    const { meter, stop } = this.parts;
+    const bytes = await graph;
+    stop.signal.throwIfAborted();
+    meter.enter("encoder");
+    const engine = await this.createEngine(this.info.device);
+    await engine.loadEncoder(bytes);
+    await this.release("encoder");
+    meter.enter("download");
+    return engine;
+  }
+
+  private async loadDecoder(graph: Promise<GraphBytes>): Promise<Engine> {
+    const [engine, bytes] = await Promise.all([this.encoder, graph]);
+    this.parts.stop.signal.throwIfAborted();
+    this.parts.meter.enter("decoder");
+    await engine.loadDecoder(bytes);
+    await this.release("decoder");
+    return engine;
+  }
+
+  private createEngine(device: Device): Promise<Engine> {
+    const { numLayers, numKeyValueHeads, headDim, vocabSize, startTokenId } = this.manifest;
+    const { imageSize, threads } = this.info;
+    const shape = { imageSize, vocabSize, numLayers, numKeyValueHeads, headDim, startTokenId };
+    return createEngine({ device, shape, threads, enginePath: this.parts.options.enginePath });
+  }
+
+  private async whenReady(): Promise<void> {
+    await Promise.all([this.tokenizer, this.encoder, this.decoder]);
+    this.parts.meter.enter("ready");
+  }
+}
+
+function totalBytes(manifest: Manifest, dtypes: Dtypes): number {
+  const graphs = (["encoder", "decoder"] as const).map((role) =>
+    graphBytes(manifest, graphPath(manifest, dtypes[role], role)),
+  );
+  const texts = [manifest.tokenizerFile, TOKENIZER_CONFIG].map(
+    (path) => manifest.files.get(path)?.bytes ?? 0,
+  );
+  return [...graphs, ...texts].reduce((sum, bytes) => sum + bytes, 0);
+}

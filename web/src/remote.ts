@@ -1,0 +1,190 @@
+// The page's side of a captioner in a worker.
+import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
+import { LorapressError } from "./errors.js";
+import type { GenerateOptions } from "./generate.js";
+import type { Picture } from "./picture.js";
+import type { ProgressListener } from "./progress.js";
+import { type FromWorker, fromWire, type ToWorker, transfersOf } from "./protocol.js";
+
+interface Job {
+  readonly resolve: (caption: Caption) => void;
+  readonly reject: (error: Error) => void;
+  readonly onPiece: (piece: string) => void;
+}
+
+interface Settle<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
+}
+
+function settle<T>(): Settle<T> {
+  let resolve: (value: T) => void = () => {};
+  let reject: (error: Error) => void = () => {};
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+// Bundlers look for exactly this expression.
+function startWorker(): Worker {
+  return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lorapress" });
+}
+
+export class WorkerBackend implements Backend {
+  readonly ready: Promise<void>;
+  private readonly worker: Worker;
+  private readonly onProgress: ProgressListener | undefined;
+  private readonly loaded: Settle<CaptionerInfo> = settle();
+  private readonly readiness: Settle<void> = settle();
+  private readonly disposed: Settle<void> = settle();
+  private readonly jobs = new Map<number, Job>();
+  private known: CaptionerInfo | undefined;
+  private nextId = 0;
+  private broken: Error | undefined;
+
+  private constructor(worker: Worker, onProgress: ProgressListener | undefined) {
+    this.worker = worker;
+    this.onProgress = onProgress;
+    this.ready = this.readiness.promise;
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.hear(data));
+    worker.addEventListener("error", (event) => {
+      const reason = event.message || "its module cannot be loaded";
+      this.fall(new LorapressError("runtime", `the worker failed: ${reason}`));
+    });
+  }
+
+  static async load(
+    url: string | URL,
+    options: LocalOptions,
+    worker: Worker = startWorker(),
+  ): Promise<WorkerBackend> {
+    const { onProgress, signal, fetch: _, ...rest } = options;
+    signal?.throwIfAborted();
+    const backend = new WorkerBackend(worker, onProgress);
+    const stop = (): void => backend.fall(signal?.reason as Error);
+    signal?.addEventListener("abort", stop, { once: true });
+    // The worker's own address is another folder's.
+    backend.tell({
+      type: "load",
+      url: new URL(url, globalThis.location?.href).href,
+      options: rest,
+    });
+    try {
+      backend.known = await backend.loaded.promise;
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+    const forget = (): void => signal?.removeEventListener("abort", stop);
+    backend.ready.then(forget, forget);
+    return backend;
+  }
+
+  get info(): CaptionerInfo {
+    if (this.known === undefined) {
+      throw new Error("asked before it is loaded");
+    }
+    return this.known;
+  }
+
+  run(
+    picture: Picture,
+    options: GenerateOptions,
+    signal: AbortSignal,
+    onPiece: (piece: string) => void,
+  ): Promise<Caption> {
+    const refused = this.broken ?? (signal.aborted ? (signal.reason as Error) : undefined);
+    if (refused !== undefined) {
+      return Promise.reject(refused);
+    }
+    const id = this.nextId++;
+    return new Promise<Caption>((resolve, reject) => {
+      const stop = (): void => {
+        this.tell({ type: "abort", id });
+        this.jobs.delete(id);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", stop, { once: true });
+      const forget = (): void => signal.removeEventListener("abort", stop);
+      this.jobs.set(id, {
+        onPiece,
+        resolve: (caption) => {
+          forget();
+          resolve(caption);
+        },
+        reject: (error) => {
+          forget();
+          reject(error);
+        },
+      });
+      this.tell({ type: "caption", id, picture, options }, transfersOf(picture));
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.broken === undefined) {
+      this.tell({ type: "dispose" });
+      await this.disposed.promise;
+    }
+    this.fall(new DOMException("the captioner is disposed", "AbortError"));
+  }
+
+  private tell(message: ToWorker, transfers: Transferable[] = []): void {
+    this.worker.postMessage(message, transfers);
+  }
+
+  // Nothing more will come from the worker.
+  private fall(error: Error): void {
+    this.broken ??= error;
+    this.worker.terminate();
+    this.loaded.reject(error);
+    this.readiness.reject(error);
+    this.disposed.resolve();
+    for (const job of this.jobs.values()) {
+      job.reject(error);
+    }
+    this.jobs.clear();
+  }
+
+  private hear(message: FromWorker): void {
+    switch (message.type) {
+      case "loaded":
+        this.loaded.resolve(message.info);
+        break;
+      case "refused":
+        this.loaded.reject(fromWire(message.error));
+        break;
+      case "ready":
+        this.readiness.resolve();
+        break;
+      case "unready":
+        this.readiness.reject(fromWire(message.error));
+        break;
+      case "progress":
+        this.onProgress?.(message.progress);
+        break;
+      case "piece":
+        this.jobs.get(message.id)?.onPiece(message.text);
+        break;
+      case "done":
+        this.take(message.id)?.resolve(message.caption);
+        break;
+      case "failed":
+        this.take(message.id)?.reject(fromWire(message.error));
+        break;
+      case "disposed":
+        this.disposed.resolve();
+        break;
+    }
+  }
+
+  private take(id: number): Job | undefined {
+    const job = this.jobs.get(id);
+    this.jobs.delete(id);
+    return job;
+  }
+}

@@ -1,0 +1,80 @@
+// The worker's side: a LocalBackend that is spoken to in messages.
+import type { Backend } from "./backend.js";
+import { LocalBackend } from "./local.js";
+import { type FromWorker, type ToWorker, toWire } from "./protocol.js";
+
+interface Scope {
+  postMessage(message: FromWorker): void;
+  addEventListener(type: "message", listener: (event: MessageEvent<ToWorker>) => void): void;
+}
+
+/** Serves the page behind `scope`. */
+export function serve(scope: Scope): void {
+  const running = new Map<number, AbortController>();
+  const stop = new AbortController();
+  let backend: Backend | undefined;
+  const say = (message: FromWorker): void => scope.postMessage(message);
+
+  const load = async (message: ToWorker & { type: "load" }): Promise<void> => {
+    try {
+      backend = await LocalBackend.load(message.url, {
+        ...message.options,
+        signal: stop.signal,
+        onProgress: (progress) => say({ type: "progress", progress }),
+      });
+    } catch (error) {
+      say({ type: "refused", error: toWire(error) });
+      return;
+    }
+    say({ type: "loaded", info: backend.info });
+    backend.ready.then(
+      () => say({ type: "ready" }),
+      (error: unknown) => say({ type: "unready", error: toWire(error) }),
+    );
+  };
+
+  const caption = async (message: ToWorker & { type: "caption" }): Promise<void> => {
+    const { id, picture, options } = message;
+    const controller = new AbortController();
+    running.set(id, controller);
+    try {
+      if (backend === undefined) {
+        throw new Error("a caption before the model");
+      }
+      const onPiece = (text: string): void => say({ type: "piece", id, text });
+      const done = await backend.run(picture, options, controller.signal, onPiece);
+      say({ type: "done", id, caption: done });
+    } catch (error) {
+      say({ type: "failed", id, error: toWire(error) });
+    } finally {
+      running.delete(id);
+    }
+  };
+
+  const dispose = async (): Promise<void> => {
+    stop.abort();
+    for (const controller of running.values()) {
+      controller.abort();
+    }
+    await backend?.dispose();
+    say({ type: "disposed" });
+  };
+
+  scope.addEventListener("message", ({ data }) => {
+    if (data.type === "load") {
+      void load(data);
+    } else if (data.type === "caption") {
+      void caption(data);
+    } else if (data.type === "abort") {
+      running.get(data.id)?.abort();
+    } else if (data.type === "dispose") {
+      void dispose();
+    }
+  });
+}
+
+// The engine starts its own threads from modules that may hold this one, too; they are named.
+const { name = "" } = globalThis as { name?: string };
+if ("WorkerGlobalScope" in globalThis && !name.startsWith("em-pthread")) {
+  serve(globalThis as unknown as Scope);
+}

@@ -1,0 +1,75 @@
+// Whole captions: folders that the program pressed, in onnxruntime-web's WebAssembly in Node, against
+// what PyTorch and transformers made of the same checkpoints.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Captioner, type CaptionOptions, type LoadOptions } from "../src/index.js";
+import { allGoldens, type Golden, readPng } from "./lib/goldens.js";
+import { pressed, ROOT } from "./lib/program.js";
+import { TestServer } from "./lib/server.js";
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await TestServer.start({ "/": pressed("") });
+});
+afterAll(() => server.stop());
+
+const load = (name: string, options: LoadOptions = {}): Promise<Captioner> =>
+  Captioner.load(`${server.origin}/${name}`, options);
+
+const camel = (name: string): string => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
+function toOptions(options: Readonly<Record<string, unknown>>): CaptionOptions {
+  const entries = Object.entries(options).filter(([name]) => name !== "num_return_sequences");
+  return Object.fromEntries(entries.map(([name, value]) => [camel(name), value]));
+}
+
+const imageOf = (golden: Golden, image: number) => readPng(golden.images[image] ?? "");
+
+describe("equal to PyTorch", () => {
+  for (const golden of allGoldens()) {
+    it(golden.name, async () => {
+      const captioner = await load(golden.name);
+      for (const { image, ids, text } of golden.captions) {
+        const caption = await captioner.caption(imageOf(golden, image));
+        expect(caption).toMatchObject({ ids, text });
+      }
+      const { image, prompt_ids, ids } = golden.prompt;
+      const prompted = await captioner.caption(imageOf(golden, image), { prompt: prompt_ids });
+      expect(prompted.ids).toEqual(ids);
+      for (const { options, results } of golden.beams) {
+        for (const result of results) {
+          const beams = await captioner.caption(imageOf(golden, result.image), toOptions(options));
+          expect(beams.ids, JSON.stringify(options)).toEqual(result.ids[0]);
+          expect(beams.score).toBeCloseTo(result.scores[0] ?? 0, 3);
+        }
+      }
+      for (const variant of golden.variants) {
+        const image = imageOf(golden, variant.image);
+        const caption = await captioner.caption(image, toOptions(variant.options));
+        expect(caption.ids, JSON.stringify(variant.options)).toEqual(variant.ids);
+      }
+      await captioner.dispose();
+    });
+  }
+});
+
+describe("the demo model", () => {
+  const folder = join(ROOT, "models/demo/images");
+  const captions: Record<string, string> = JSON.parse(
+    readFileSync(join(folder, "captions.json"), "utf8"),
+  );
+  for (const name of ["demo", "demo-external"]) {
+    it(`${name} says what it said in PyTorch`, async () => {
+      const captioner = await load(name);
+      for (const [file, text] of Object.entries(captions).filter(([file]) =>
+        file.endsWith(".png"),
+      )) {
+        const image = readPng(join(folder, file));
+        expect((await captioner.caption(image)).text, file).toBe(text);
+        expect((await captioner.caption(image, { numBeams: 3 })).text, file).toBe(text);
+      }
+      await captioner.dispose();
+    });
+  }
+});

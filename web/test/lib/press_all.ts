@@ -1,0 +1,18 @@
+// Presses, before all tests, the folders that they share.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { allGoldens } from "./goldens.js";
+import { press, ROOT } from "./program.js";
+
+export default function setup(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "lorapress-web-"));
+  process.env["LORAPRESS_WEB_SCRATCH"] = folder;
+  press("demo", join(ROOT, "models/demo"));
+  press("demo-external", join(ROOT, "models/demo"), ["--external-data"]);
+  for (const golden of allGoldens()) {
+    const most = ["--max-new-tokens", `${golden.maxNewTokens}`];
+    press(golden.name, golden.checkpoint, [...golden.pressOptions, ...most]);
+  }
+  return () => rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parseJson } from "../src/json.js";
+import { externalData, MANIFEST_NAME, parseManifest } from "../src/manifest.js";
+import { pressed, ROOT } from "./lib/program.js";
+
+const HOSTILE = join(ROOT, "tests/hostile/manifests");
+const read = (name: string): string => readFileSync(join(HOSTILE, name), "utf8");
+
+describe("the program's hostile manifests", () => {
+  const rows = read("index.tsv")
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split("\t") as [string, string, string]);
+
+  it("are all here", () => {
+    const files = readdirSync(HOSTILE).filter((name) => name.endsWith(".json"));
+    expect(rows.map(([name]) => name).sort()).toEqual(files.sort());
+    expect(rows.length).toBeGreaterThan(50);
+  });
+
+  for (const [name, code, why] of rows) {
+    it(`${name}: ${why}`, () => {
+      expect(() => parseManifest(read(name), "here")).toThrow(
+        expect.objectContaining({
+          name: "LorapressError",
+          code,
+          message: expect.stringMatching(/^here: .+$/),
+        }),
+      );
+    });
+  }
+
+  for (const name of readdirSync(join(HOSTILE, "accepted"))) {
+    it(`accepted/${name} is read`, () => {
+      expect(parseManifest(read(`accepted/${name}`), "here").vocabSize).toBe(320);
+    });
+  }
+});
+
+it("finds the weights beside a graph", () => {
+  const manifest = parseManifest(read("accepted/several.json"), "here");
+  const paths = externalData(manifest, "onnx/decoder_model_merged.onnx").map(({ path }) => path);
+  expect(paths).toEqual(["onnx/decoder_model_merged.onnx_data"]);
+  expect(externalData(manifest, "onnx/encoder_model.onnx")).toEqual([]);
+});
+
+it("reads what the program writes", () => {
+  const text = readFileSync(join(pressed("demo"), MANIFEST_NAME), "utf8");
+  const manifest = parseManifest(text, MANIFEST_NAME);
+  expect(manifest).toMatchObject({
+    bundle: "transformers.js",
+    imageTokens: 64,
+    numLayers: 4,
+    numKeyValueHeads: 2,
+    headDim: 32,
+    preprocessing: { width: 64, height: 64, resample: "bicubic", mean: [0.5, 0.5, 0.5] },
+  });
+  expect([...manifest.graphs.keys()]).toEqual(["fp32"]);
+});
+
+describe("JSON", () => {
+  it("takes keys that objects have by themselves as data", () => {
+    const json = JSON.parse(read("accepted/one_dtype.json"));
+    const text = JSON.stringify(json).replace(
+      '{"fp32":',
+      '{"__proto__": {"encoder": "config.json"}, "fp32":',
+    );
+    const { graphs } = parseManifest(text, "here");
+    expect([...graphs.keys()].sort()).toEqual(["__proto__", "fp32"]);
+    expect(graphs.get("constructor")).toBeUndefined();
+  });
+
+  it("sees equal keys however they are spelt, and only in one object", () => {
+    expect(() => parseJson('{"a": 1, "\\u0061": 2}', "here")).toThrow("stands twice");
+    expect(parseJson('[{"a": {"a": "}"}}, {"a": "\\"a\\":"}]', "here")).toEqual([
+      { a: { a: "}" } },
+      { a: '"a":' },
+    ]);
+  });
+});

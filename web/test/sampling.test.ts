@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import {
+  applyFilters,
+  applyRules,
+  argmax,
+  logSoftmax,
+  RandomNumbers,
+  sample,
+} from "../src/sampling.js";
+import { hasVectors, toScores, vectors } from "./lib/generation.js";
+
+const OUT: number = Number.NEGATIVE_INFINITY;
+
+function expectScores(got: Float32Array, wanted: Float32Array, what: string): void {
+  expect(got.length).toBe(wanted.length);
+  for (const [id, score] of got.entries()) {
+    const want = wanted[id] as number;
+    if (Number.isFinite(score) && Number.isFinite(want)) {
+      expect(Math.abs(score - want), `${what}: token ${id}`).toBeLessThan(2e-5);
+    } else {
+      expect(score, `${what}: token ${id}`).toBe(want);
+    }
+  }
+}
+
+describe.skipIf(!hasVectors)("the vectors that the program's tests read", () => {
+  const { random, filters, logits, rules, rule_scores } = hasVectors
+    ? vectors("filters.json")
+    : { random: [], filters: [], logits: {}, rules: [], rule_scores: [] };
+
+  it("random numbers are numpy's", () => {
+    for (const { seed, uniform, skipped } of random) {
+      const numbers = new RandomNumbers(seed);
+      for (let i = 0; i < skipped; ++i) {
+        numbers.next();
+      }
+      for (const wanted of uniform) {
+        expect(numbers.next()).toBe(wanted);
+      }
+    }
+  });
+
+  it("filters and draws are transformers' and numpy's", () => {
+    expect(filters.length).toBeGreaterThan(100);
+    for (const row of filters) {
+      const { temperature, top_k, top_p } = row.options;
+      const what = JSON.stringify([row.logits, row.options]);
+      const scores = toScores(logits[row.logits]);
+      applyFilters({ temperature, topK: top_k, topP: top_p }, scores);
+      const numbers = new RandomNumbers(row.seed);
+      const tokens = row.tokens.map(() => sample(scores, numbers.next()));
+      expect(tokens, what).toEqual(row.tokens);
+      logSoftmax(scores);
+      expectScores(scores, toScores(row.log_probs), what);
+    }
+  });
+
+  it("rules are transformers'", () => {
+    for (const row of rules) {
+      const scores = toScores(rule_scores);
+      const settings = {
+        repetitionPenalty: row.options.repetition_penalty ?? 1,
+        noRepeatNgramSize: row.options.no_repeat_ngram_size ?? 0,
+        minNewTokens: row.options.min_new_tokens ?? 0,
+        eosTokenIds: row.eos,
+      };
+      applyRules(settings, row.generated, scores);
+      expectScores(scores, toScores(row.scores), JSON.stringify([row.options, row.generated]));
+    }
+  });
+});
+
+it("draws as numpy's RandomState(0).random_sample()", () => {
+  const numbers = new RandomNumbers(0);
+  const drawn = [numbers.next(), numbers.next(), numbers.next()];
+  expect(drawn).toEqual([0.5488135039273248, 0.7151893663724195, 0.6027633760716439]);
+});
+
+it("takes the first of equal scores", () => {
+  for (const size of [1, 2, 15, 16, 17, 1000]) {
+    for (let place = 0; place < size; place += 1 + Math.floor(size / 9)) {
+      const scores = new Float32Array(size).fill(-2);
+      scores[place] = -1;
+      scores[size - 1] = -1;
+      expect(argmax(scores)).toBe(place);
+    }
+  }
+});
+
+it("never draws what is forbidden", () => {
+  const scores = Float32Array.of(OUT, 1, OUT, 1, OUT);
+  expect([0, 0.4999, 0.5, 1 - 2 ** -53].map((uniform) => sample(scores, uniform))).toEqual([
+    1, 1, 3, 3,
+  ]);
+});
+
+it("keeps one token at least", () => {
+  const scores = Float32Array.of(0, 3, 1);
+  applyFilters({ temperature: 1, topK: 0, topP: 1e-3 }, scores);
+  expect([...scores]).toEqual([OUT, 3, OUT]);
+});
+
+it("refuses what is not a number", () => {
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    for (const place of [0, 5, 39]) {
+      const scores = new Float32Array(40).fill(1);
+      scores[place] = bad;
+      for (const use of [argmax, logSoftmax, (s: Float32Array) => sample(s, 0.5)]) {
+        expect(() => use(scores.slice())).toThrow(expect.objectContaining({ code: "runtime" }));
+      }
+    }
+  }
+  expect(() => argmax(new Float32Array(3).fill(OUT))).toThrow("no token is left");
+});

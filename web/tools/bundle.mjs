@@ -1,0 +1,44 @@
+// Bundles for pages without a bundler: dist/bundle/{lorapress,worker}.js, the engine's own files
+// beside them in ort/. The engine's JavaScript is in them, its WebAssembly is not.
+import { cpSync, mkdirSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const WEB = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Which files the engine loads by itself: the plain build on CPUs, the other one on WebGPU. */
+const ENGINE_FILES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"];
+
+/** @param {string} out @param {{minify?: boolean}} [options] */
+export async function bundle(out, { minify = true } = {}) {
+  rmSync(out, { recursive: true, force: true }); // chunks are named by their content
+  await build({
+    absWorkingDir: WEB,
+    entryPoints: { lorapress: "src/index.ts", worker: "src/worker.ts" },
+    outdir: out,
+    bundle: true,
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    format: "esm",
+    target: "es2022",
+    minify,
+    legalComments: "none",
+    // The engine's files are fetched from ort/, not looked for beside whatever file this became.
+    conditions: ["onnxruntime-web-use-extern-wasm"],
+    define: { LORAPRESS_ENGINE_PATH: '"./ort/"' },
+    logLevel: "warning",
+  });
+  const dist = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-web")));
+  mkdirSync(join(out, "ort"), { recursive: true });
+  for (const name of ENGINE_FILES) {
+    for (const type of [".mjs", ".wasm"]) {
+      cpSync(join(dist, name + type), join(out, "ort", name + type));
+    }
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await bundle(join(WEB, "dist/bundle"));
+}
