@@ -43,8 +43,9 @@ export interface CaptionerInfo {
 }
 
 export interface Timings {
-  /** Waiting for the bytes and the engine, when the caption came before they did. */
-  readonly waitMs: number;
+  /** Waiting for the encoder's, then for the decoder's bytes, when the caption came before they did. */
+  readonly encoderWaitMs: number;
+  readonly decoderWaitMs: number;
   readonly preprocessMs: number;
   readonly encodeMs: number;
   readonly prefillMs: number;

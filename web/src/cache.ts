@@ -218,8 +218,10 @@ export class ResilientStore implements ChunkStore {
         await this.store.put(digest, bytes);
         return;
       } catch (error) {
-        this.full = true; // what is there already can still be read
-        this.onRefused(error);
+        if (!this.full) {
+          this.full = true; // what is there already can still be read
+          this.onRefused(error);
+        }
       }
     }
     await this.memory.put(digest, bytes);

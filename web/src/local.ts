@@ -37,6 +37,17 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
+/** Milliseconds since the last call. */
+function stopwatch(): () => number {
+  let last = performance.now();
+  return () => {
+    const now = performance.now();
+    const ms = now - last;
+    last = now;
+    return ms;
+  };
+}
+
 // Failures are told to those who ask; nobody asking is no unhandled rejection.
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
@@ -126,22 +137,22 @@ export class LocalBackend implements Backend {
     const settings = settingsOf(options, this.manifest);
     return this.queue.run(async () => {
       signal.throwIfAborted();
-      const start = performance.now();
+      const lap = stopwatch();
       const pixels = preprocess(await toPixels(picture), this.manifest.preprocessing);
-      const preprocessMs = performance.now() - start;
+      const preprocessMs = lap();
       const encoder = await orAborted(this.encoder, signal);
-      const encodeStart = performance.now();
+      const encoderWaitMs = lap();
       const image = await encoder.encode(pixels);
-      const encodeMs = performance.now() - encodeStart;
+      const encodeMs = lap();
       try {
         const [engine, tokenizer] = await orAborted(
           Promise.all([this.decoder, this.tokenizer]),
           signal,
         );
+        const decoderWaitMs = lap();
         const prompt =
           typeof settings.prompt === "string" ? tokenizer.encode(settings.prompt) : settings.prompt;
         requireRoom(this.manifest, prompt, settings.maxNewTokens);
-        const waitMs = performance.now() - start - preprocessMs - encodeMs;
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const say = (piece: string): void => {
           if (piece !== "") {
@@ -150,14 +161,15 @@ export class LocalBackend implements Backend {
         };
         const onToken = (id: number): void => say(stream.push(id));
         const found = await generate(engine, image, prompt, settings, signal, onToken);
-        const text = tokenizer.decode(found.ids);
-        say(settings.numBeams > 1 ? text : stream.finish());
         const { ids, score, prefillMs, decodeMs } = found;
+        const text = tokenizer.decode(ids);
+        say(settings.numBeams > 1 ? text : stream.finish());
+        const waits = { encoderWaitMs, decoderWaitMs };
         return {
           text,
           ids,
           score,
-          timings: { waitMs, preprocessMs, encodeMs, prefillMs, decodeMs },
+          timings: { ...waits, preprocessMs, encodeMs, prefillMs, decodeMs },
         };
       } finally {
         image.dispose();

@@ -247,7 +247,7 @@ describe("a store that refuses", () => {
     };
     const refusals: unknown[] = [];
     store = new ResilientStore(inner, (error) => refusals.push(error));
-    expectBig(await (await open({ parallel: 1 })).bytes(BIG));
+    expectBig(await (await open()).bytes(BIG));
     expect(refusals.length).toBe(1);
     expect(store.persistent).toBe(false);
     server.clear();

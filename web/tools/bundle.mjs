@@ -1,8 +1,9 @@
 // Bundles for pages without a bundler: dist/bundle/{lorapress,worker}.js, the engine's own files
 // beside them in ort/. The engine's JavaScript is in them, its WebAssembly is not.
+// usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -11,19 +12,22 @@ const WEB = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Which files the engine loads by itself: the plain build on CPUs, the other one on WebGPU. */
 const ENGINE_FILES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"];
 
-/** @param {string} out @param {{minify?: boolean}} [options] */
-export async function bundle(out, { minify = true } = {}) {
+/**
+ * @param {string} out
+ * @param {Record<string, string>} [more] further modules of the bundle, by name
+ */
+export async function bundle(out, more = {}) {
   rmSync(out, { recursive: true, force: true }); // chunks are named by their content
   await build({
     absWorkingDir: WEB,
-    entryPoints: { lorapress: "src/index.ts", worker: "src/worker.ts" },
+    entryPoints: { lorapress: "src/index.ts", worker: "src/worker.ts", ...more },
     outdir: out,
     bundle: true,
     splitting: true,
     chunkNames: "chunk-[hash]",
     format: "esm",
     target: "es2022",
-    minify,
+    minify: true,
     legalComments: "none",
     // The engine's files are fetched from ort/, not looked for beside whatever file this became.
     conditions: ["onnxruntime-web-use-extern-wasm"],
@@ -40,5 +44,9 @@ export async function bundle(out, { minify = true } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await bundle(join(WEB, "dist/bundle"));
+  const [out = join(WEB, "dist/bundle"), ...more] = process.argv.slice(2);
+  await bundle(
+    out,
+    Object.fromEntries(more.map((path) => [basename(path).replace(/\.\w+$/, ""), path])),
+  );
 }

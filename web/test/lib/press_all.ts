@@ -1,9 +1,10 @@
-// Presses, before all tests, the folders that they share.
+// Presses, before all tests, the folders that they share, and bundles what pages load.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allGoldens } from "./goldens.js";
-import { press, ROOT } from "./program.js";
+import { press, ROOT, WEB } from "./program.js";
 
 export default function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), "lorapress-web-"));
@@ -14,5 +15,7 @@ export default function setup(): () => void {
     const most = ["--max-new-tokens", `${golden.maxNewTokens}`];
     press(golden.name, golden.checkpoint, [...golden.pressOptions, ...most]);
   }
+  const modules = ["test/page/internals.ts"];
+  execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   return () => rmSync(folder, { recursive: true, force: true });
 }

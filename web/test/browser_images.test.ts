@@ -1,0 +1,44 @@
+// What Chromium makes of image files against what Pillow makes of them.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { launch, serve, Tab } from "./lib/browser.js";
+import { difference, readPng } from "./lib/goldens.js";
+import { ROOT } from "./lib/program.js";
+import type { TestServer } from "./lib/server.js";
+
+const IMAGES = join(ROOT, "tests/goldens/images");
+const { images } = JSON.parse(readFileSync(join(IMAGES, "images.json"), "utf8"));
+
+let browser: Browser;
+let server: TestServer;
+let tab: Tab;
+beforeAll(async () => {
+  browser = await launch();
+  server = await serve();
+  tab = await Tab.open(browser, server);
+});
+afterAll(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+async function decoded(file: string) {
+  const { width, height, data } = await tab.page.evaluate(async (address) => {
+    const blob = await (await fetch(address)).blob();
+    const picture = await internals.toPicture(blob, new AbortController().signal);
+    const pixels = await internals.toPixels(picture);
+    return { ...pixels, data: [...pixels.data] };
+  }, `/goldens/images/${file}`);
+  return { width, height, data: Uint8Array.from(data) };
+}
+
+describe("files are decoded as Pillow does, to one level", () => {
+  for (const { file, decoded: expected } of images) {
+    it(file, async () => {
+      const got = await decoded(file);
+      expect(difference(got, readPng(join(IMAGES, expected)))).toBeLessThanOrEqual(1);
+    });
+  }
+});

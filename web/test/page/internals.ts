@@ -1,0 +1,4 @@
+// Parts of the package that no one outside needs, for tests in a real browser.
+export { IndexedDbStore } from "../../src/cache.js";
+export { requireDigest } from "../../src/integrity.js";
+export { toPicture, toPixels } from "../../src/picture.js";
