@@ -16,21 +16,49 @@
 namespace lorapress {
 
 struct CaptionerOptions {
-  std::string dtype;     // empty: the folder's default
+  // One of the folder's dtypes, or one per graph: "encoder=q8,decoder=q4". Empty, and for a graph
+  // that is not named: the folder's default.
+  std::string dtype;
   unsigned threads = 0;  // 0: one per core
 };
 
+// When beam search ends: transformers' early_stopping = False, True, "never".
+enum class EarlyStopping {
+  kHeuristic,  // no running beam of the present length beats the worst finished one
+  kFirst,      // as many captions are finished as there are beams
+  kNever,      // no running beam can beat the worst finished one any more
+};
+
+// The fields are named and mean as in transformers' generate(); docs/generation.md says more.
 struct GenerateOptions {
   int64_t max_new_tokens = 0;  // 0: the folder's own setting
   std::string prompt;          // text after the image, before what is generated
+  int64_t min_new_tokens = 0;  // no end token before
+
+  double repetition_penalty = 1.0;   // of tokens that were generated; 1 is off
+  int64_t no_repeat_ngram_size = 0;  // no n-gram twice; 0 is off
+
+  int64_t num_beams = 1;
+  double length_penalty = 1.0;  // of beams: score = sum of log-probabilities / length ^ penalty
+  EarlyStopping early_stopping = EarlyStopping::kHeuristic;
+
+  bool do_sample = false;  // else the likeliest token; not with beams
+  double temperature = 1.0;
+  int64_t top_k = 0;   // 0 is off
+  double top_p = 1.0;  // 1 is off
+  uint32_t seed = 0;   // of every image anew
 };
+
+// Throws kInvalidArgument for a number out of range, with the name and range of the option.
+void check_options(const GenerateOptions& options);
 
 struct Caption {
   std::vector<int64_t> ids;  // generated tokens, the closing end-of-text included
   std::string text;          // without special tokens
+  double score = 0.0;        // of beam search, else 0
   double encode_ms = 0.0;    // pixels to image tokens
   double prefill_ms = 0.0;   // first call of the decoder
-  double decode_ms = 0.0;    // all further calls
+  double decode_ms = 0.0;    // all further calls; of a batch, this image's share
 };
 
 // Pieces of text as they come, never ending inside a UTF-8 character.
@@ -43,15 +71,23 @@ class Captioner {
   ~Captioner();
   Captioner(Captioner&&) noexcept;
 
-  // Greedy decoding. Throws for a file that is no image, and kInvalidArgument when image, prompt
-  // and new tokens do not fit the model's positions.
+  // Throws for a file that is no image, and kInvalidArgument for options out of range or when
+  // image, prompt and new tokens do not fit the model's positions. `on_text` is called while the
+  // text grows, with beams once at the end.
   Caption caption(const std::filesystem::path& image,
                   const GenerateOptions& options = {},
                   const TextFn& on_text = {}) const;
+
   // The same from pixel_values [3, height, width], preprocessed already.
   Caption caption_pixels(std::span<const float> pixel_values,
                          const GenerateOptions& options = {},
                          const TextFn& on_text = {}) const;
+  // Several images decoded together, which takes less time than one after the other and gives the
+  // same captions.
+  std::vector<Caption> caption_batch(std::span<const std::vector<float>> pixel_values,
+                                     const GenerateOptions& options = {}) const;
+  // An image file as pixel_values.
+  [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
 
   // height and width of pixel_values.
   [[nodiscard]] int64_t height() const;

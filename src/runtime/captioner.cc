@@ -1,30 +1,64 @@
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "lorapress/caption.h"
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "bundles/bundle.h"
 #include "bundles/manifest.h"
+#include "runtime/decoder_session.h"
+#include "runtime/generate.h"
 #include "runtime/image.h"
-#include "runtime/ort.h"
 #include "runtime/tokenizer.h"
 
 namespace lorapress {
 namespace {
 
+namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-std::string graph_file(const Manifest& manifest,
-                       const std::string& dtype,
-                       const std::string& role,
-                       const std::string& where) {
-  const auto graphs = manifest.graphs.find(dtype.empty() ? manifest.default_dtype : dtype);
+// The dtype of one graph out of "q4" or "encoder=q8,decoder=q4".
+std::string dtype_of(const std::string& wish, const std::string& role, const Manifest& manifest) {
+  if (wish.find('=') == std::string::npos) {
+    return wish.empty() ? manifest.default_dtype : wish;
+  }
+  std::string dtype = manifest.default_dtype;
+  for (size_t begin = 0; begin <= wish.size();) {
+    const size_t end = std::min(wish.find(',', begin), wish.size());
+    const std::string part = wish.substr(begin, end - begin);
+    const size_t equals = part.find('=');
+    const std::string name = part.substr(0, equals);
+    if (equals == std::string::npos || (name != "encoder" && name != "decoder")) {
+      fail(ErrorCode::kInvalidArgument,
+           "--dtype {}: \"{}\" is not a graph and its dtype, as in encoder=q8,decoder=q4",
+           wish,
+           part);
+    }
+    dtype = name == role ? part.substr(equals + 1) : dtype;
+    begin = end + 1;
+  }
+  return dtype;
+}
+
+fs::path graph_file(const Manifest& manifest,
+                    const CaptionerOptions& options,
+                    const std::string& role,
+                    const fs::path& folder) {
+  if (manifest.bundle != kTransformersJs.name) {
+    fail(ErrorCode::kUnsupported,
+         "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with --bundle {}",
+         folder.string(),
+         manifest.bundle,
+         kTransformersJs.name,
+         kTransformersJs.name);
+  }
+  const std::string dtype = dtype_of(options.dtype, role, manifest);
+  const auto graphs = manifest.graphs.find(dtype);
   if (graphs == manifest.graphs.end()) {
     std::vector<std::string> known;
     for (const auto& [name, roles] : manifest.graphs) {
@@ -32,19 +66,19 @@ std::string graph_file(const Manifest& manifest,
     }
     fail(ErrorCode::kNotFound,
          "{}: no dtype \"{}\" (there are: {})",
-         where,
+         folder.string(),
          dtype,
          fmt::join(known, ", "));
   }
   const auto file = graphs->second.find(role);
   if (file == graphs->second.end()) {
     fail(ErrorCode::kUnsupported,
-         "{}: bundle \"{}\" has no {}; caption needs a transformers.js bundle",
-         where,
-         manifest.bundle,
+         "{}: dtype \"{}\" has no {}",
+         folder.string(),
+         dtype,
          role);
   }
-  return file->second;
+  return folder / file->second;
 }
 
 std::array<float, 3> to_floats(const std::array<double, 3>& values) {
@@ -52,48 +86,25 @@ std::array<float, 3> to_floats(const std::array<double, 3>& values) {
       static_cast<float>(values[0]), static_cast<float>(values[1]), static_cast<float>(values[2])};
 }
 
-int64_t argmax(std::span<const float> logits) {
-  const auto best = std::ranges::max_element(logits);
-  if (best == logits.end() || !std::isfinite(*best)) {
-    fail(ErrorCode::kRuntime,
-         "the decoder gave logits that are not finite; are the weights intact?");
-  }
-  return best - logits.begin();
-}
-
 }  // namespace
 
 struct Captioner::Impl {
-  Impl(const std::filesystem::path& folder, const CaptionerOptions& options)
+  Impl(const fs::path& folder, const CaptionerOptions& options)
       : manifest(read_manifest(folder)),
-        tokenizer(Tokenizer::from_file(folder / "tokenizer.json")),
-        encoder(folder / graph_file(manifest, options.dtype, "encoder", folder.string()),
+        session(manifest,
+                {graph_file(manifest, options, "encoder", folder),
+                 graph_file(manifest, options, "decoder", folder)},
                 options.threads),
-        decoder(folder / graph_file(manifest, options.dtype, "decoder", folder.string()),
-                options.threads) {
-    output_names.emplace_back("logits");
-    for (int64_t layer = 0; layer < manifest.num_hidden_layers; ++layer) {
-      for (const char* which : {"key", "value"}) {
-        past_names.push_back(fmt::format("past_key_values.{}.{}", layer, which));
-        output_names.push_back(fmt::format("present.{}.{}", layer, which));
-      }
-    }
-    const auto cache = std::ranges::find(decoder.inputs(), past_names[0], &OrtPort::name);
-    if (cache == decoder.inputs().end()) {
-      fail(ErrorCode::kMismatch,
-           "{}: the decoder has no input {}; {} and the graphs do not belong together, press again",
-           folder.string(),
-           past_names[0],
-           kManifestName);
-    }
-    cache_dtype = cache->dtype;
+        tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
+
+  [[nodiscard]] int64_t max_new_tokens(const GenerateOptions& options) const {
+    return options.max_new_tokens > 0 ? options.max_new_tokens : manifest.max_new_tokens;
   }
 
   // The start token, which is dropped inside the graph (see bundles/transformers_js.cc), and the
-  // prompt. Throws when they and `new_tokens` do not fit the model.
-  [[nodiscard]] std::vector<int64_t> first_ids(const std::string& prompt,
-                                               int64_t new_tokens) const {
-    std::vector<int64_t> ids = tokenizer.encode(prompt);
+  // prompt. Throws when they and the new tokens do not fit the model.
+  [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
+    std::vector<int64_t> ids = tokenizer.encode(options.prompt);
     for (const int64_t id : ids) {
       if (id >= manifest.vocab_size) {
         fail(ErrorCode::kMismatch,
@@ -103,53 +114,75 @@ struct Captioner::Impl {
       }
     }
     const int64_t room = manifest.max_position_embeddings - manifest.image_tokens - std::ssize(ids);
-    if (new_tokens > room) {
+    if (max_new_tokens(options) > room) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
            "positions; lower --max-new-tokens or shorten the prompt",
            manifest.image_tokens,
            ids.size(),
-           new_tokens,
+           max_new_tokens(options),
            manifest.max_position_embeddings);
     }
     ids.insert(ids.begin(), manifest.decoder_start_token_id);
     return ids;
   }
 
-  // One call of the decoder; `cache` is replaced by what it returns. Gives the next token.
-  int64_t step(std::span<const int64_t> ids,
-               const OrtTensor& image,
-               std::vector<OrtTensor>& cache) const {
-    const OrtTensor input = OrtTensor::integers({1, static_cast<int64_t>(ids.size())}, ids);
-    std::vector<OrtSession::Feed> feeds{{"input_ids", &input}, {"encoder_hidden_states", &image}};
-    for (size_t i = 0; i < past_names.size(); ++i) {
-      feeds.push_back({past_names[i], &cache[i]});
+  void check_pixels(std::span<const float> pixel_values) const {
+    const Preprocessing& size = manifest.preprocessing;
+    if (std::ssize(pixel_values) != 3 * size.height * size.width) {
+      fail(ErrorCode::kInvalidArgument,
+           "{} pixel values, expected 3 x {} x {}",
+           pixel_values.size(),
+           size.height,
+           size.width);
     }
-    std::vector<OrtTensor> outputs = decoder.run(feeds, output_names);
-    const int64_t token = argmax(outputs[0].as_floats());
-    cache.clear();
-    std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
-    return token;
   }
 
-  [[nodiscard]] std::vector<OrtTensor> empty_cache() const {
-    std::vector<OrtTensor> cache;
-    for (size_t i = 0; i < past_names.size(); ++i) {
-      cache.emplace_back(cache_dtype, Shape{1, manifest.num_key_value_heads, 0, manifest.head_dim});
-    }
-    return cache;
-  }
+  [[nodiscard]] std::vector<Caption> captions(std::span<const std::span<const float>> images,
+                                              const GenerateOptions& options,
+                                              const TokenFn& on_token) const;
 
   Manifest manifest;
+  DecoderSession session;
   Tokenizer tokenizer;
-  OrtSession encoder;
-  OrtSession decoder;
-  std::vector<std::string> past_names;
-  std::vector<std::string> output_names;
-  DType cache_dtype = DType::kF32;
 };
 
-Captioner::Captioner(const std::filesystem::path& folder, const CaptionerOptions& options)
+std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const float>> images,
+                                               const GenerateOptions& options,
+                                               const TokenFn& on_token) const {
+  check_options(options);
+  const std::vector<int64_t> ids = first_ids(options);
+  std::vector<Caption> results(images.size());
+  std::vector<OrtTensor> tokens;
+  for (size_t i = 0; i < images.size(); ++i) {
+    check_pixels(images[i]);
+    const Clock::time_point start = Clock::now();
+    tokens.push_back(session.encode(images[i]));
+    results[i].encode_ms = ms_since(start);
+  }
+  if (images.empty()) {
+    return results;
+  }
+  const GenerationRequest request{options,
+                                  max_new_tokens(options),
+                                  manifest.image_tokens + std::ssize(ids) - 1,
+                                  ids,
+                                  manifest.eos_token_ids,
+                                  manifest.vocab_size};
+  GenerationTimes times;
+  std::vector<Generated> generated = generate(session, tokens, request, times, on_token);
+  const auto share = static_cast<double>(images.size());
+  for (size_t i = 0; i < images.size(); ++i) {
+    results[i].ids = std::move(generated[i].ids);
+    results[i].text = tokenizer.decode(results[i].ids);
+    results[i].score = generated[i].score;
+    results[i].prefill_ms = times.prefill_ms / share;
+    results[i].decode_ms = times.decode_ms / share;
+  }
+  return results;
+}
+
+Captioner::Captioner(const fs::path& folder, const CaptionerOptions& options)
     : impl_(with_file_errors([&] { return std::make_unique<Impl>(folder, options); })) {}
 Captioner::~Captioner() = default;
 Captioner::Captioner(Captioner&&) noexcept = default;
@@ -161,60 +194,42 @@ int64_t Captioner::width() const {
   return impl_->manifest.preprocessing.width;
 }
 
-Caption Captioner::caption(const std::filesystem::path& image,
-                           const GenerateOptions& options,
-                           const TextFn& on_text) const {
+std::vector<float> Captioner::load_pixels(const fs::path& image) const {
   const Preprocessing& settings = impl_->manifest.preprocessing;
   const Resample filter = parse_resample(settings.resample, kManifestName);
   const Image resized = resize(load_image(image), settings.width, settings.height, filter);
-  const std::vector<float> pixels = normalise(resized,
-                                              settings.rescale_factor,
-                                              to_floats(settings.image_mean),
-                                              to_floats(settings.image_std));
-  return caption_pixels(pixels, options, on_text);
+  return normalise(resized,
+                   settings.rescale_factor,
+                   to_floats(settings.image_mean),
+                   to_floats(settings.image_std));
+}
+
+Caption Captioner::caption(const fs::path& image,
+                           const GenerateOptions& options,
+                           const TextFn& on_text) const {
+  return caption_pixels(load_pixels(image), options, on_text);
 }
 
 Caption Captioner::caption_pixels(std::span<const float> pixel_values,
                                   const GenerateOptions& options,
                                   const TextFn& on_text) const {
-  const Manifest& manifest = impl_->manifest;
-  if (std::ssize(pixel_values) != 3 * height() * width()) {
-    fail(ErrorCode::kInvalidArgument,
-         "{} pixel values, expected 3 x {} x {}",
-         pixel_values.size(),
-         height(),
-         width());
-  }
-  const int64_t most =
-      options.max_new_tokens > 0 ? options.max_new_tokens : manifest.max_new_tokens;
-  std::vector<int64_t> ids = impl_->first_ids(options.prompt, most);
-  Caption result;
-  Clock::time_point start = Clock::now();
-  const OrtTensor pixels = OrtTensor::floats({1, 3, height(), width()}, pixel_values);
-  const std::vector<OrtTensor> image =
-      impl_->encoder.run({{"pixel_values", &pixels}}, {"last_hidden_state"});
-  result.encode_ms = ms_since(start);
-
   TextStream stream(impl_->tokenizer);
-  std::vector<OrtTensor> cache = impl_->empty_cache();
-  for (int64_t step = 0; step < most; ++step) {
-    start = Clock::now();
-    const int64_t token = impl_->step(ids, image[0], cache);
-    (step == 0 ? result.prefill_ms : result.decode_ms) += ms_since(start);
-    result.ids.push_back(token);
-    if (std::ranges::find(manifest.eos_token_ids, token) != manifest.eos_token_ids.end()) {
-      break;
-    }
-    ids = {token};
-    if (on_text) {
-      on_text(stream.push(token));
-    }
+  TokenFn on_token;
+  if (on_text && options.num_beams == 1) {
+    on_token = [&](int64_t token) { on_text(stream.push(token)); };
   }
+  const std::span<const float> images[] = {pixel_values};
+  Caption result = std::move(impl_->captions(images, options, on_token)[0]);
   if (on_text) {
-    on_text(stream.finish());
+    on_text(on_token ? stream.finish() : result.text);
   }
-  result.text = impl_->tokenizer.decode(result.ids);
   return result;
+}
+
+std::vector<Caption> Captioner::caption_batch(std::span<const std::vector<float>> pixel_values,
+                                              const GenerateOptions& options) const {
+  const std::vector<std::span<const float>> images(pixel_values.begin(), pixel_values.end());
+  return impl_->captions(images, options, {});
 }
 
 }  // namespace lorapress

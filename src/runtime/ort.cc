@@ -7,7 +7,9 @@
 #include <dlfcn.h>
 #include <onnxruntime_cxx_api.h>
 #include <onnxruntime_session_options_config_keys.h>
+#include <optional>
 
+#include "base/checked.h"
 #include "base/convert.h"
 #include "base/fail.h"
 
@@ -106,6 +108,21 @@ std::string one_line(std::string text) {
   return text;
 }
 
+// Runs `call`; ONNX Runtime's exception becomes one line that begins with the graph's file.
+template <typename Call>
+void with_path(const std::string& path, const Call& call) {
+  try {
+    call();
+  } catch (const Ort::Exception& error) {
+    fail(ErrorCode::kRuntime, "{}: {}", path, one_line(error.what()));
+  }
+}
+
+const Ort::RunOptions& run_options() {
+  static const Ort::RunOptions kDefaults;
+  return kDefaults;
+}
+
 std::vector<OrtPort> ports(const Ort::Session& session, bool inputs) {
   Ort::AllocatorWithDefaultOptions allocator;
   std::vector<OrtPort> found;
@@ -148,6 +165,27 @@ OrtTensor::OrtTensor(DType dtype, Shape shape) : impl_((library(), std::make_uni
   }
 }
 
+OrtTensor OrtTensor::view(DType dtype, const Shape& shape, std::span<std::byte> bytes) {
+  library();
+  const std::optional<int64_t> count = checked_product(shape);
+  if (!count || bytes.size() / dtype_size(dtype) < static_cast<uint64_t>(*count)) {
+    fail(ErrorCode::kRuntime,
+         "a view of {} bytes, expected [{}] of {}",
+         bytes.size(),
+         fmt::join(shape, ", "),
+         dtype_name(dtype));
+  }
+  auto impl = std::make_unique<Impl>();
+  const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
+  impl->value = Ort::Value::CreateTensor(memory,
+                                         bytes.data(),
+                                         static_cast<size_t>(*count) * dtype_size(dtype),
+                                         shape.data(),
+                                         shape.size(),
+                                         to_ort(dtype));
+  return OrtTensor(std::move(impl));
+}
+
 OrtTensor OrtTensor::floats(Shape shape, std::span<const float> values) {
   OrtTensor tensor(DType::kF32, std::move(shape));
   std::ranges::copy(values, tensor.impl_->value.GetTensorMutableData<float>());
@@ -176,25 +214,27 @@ std::span<const float> OrtTensor::as_floats() const {
           impl_->value.GetTensorTypeAndShapeInfo().GetElementCount()};
 }
 
+std::span<const std::byte> OrtTensor::bytes() const {
+  const size_t count = impl_->value.GetTensorTypeAndShapeInfo().GetElementCount();
+  return {static_cast<const std::byte*>(impl_->value.GetTensorRawData()),
+          count * dtype_size(dtype())};
+}
+
 OrtTensor OrtTensor::converted(DType to) const {
   const DType from = dtype();
-  if (!dtype_row(from).is_float || !dtype_row(to).is_float) {
-    fail(ErrorCode::kUnsupported,
-         "a graph's input or output is {}, expected {}",
-         dtype_name(from),
-         dtype_name(to));
+  for (const DType each : {from, to}) {
+    if (each != DType::kF32 && each != DType::kF16) {
+      fail(ErrorCode::kUnsupported, "{}, expected float32 or float16", dtype_name(each));
+    }
   }
   OrtTensor result(to, shape());
-  const size_t count = impl_->value.GetTensorTypeAndShapeInfo().GetElementCount();
-  std::vector<float> values(count);
-  to_float32(
-      from,
-      {static_cast<const std::byte*>(impl_->value.GetTensorRawData()), count * dtype_size(from)},
-      values);
-  from_float32(to,
-               values,
-               {static_cast<std::byte*>(result.impl_->value.GetTensorMutableRawData()),
-                count * dtype_size(to)});
+  const std::span<const std::byte> in = bytes();
+  const std::span<std::byte> out{
+      static_cast<std::byte*>(result.impl_->value.GetTensorMutableRawData()),
+      result.bytes().size()};
+  std::vector<float> values(in.size() / dtype_size(from));
+  to_float32(from, in, values);
+  from_float32(to, values, out);
   return result;
 }
 
@@ -279,7 +319,7 @@ std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
     output_names.push_back(name.c_str());
   }
   std::vector<OrtValue*> results(wanted.size(), nullptr);
-  try {
+  with_path(impl_->path, [&] {
     Ort::ThrowOnError(Ort::GetApi().Run(impl_->session,
                                         nullptr,
                                         names.data(),
@@ -288,9 +328,7 @@ std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
                                         output_names.data(),
                                         output_names.size(),
                                         results.data()));
-  } catch (const Ort::Exception& error) {
-    fail(ErrorCode::kRuntime, "{}: {}", impl_->path, one_line(error.what()));
-  }
+  });
   std::vector<OrtTensor> tensors;
   for (OrtValue* result : results) {
     auto impl = std::make_unique<OrtTensor::Impl>();
@@ -298,6 +336,32 @@ std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
     tensors.push_back(OrtTensor(std::move(impl)));
   }
   return tensors;
+}
+
+struct OrtBinding::Impl {
+  const OrtSession::Impl* session;
+  Ort::IoBinding binding;
+};
+
+OrtBinding::OrtBinding(const OrtSession& session)
+    : impl_(std::make_unique<Impl>(
+          Impl{session.impl_.get(), Ort::IoBinding(session.impl_->session)})) {}
+OrtBinding::~OrtBinding() = default;
+OrtBinding::OrtBinding(OrtBinding&&) noexcept = default;
+
+void OrtBinding::input(const std::string& name, const OrtTensor& tensor) {
+  with_path(impl_->session->path,
+            [&] { impl_->binding.BindInput(name.c_str(), tensor.impl_->value); });
+}
+
+void OrtBinding::output(const std::string& name, const OrtTensor& tensor) {
+  with_path(impl_->session->path,
+            [&] { impl_->binding.BindOutput(name.c_str(), tensor.impl_->value); });
+}
+
+void OrtBinding::run() const {
+  const Ort::RunOptions& options = run_options();
+  with_path(impl_->session->path, [&] { impl_->session->session.Run(options, impl_->binding); });
 }
 
 std::string ort_version() {

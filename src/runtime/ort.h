@@ -16,10 +16,12 @@
 
 namespace lorapress {
 
-// A tensor that a session takes or gave. Move only; its memory is its own.
+// A tensor that a session takes or gave. Move only; its memory is its own unless it is a view.
 class OrtTensor {
  public:
   OrtTensor(DType dtype, Shape shape);  // zeros
+  // Over memory of the caller's, which holds at least the shape's bytes and outlives the tensor.
+  static OrtTensor view(DType dtype, const Shape& shape, std::span<std::byte> bytes);
   static OrtTensor floats(Shape shape, std::span<const float> values);
   static OrtTensor integers(Shape shape, std::span<const int64_t> values);
   ~OrtTensor();
@@ -30,11 +32,13 @@ class OrtTensor {
   [[nodiscard]] Shape shape() const;
   // The content as float32; REQUIRES dtype float32.
   [[nodiscard]] std::span<const float> as_floats() const;
-  // A copy in another float dtype; a file of half precision takes and gives float16.
+  [[nodiscard]] std::span<const std::byte> bytes() const;
+  // The same numbers as float16 or float32; throws kUnsupported for other dtypes.
   [[nodiscard]] OrtTensor converted(DType to) const;
 
  private:
   friend class OrtSession;
+  friend class OrtBinding;
   struct Impl;
   explicit OrtTensor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -69,6 +73,27 @@ class OrtSession {
   // Returns the outputs of these names, in that order. Throws kRuntime with ONNX Runtime's message.
   [[nodiscard]] std::vector<OrtTensor> run(const std::vector<Feed>& feeds,
                                            const std::vector<std::string>& wanted) const;
+
+ private:
+  friend class OrtBinding;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Inputs and outputs that stay bound from one run to the next: what does not change is named once,
+// and results are written where the caller wants them. One thread at a time.
+class OrtBinding {
+ public:
+  // REQUIRES: `session` outlives the binding, and every tensor its last run.
+  explicit OrtBinding(const OrtSession& session);
+  ~OrtBinding();
+  OrtBinding(OrtBinding&&) noexcept;
+
+  // In place of what the name was bound to before.
+  void input(const std::string& name, const OrtTensor& tensor);
+  void output(const std::string& name, const OrtTensor& tensor);
+  // Throws kRuntime with ONNX Runtime's message, also for an output of another shape.
+  void run() const;
 
  private:
   struct Impl;

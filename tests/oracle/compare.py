@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from common import GOLDENS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
-FOLDERS = ["checkpoints", "images", "merge", "tokenizer"]
+FOLDERS = ["checkpoints", "generation", "images", "merge", "tokenizer"]
 PIXELS = (".png", ".jpg", ".webp")
 COMPUTED = ("golden.safetensors", "merged.safetensors", "processed.safetensors")
 
@@ -86,9 +86,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("new", type=Path, help="folder of freshly made goldens")
     parser.add_argument("--old", type=Path, default=GOLDENS)
-    parser.add_argument(
-        "folders", nargs="*", default=["checkpoints", "images", "merge", "tokenizer"]
-    )
+    parser.add_argument("folders", nargs="*", default=FOLDERS)
     args = parser.parse_args()
     bad = checked = 0
     for folder in args.folders:

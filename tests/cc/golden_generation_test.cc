@@ -1,0 +1,200 @@
+// Whole searches on pressed folders, against transformers' generate() on the same checkpoints.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "lorapress/caption.h"
+#include "lorapress/press.h"
+
+#include "bundles/manifest.h"
+#include "golden_util.h"
+
+namespace lorapress {
+namespace {
+
+using test::Golden;
+using test::TempFolder;
+namespace fs = std::filesystem;
+using Ids = std::vector<int64_t>;
+
+const Json& searches() {
+  static const Json kFile = read_json(test::source_path("tests/goldens/generation/searches.json"));
+  return kFile;
+}
+
+GenerateOptions to_options(const Json& json, int64_t max_new_tokens) {
+  GenerateOptions options;
+  options.max_new_tokens = json.value("max_new_tokens", max_new_tokens);
+  options.min_new_tokens = json.value("min_new_tokens", int64_t{0});
+  options.num_beams = json.value("num_beams", int64_t{1});
+  options.length_penalty = json.value("length_penalty", 1.0);
+  if (const auto early = json.find("early_stopping"); early != json.end()) {
+    options.early_stopping = early->is_string()  ? EarlyStopping::kNever
+                             : early->get<bool>() ? EarlyStopping::kFirst
+                                                  : EarlyStopping::kHeuristic;
+  }
+  options.repetition_penalty = json.value("repetition_penalty", 1.0);
+  options.no_repeat_ngram_size = json.value("no_repeat_ngram_size", int64_t{0});
+  if (json.contains("temperature")) {
+    options.do_sample = true;
+    options.temperature = json.at("temperature");
+    options.top_k = json.at("top_k");
+    options.top_p = json.at("top_p");
+  }
+  return options;
+}
+
+fs::path press_golden(const Golden& golden, const Json& row, const fs::path& out, OpDialect ops) {
+  PressOptions options;
+  options.source = golden.source(row);
+  options.out = out;
+  options.ops = ops;
+  press(options);
+  return out;
+}
+
+// Random weights seldom stop by themselves, so the goldens were made with other end tokens.
+void set_end_tokens(const fs::path& folder, const Json& ids) {
+  Json manifest = read_json(folder / kManifestName);
+  manifest.at("generation").at("eos_token_id") = ids;
+  fs::remove(folder / kManifestName);
+  write_text(folder / kManifestName, manifest.dump(2));
+}
+
+// The padding behind an end token is transformers' business.
+Ids without_padding(Ids ids, const Ids& ends) {
+  const auto end = std::ranges::find_first_of(ids, ends);
+  ids.erase(end == ids.end() ? end : end + 1, ids.end());
+  return ids;
+}
+
+class Pictures {
+ public:
+  explicit Pictures(const Golden& golden) {
+    for (size_t i = 0; i < golden.json.at("images").size(); ++i) {
+      pixels_.push_back(golden.row("pixel_values", i));
+    }
+  }
+  [[nodiscard]] const std::vector<std::vector<float>>& all() const { return pixels_; }
+  [[nodiscard]] const std::vector<float>& at(const Json& row) const {
+    return pixels_.at(row.at("image").get<size_t>());
+  }
+
+ private:
+  std::vector<std::vector<float>> pixels_;
+};
+
+class Generation : public ::testing::TestWithParam<std::tuple<size_t, OpDialect>> {
+ protected:
+  void SetUp() override {
+    const Json& part = searches().at("checkpoints").at(std::get<0>(GetParam()));
+    golden_.emplace(part.at("checkpoint").get<std::string>());
+    pictures_.emplace(*golden_);
+    press_golden(*golden_, golden_->cases().at(0), folder_ / "out", std::get<1>(GetParam()));
+    set_end_tokens(folder_ / "out", part.at("eos_token_ids"));
+    captioner_.emplace(folder_ / "out", CaptionerOptions{"", 1});
+  }
+
+  [[nodiscard]] static const Json& part() {
+    return searches().at("checkpoints").at(std::get<0>(GetParam()));
+  }
+
+  TempFolder folder_;
+  std::optional<Golden> golden_;
+  std::optional<Pictures> pictures_;
+  std::optional<Captioner> captioner_;
+};
+
+TEST_P(Generation, SearchesEqualTransformers) {
+  EXPECT_GT(part().at("searches").size(), 80U);
+  for (const Json& row : part().at("searches")) {
+    SCOPED_TRACE(row.dump());
+    const GenerateOptions options = to_options(row.at("options"), part().at("max_new_tokens"));
+    const Caption found = captioner_->caption_pixels(pictures_->at(row), options);
+    EXPECT_EQ(found.ids, row.at("ids").get<Ids>());
+    if (options.num_beams > 1) {
+      EXPECT_NEAR(found.score, row.at("score").get<double>(), 1e-3);
+    }
+  }
+}
+
+TEST_P(Generation, SamplesEqualNumpysDraws) {
+  EXPECT_FALSE(part().at("samples").empty());
+  for (const Json& row : part().at("samples")) {
+    SCOPED_TRACE(row.dump());
+    GenerateOptions options = to_options(row.at("options"), part().at("max_new_tokens"));
+    options.seed = row.at("seed");
+    EXPECT_EQ(captioner_->caption_pixels(pictures_->at(row), options).ids,
+              row.at("ids").get<Ids>());
+  }
+}
+
+TEST_P(Generation, ABatchGivesWhatSingleImagesGive) {
+  for (const char* text : {R"({})",
+                           R"({"num_beams": 3})",
+                           R"({"num_beams": 5, "early_stopping": true, "length_penalty": 0.0})",
+                           R"({"num_beams": 1, "repetition_penalty": 1.4})",
+                           R"({"temperature": 1.3, "top_k": 9, "top_p": 0.95})"}) {
+    SCOPED_TRACE(text);
+    const GenerateOptions options = to_options(Json::parse(text), part().at("max_new_tokens"));
+    std::vector<std::vector<float>> images = pictures_->all();
+    images.push_back(images[0]);
+    const std::vector<Caption> together = captioner_->caption_batch(images, options);
+    ASSERT_EQ(together.size(), images.size());
+    for (size_t i = 0; i < images.size(); ++i) {
+      const Caption alone = captioner_->caption_pixels(images[i], options);
+      EXPECT_EQ(together[i].ids, alone.ids) << "image " << i;
+      EXPECT_EQ(together[i].text, alone.text) << "image " << i;
+    }
+  }
+}
+
+std::string generation_name(const ::testing::TestParamInfo<std::tuple<size_t, OpDialect>>& row) {
+  const Json& part = searches().at("checkpoints").at(std::get<0>(row.param));
+  return part.at("checkpoint").get<std::string>() +
+         (std::get<1>(row.param) == OpDialect::kOrt ? "_ort" : "_standard");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All,
+    Generation,
+    ::testing::Combine(::testing::Range<size_t>(0, searches().at("checkpoints").size()),
+                       ::testing::Values(OpDialect::kOrt, OpDialect::kStandard)),
+    generation_name);
+
+// The beams and variants in the goldens of the checkpoints themselves, with their own end tokens.
+TEST(GenerationGoldens, BeamsAndVariantsEqualTransformers) {
+  size_t beams = 0;
+  for (const std::string& name : test::golden_names()) {
+    const Golden golden(name);
+    const Pictures pictures(golden);
+    const Json& end = golden.json.at("eos_token_id");
+    const Ids ends = end.is_array() ? end.get<Ids>() : Ids{end.get<int64_t>()};
+    for (const Json& row : golden.cases()) {
+      if (row.at("beams").empty() && row.at("variants").empty()) {
+        continue;
+      }
+      SCOPED_TRACE(name);
+      const TempFolder folder;
+      const Captioner captioner(press_golden(golden, row, folder / "out", OpDialect::kOrt));
+      for (const Json& part : row.at("beams")) {
+        const GenerateOptions options = to_options(part.at("options"), 0);
+        for (const Json& wanted : part.at("results")) {
+          const Caption found = captioner.caption_pixels(pictures.at(wanted), options);
+          EXPECT_EQ(found.ids, without_padding(wanted.at("ids").at(0).get<Ids>(), ends))
+              << wanted.dump();
+          EXPECT_NEAR(found.score, wanted.at("scores").at(0).get<double>(), 1e-3);
+          ++beams;
+        }
+      }
+      for (const Json& part : row.at("variants")) {
+        EXPECT_EQ(
+            captioner.caption_pixels(pictures.at(part), to_options(part.at("options"), 0)).ids,
+            part.at("ids").get<Ids>());
+      }
+    }
+  }
+  EXPECT_GT(beams, 8U);
+}
+
+}  // namespace
+}  // namespace lorapress
