@@ -39,7 +39,7 @@ nlohmann::json to_json(const PressReport& report, const std::string& out, uint64
   return json;
 }
 
-void print(const PressReport& report, const std::string& out) {
+void print(const PressReport& report, const std::string& out, const std::string& bundle) {
   uint64_t total = 0;
   for (const OutputFileInfo& file : report.files) {
     fmt::print("  {:<42} {:>10}\n", file.path, human_bytes(file.bytes));
@@ -63,7 +63,11 @@ void print(const PressReport& report, const std::string& out) {
   if (report.caption) {
     fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
   }
-  fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
+  if (bundle == PressOptions().bundle) {
+    fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
+  } else {
+    fmt::print("\n{} is ready: docs/bundles.md says what runs it\n", printable(out));
+  }
 }
 
 using Action = PressReport (*)(const PressOptions&);
@@ -114,6 +118,18 @@ void add(CLI::App& app,
                    "Written as the folder's default (the checkpoint's max_length)")
       ->check(number(1, 1 << 20))
       ->type_name("N");
+  command
+      ->add_option("--num-beams",
+                   options.num_beams,
+                   "single: beam search of N beams inside the graph (1: greedy)")
+      ->check(number(1, 64))
+      ->type_name("N");
+  command->add_flag("--uint8-input",
+                    options.uint8_input,
+                    "single: takes raw RGB bytes of any size, preprocessing inside the graph");
+  command->add_flag("--step",
+                    options.step,
+                    "single: pixel_values, input_ids -> logits in place of the whole loop");
   command->add_flag("--external-data",
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
@@ -135,7 +151,7 @@ void add(CLI::App& app,
                    to_json(report, arguments->out, peak_memory_bytes())
                        .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
       } else {
-        print(report, arguments->out);
+        print(report, arguments->out, arguments->options.bundle);
       }
       return 0;
     };

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "blocks/shapes.h"
+
 namespace lorapress {
 namespace {
 
@@ -64,12 +66,6 @@ Value attend(const Builder& b,
   }
   const Value weights = graph.op("Softmax", scope + "/Softmax", {scores}, {{"axis", int64_t{-1}}});
   return graph.op("MatMul", scope + "/MatMul_v", {weights, v});
-}
-
-// The length along `axis` as int64 [1].
-Value length_of(const Builder& b, const std::string& name, const Value& x, int64_t axis) {
-  const Value shape = b.graph.op("Shape", name + "/Shape", {x});
-  return b.graph.op("Gather", name, {shape, b.graph.integers({axis})}, {{"axis", int64_t{0}}});
 }
 
 //  key positions 0 … total-1 (columns) against query positions past … total-1 (rows, once per

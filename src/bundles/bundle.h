@@ -18,6 +18,14 @@
 
 namespace lorapress {
 
+// What only bundles with the generation inside the graph take.
+struct GenerationChoice {
+  int64_t num_beams = 1;
+  bool uint8_input = false;  // raw RGB bytes of any size in place of pixel_values
+  bool step = false;         // logits of the next token in place of the whole loop
+  [[nodiscard]] bool is_default() const { return num_beams == 1 && !uint8_input && !step; }
+};
+
 struct BundleRequest {
   const Checkpoint& checkpoint;
   const Preprocessing& preprocessing;
@@ -26,6 +34,7 @@ struct BundleRequest {
   int opset = 17;
   int64_t max_new_tokens = 30;
   std::string default_dtype = "fp32";
+  GenerationChoice generation;
 };
 
 struct BundleGraph {
@@ -37,6 +46,7 @@ struct BundleGraph {
 struct Bundle {
   std::string_view name;
   std::string_view summary;  // one line for --help
+  bool generates;            // takes a GenerationChoice
   // Authors the graphs; throws kMismatch when tensors are missing or left over.
   std::vector<BundleGraph> (*graphs)(const BundleRequest& request, std::vector<std::string>& notes);
   // The client's own JSON files by relative path, given the files of external data per .onnx file
@@ -48,6 +58,7 @@ struct Bundle {
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing what is known
 std::span<const Bundle* const> bundles();
 
+extern const Bundle kSingle;
 extern const Bundle kTransformersJs;
 
 }  // namespace lorapress

@@ -6,7 +6,7 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<const Bundle*, 1> kBundles = {&kTransformersJs};
+constexpr std::array<const Bundle*, 2> kBundles = {&kTransformersJs, &kSingle};
 
 }  // namespace
 

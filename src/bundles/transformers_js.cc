@@ -8,30 +8,20 @@
 
 #include "base/fail.h"
 #include "blocks/linear.h"
-#include "bundles/bundle.h"
-#include "families/family.h"
+#include "bundles/parts.h"
 
 namespace lorapress {
 namespace {
 
 Graph author_encoder(const BundleRequest& request, WeightTaker& weights) {
-  const VisionConfig& vision = request.checkpoint.vision.value();
-  const TextConfig& text = request.checkpoint.text.value();
   Graph graph("encoder_model", request.opset);
   const Builder b{graph, request.ops};
-  // The batch symbol must be spelled like this: transformers.js sizes the empty cache by it.
-  const Value pixels =
-      graph.input("pixel_values",
-                  DType::kF32,
-                  {"batch_size", vision.num_channels, vision.image_size, vision.image_size});
-  const Value features = vision_family(vision.model_type).build(b, weights, vision, pixels);
-  const Value prefix = project(b,
-                               weights,
-                               request.checkpoint.projection.value(),
-                               vision.hidden_size,
-                               text.hidden_size,
-                               features);
-  graph.output(prefix, "last_hidden_state", {"batch_size", vision.patches(), text.hidden_size});
+  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
+  graph.output(image_tokens(request, b, weights, features),
+               "last_hidden_state",
+               {"batch_size",
+                request.checkpoint.vision->patches(),
+                request.checkpoint.text->hidden_size});
   return graph;
 }
 
@@ -76,28 +66,12 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
   const Value image = graph.input(
       "encoder_hidden_states", DType::kF32, {"batch_size", image_tokens, text.hidden_size});
-  std::vector<KeyValue> past;
-  const auto cache_name = [](std::string_view prefix, size_t layer, std::string_view which) {
-    return std::string(prefix) + "." + std::to_string(layer) + "." + std::string(which);
-  };
-  const Dims cache{"batch_size", text.num_key_value_heads, "past_sequence_length", text.head_dim};
-  for (size_t layer = 0; layer < static_cast<size_t>(text.num_hidden_layers); ++layer) {
-    const Value key = graph.input(cache_name("past_key_values", layer, "key"), DType::kF32, cache);
-    const Value value =
-        graph.input(cache_name("past_key_values", layer, "value"), DType::kF32, cache);
-    past.push_back({key, value});
-  }
+  const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
   const Value x = prefixed_embeddings(b, image, embeddings, past[0].key, image_tokens);
   const DecoderOutput output = family.decode(b, weights, text, table, x, past);
-  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
-  const Dims present{
-      "batch_size", text.num_key_value_heads, "total_sequence_length", text.head_dim};
-  for (size_t layer = 0; layer < output.present.size(); ++layer) {
-    graph.output(output.present[layer].key, cache_name("present", layer, "key"), present);
-    graph.output(output.present[layer].value, cache_name("present", layer, "value"), present);
-  }
+  declare_outputs(request, graph, output);
   return graph;
 }
 
@@ -106,13 +80,7 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
   std::vector<BundleGraph> made;
   made.push_back({"encoder", "onnx/encoder_model", author_encoder(request, weights)});
   made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
-  for (const std::string_view prefix :
-       vision_family(request.checkpoint.vision->model_type).dead_weight) {
-    if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
-      notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
-    }
-  }
-  weights.finish({""});
+  finish_weights(request, weights, notes);
   return made;
 }
 
@@ -121,16 +89,6 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
 Json config_json(const BundleRequest& request, const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
-  Json runtime = {{"dtype", request.default_dtype}};
-  Json external = Json::object();
-  for (const auto& [file, count] : data_files) {
-    if (count > 0) {
-      external[file] = count;
-    }
-  }
-  if (!external.empty()) {
-    runtime["use_external_data_format"] = external;
-  }
   return {{"model_type", "vision-encoder-decoder"},
           {"architectures", {"VisionEncoderDecoderModel"}},
           {"is_encoder_decoder", true},
@@ -147,21 +105,13 @@ Json config_json(const BundleRequest& request, const std::map<std::string, int>&
           {"eos_token_id", tokens.eos_token_ids[0]},
           {"bos_token_id", tokens.bos_token_id},
           {"pad_token_id", tokens.pad_token_id},
-          {"transformers.js_config", runtime}};
+          {"transformers.js_config", runtime_config(request, data_files)}};
 }
 
 std::map<std::string, Json> files(const BundleRequest& request,
                                   const std::map<std::string, int>& data_files) {
-  const SpecialTokens& tokens = request.tokenizer.tokens;
-  const Json eos =
-      tokens.eos_token_ids.size() == 1 ? Json(tokens.eos_token_ids[0]) : Json(tokens.eos_token_ids);
   return {{"config.json", config_json(request, data_files)},
-          {"generation_config.json",
-           {{"decoder_start_token_id", tokens.decoder_start_token_id},
-            {"eos_token_id", eos},
-            {"bos_token_id", tokens.bos_token_id},
-            {"pad_token_id", tokens.pad_token_id},
-            {"max_new_tokens", request.max_new_tokens}}},
+          {"generation_config.json", generation_config(request)},
           {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
 }
 
@@ -171,6 +121,7 @@ const Bundle kTransformersJs{
     "transformers.js",
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
     "(2.17: with --ops standard)",
+    false,
     graphs,
     files,
 };

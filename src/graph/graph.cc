@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/fail.h"
 
@@ -16,7 +17,7 @@ Value Graph::add_value(std::string name, TensorType type) {
   if (!names_.insert(name).second) {
     fail(ErrorCode::kInvalidArgument, "graph {}: the name {} is used twice", name_, name);
   }
-  values_.push_back({std::move(name), type});
+  values_.push_back({std::move(name), type, scopes_.empty() ? 0 : scopes_.back().id});
   return {static_cast<int>(values_.size()) - 1, std::move(type)};
 }
 
@@ -29,6 +30,7 @@ Value Graph::input(const std::string& name, DType dtype, Dims dims) {
 Value Graph::initializer(const std::string& name, WeightPtr weight) {
   Dims dims(weight->shape().begin(), weight->shape().end());
   Value value = add_value(name, {weight->dtype(), std::move(dims)});
+  values_.back().scope = 0;  // also when a body asks for it
   initializers_.push_back({value.id, std::move(weight)});
   return value;
 }
@@ -38,6 +40,9 @@ void Graph::output(const Value& value, const std::string& name, Dims dims) {
     fail(ErrorCode::kInvalidArgument, "graph {}: the name {} is used twice", name_, name);
   }
   Named& named = values_.at(static_cast<size_t>(value.id));
+  if (!scopes_.empty() || named.scope != 0) {
+    fail(ErrorCode::kInvalidArgument, "graph {}: the output {} is inside a body", name_, name);
+  }
   named.name = name;
   named.type.dims = std::move(dims);
   outputs_.push_back(value.id);
@@ -79,6 +84,71 @@ Value Graph::scalar(float value) {
       fmt::format("/constants/float32/{}", value), DType::kF32, {}, {bytes.begin(), bytes.end()});
 }
 
+Value Graph::boolean(bool value) {
+  return constant(fmt::format("/constants/bool/{}", value),
+                  DType::kBool,
+                  {},
+                  {static_cast<std::byte>(value ? 1 : 0)});
+}
+
+// Nodes go into the body while this lives.
+class Graph::OpenScope {
+ public:
+  OpenScope(Graph& graph, std::vector<Node>* nodes) : graph_(graph) {
+    graph_.scopes_.push_back({++graph_.last_scope_, nodes});
+  }
+  ~OpenScope() { graph_.scopes_.pop_back(); }
+  OpenScope(const OpenScope&) = delete;
+  OpenScope& operator=(const OpenScope&) = delete;
+  [[nodiscard]] int id() const { return graph_.scopes_.back().id; }
+
+ private:
+  Graph& graph_;
+};
+
+BodyPtr Graph::body(const std::string& name,
+                    const std::vector<BodyInput>& inputs,
+                    const std::function<std::vector<Value>(const std::vector<Value>&)>& author) {
+  if (!names_.insert(name).second) {
+    fail(ErrorCode::kInvalidArgument, "graph {}: the name {} is used twice", name_, name);
+  }
+  auto body = std::make_shared<Body>();
+  body->name = name;
+  const OpenScope scope(*this, &body->nodes);
+  std::vector<Value> values;
+  for (const BodyInput& input : inputs) {
+    values.push_back(add_value(name + "/" + input.name, {input.dtype, input.dims}));
+    body->inputs.push_back(values.back().id);
+    body->input_types.push_back(values.back().type);
+  }
+  for (const Value& output : author(values)) {
+    if (!output.present() || values_.at(static_cast<size_t>(output.id)).scope != scope.id() ||
+        std::ranges::count(body->outputs, output.id) != 0) {
+      fail(ErrorCode::kInvalidArgument,
+           "graph {}: body {}: output {} is not made in it or given twice; an Identity gives a copy",
+           name_,
+           name,
+           body->outputs.size());
+    }
+    body->outputs.push_back(output.id);
+    body->output_types.push_back(output.type);
+  }
+  return body;
+}
+
+std::vector<Value> Graph::loop(const std::string& name,
+                               const std::vector<Value>& inputs,
+                               BodyPtr body) {
+  std::vector<size_t> all(body->outputs.empty() ? 0 : body->outputs.size() - 1);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return ops("Loop", name, inputs, {{"body", std::move(body)}}, all);
+}
+
+bool Graph::visible(const Value& value) const {
+  const int scope = values_.at(static_cast<size_t>(value.id)).scope;
+  return scope == 0 || std::ranges::count(scopes_, scope, &Scope::id) != 0;
+}
+
 Value Graph::op(std::string_view type,
                 const std::string& name,
                 const std::vector<Value>& inputs,
@@ -103,6 +173,13 @@ std::vector<Value> Graph::ops(std::string_view type,
   std::vector<OpInput> context;
   Node node{&row, name, {}, {}, std::move(attributes)};
   for (const Value& input : inputs) {
+    if (input.present() && !visible(input)) {
+      fail(ErrorCode::kInvalidArgument,
+           "graph {}: {}: {} is inside a body that has ended",
+           name_,
+           name,
+           value_name(input.id));
+    }
     const auto content = integer_content_.find(input.id);
     context.push_back(
         {input.present(),
@@ -127,13 +204,26 @@ std::vector<Value> Graph::ops(std::string_view type,
     outputs.push_back(add_value(fmt::format("{}/output_{}", name, index), types.at(index)));
     node.outputs.push_back(outputs.back().id);
   }
-  nodes_.push_back(std::move(node));
+  (scopes_.empty() ? nodes_ : *scopes_.back().nodes).push_back(std::move(node));
   return outputs;
 }
 
+namespace {
+
+bool any_microsoft(const std::vector<GraphNode>& nodes) {
+  return std::ranges::any_of(nodes, [](const GraphNode& node) {
+    return node.op->domain == kMicrosoftDomain ||
+           std::ranges::any_of(node.attributes, [](const Attribute& attribute) {
+             const auto* body = std::get_if<BodyPtr>(&attribute.value);
+             return body != nullptr && any_microsoft((*body)->nodes);
+           });
+  });
+}
+
+}  // namespace
+
 bool Graph::uses_microsoft_domain() const {
-  return std::ranges::any_of(nodes_,
-                             [](const Node& node) { return node.op->domain == kMicrosoftDomain; });
+  return any_microsoft(nodes_);
 }
 
 }  // namespace lorapress

@@ -3,6 +3,7 @@
 #ifndef LORAPRESS_GRAPH_GRAPH_H_
 #define LORAPRESS_GRAPH_GRAPH_H_
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -15,15 +16,29 @@
 
 namespace lorapress {
 
+struct GraphNode {
+  const OpRow* op;
+  std::string name;
+  std::vector<int> inputs;   // value ids, -1 for an absent optional input
+  std::vector<int> outputs;  // -1 for an output that is left out
+  Attributes attributes;
+};
+
+// What a Loop repeats: nodes in a scope of their own, authored through the Graph around them. They
+// read its values by name; weights and constants that they make are the main graph's, so that
+// nothing is stored twice. Value ids are those of that Graph.
+struct Body {
+  std::string name;
+  std::vector<GraphNode> nodes;
+  std::vector<int> inputs;
+  std::vector<int> outputs;
+  std::vector<TensorType> input_types;
+  std::vector<TensorType> output_types;
+};
+
 class Graph {
  public:
-  struct Node {
-    const OpRow* op;
-    std::string name;
-    std::vector<int> inputs;   // value ids, -1 for an absent optional input
-    std::vector<int> outputs;  // -1 for an output that is left out
-    Attributes attributes;
-  };
+  using Node = GraphNode;
   struct Initializer {
     int value;
     WeightPtr weight;
@@ -46,6 +61,7 @@ class Graph {
   Value integers(const std::vector<int64_t>& values);  // int64 [n]
   Value integer(int64_t value);                        // int64 scalar
   Value scalar(float value);                           // float32 scalar
+  Value boolean(bool value);                           // bool scalar
 
   // Emits one node. The first form returns its first output, the second those at `wanted`
   // (ascending); the outputs between them are left out, as optional outputs may be.
@@ -58,6 +74,20 @@ class Graph {
                          const std::vector<Value>& inputs,
                          Attributes attributes,
                          const std::vector<size_t>& wanted);
+
+  // A body: `author` is given the inputs (named <name>/<input name>) and returns the outputs, which
+  // must be made inside. What it emits goes into the body; bodies may hold bodies.
+  struct BodyInput {
+    std::string name;
+    DType dtype;
+    Dims dims;
+  };
+  BodyPtr body(const std::string& name,
+               const std::vector<BodyInput>& inputs,
+               const std::function<std::vector<Value>(const std::vector<Value>&)>& author);
+
+  // All outputs of a Loop: ONNX wants every carried value among them, used or not.
+  std::vector<Value> loop(const std::string& name, const std::vector<Value>& inputs, BodyPtr body);
 
   // For writers, checkers and passes.
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
@@ -76,7 +106,14 @@ class Graph {
   struct Named {
     std::string name;
     TensorType type;
+    int scope;  // 0: the main graph
   };
+  struct Scope {
+    int id;
+    std::vector<Node>* nodes;
+  };
+  class OpenScope;
+  [[nodiscard]] bool visible(const Value& value) const;
   Value add_value(std::string name, TensorType type);
   Value constant(const std::string& name, DType dtype, Shape shape, std::vector<std::byte> bytes);
 
@@ -84,6 +121,8 @@ class Graph {
   int opset_;
   std::vector<Named> values_;
   std::vector<Node> nodes_;
+  std::vector<Scope> scopes_;  // the bodies that are being authored, the innermost last
+  int last_scope_ = 0;
   std::vector<Initializer> initializers_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;

@@ -1,7 +1,5 @@
 #include "graph/model.h"
 
-#include <set>
-
 #include "graph/model_proto.h"
 
 namespace lorapress {
@@ -23,16 +21,6 @@ Model to_model(const Graph& graph) {
     const std::string& name = graph.value_name(initializer.value);
     *proto->add_initializer() = declare(name, *initializer.weight);
     model.weights.emplace(name, initializer.weight);
-  }
-  const std::set<int> outputs(graph.outputs().begin(), graph.outputs().end());
-  for (const Graph::Node& node : graph.nodes()) {
-    for (const int id : node.outputs) {
-      if (id >= 0 && !outputs.contains(id)) {
-        auto* info = proto->add_value_info();
-        info->set_name(graph.value_name(id));
-        set_type(graph.value_type(id), info->mutable_type());
-      }
-    }
   }
   return model;
 }

@@ -1,6 +1,9 @@
 #include "graph/model_proto.h"
 
 #include <array>
+#include <set>
+
+#include "base/fail.h"
 
 namespace lorapress {
 namespace {
@@ -29,6 +32,62 @@ void set_value_info(const Graph& graph, int id, onnx::ValueInfoProto* proto) {
   set_type(graph.value_type(id), proto->mutable_type());
 }
 
+void set_body(const Graph& graph, const Body& body, onnx::GraphProto* proto);
+
+void add_nodes(const Graph& graph,
+               const std::vector<GraphNode>& nodes,
+               onnx::GraphProto* proto) {
+  for (const GraphNode& node : nodes) {
+    auto* added = proto->add_node();
+    added->set_name(node.name);
+    added->set_op_type(std::string(node.op->name));
+    added->set_domain(std::string(node.op->domain));
+    for (const int id : node.inputs) {
+      added->add_input(id < 0 ? "" : graph.value_name(id));
+    }
+    for (const int id : node.outputs) {
+      added->add_output(id < 0 ? "" : graph.value_name(id));
+    }
+    for (const Attribute& attribute : node.attributes) {
+      if (const auto* body = std::get_if<BodyPtr>(&attribute.value)) {
+        auto* held = added->add_attribute();
+        held->set_name(std::string(attribute.name));
+        held->set_type(onnx::AttributeProto::GRAPH);
+        set_body(graph, **body, held->mutable_g());
+      } else {
+        set_attribute(attribute, added->add_attribute());
+      }
+    }
+  }
+}
+
+// value_info of everything that is made inside and is no output.
+void add_value_info(const Graph& graph,
+                    const std::vector<GraphNode>& nodes,
+                    const std::vector<int>& outputs,
+                    onnx::GraphProto* proto) {
+  const std::set<int> declared(outputs.begin(), outputs.end());
+  for (const GraphNode& node : nodes) {
+    for (const int id : node.outputs) {
+      if (id >= 0 && !declared.contains(id)) {
+        set_value_info(graph, id, proto->add_value_info());
+      }
+    }
+  }
+}
+
+void set_body(const Graph& graph, const Body& body, onnx::GraphProto* proto) {
+  proto->set_name(body.name);
+  add_nodes(graph, body.nodes, proto);
+  for (const int id : body.inputs) {
+    set_value_info(graph, id, proto->add_input());
+  }
+  for (const int id : body.outputs) {
+    set_value_info(graph, id, proto->add_output());
+  }
+  add_value_info(graph, body.nodes, body.outputs, proto);
+}
+
 }  // namespace
 
 void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto) {
@@ -42,11 +101,13 @@ void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto) {
   } else if (const auto* text = std::get_if<std::string>(&attribute.value)) {
     proto->set_type(onnx::AttributeProto::STRING);
     proto->set_s(*text);
-  } else {
+  } else if (const auto* integers = std::get_if<std::vector<int64_t>>(&attribute.value)) {
     proto->set_type(onnx::AttributeProto::INTS);
-    for (const int64_t value : std::get<std::vector<int64_t>>(attribute.value)) {
+    for (const int64_t value : *integers) {
       proto->add_ints(value);
     }
+  } else {
+    fail(ErrorCode::kInvalidArgument, "attribute {}: a body needs its graph", attribute.name);
   }
 }
 
@@ -79,27 +140,14 @@ onnx::ModelProto model_proto(const Graph& graph) {
   }
   auto* proto = model.mutable_graph();
   proto->set_name(graph.name());
-  for (const Graph::Node& node : graph.nodes()) {
-    auto* added = proto->add_node();
-    added->set_name(node.name);
-    added->set_op_type(std::string(node.op->name));
-    added->set_domain(std::string(node.op->domain));
-    for (const int id : node.inputs) {
-      added->add_input(id < 0 ? "" : graph.value_name(id));
-    }
-    for (const int id : node.outputs) {
-      added->add_output(id < 0 ? "" : graph.value_name(id));
-    }
-    for (const Attribute& attribute : node.attributes) {
-      set_attribute(attribute, added->add_attribute());
-    }
-  }
+  add_nodes(graph, graph.nodes(), proto);
   for (const int id : graph.inputs()) {
     set_value_info(graph, id, proto->add_input());
   }
   for (const int id : graph.outputs()) {
     set_value_info(graph, id, proto->add_output());
   }
+  add_value_info(graph, graph.nodes(), graph.outputs(), proto);
   return model;
 }
 

@@ -4,15 +4,29 @@
 #include <array>
 
 #include "base/fail.h"
+#include "graph/op_rules.h"
 
 namespace lorapress {
-namespace {
 
-using Types = std::vector<TensorType>;
+namespace op_rules {
 
-[[noreturn]] void bad(std::string_view what) {
+void bad(std::string_view what) {
   fail(ErrorCode::kInvalidArgument, "{}", what);
 }
+
+size_t axis_of(int64_t axis, size_t rank) {
+  const int64_t wrapped = axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
+  if (wrapped < 0 || wrapped >= static_cast<int64_t>(rank)) {
+    bad(fmt::format("axis {} of a tensor of rank {}", axis, rank));
+  }
+  return static_cast<size_t>(wrapped);
+}
+
+}  // namespace op_rules
+
+namespace {
+
+using namespace op_rules;
 
 Dim multiply(const Dim& a, const Dim& b) {
   return a.known() && b.known() ? Dim(a.value * b.value)
@@ -23,14 +37,6 @@ Dim multiply(const Dim& a, const Dim& b) {
 
 Dim add(const Dim& a, const Dim& b) {
   return a.known() && b.known() ? Dim(a.value + b.value) : Dim();
-}
-
-size_t axis_of(int64_t axis, size_t rank) {
-  const int64_t wrapped = axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
-  if (wrapped < 0 || wrapped >= static_cast<int64_t>(rank)) {
-    bad(fmt::format("axis {} of a tensor of rank {}", axis, rank));
-  }
-  return static_cast<size_t>(wrapped);
 }
 
 // Numpy broadcasting, https://github.com/onnx/onnx/blob/main/docs/Broadcasting.md
@@ -60,6 +66,14 @@ Types elementwise(const OpContext& op) {
         "operands {} and {}", to_string(op.input(0).type), to_string(op.input(1).type)));
   }
   return {{op.input(0).type.dtype, broadcast(op.input(0).type.dims, op.input(1).type.dims)}};
+}
+
+Types logical(const OpContext& op) {
+  Types types = elementwise(op);
+  if (types[0].dtype != DType::kBool) {
+    bad(fmt::format("a {}, expected bool", dtype_name(types[0].dtype)));
+  }
+  return types;
 }
 
 Types comparison(const OpContext& op) {
@@ -103,17 +117,6 @@ Types gemm(const OpContext& op) {
     bad(fmt::format("Gemm of {} and {}", to_string(op.input(0).type), to_string(op.input(1).type)));
   }
   return {{op.input(0).type.dtype, {a[0], b[turned ? 0 : 1]}}};
-}
-
-Types reduce(const OpContext& op) {
-  TensorType type = op.input(0).type;
-  const auto* attribute = op.integers("axes");
-  const auto& constant = op.inputs.size() > 1 ? op.inputs[1].constant : std::nullopt;
-  for (const int64_t axis :
-       attribute != nullptr ? *attribute : constant.value_or(std::vector<int64_t>{})) {
-    type.dims[axis_of(axis, type.dims.size())] = Dim(1);
-  }
-  return {type};
 }
 
 Types reshape(const OpContext& op) {
@@ -229,8 +232,16 @@ Types range(const OpContext& op) {
   return {{op.input(0).type.dtype, {Dim()}}};
 }
 
+// Where the shape is computed, only the dims that cannot broadcast are known.
 Types expand(const OpContext& op) {
-  return {{op.input(0).type.dtype, Dims(static_cast<size_t>(op.input(1).type.dims.at(0).value))}};
+  TensorType type{op.input(0).type.dtype,
+                  Dims(static_cast<size_t>(op.input(1).type.dims.at(0).value))};
+  const Dims& from = op.input(0).type.dims;
+  for (size_t i = 0; i < std::min(from.size(), type.dims.size()); ++i) {
+    const Dim& dim = from[from.size() - 1 - i];
+    type.dims[type.dims.size() - 1 - i] = dim.known() && dim != Dim(1) ? dim : Dim();
+  }
+  return {type};
 }
 
 Types split(const OpContext& op) {
@@ -278,23 +289,42 @@ Types group_query_attention(const OpContext& op) {
 }
 
 constexpr std::array kOps = {
+    OpRow{"Abs", "", 13, same_as_first},
     OpRow{"Add", "", 14, elementwise},
+    OpRow{"And", "", 7, logical},
+    OpRow{"ArgMax", "", 13, arg_max},
     OpRow{"Cast", "", 13, cast},
+    OpRow{"Clip", "", 13, same_as_first},
     OpRow{"Concat", "", 13, concat},
     OpRow{"Conv", "", 11, conv},
     OpRow{"Div", "", 14, elementwise},
     OpRow{"Equal", "", 13, comparison},
     OpRow{"Erf", "", 13, same_as_first},
     OpRow{"Expand", "", 13, expand},
+    OpRow{"Floor", "", 13, same_as_first},
     OpRow{"Gather", "", 13, gather},
+    OpRow{"GatherND", "", 13, gather_nd},
     OpRow{"Gemm", "", 13, gemm},
+    OpRow{"Greater", "", 13, comparison},
+    OpRow{"Identity", "", 16, same_as_first},
     OpRow{"LayerNormalization", "", 17, same_as_first},
+    OpRow{"Less", "", 13, comparison},
     OpRow{"LessOrEqual", "", 16, comparison},
+    OpRow{"LogSoftmax", "", 13, same_as_first},
+    OpRow{"Loop", "", 16, loop},
     OpRow{"MatMul", "", 13, matmul},
+    OpRow{"Max", "", 13, elementwise},
+    OpRow{"Min", "", 13, elementwise},
+    OpRow{"Mod", "", 13, elementwise},
     OpRow{"Mul", "", 14, elementwise},
+    OpRow{"Not", "", 1, same_as_first},
+    OpRow{"Or", "", 7, logical},
     OpRow{"Pow", "", 15, same_as_first},
     OpRow{"Range", "", 11, range},
+    OpRow{"ReduceMax", "", 13, reduce},
     OpRow{"ReduceMean", "", 13, reduce},
+    OpRow{"ReduceMin", "", 13, reduce},
+    OpRow{"ReduceSum", "", 13, reduce},
     OpRow{"Reshape", "", 14, reshape},
     OpRow{"Shape", "", 15, shape},
     OpRow{"Sigmoid", "", 13, same_as_first},
@@ -305,6 +335,7 @@ constexpr std::array kOps = {
     OpRow{"Squeeze", "", 13, squeeze},
     OpRow{"Sub", "", 14, elementwise},
     OpRow{"Tanh", "", 13, same_as_first},
+    OpRow{"TopK", "", 11, top_k},
     OpRow{"Transpose", "", 13, transpose},
     OpRow{"Unsqueeze", "", 13, unsqueeze},
     OpRow{"Where", "", 16, where},
@@ -334,6 +365,15 @@ int64_t OpContext::integer(std::string_view name, int64_t fallback) const {
 const std::vector<int64_t>* OpContext::integers(std::string_view name) const {
   const auto found = std::ranges::find(attributes, name, &Attribute::name);
   return found == attributes.end() ? nullptr : &std::get<std::vector<int64_t>>(found->value);
+}
+
+const Body& OpContext::body() const {
+  const auto found = std::ranges::find(attributes, "body", &Attribute::name);
+  const auto* body = found == attributes.end() ? nullptr : std::get_if<BodyPtr>(&found->value);
+  if (body == nullptr || !*body) {
+    bad("the body is missing");
+  }
+  return **body;
 }
 
 const OpRow& op_row(std::string_view name) {

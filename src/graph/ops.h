@@ -3,6 +3,7 @@
 #ifndef LORAPRESS_GRAPH_OPS_H_
 #define LORAPRESS_GRAPH_OPS_H_
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -12,7 +13,9 @@
 
 namespace lorapress {
 
-using AttributeValue = std::variant<int64_t, float, std::string, std::vector<int64_t>>;
+struct Body;  // graph.h: what a Loop repeats
+using BodyPtr = std::shared_ptr<const Body>;
+using AttributeValue = std::variant<int64_t, float, std::string, std::vector<int64_t>, BodyPtr>;
 
 struct Attribute {
   std::string_view name;
@@ -35,6 +38,7 @@ struct OpContext {
   [[nodiscard]] const OpInput& input(size_t index) const;
   [[nodiscard]] int64_t integer(std::string_view name, int64_t fallback) const;
   [[nodiscard]] const std::vector<int64_t>* integers(std::string_view name) const;
+  [[nodiscard]] const Body& body() const;
 };
 
 using ShapeRule = std::vector<TensorType> (*)(const OpContext&);

@@ -71,12 +71,24 @@ Piece literal(const onnx::TensorProto& proto) {
   return {field_header(kGraphInitializer, tensor.size()) + tensor, nullptr};
 }
 
+// value_info of the graph and of the bodies in it serves passes only.
+void drop_value_info(onnx::GraphProto& graph) {
+  graph.clear_value_info();
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) {
+        drop_value_info(*attribute.mutable_g());
+      }
+    }
+  }
+}
+
 // Everything but the initializers of the main graph.
 onnx::ModelProto without_initializers(const onnx::ModelProto& proto) {
   onnx::ModelProto bare;
   bare.CopyFrom(proto);
   bare.mutable_graph()->clear_initializer();
-  bare.mutable_graph()->clear_value_info();
+  drop_value_info(*bare.mutable_graph());
   return bare;
 }
 

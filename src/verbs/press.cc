@@ -1,7 +1,6 @@
 #include "lorapress/press.h"
 
 #include <chrono>
-#include <cmath>
 #include <set>
 
 #include "base/fail.h"
@@ -14,11 +13,14 @@
 #include "runtime/tokenizer.h"
 #include "verbs/calibrate.h"
 #include "verbs/folder_files.h"
+#include "verbs/trial_run.h"
 
 namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kMostBeams = 64;
 
 class Stopwatch {
  public:
@@ -33,6 +35,30 @@ class Stopwatch {
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+GenerationChoice generation_choice(const PressOptions& options) {
+  return {options.num_beams, options.uint8_input, options.step};
+}
+
+void check_generation_choice(const PressOptions& options) {
+  const GenerationChoice choice = generation_choice(options);
+  if (!choice.is_default() && !bundle(options.bundle).generates) {
+    fail(ErrorCode::kInvalidArgument,
+         "--num-beams, --uint8-input and --step are of bundle single, this is {}",
+         options.bundle);
+  }
+  if (choice.num_beams < 1 || choice.num_beams > kMostBeams) {
+    fail(ErrorCode::kInvalidArgument,
+         "--num-beams {}, expected 1 to {}",
+         choice.num_beams,
+         kMostBeams);
+  }
+  if (choice.step && choice.num_beams > 1) {
+    fail(ErrorCode::kInvalidArgument,
+         "--step gives the logits of one token, --num-beams {} is of the whole loop; drop one",
+         choice.num_beams);
+  }
+}
 
 void check_options(const PressOptions& options) {
   if (options.dtypes.empty()) {
@@ -52,6 +78,7 @@ void check_options(const PressOptions& options) {
          options.max_new_tokens,
          1 << 20);
   }
+  check_generation_choice(options);
 }
 
 void require_vlm(const Checkpoint& checkpoint) {
@@ -211,7 +238,8 @@ class Presser {
             options_.ops,
             options_.opset,
             most,
-            options_.dtypes[0]};
+            options_.dtypes[0],
+            generation_choice(options_)};
   }
 
   void write_manifest(const fs::path& folder,
@@ -244,27 +272,10 @@ class Presser {
   ActivationStats statistics_;
 };
 
-// A smooth picture that needs no file: two waves and a gradient over the three channels.
-std::vector<float> test_card(int64_t height, int64_t width) {
-  std::vector<float> pixels;
-  for (int channel = 0; channel < 3; ++channel) {
-    for (int64_t row = 0; row < height; ++row) {
-      for (int64_t col = 0; col < width; ++col) {
-        const auto y = static_cast<float>(row) / static_cast<float>(height);
-        const auto x = static_cast<float>(col) / static_cast<float>(width);
-        const float values[] = {std::sin(9.0F * x), std::sin(7.0F * y), 2.0F * x * y - 1.0F};
-        pixels.push_back(values[channel]);
-      }
-    }
-  }
-  return pixels;
-}
-
-void caption_once(const Presser& presser, const fs::path& folder, PressReport& report) {
+void try_once(const Presser& presser, const fs::path& folder, PressReport& report) {
   Stopwatch watch;
   presser.tell("caption", 0, 1);
-  const Captioner captioner(folder);
-  report.caption = captioner.caption_pixels(test_card(captioner.height(), captioner.width()));
+  report.caption = trial_run(folder);
   presser.tell("caption", 1, 1);  // the last chance to cancel
   report.caption_seconds = watch.lap();
 }
@@ -277,7 +288,7 @@ PressReport run(const PressOptions& options, bool verify) {
     presser.write(folder);
     PressReport report = presser.take_report();
     if (verify) {
-      caption_once(presser, folder, report);
+      try_once(presser, folder, report);
     }
     return report;
   });

@@ -1,0 +1,47 @@
+// The whole generation loop as nodes: greedy and beam search around any decoder.
+#ifndef LORAPRESS_BLOCKS_GENERATION_H_
+#define LORAPRESS_BLOCKS_GENERATION_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "blocks/builder.h"
+
+namespace lorapress {
+
+struct StepOutput {
+  Value logits;              // [rows, 1, vocab]: of the last position
+  std::vector<Value> cache;  // as it was given, longer
+};
+
+// One call of the decoder: embeddings [rows, sequence, hidden] behind a cache of
+// [rows, kv_heads, past, head_dim] each. Emitted once, inside the loop: the first iteration sees the
+// prefix and an empty cache, the later ones one token.
+using DecodeStep = std::function<StepOutput(const Value& embeddings, const std::vector<Value>& cache)>;
+
+struct Generation {
+  DecodeStep step;
+  Value table;                     // [vocab, hidden]: the embeddings of tokens
+  Value prefix;                    // [batch, tokens, hidden]
+  std::vector<Value> empty_cache;  // [batch, kv_heads, 0, head_dim]; the numbers must be known
+  Value max_new_tokens;            // int64 scalar, at least 1
+  std::vector<int64_t> eos_token_ids;
+  int64_t pad_token_id = 0;
+};
+
+// -> int64 [batch, new]. A row that has ended is padded; the loop ends with the last row.
+// As GenerationMixin._sample of transformers with do_sample off.
+Value greedy_search(const Builder& b, const std::string& scope, const Generation& generation);
+
+// -> int64 [batch, new]: the best sequence of each row. REQUIRES num_beams * max(2, 1 + eos tokens)
+// candidates in the vocabulary. As GenerationMixin._beam_search of transformers 5 with
+// length_penalty 1 and early_stopping off.
+Value beam_search(const Builder& b,
+                  const std::string& scope,
+                  const Generation& generation,
+                  int64_t num_beams);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BLOCKS_GENERATION_H_

@@ -1,0 +1,114 @@
+#include "bundles/parts.h"
+
+#include "blocks/shapes.h"
+
+namespace lorapress {
+
+Value pixel_input(const BundleRequest& request, Graph& graph) {
+  const VisionConfig& vision = request.checkpoint.vision.value();
+  return graph.input("pixel_values",
+                     DType::kF32,
+                     {"batch_size", vision.num_channels, vision.image_size, vision.image_size});
+}
+
+Value vision_features(const BundleRequest& request,
+                      const Builder& b,
+                      WeightTaker& weights,
+                      const Value& pixels) {
+  const VisionConfig& vision = request.checkpoint.vision.value();
+  return vision_family(vision.model_type).build(b, weights, vision, pixels);
+}
+
+Value image_tokens(const BundleRequest& request,
+                   const Builder& b,
+                   WeightTaker& weights,
+                   const Value& features) {
+  return project(b,
+                 weights,
+                 request.checkpoint.projection.value(),
+                 request.checkpoint.vision->hidden_size,
+                 request.checkpoint.text->hidden_size,
+                 features);
+}
+
+std::string cache_name(std::string_view prefix, size_t layer, std::string_view which) {
+  return fmt::format("{}.{}.{}", prefix, layer, which);
+}
+
+std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const Dims dims{"batch_size", text.num_key_value_heads, "past_sequence_length", text.head_dim};
+  std::vector<KeyValue> past;
+  for (size_t layer = 0; layer < static_cast<size_t>(text.num_hidden_layers); ++layer) {
+    const Value key = graph.input(cache_name("past_key_values", layer, "key"), DType::kF32, dims);
+    const Value value =
+        graph.input(cache_name("past_key_values", layer, "value"), DType::kF32, dims);
+    past.push_back({key, value});
+  }
+  return past;
+}
+
+//  zeros [1, kv_heads, 0, head_dim] ── Expand [batch, 1, 1, 1] ── one cache for all layers
+std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const Value nothing =
+      b.graph.initializer("/empty_cache/zeros",
+                          zeros(DType::kF32, {1, text.num_key_value_heads, 0, text.head_dim}));
+  const Value one = b.graph.integers({1});
+  const Value batch = length_of(b, "/empty_cache/batch_size", rows, 0);
+  const Value empty = filled(b, "/empty_cache", nothing, {batch, one, one, one});
+  return std::vector<KeyValue>(static_cast<size_t>(text.num_hidden_layers), {empty, empty});
+}
+
+void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output) {
+  const TextConfig& text = request.checkpoint.text.value();
+  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+  const Dims present{
+      "batch_size", text.num_key_value_heads, "total_sequence_length", text.head_dim};
+  for (size_t layer = 0; layer < output.present.size(); ++layer) {
+    graph.output(output.present[layer].key, cache_name("present", layer, "key"), present);
+    graph.output(output.present[layer].value, cache_name("present", layer, "value"), present);
+  }
+}
+
+void finish_weights(const BundleRequest& request,
+                    WeightTaker& weights,
+                    std::vector<std::string>& notes) {
+  for (const std::string_view prefix :
+       vision_family(request.checkpoint.vision->model_type).dead_weight) {
+    if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
+      notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
+    }
+  }
+  weights.finish({""});
+}
+
+Json eos_json(const SpecialTokens& tokens) {
+  return tokens.eos_token_ids.size() == 1 ? Json(tokens.eos_token_ids[0])
+                                          : Json(tokens.eos_token_ids);
+}
+
+Json generation_config(const BundleRequest& request) {
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  return {{"decoder_start_token_id", tokens.decoder_start_token_id},
+          {"eos_token_id", eos_json(tokens)},
+          {"bos_token_id", tokens.bos_token_id},
+          {"pad_token_id", tokens.pad_token_id},
+          {"max_new_tokens", request.max_new_tokens}};
+}
+
+Json runtime_config(const BundleRequest& request, const std::map<std::string, int>& data_files) {
+  Json runtime = {{"dtype", request.default_dtype}};
+  Json external = Json::object();
+  for (const auto& [file, count] : data_files) {
+    if (count > 0) {
+      external[file] = count;
+    }
+  }
+  if (!external.empty()) {
+    runtime["use_external_data_format"] = external;
+  }
+  return runtime;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,53 @@
+// What several bundles author alike: the image's way to the decoder, cache names, what the client
+// files say of tokens.
+#ifndef LORAPRESS_BUNDLES_PARTS_H_
+#define LORAPRESS_BUNDLES_PARTS_H_
+
+#include <string>
+#include <vector>
+
+#include "blocks/builder.h"
+#include "bundles/bundle.h"
+#include "families/family.h"
+
+namespace lorapress {
+
+// The input `pixel_values` float32 [batch_size, channels, size, size]. transformers.js sizes empty
+// caches by that symbol.
+Value pixel_input(const BundleRequest& request, Graph& graph);
+// pixel_values -> [batch_size, patches, vision hidden_size]
+Value vision_features(const BundleRequest& request,
+                      const Builder& b,
+                      WeightTaker& weights,
+                      const Value& pixels);
+// vision features -> image tokens [batch_size, patches, text hidden_size]
+Value image_tokens(const BundleRequest& request,
+                   const Builder& b,
+                   WeightTaker& weights,
+                   const Value& features);
+
+// "past_key_values" or "present", layer, "key" or "value".
+std::string cache_name(std::string_view prefix, size_t layer, std::string_view which);
+// past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length, head_dim]
+std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph);
+// Caches of no position, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
+std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows);
+// Declares logits [batch_size, 1, vocab] and present.{i}.key and .value.
+void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output);
+
+// Every tensor must have been used: drops the family's dead weight, with a note, and throws
+// kMismatch for what is left.
+void finish_weights(const BundleRequest& request,
+                    WeightTaker& weights,
+                    std::vector<std::string>& notes);
+
+// transformers' generation_config.json.
+Json generation_config(const BundleRequest& request);
+// The number, or the list where there are several.
+Json eos_json(const SpecialTokens& tokens);
+// transformers.js_config: dtype and which graphs have external data.
+Json runtime_config(const BundleRequest& request, const std::map<std::string, int>& data_files);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_PARTS_H_

@@ -1,0 +1,156 @@
+// Bundle "single": one graph from pixels to token ids, generation loop included, for whoever runs
+// ONNX and nothing else; or, with --step, to the logits of the next token.
+//
+//   onnx/model<suffix>.onnx  pixel_values, max_new_tokens -> generated_ids
+//                            image (with --uint8-input) in place of pixel_values
+//                            pixel_values, input_ids -> logits (with --step)
+//   tokenizer.json and what lies beside it, generation_config.json, preprocessor_config.json
+
+#include "base/fail.h"
+#include "blocks/generation.h"
+#include "blocks/linear.h"
+#include "blocks/pillow_resize.h"
+#include "bundles/parts.h"
+
+namespace lorapress {
+namespace {
+
+// The image's tokens [batch, patches, hidden] from the graph's own input.
+Value author_prefix(const BundleRequest& request, const Builder& b, WeightTaker& weights) {
+  const Preprocessing& settings = request.preprocessing;
+  Value pixels;
+  if (request.generation.uint8_input) {
+    const Value image = b.graph.input("image", DType::kU8, {"height", "width", 3});
+    const Value levels = pillow_resize(
+        b,
+        "/preprocess/resize",
+        image,
+        settings.height,
+        settings.width,
+        settings.resample == "bilinear" ? ResizeFilter::kBilinear : ResizeFilter::kBicubic);
+    pixels = normalise_levels(b,
+                              "/preprocess/normalise",
+                              levels,
+                              settings.rescale_factor,
+                              settings.image_mean,
+                              settings.image_std);
+  } else {
+    pixels = pixel_input(request, b.graph);
+  }
+  return image_tokens(request, b, weights, vision_features(request, b, weights, pixels));
+}
+
+//  max_new_tokens below 1 means the folder's setting; never more than the positions allow:
+//  Min(Where(given < 1, default, given), positions - image tokens)
+Value author_limit(const BundleRequest& request, const Builder& b) {
+  Graph& graph = b.graph;
+  const int64_t room =
+      request.checkpoint.text->max_position_embeddings - request.checkpoint.vision->patches();
+  const Value given = graph.input("max_new_tokens", DType::kI64, {});
+  const Value unset = graph.op("Less", "/limit/unset", {given, graph.integer(1)});
+  const Value wanted =
+      graph.op("Where", "/limit/wanted", {unset, graph.integer(request.max_new_tokens), given});
+  return graph.op("Min", "/limit/Min", {wanted, graph.integer(room)});
+}
+
+std::vector<Value> flat(const std::vector<KeyValue>& cache) {
+  std::vector<Value> values;
+  for (const KeyValue& layer : cache) {
+    values.push_back(layer.key);
+    values.push_back(layer.value);
+  }
+  return values;
+}
+
+std::vector<KeyValue> paired(const std::vector<Value>& values) {
+  std::vector<KeyValue> cache;
+  for (size_t i = 0; i + 1 < values.size(); i += 2) {
+    cache.push_back({values[i], values[i + 1]});
+  }
+  return cache;
+}
+
+void check_beams(const BundleRequest& request) {
+  const auto ends = static_cast<int64_t>(request.tokenizer.tokens.eos_token_ids.size());
+  const int64_t candidates = std::max<int64_t>(2, 1 + ends) * request.generation.num_beams;
+  if (candidates > request.checkpoint.text->vocab_size) {
+    fail(ErrorCode::kInvalidArgument,
+         "--num-beams {}: needs {} candidates, the vocabulary has {}; pass a lower one",
+         request.generation.num_beams,
+         candidates,
+         request.checkpoint.text->vocab_size);
+  }
+}
+
+Graph author_loop(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const TextFamily& family = text_family(text.model_type);
+  Graph graph("captioner", request.opset);
+  const Builder b{graph, request.ops};
+  Generation generation;
+  generation.prefix = author_prefix(request, b, weights);
+  generation.max_new_tokens = author_limit(request, b);
+  generation.table = family.table(b, weights, text);
+  generation.empty_cache = flat(empty_past(request, b, generation.prefix));
+  generation.eos_token_ids = request.tokenizer.tokens.eos_token_ids;
+  generation.pad_token_id = request.tokenizer.tokens.pad_token_id;
+  generation.step = [&](const Value& embeddings, const std::vector<Value>& cache) {
+    const DecoderOutput output =
+        family.decode(b, weights, text, generation.table, embeddings, paired(cache));
+    return StepOutput{output.logits, flat(output.present)};
+  };
+  const int64_t beams = request.generation.num_beams;
+  const Value ids = beams > 1 ? beam_search(b, "/beam_search", generation, beams)
+                              : greedy_search(b, "/greedy_search", generation);
+  graph.output(ids, "generated_ids", {"batch_size", "new_tokens"});
+  return graph;
+}
+
+Graph author_step(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const TextFamily& family = text_family(text.model_type);
+  Graph graph("captioner_step", request.opset);
+  const Builder b{graph, request.ops};
+  const Value prefix = author_prefix(request, b, weights);
+  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value table = family.table(b, weights, text);
+  const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
+  const Value x =
+      graph.op("Concat", "/prefix/Concat", {prefix, embeddings}, {{"axis", int64_t{1}}});
+  const DecoderOutput output =
+      family.decode(b, weights, text, table, x, empty_past(request, b, prefix));
+  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+  return graph;
+}
+
+std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  check_beams(request);
+  WeightTaker weights(request.checkpoint);
+  std::vector<BundleGraph> made;
+  if (request.generation.step) {
+    made.push_back({"step", "onnx/model", author_step(request, weights)});
+  } else {
+    made.push_back({"captioner", "onnx/model", author_loop(request, weights)});
+  }
+  finish_weights(request, weights, notes);
+  return made;
+}
+
+std::map<std::string, Json> files(const BundleRequest& request,
+                                  const std::map<std::string, int>& /*data_files*/) {
+  return {{"generation_config.json", generation_config(request)},
+          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
+}
+
+}  // namespace
+
+const Bundle kSingle{
+    "single",
+    "one graph that captions: pixel_values -> generated_ids, the whole loop inside (--num-beams, "
+    "--uint8-input, --step)",
+    true,
+    graphs,
+    files,
+};
+
+}  // namespace lorapress
