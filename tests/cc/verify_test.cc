@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "checkpoint/checkpoint.h"
 #include "checkpoint_util.h"
 #include "verify_util.h"
 
