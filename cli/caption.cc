@@ -1,117 +1,204 @@
 #include "lorapress/caption.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unistd.h>
 #include <utility>
 
+#include "lorapress/caption_files.h"
+
+#include "caption_options.h"
 #include "command.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int kSomeFailed = 1;
+constexpr int64_t kJsonlBatch = 8;
 
-struct CaptionArguments {
-  std::string folder;
-  std::vector<std::string> images;
-  CaptionerOptions captioner;
-  GenerateOptions generate;
-  bool ids = false;
-  bool json = false;
-};
-
-nlohmann::json to_json(const std::string& image, const Caption& caption) {
-  return {{"image", image},
-          {"text", caption.text},
-          {"ids", caption.ids},
-          {"encode_ms", caption.encode_ms},
-          {"prefill_ms", caption.prefill_ms},
-          {"decode_ms", caption.decode_ms}};
+nlohmann::json to_json(const FileCaption& file) {
+  return nlohmann::json::parse(to_json_line(file));
 }
 
-// Streams to a terminal, prints whole lines into a pipe.
-void caption_line(const Captioner& captioner,
-                  const CaptionArguments& arguments,
-                  const std::string& image) {
-  std::string label = arguments.images.size() > 1 ? one_line(image) + ": " : "";
-  const bool stream = isatty(STDOUT_FILENO) == 1;
-  const TextFn show = [&label](std::string_view piece) {
-    fmt::print("{}{}", std::exchange(label, ""), printable(piece));
-    std::fflush(stdout);
-  };
-  const Caption caption = captioner.caption(image, arguments.generate, stream ? show : TextFn{});
-  fmt::print("{}{}\n", label, stream ? "" : printable(caption.text));
+void report_error(const Error& error) {
+  clear_progress();
+  fmt::print(stderr, "lorapress: {}\n", one_line(error.what()));
+}
+
+// Whole lines, for pipes, beams and batches.
+void print_line(const FileCaption& file, const CaptionArguments& arguments, bool labelled) {
+  fmt::print("{}{}\n",
+             labelled ? one_line(file.image.string()) + ": " : "",
+             printable(file.caption.text));
   if (arguments.ids) {
-    fmt::print("  {}\n", fmt::join(caption.ids, " "));
+    fmt::print("  {}\n", fmt::join(file.caption.ids, " "));
   }
 }
 
-// An image that cannot be read is reported, the rest is done.
-int run_caption(const CaptionArguments& arguments) {
-  const Captioner captioner(arguments.folder, arguments.captioner);
+// Text as it grows, for terminals.
+FileCaption stream_line(const Captioner& captioner,
+                        const CaptionArguments& arguments,
+                        const fs::path& image,
+                        bool labelled) {
+  std::string label = labelled ? one_line(image.string()) + ": " : "";
+  FileCaption file{image, {}, {}};
+  try {
+    file.caption = captioner.caption(image, arguments.generate, [&](std::string_view piece) {
+      fmt::print("{}{}", std::exchange(label, ""), printable(piece));
+      std::fflush(stdout);
+    });
+    fmt::print("{}\n", label);
+  } catch (const Error& error) {
+    fmt::print("{}", label.empty() ? "\n" : "");  // after what was printed already
+    file.error = error;
+    return file;
+  }
+  if (arguments.ids) {
+    fmt::print("  {}\n", fmt::join(file.caption.ids, " "));
+  }
+  return file;
+}
+
+// Images that cannot be captioned are reported, the rest is done; a single one is the program's
+// error.
+int caption_images(const Captioner& captioner, const CaptionArguments& arguments) {
+  const std::vector<fs::path> images(arguments.images.begin(), arguments.images.end());
+  const bool several = images.size() > 1;
   nlohmann::json captions = nlohmann::json::array();
-  size_t failed = 0;
-  for (const std::string& image : arguments.images) {
-    try {
-      if (arguments.json) {
-        captions.push_back(to_json(image, captioner.caption(image, arguments.generate)));
-      } else {
-        caption_line(captioner, arguments, image);
-      }
-    } catch (const Error& error) {
-      if (arguments.images.size() == 1) {
-        throw;
-      }
-      ++failed;
-      captions.push_back(
-          {{"image", image}, {"error", {{"code", error.code_name()}, {"message", error.what()}}}});
-      fmt::print(stderr, "lorapress: {}\n", one_line(error.what()));
+  bool failed = false;
+  const auto take = [&](const FileCaption& file, bool printed) {
+    if (file.error && !several) {
+      throw Error(*file.error);
     }
+    if (file.error) {
+      failed = true;
+      report_error(*file.error);
+    } else if (!printed && !arguments.json) {
+      print_line(file, arguments, several);
+    }
+    if (arguments.json) {
+      captions.push_back(to_json(file));
+    }
+  };
+  const int64_t batch = arguments.batch.value_or(1);
+  if (isatty(STDOUT_FILENO) == 1 && batch == 1 && !arguments.json) {
+    for (const fs::path& image : images) {
+      take(stream_line(captioner, arguments, image, several), true);
+    }
+  } else {
+    caption_files(captioner, images, arguments.generate, batch, [&](const FileCaption& file) {
+      take(file, false);
+    });
   }
   if (arguments.json) {
     fmt::print("{}\n",
                nlohmann::json{{"captions", captions}}.dump(
                    2, ' ', false, nlohmann::json::error_handler_t::replace));
   }
-  return failed == 0 ? 0 : kSomeFailed;
+  return failed ? kSomeFailed : 0;
+}
+
+// Files as they are named, folders as what lies in them.
+std::vector<fs::path> walk(const std::vector<std::string>& names) {
+  std::vector<fs::path> images;
+  for (const std::string& name : names) {
+    std::error_code error;
+    if (!fs::is_directory(name, error)) {
+      images.emplace_back(name);
+      continue;
+    }
+    const std::vector<fs::path> found = find_images(name);
+    if (found.empty()) {
+      throw Error(ErrorCode::kNotFound,
+                  fmt::format("{}: no .jpg, .jpeg, .png or .webp file in it or below", name));
+    }
+    images.insert(images.end(), found.begin(), found.end());
+  }
+  return images;
+}
+
+// Takes out what the file already says; gives the number of images that failed in an earlier run.
+size_t skip_done(std::vector<fs::path>& images, const CaptionLog& log) {
+  size_t failed = 0;
+  std::erase_if(images, [&](const fs::path& image) {
+    const CaptionLog::Entry entry = log.find(image);
+    failed += entry == CaptionLog::Entry::kError ? 1 : 0;
+    return entry != CaptionLog::Entry::kNone;
+  });
+  return failed;
+}
+
+// One line per image into a file or onto standard output.
+int caption_jsonl(const Captioner& captioner, const CaptionArguments& arguments) {
+  std::vector<fs::path> images = walk(arguments.images);
+  const size_t all = images.size();
+  std::optional<CaptionLog> log;
+  size_t failed_before = 0;
+  if (arguments.jsonl != "-") {
+    log.emplace(arguments.jsonl);
+    failed_before = skip_done(images, *log);
+  }
+  const ProgressFn progress = progress_bar("interrupted; the same command goes on from here");
+  const size_t skipped = all - images.size();
+  size_t done = 0;
+  size_t failed = 0;
+  progress({"caption", skipped, all});
+  const auto take = [&](const FileCaption& file) {
+    if (file.error) {
+      ++failed;
+      report_error(*file.error);
+    }
+    if (log) {
+      log->add(file);
+    } else {
+      fmt::print("{}\n", to_json_line(file));
+      std::fflush(stdout);
+    }
+    progress({"caption", skipped + ++done, all});
+  };
+  const int64_t batch = arguments.batch.value_or(kJsonlBatch);
+  caption_files(captioner, images, arguments.generate, batch, take);
+  clear_progress();
+  if (failed_before > 0) {
+    fmt::print(stderr,
+               "lorapress: {}: {} of these images failed in an earlier run; remove their lines to "
+               "try again\n",
+               one_line(arguments.jsonl),
+               failed_before);
+  }
+  return failed + failed_before == 0 ? 0 : kSomeFailed;
+}
+
+int run_caption(const CaptionArguments& arguments) {
+  check_options(arguments.generate);
+  if (!arguments.jsonl.empty() && (arguments.json || arguments.ids)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--jsonl with --json or --ids; its lines hold the ids, take one of them");
+  }
+  const Captioner captioner(arguments.folder, arguments.captioner);
+  return arguments.jsonl.empty() ? caption_images(captioner, arguments)
+                                 : caption_jsonl(captioner, arguments);
 }
 
 }  // namespace
 
 void add_caption(CLI::App& app, Run& run) {
   auto arguments = std::make_shared<CaptionArguments>();
-  CLI::App* command =
-      app.add_subcommand("caption", "Caption images with a folder that press wrote");
-  command->add_option("MODEL_DIR", arguments->folder, "Folder with lorapress.json")
-      ->required()
-      ->type_name("DIR");
-  command->add_option("IMAGE", arguments->images, "JPEG, PNG or WebP files")
-      ->required()
-      ->type_name("FILE");
-  command
-      ->add_option(
-          "--dtype", arguments->captioner.dtype, "Which of the folder's dtypes (its default)")
-      ->type_name("NAME");
-  command
-      ->add_option("--max-new-tokens",
-                   arguments->generate.max_new_tokens,
-                   "Stop after this many (the folder's own setting)")
-      ->check(number(1, 1 << 20))
-      ->type_name("N");
-  command
-      ->add_option(
-          "--prompt", arguments->generate.prompt, "Text after the image; the caption continues it")
-      ->type_name("WORDS");
-  add_threads(*command, arguments->captioner.threads, "Threads of ONNX Runtime (one per core)");
-  command->add_flag("--ids", arguments->ids, "Also print the token ids");
-  command->add_flag("--json",
-                    arguments->json,
-                    "Print one JSON document: {\"captions\": [{image, text, ids, ...}]}");
-  command->callback([arguments, &run] { run = [arguments] { return run_caption(*arguments); }; });
+  CLI::App* command = app.add_subcommand("caption", "Caption images with a folder that press wrote");
+  add_caption_options(*command, *arguments);
+  command->callback([arguments, &run] {
+    run = [arguments] {
+      finish_caption_options(*arguments);
+      return run_caption(*arguments);
+    };
+  });
 }
 
 }  // namespace lorapress::cli

@@ -89,7 +89,7 @@ Character character(std::string_view text, size_t at) {
 
 }  // namespace
 
-ProgressFn progress_bar() {
+ProgressFn progress_bar(const std::string& message) {
   struct sigaction action{};
   action.sa_handler = on_interrupt;
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
@@ -101,9 +101,9 @@ ProgressFn progress_bar() {
     }
   }
   const bool visible = isatty(STDERR_FILENO) == 1;
-  return [visible](const Progress& progress) {
+  return [visible, message](const Progress& progress) {
     if (interrupted != 0) {
-      throw Error(ErrorCode::kIo, "interrupted; nothing was left behind");
+      throw Error(ErrorCode::kIo, message);
     }
     if (visible) {
       draw(progress);

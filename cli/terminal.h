@@ -10,9 +10,9 @@
 
 namespace lorapress::cli {
 
-// A progress callback that draws on standard error when that is a terminal, and throws Error when
-// the user pressed Ctrl-C, so that half-written output is cleaned up.
-ProgressFn progress_bar();
+// A progress callback that draws on standard error when that is a terminal, and throws Error with
+// this message when the user pressed Ctrl-C, so that half-written output is cleaned up.
+ProgressFn progress_bar(const std::string& message = "interrupted; nothing was left behind");
 void clear_progress();
 
 std::string human_bytes(uint64_t bytes);    // 12.3 MB (10^6)

@@ -224,9 +224,9 @@ class Manifest(Pressed):
                 "mismatch",
             ),
             ("no decoder", lambda m: m["graphs"]["fp32"].pop("decoder"), "unsupported"),
-            ("more layers", lambda m: m["model"].update(num_hidden_layers=3), "runtime"),
-            ("other heads", lambda m: m["model"].update(head_dim=8), "runtime"),
-            ("another image", lambda m: m["preprocessing"]["size"].update(width=64), "runtime"),
+            ("more layers", lambda m: m["model"].update(num_hidden_layers=3), "mismatch"),
+            ("other heads", lambda m: m["model"].update(head_dim=8), "mismatch"),
+            ("another image", lambda m: m["preprocessing"]["size"].update(width=64), "mismatch"),
             (
                 "an unknown filter",
                 lambda m: m["preprocessing"].update(resample="lanczos"),

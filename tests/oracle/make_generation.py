@@ -1,4 +1,4 @@
-"""Makes tests/goldens/generation: rules, filters, draws and whole searches by transformers and numpy."""
+"""Makes tests/goldens/generation: rules, filters, draws and searches by transformers and numpy."""
 
 from __future__ import annotations
 

@@ -1,0 +1,172 @@
+#include "caption_options.h"
+
+#include <string_view>
+
+#include "command.h"
+
+namespace lorapress::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Without further options the likeliest token is taken at each step (greedy). Names and meanings "
+    "are those\nof transformers' generate(), and so are the results, token for token.\n"
+    "\n"
+    "  lorapress caption model photo.jpg                      one caption\n"
+    "  lorapress caption model photo.jpg --prompt \"a photo of\"\n"
+    "  lorapress caption model photo.jpg --num-beams 3        slower, often better\n"
+    "  lorapress caption model photo.jpg --temperature 0.8 --top-p 0.9 --seed 7\n"
+    "  lorapress caption model photos/ --jsonl captions.jsonl a folder; run again to go on\n"
+    "  lorapress caption model photos/ --jsonl - | jq -r .text\n"
+    "\n"
+    "Exit codes: 0 all captioned, 1 some images could not be, 2 bad arguments or a bad model.";
+
+void add_inputs(CLI::App& command, CaptionArguments& arguments) {
+  command.add_option("MODEL_DIR", arguments.folder, "Folder with lorapress.json")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("IMAGE",
+                  arguments.images,
+                  "JPEG, PNG or WebP files; with --jsonl also folders, which are walked")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--dtype",
+                  arguments.captioner.dtype,
+                  "Which of the folder's dtypes (its default); one per graph as in "
+                  "encoder=q8,decoder=q4")
+      ->type_name("NAME");
+  command
+      .add_option(
+          "--prompt", arguments.generate.prompt, "Text after the image; the caption continues it")
+      ->type_name("WORDS");
+}
+
+void add_length(CLI::App& command, GenerateOptions& generate) {
+  command
+      .add_option("--max-new-tokens",
+                  generate.max_new_tokens,
+                  "Stop after this many (the folder's own setting)")
+      ->check(number(1, 1 << 20))
+      ->type_name("N")
+      ->group("Length and repetition");
+  command.add_option("--min-new-tokens", generate.min_new_tokens, "Do not end before this many (0)")
+      ->type_name("N")
+      ->group("Length and repetition");
+  command
+      .add_option("--repetition-penalty",
+                  generate.repetition_penalty,
+                  "Above 1: tokens that came already get less likely (1)")
+      ->type_name("X")
+      ->group("Length and repetition");
+  command
+      .add_option("--no-repeat-ngram-size",
+                  generate.no_repeat_ngram_size,
+                  "No sequence of N tokens twice (0: off)")
+      ->type_name("N")
+      ->group("Length and repetition");
+}
+
+void add_beams(CLI::App& command, CaptionArguments& arguments) {
+  GenerateOptions& generate = arguments.generate;
+  command
+      .add_option("--num-beams",
+                  generate.num_beams,
+                  "Keep the N likeliest captions at each step and take the best, 1 to 64 (1)")
+      ->type_name("N")
+      ->group("Beam search");
+  command
+      .add_option("--length-penalty",
+                  generate.length_penalty,
+                  "A beam's score is its log-probability over length^X: above 0 favours long "
+                  "captions (1)")
+      ->type_name("X")
+      ->group("Beam search");
+  command
+      .add_option("--early-stopping",
+                  arguments.early_stopping,
+                  "true: end when N captions are finished; false: when none of the present length "
+                  "is better; never: when none can get better (false)")
+      ->check(CLI::IsMember({"false", "true", "never"}).description(""))
+      ->type_name("WHEN")
+      ->group("Beam search");
+}
+
+void add_sampling(CLI::App& command, CaptionArguments& arguments) {
+  const std::string group = "Sampling (any of these turns it on)";
+  command
+      .add_option("--temperature",
+                  arguments.temperature,
+                  "Below 1 bolder towards the likely, above 1 more random (1)")
+      ->type_name("X")
+      ->group(group);
+  command.add_option("--top-k", arguments.top_k, "Draw from the K likeliest tokens (0: all)")
+      ->type_name("K")
+      ->group(group);
+  command
+      .add_option("--top-p",
+                  arguments.top_p,
+                  "Draw from the fewest tokens whose probabilities reach P (1: all)")
+      ->type_name("P")
+      ->group(group);
+  command
+      .add_option("--seed",
+                  arguments.seed,
+                  "0 to 4294967295; the same seed gives an image the same caption (0)")
+      ->type_name("N")
+      ->group(group);
+}
+
+void add_output(CLI::App& command, CaptionArguments& arguments) {
+  command
+      .add_option("--jsonl",
+                  arguments.jsonl,
+                  "One line per image: {image, text, ids, ...} or {image, error}. Images that FILE "
+                  "has already are skipped; - is standard output")
+      ->check(CLI::Validator(
+          [](std::string& name) { return name.empty() ? "is empty" : std::string(); }, ""))
+      ->type_name("FILE")
+      ->group("Output");
+  command
+      .add_option("--batch",
+                  arguments.batch,
+                  "Images decoded together, 1 to 256: faster, with the same captions (1; with "
+                  "--jsonl 8)")
+      ->check(number(1, 256))
+      ->type_name("N")
+      ->group("Output");
+  command.add_flag("--ids", arguments.ids, "Also print the token ids")->group("Output");
+  command
+      .add_flag("--json",
+                arguments.json,
+                "Print one JSON document: {\"captions\": [{image, text, ids, ...}]}")
+      ->group("Output");
+}
+
+}  // namespace
+
+void add_caption_options(CLI::App& command, CaptionArguments& arguments) {
+  add_inputs(command, arguments);
+  add_threads(command, arguments.captioner.threads, "Threads of ONNX Runtime (one per core)");
+  add_length(command, arguments.generate);
+  add_beams(command, arguments);
+  add_sampling(command, arguments);
+  add_output(command, arguments);
+  command.footer(kFooter);
+}
+
+void finish_caption_options(CaptionArguments& arguments) {
+  GenerateOptions& generate = arguments.generate;
+  const std::string_view early = arguments.early_stopping;
+  generate.early_stopping = early == "true"    ? EarlyStopping::kFirst
+                            : early == "never" ? EarlyStopping::kNever
+                                               : EarlyStopping::kHeuristic;
+  generate.do_sample =
+      arguments.temperature || arguments.top_k || arguments.top_p || arguments.seed;
+  generate.temperature = arguments.temperature.value_or(generate.temperature);
+  generate.top_k = arguments.top_k.value_or(generate.top_k);
+  generate.top_p = arguments.top_p.value_or(generate.top_p);
+  generate.seed = arguments.seed.value_or(generate.seed);
+}
+
+}  // namespace lorapress::cli

@@ -1,0 +1,37 @@
+// The options of `lorapress caption`.
+#ifndef LORAPRESS_CLI_CAPTION_OPTIONS_H_
+#define LORAPRESS_CLI_CAPTION_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lorapress/caption.h"
+
+namespace lorapress::cli {
+
+struct CaptionArguments {
+  std::string folder;
+  std::vector<std::string> images;
+  CaptionerOptions captioner;
+  GenerateOptions generate;
+  std::string early_stopping = "false";
+  std::optional<double> temperature;  // any of these four turns sampling on
+  std::optional<int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<uint32_t> seed;
+  std::optional<int64_t> batch;
+  std::string jsonl;
+  bool ids = false;
+  bool json = false;
+};
+
+void add_caption_options(CLI::App& command, CaptionArguments& arguments);
+// After parsing: what the options together mean.
+void finish_caption_options(CaptionArguments& arguments);
+
+}  // namespace lorapress::cli
+
+#endif  // LORAPRESS_CLI_CAPTION_OPTIONS_H_
