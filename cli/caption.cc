@@ -34,9 +34,8 @@ void report_error(const Error& error) {
 
 // Whole lines, for pipes, beams and batches.
 void print_line(const FileCaption& file, const CaptionArguments& arguments, bool labelled) {
-  fmt::print("{}{}\n",
-             labelled ? one_line(file.image.string()) + ": " : "",
-             printable(file.caption.text));
+  fmt::print(
+      "{}{}\n", labelled ? one_line(file.image.string()) + ": " : "", printable(file.caption.text));
   if (arguments.ids) {
     fmt::print("  {}\n", fmt::join(file.caption.ids, " "));
   }
@@ -191,7 +190,8 @@ int run_caption(const CaptionArguments& arguments) {
 
 void add_caption(CLI::App& app, Run& run) {
   auto arguments = std::make_shared<CaptionArguments>();
-  CLI::App* command = app.add_subcommand("caption", "Caption images with a folder that press wrote");
+  CLI::App* command =
+      app.add_subcommand("caption", "Caption images with a folder that press wrote");
   add_caption_options(*command, *arguments);
   command->callback([arguments, &run] {
     run = [arguments] {

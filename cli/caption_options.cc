@@ -8,7 +8,8 @@ namespace lorapress::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Without further options the likeliest token is taken at each step (greedy). Names and meanings "
+    "Without further options the likeliest token is taken at each step (greedy). Names and "
+    "meanings "
     "are those\nof transformers' generate(), and so are the results, token for token.\n"
     "\n"
     "  lorapress caption model photo.jpg                      one caption\n"
@@ -50,7 +51,8 @@ void add_length(CLI::App& command, GenerateOptions& generate) {
       ->check(number(1, 1 << 20))
       ->type_name("N")
       ->group("Length and repetition");
-  command.add_option("--min-new-tokens", generate.min_new_tokens, "Do not end before this many (0)")
+  command
+      .add_option("--min-new-tokens", generate.min_new_tokens, "Do not end before this many (0)")
       ->type_name("N")
       ->group("Length and repetition");
   command

@@ -17,9 +17,9 @@
 
 namespace lorapress {
 
-// The .jpg, .jpeg, .png and .webp files below a folder, in order of their paths. Links are followed;
-// a folder that is reached twice, as by a loop of links, is walked once. Other files are passed over.
-// Throws kNotFound or kIo for a folder that cannot be read.
+// The .jpg, .jpeg, .png and .webp files below a folder, in order of their paths. Links are
+// followed; a folder that is reached twice, as by a loop of links, is walked once. Other files are
+// passed over. Throws kNotFound or kIo for a folder that cannot be read.
 std::vector<std::filesystem::path> find_images(const std::filesystem::path& folder);
 
 struct FileCaption {
@@ -37,8 +37,9 @@ std::string to_json_line(const FileCaption& file);
 // May throw to stop.
 using FileCaptionFn = std::function<void(const FileCaption& file)>;
 
-// Captions `batch` images at a time; memory does not grow with their number. Every image is reported
-// once, in order. What concerns one image is an error there; options that fit none are thrown.
+// Captions `batch` images at a time; memory does not grow with their number. Every image is
+// reported once, in order. What concerns one image is an error there; options that fit none are
+// thrown.
 void caption_files(const Captioner& captioner,
                    std::span<const std::filesystem::path> images,
                    const GenerateOptions& options,
@@ -51,8 +52,8 @@ inline constexpr int64_t kMaxCaptionBatch = 256;
 // what an interrupted run left of its last line is cut off when the file is opened again.
 class CaptionLog {
  public:
-  // Creates the file or goes on with it. Throws kInvalidFile for a file of another kind, which stays
-  // as it is, and kExists while another process writes to it.
+  // Creates the file or goes on with it. Throws kInvalidFile for a file of another kind, which
+  // stays as it is, and kExists while another process writes to it.
   explicit CaptionLog(const std::filesystem::path& file);
   ~CaptionLog();
   CaptionLog(CaptionLog&&) noexcept;

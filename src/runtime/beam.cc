@@ -7,7 +7,8 @@
 namespace lorapress {
 namespace {
 
-// transformers' stand-in for "never": added to a score, it outweighs every sum of log-probabilities.
+// transformers' stand-in for "never": added to a score, it outweighs every sum of
+// log-probabilities.
 constexpr float kNever = -1.0e9F;
 
 // Scores are float32 there, and so is the divisor.
@@ -73,9 +74,9 @@ std::vector<BeamSearch::Candidate> BeamSearch::best_continuations(
                                   : a.token < b.token;
   });
   for (Candidate& candidate : best) {
-    candidate.stops = length_ + 1 >= options_.max_new_tokens ||
-                      std::ranges::find(options_.eos_token_ids, candidate.token) !=
-                          options_.eos_token_ids.end();
+    candidate.stops =
+        length_ + 1 >= options_.max_new_tokens ||
+        std::ranges::find(options_.eos_token_ids, candidate.token) != options_.eos_token_ids.end();
   }
   return best;
 }
@@ -140,8 +141,7 @@ void BeamSearch::decide_whether_done(const std::vector<Candidate>& candidates) {
   }
   can_improve_ = can_improve_ && possible > (any_open ? std::min(worst, kNever) : worst);
   const bool first_are_enough = options_.early_stopping == EarlyStopping::kFirst && is_full();
-  done_ = !can_improve_ || first_are_enough ||
-          std::ranges::all_of(candidates, &Candidate::stops);
+  done_ = !can_improve_ || first_are_enough || std::ranges::all_of(candidates, &Candidate::stops);
 }
 
 }  // namespace lorapress

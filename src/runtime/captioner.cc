@@ -72,11 +72,7 @@ fs::path graph_file(const Manifest& manifest,
   }
   const auto file = graphs->second.find(role);
   if (file == graphs->second.end()) {
-    fail(ErrorCode::kUnsupported,
-         "{}: dtype \"{}\" has no {}",
-         folder.string(),
-         dtype,
-         role);
+    fail(ErrorCode::kUnsupported, "{}: dtype \"{}\" has no {}", folder.string(), dtype, role);
   }
   return folder / file->second;
 }

@@ -57,8 +57,7 @@ const OrtPort& port(const std::vector<OrtPort>& ports,
 bool attends_in_place(const std::filesystem::path& decoder, int64_t layers) {
   const OnnxSummary summary = summarise_onnx(decoder);
   const auto found = summary.operators.find("com.microsoft.GroupQueryAttention");
-  return found != summary.operators.end() &&
-         found->second == static_cast<uint64_t>(layers);
+  return found != summary.operators.end() && found->second == static_cast<uint64_t>(layers);
 }
 
 Shape with_batch(Shape shape, int64_t batch) {
@@ -81,8 +80,7 @@ DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, uns
   image_shape_ = {1, manifest.image_tokens, image.shape[2]};
   image_dtype_ = image.dtype;
   vocab_size_ = manifest.vocab_size;
-  logits_dtype_ =
-      port(decoder_.outputs(), kLogits, {-1, 1, vocab_size_}, files.decoder).dtype;
+  logits_dtype_ = port(decoder_.outputs(), kLogits, {-1, 1, vocab_size_}, files.decoder).dtype;
   cache_ = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
   const Shape cached{-1, cache_.heads, -1, cache_.head_dim};
   for (int64_t layer = 0; layer < cache_.layers; ++layer) {
@@ -115,8 +113,8 @@ Decoding::Decoding(const DecoderSession& session, const Size& size)
                        ? 0
                        : logits_.size() * dtype_size(session.logits_dtype_)),
       images_(session.image_dtype_, with_batch(session.image_shape_, rows_)),
-      tokens_tensor_(OrtTensor::view(
-          DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
+      tokens_tensor_(
+          OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
       prefill_(session.decoder_),
       step_(session.decoder_) {
   std::iota(slots_.begin(), slots_.end(), 0);
@@ -127,8 +125,8 @@ Decoding::Decoding(const DecoderSession& session, const Size& size)
 
 void Decoding::bind_logits(OrtBinding& binding, int64_t slot, int64_t slots) {
   const DType dtype = session_->logits_dtype_;
-  const auto memory = half_logits_.empty() ? std::as_writable_bytes(std::span(logits_))
-                                           : std::span(half_logits_);
+  const auto memory =
+      half_logits_.empty() ? std::as_writable_bytes(std::span(logits_)) : std::span(half_logits_);
   const auto row_bytes = static_cast<size_t>(session_->vocab_size_) * dtype_size(dtype);
   binding.output(kLogits,
                  OrtTensor::view(dtype,
@@ -148,9 +146,7 @@ void Decoding::read_logits(int64_t slot, int64_t slots) {
              std::span(logits_).subspan(first, count));
 }
 
-void Decoding::prefill(int64_t image,
-                       const OrtTensor& image_tokens,
-                       std::span<const int64_t> ids) {
+void Decoding::prefill(int64_t image, const OrtTensor& image_tokens, std::span<const int64_t> ids) {
   const int64_t first = image * size_.beams;
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   prefill_.input(kInputIds, input);

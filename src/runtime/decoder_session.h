@@ -61,7 +61,8 @@ class Decoding {
   [[nodiscard]] std::span<float> logits(int64_t row);
 
   // Row i goes on from what row parents[i] of the same image was. Rows move by a table; where one
-  // row becomes several, the new tokens are copied, and image and prompt, which they share, are not.
+  // row becomes several, the new tokens are copied, and image and prompt, which they share, are
+  // not.
   void reorder(std::span<const int64_t> parents);
 
  private:

@@ -164,8 +164,7 @@ class BeamLoop {
     search.advance(rows);
     for (size_t beam = 0; beam < beams_; ++beam) {
       tokens_[first_row + beam] = search.running()[beam].ids.back();
-      parents_[first_row + beam] =
-          static_cast<int64_t>(first_row) + search.parents()[beam];
+      parents_[first_row + beam] = static_cast<int64_t>(first_row) + search.parents()[beam];
     }
   }
 
@@ -200,8 +199,7 @@ std::vector<Generated> generate(const DecoderSession& session,
   check_beams(request);
   Stopwatch watch;
   const int64_t beams = request.options.num_beams;
-  Decoding decoding(
-      session, {std::ssize(images), beams, request.prompt, request.max_new_tokens});
+  Decoding decoding(session, {std::ssize(images), beams, request.prompt, request.max_new_tokens});
   prefill_all(decoding, images, request);
   times.prefill_ms = watch.lap();
   std::vector<Generated> results;

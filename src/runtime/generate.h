@@ -19,10 +19,10 @@ struct Generated {
 };
 
 struct GenerationRequest {
-  const GenerateOptions& options;         // checked
-  int64_t max_new_tokens = 0;             // at least 1
-  int64_t prompt = 0;                     // positions of image and text
-  std::span<const int64_t> first_ids;     // the start token, then the prompt
+  const GenerateOptions& options;      // checked
+  int64_t max_new_tokens = 0;          // at least 1
+  int64_t prompt = 0;                  // positions of image and text
+  std::span<const int64_t> first_ids;  // the start token, then the prompt
   std::span<const int64_t> eos_token_ids;
   int64_t vocab_size = 0;
 };

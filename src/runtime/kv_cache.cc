@@ -15,9 +15,12 @@ constexpr uint64_t kMostBytes = uint64_t{64} << 30;
 KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
     : layout_(layout), slots_(slots), capacity_(capacity) {
   position_bytes_ = static_cast<size_t>(layout.head_dim) * dtype_size(layout.dtype);
-  const std::vector<int64_t> dims{
-      slots, layout.heads, capacity, layout.head_dim, 4 * layout.layers,
-      static_cast<int64_t>(dtype_size(layout.dtype))};
+  const std::vector<int64_t> dims{slots,
+                                  layout.heads,
+                                  capacity,
+                                  layout.head_dim,
+                                  4 * layout.layers,
+                                  static_cast<int64_t>(dtype_size(layout.dtype))};
   const std::optional<int64_t> all = checked_product(dims);
   if (!all || static_cast<uint64_t>(*all) > kMostBytes) {
     fail(ErrorCode::kInvalidArgument,
@@ -27,8 +30,7 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
          capacity,
          kMostBytes >> 30);
   }
-  const size_t bytes =
-      static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
+  const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
     for (const char* which : {"key", "value"}) {
       Entry entry{fmt::format("past_key_values.{}.{}", layer, which),

@@ -68,8 +68,8 @@ class KvCache {
   int64_t slots_;
   int64_t capacity_;
   int64_t length_ = 0;
-  size_t front_ = 0;          // the arena that growing entries read next
-  bool step_bound_ = false;   // what lies in place needs binding once
+  size_t front_ = 0;           // the arena that growing entries read next
+  bool step_bound_ = false;    // what lies in place needs binding once
   size_t position_bytes_ = 0;  // of one head
   std::vector<Entry> entries_;
 };

@@ -25,8 +25,7 @@ constexpr size_t kMostLine = size_t{16} << 20;
 // As the name stands in a line: bytes that are not UTF-8 replaced.
 std::string key_of(const fs::path& image) {
   const Json text = image.generic_string();
-  return Json::parse(text.dump(-1, ' ', false, Json::error_handler_t::replace))
-      .get<std::string>();
+  return Json::parse(text.dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
 bool may_be_torn(std::string_view line) {

@@ -28,7 +28,7 @@ GenerateOptions to_options(const Json& json, int64_t max_new_tokens) {
   options.num_beams = json.value("num_beams", int64_t{1});
   options.length_penalty = json.value("length_penalty", 1.0);
   if (const auto early = json.find("early_stopping"); early != json.end()) {
-    options.early_stopping = early->is_string()  ? EarlyStopping::kNever
+    options.early_stopping = early->is_string()   ? EarlyStopping::kNever
                              : early->get<bool>() ? EarlyStopping::kFirst
                                                   : EarlyStopping::kHeuristic;
   }
