@@ -2,6 +2,7 @@
 // no colour management, no blending with alpha.
 import { fail, messageOf } from "./errors.js";
 import { type Pixels, requirePixels, requireSize } from "./image.js";
+import { isWebp, upright, webpOrientation } from "./orientation.js";
 
 /** What captions can be asked for. A text is the address of an image. In Node: Pixels. */
 export type ImageSource =
@@ -72,7 +73,33 @@ export async function toPixels(picture: Picture): Promise<Pixels> {
   if (picture.kind === "pixels") {
     return picture.pixels;
   }
-  const bitmap = picture.kind === "bitmap" ? picture.bitmap : await decode(picture.blob);
+  if (picture.kind === "bitmap") {
+    return readBitmap(picture.bitmap);
+  }
+  const { blob } = picture;
+  if (blob.size > MAX_IMAGE_BYTES) {
+    fail("invalid_file", `an image of ${blob.size} bytes, expected at most ${MAX_IMAGE_BYTES}`);
+  }
+  if (isWebp(new Uint8Array(await blob.slice(0, 12).arrayBuffer()))) {
+    const orientation = webpOrientation(new Uint8Array(await blob.arrayBuffer()));
+    const stored = await decode(blob, { ...AS_STORED, imageOrientation: "none" });
+    return upright(readBitmap(stored), orientation);
+  }
+  return readBitmap(await decode(blob, AS_STORED));
+}
+
+async function decode(blob: Blob, options: ImageBitmapOptions): Promise<ImageBitmap> {
+  if (typeof createImageBitmap !== "function") {
+    fail("invalid_argument", "there is no image decoder here; give {width, height, data}");
+  }
+  try {
+    return await createImageBitmap(blob, options);
+  } catch (error) {
+    fail("invalid_file", `the browser cannot decode this image: ${messageOf(error)}`, error);
+  }
+}
+
+function readBitmap(bitmap: ImageBitmap): Pixels {
   try {
     requireSize(bitmap.width, bitmap.height);
     const pixels = readCanvas(bitmap);
@@ -80,20 +107,6 @@ export async function toPixels(picture: Picture): Promise<Pixels> {
     return isOpaque(pixels) ? pixels : (readTexture(bitmap) ?? pixels);
   } finally {
     bitmap.close();
-  }
-}
-
-async function decode(blob: Blob): Promise<ImageBitmap> {
-  if (typeof createImageBitmap !== "function") {
-    fail("invalid_argument", "there is no image decoder here; give {width, height, data}");
-  }
-  if (blob.size > MAX_IMAGE_BYTES) {
-    fail("invalid_file", `an image of ${blob.size} bytes, expected at most ${MAX_IMAGE_BYTES}`);
-  }
-  try {
-    return await createImageBitmap(blob, AS_STORED);
-  } catch (error) {
-    fail("invalid_file", `the browser cannot decode this image: ${messageOf(error)}`, error);
   }
 }
 
