@@ -1,6 +1,7 @@
 // Bundles for pages without a bundler: dist/bundle/{lorapress,worker}.js, the engine's own files
 // beside them in ort/. The engine's JavaScript is in them, its WebAssembly is not.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
+//        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
@@ -43,10 +44,25 @@ export async function bundle(out, more = {}) {
   }
 }
 
+/**
+ * The demo page with everything it needs, for any static host; the model's folder is put beside it as
+ * model/.
+ * @param {string} out
+ */
+export async function demo(out) {
+  await bundle(out, { demo: "demo/demo.ts" });
+  for (const file of ["index.html", "style.css"]) {
+    cpSync(join(WEB, "demo", file), join(out, file));
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [out = join(WEB, "dist/bundle"), ...more] = process.argv.slice(2);
-  await bundle(
-    out,
-    Object.fromEntries(more.map((path) => [basename(path).replace(/\.\w+$/, ""), path])),
-  );
+  const [first, ...rest] = process.argv.slice(2);
+  const nameOf = (/** @type {string} */ path) => basename(path).replace(/\.\w+$/, "");
+  if (first === "--demo") {
+    await demo(rest[0] ?? join(WEB, "dist/demo"));
+  } else {
+    const modules = rest.map((path) => [nameOf(path), path]);
+    await bundle(first ?? join(WEB, "dist/bundle"), Object.fromEntries(modules));
+  }
 }

@@ -32,6 +32,8 @@ export function launch(args: readonly string[] = []): Promise<Browser> {
 export function serve(options: ServerOptions = {}): Promise<TestServer> {
   const mounts = {
     "/bundle/": pressed("bundle"),
+    "/demo/model/": pressed("demo"),
+    "/demo/": pressed("demo-page"),
     "/models/": pressed(""),
     "/images/": join(ROOT, "models/demo/images"),
     "/goldens/": join(ROOT, "tests/goldens"),

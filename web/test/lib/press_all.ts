@@ -17,5 +17,6 @@ export default function setup(): () => void {
   }
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
+  execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
   return () => rmSync(folder, { recursive: true, force: true });
 }

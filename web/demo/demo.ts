@@ -1,0 +1,230 @@
+// The demo page: every image that is dropped, pasted or picked becomes a card with its caption.
+import {
+  type Caption,
+  Captioner,
+  type Device,
+  type LoadProgress,
+  LorapressError,
+} from "../src/index.js";
+
+const MODEL = "model/";
+
+function element<T extends HTMLElement>(id: string, type: new () => T): T {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) {
+    throw new Error(`the page has no ${id}`);
+  }
+  return found;
+}
+
+const page = {
+  files: element("files", HTMLInputElement),
+  beams: element("beams", HTMLSelectElement),
+  dtype: element("dtype", HTMLSelectElement),
+  device: element("device", HTMLSelectElement),
+  copyAll: element("copy-all", HTMLButtonElement),
+  progress: element("progress", HTMLProgressElement),
+  state: element("state", HTMLParagraphElement),
+  note: element("note", HTMLParagraphElement),
+  cards: element("cards", HTMLUListElement),
+  spoken: element("spoken", HTMLParagraphElement),
+};
+
+/** `?model=` names another folder of this origin. */
+function modelUrl(): URL {
+  const url = new URL(new URLSearchParams(location.search).get("model") ?? MODEL, location.href);
+  if (url.origin !== location.origin) {
+    throw new Error("the model must lie where the page lies");
+  }
+  return url;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+function describeProgress(progress: LoadProgress): string {
+  const { phase, loadedBytes, totalBytes, bytesPerSecond, secondsLeft } = progress;
+  if (phase === "encoder" || phase === "decoder") {
+    return `Starting the ${phase}`;
+  }
+  if (phase !== "download") {
+    return "Loading the model";
+  }
+  const speed = bytesPerSecond > 0 ? `, ${megabytes(bytesPerSecond)}/s` : "";
+  const left =
+    secondsLeft !== undefined && secondsLeft > 1 ? `, ${Math.ceil(secondsLeft)} s left` : "";
+  return `${megabytes(loadedBytes)} of ${megabytes(totalBytes)}${speed}${left}`;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof LorapressError ? `${error.message} (${error.code})` : String(error);
+}
+
+let current: Promise<Captioner> | undefined;
+
+function show(progress: LoadProgress): void {
+  page.progress.value = progress.totalBytes > 0 ? progress.loadedBytes / progress.totalBytes : 0;
+  page.state.textContent = describeProgress(progress);
+  if (progress.note !== undefined) {
+    page.note.textContent = progress.note;
+  }
+}
+
+/** Loads the model as the choosers say; the one before goes when its captions are done. */
+async function load(): Promise<Captioner> {
+  const start = performance.now();
+  page.progress.hidden = false;
+  const captioner = await Captioner.load(modelUrl(), {
+    device: page.device.value as Device | "auto",
+    dtype: page.dtype.value,
+    onProgress: show,
+  });
+  const { device, dtypes, threads, available } = captioner.info;
+  for (const dtype of available) {
+    if (![...page.dtype.options].some(({ value }) => value === dtype)) {
+      page.dtype.add(new Option(dtype));
+    }
+  }
+  const both =
+    dtypes.encoder === dtypes.decoder ? dtypes.encoder : `${dtypes.encoder} + ${dtypes.decoder}`;
+  const where =
+    device === "wasm" ? `WebAssembly, ${threads} thread${threads > 1 ? "s" : ""}` : "WebGPU";
+  captioner.ready.then(
+    () => {
+      const seconds = ((performance.now() - start) / 1000).toFixed(1);
+      page.progress.hidden = true;
+      page.state.textContent = `Ready in ${seconds} s: ${both}, ${where}`;
+    },
+    (error: unknown) => {
+      page.state.textContent = `Not loaded: ${reasonOf(error)}`;
+    },
+  );
+  return captioner;
+}
+
+function reload(): void {
+  const before = current;
+  const next = load();
+  current = next;
+  next.catch((error: unknown) => {
+    page.state.textContent = `Not loaded: ${reasonOf(error)}`;
+  });
+  before?.then((captioner) => captioner.dispose()).catch(() => {});
+}
+
+const escapeAttribute = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+const asAlt = (text: string): string => `alt="${escapeAttribute(text)}"`;
+
+async function copy(button: HTMLButtonElement, text: string): Promise<void> {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "The browser refuses to copy";
+  }
+  setTimeout(() => {
+    button.textContent = label;
+  }, 1500);
+}
+
+function timingsOf({ timings, ids }: Caption): string {
+  const { preprocessMs, encodeMs, prefillMs, decodeMs } = timings;
+  const ms = (value: number): string => `${Math.round(value)} ms`;
+  const steps = Math.max(ids.length - 1, 1);
+  return `prepare ${ms(preprocessMs)}, encode ${ms(encodeMs)}, first token ${ms(prefillMs)}, then ${(decodeMs / steps).toFixed(1)} ms a token`;
+}
+
+interface Card {
+  readonly text: HTMLParagraphElement;
+  readonly timings: HTMLParagraphElement;
+  readonly image: HTMLImageElement;
+  readonly button: HTMLButtonElement;
+}
+
+function addCard(file: Blob, name: string): Card {
+  const item = document.createElement("li");
+  item.className = "card";
+  const image = document.createElement("img");
+  image.src = URL.createObjectURL(file);
+  image.alt = name;
+  const side = document.createElement("div");
+  const text = document.createElement("p");
+  text.className = "text";
+  const timings = document.createElement("p");
+  timings.className = "timings";
+  timings.textContent = "waiting";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy as alt text";
+  button.disabled = true;
+  side.append(text, timings, button);
+  item.append(image, side);
+  page.cards.prepend(item);
+  return { text, timings, image, button };
+}
+
+const captions = new Map<string, string>();
+
+async function caption(file: Blob, name: string): Promise<void> {
+  const card = addCard(file, name);
+  try {
+    const captioner = await (current ?? Promise.reject(new Error("no model")));
+    const stream = captioner.stream(file, { numBeams: Number(page.beams.value) });
+    for (let step = await stream.next(); ; step = await stream.next()) {
+      if (step.done === true) {
+        const { text } = step.value;
+        card.text.textContent = text.trim();
+        card.timings.textContent = timingsOf(step.value);
+        finish(card, name, text.trim());
+        return;
+      }
+      card.text.append(step.value);
+    }
+  } catch (error) {
+    card.timings.textContent = `No caption: ${reasonOf(error)}`;
+    page.spoken.textContent = card.timings.textContent;
+  }
+}
+
+function finish(card: Card, name: string, text: string): void {
+  card.image.alt = text;
+  card.button.disabled = false;
+  card.button.setAttribute("aria-label", `Copy as alt text: ${text}`);
+  card.button.addEventListener("click", () => void copy(card.button, asAlt(text)));
+  page.spoken.textContent = text; // once and whole, not piece by piece
+  captions.set(name, text);
+  page.copyAll.disabled = false;
+}
+
+let pasted = 0;
+
+function take(files: Iterable<File>): void {
+  for (const file of files) {
+    if (file.type.startsWith("image/")) {
+      void caption(file, file.name || `pasted image ${++pasted}`);
+    }
+  }
+}
+
+page.files.addEventListener("change", () => {
+  take(page.files.files ?? []);
+  page.files.value = "";
+});
+addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
+for (const type of ["dragover", "dragleave", "drop"] as const) {
+  addEventListener(type, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dragging", type === "dragover");
+    if (type === "drop") {
+      take(event.dataTransfer?.files ?? []);
+    }
+  });
+}
+page.copyAll.addEventListener("click", () => {
+  const lines = [...captions].map(([name, text]) => `${name}: ${asAlt(text)}`);
+  void copy(page.copyAll, lines.join("\n"));
+});
+page.dtype.addEventListener("change", reload);
+page.device.addEventListener("change", reload);
+reload();

@@ -1,0 +1,128 @@
+// The demo page: captions what it is given, says what it does, and can be used by everyone.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { launch, serve } from "./lib/browser.js";
+import { ROOT } from "./lib/program.js";
+import type { TestServer } from "./lib/server.js";
+
+const FOLDER = join(ROOT, "models/demo/images");
+const CAPTIONS = JSON.parse(readFileSync(join(FOLDER, "captions.json"), "utf8"));
+const FILES = ["scene-10000001.png", "scene-10000002.png", "scene-10000003.png"];
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let browser: Browser;
+let server: TestServer;
+beforeAll(async () => {
+  browser = await launch();
+  server = await serve({ isolated: true });
+});
+afterAll(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+async function open(
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; problems: string[] }> {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(error.message));
+  context.on("request", (request) => {
+    if (/^https?:/.test(request.url()) && !request.url().startsWith(server.origin)) {
+      problems.push(`a request to ${request.url()}`);
+    }
+  });
+  await page.goto(`${server.origin}/demo/index.html`);
+  return { page, problems };
+}
+
+/** What axe finds that keeps people out. */
+async function barriers(page: Page): Promise<string[]> {
+  const session = await page.context().newCDPSession(page); // not bound by the page's policy
+  await session.send("Runtime.evaluate", { expression: AXE });
+  const { result } = await session.send("Runtime.evaluate", {
+    expression: `axe.run().then(({ violations }) =>
+      violations.map(({ id, impact, nodes }) => impact + " " + id + ": " + nodes[0].html))`,
+    awaitPromise: true,
+    returnByValue: true,
+  });
+  return result.value as string[];
+}
+
+for (const colorScheme of ["light", "dark"] as const) {
+  for (const viewport of [
+    { width: 1100, height: 900 },
+    { width: 360, height: 740 },
+  ]) {
+    it(`captions many images: ${colorScheme}, ${viewport.width} pixels wide`, async () => {
+      const { page, problems } = await open({ colorScheme, viewport });
+      await page.setInputFiles(
+        "#files",
+        FILES.map((file) => join(FOLDER, file)),
+      );
+      await page.waitForFunction(
+        (count) => document.querySelectorAll(".card button:enabled").length === count,
+        FILES.length,
+      );
+      const texts = await page.locator(".card .text").allTextContents();
+      expect(texts.reverse()).toEqual(FILES.map((file) => CAPTIONS[file]));
+      expect(await page.locator("#state").textContent()).toMatch(/^Ready in .*fp32, WebAssembly/);
+      expect(await barriers(page)).toEqual([]);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect(width).toBeLessThanOrEqual(viewport.width);
+      const folder = process.env["LORAPRESS_WEB_SCREENSHOTS"];
+      if (folder !== undefined) {
+        await page.screenshot({ path: join(folder, `${colorScheme}-${viewport.width}.png`) });
+      }
+      expect(problems).toEqual([]);
+      await page.context().close();
+    });
+  }
+}
+
+it("takes beams, dropped and pasted images, and copies alt texts", async () => {
+  const { page, problems } = await open();
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.selectOption("#beams", "3");
+  const bytes = readFileSync(join(FOLDER, FILES[0] ?? "")).toString("base64");
+  for (const type of ["drop", "paste"]) {
+    await page.evaluate(
+      ([kind, base64]) => {
+        const content = Uint8Array.from(atob(base64 ?? ""), (c) => c.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(
+          new File([content], kind === "paste" ? "" : "a.png", { type: "image/png" }),
+        );
+        const event =
+          kind === "drop"
+            ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true })
+            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+        document.body.dispatchEvent(event);
+      },
+      [type, bytes],
+    );
+  }
+  await page.waitForFunction(() => document.querySelectorAll(".card button:enabled").length === 2);
+  await page.locator(".card button").first().focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.body.textContent?.includes("Copied"));
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  expect(copied).toBe(`alt="${CAPTIONS[FILES[0] ?? ""]}"`);
+  await page.click("#copy-all");
+  await page.waitForFunction(() => document.getElementById("copy-all")?.textContent === "Copied");
+  const all = await page.evaluate(() => navigator.clipboard.readText());
+  expect(all.split("\n").length).toBe(2);
+  await page.setInputFiles("#files", {
+    name: "x.png",
+    mimeType: "image/png",
+    buffer: Buffer.from("no"),
+  });
+  await page.waitForFunction(() => document.body.textContent?.includes("No caption: "));
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
