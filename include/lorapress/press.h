@@ -26,9 +26,9 @@ struct PressOptions {
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
   // Bundle "single" only.
-  int64_t num_beams = 1;      // 1: greedy; more: beam search inside the graph
-  bool uint8_input = false;   // raw RGB bytes of any size in, preprocessing inside the graph
-  bool step = false;          // pixel_values, input_ids -> logits in place of the whole loop
+  int64_t num_beams = 1;       // 1: greedy; more: beam search inside the graph
+  bool uint8_input = false;    // raw RGB bytes of any size in, preprocessing inside the graph
+  bool step = false;           // pixel_values, input_ids -> logits in place of the whole loop
   bool external_data = false;  // weights beside the graphs; always so above 2 GB
   bool force = false;
   unsigned threads = 0;
@@ -40,16 +40,16 @@ struct PressReport {
   uint64_t parameters = 0;
   size_t adapted_tensors = 0;
   std::vector<std::string> notes;
-  double read_seconds = 0.0;     // headers and configs
-  double author_seconds = 0.0;   // graphs authored and checked
-  double write_seconds = 0.0;    // weights merged, written and hashed
-  double caption_seconds = 0.0;  // loading the result and running it once
+  double read_seconds = 0.0;       // headers and configs
+  double author_seconds = 0.0;     // graphs authored and checked
+  double write_seconds = 0.0;      // weights merged, written and hashed
+  double caption_seconds = 0.0;    // loading the result and running it once
   std::optional<Caption> caption;  // of bundles that this program can run from pixels to text
 };
 
-// Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a whole
-// way from pixels to text, captions one image with it.
-// Throws Error; OUT appears whole or not at all.
+// Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a
+// whole way from pixels to text, captions one image with it. Throws Error; OUT appears whole or not
+// at all.
 PressReport press(const PressOptions& options);
 // press() without running the result.
 PressReport export_bundle(const PressOptions& options);

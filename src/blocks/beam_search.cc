@@ -7,7 +7,8 @@ namespace {
 constexpr float kNever = -1.0e9F;  // transformers' score of what must not be chosen
 
 // What the loop carries besides the cache; the order is that of its inputs.
-// B rows of the batch, K beams, r beams that run (1 in the first iteration, then K), t tokens so far.
+// B rows of the batch, K beams, r beams that run (1 in the first iteration, then K), t tokens so
+// far.
 enum Carried : size_t {
   kEmbeddings,     // [B * r, sequence, hidden]
   kRunning,        // int64 [B * r, t]: sequences that go on
@@ -36,8 +37,14 @@ class BeamSearch {
     const std::vector<Value> inputs = initial();
     std::vector<Graph::BodyInput> ports{{"iteration", DType::kI64, {}},
                                         {"condition", DType::kBool, {}}};
-    static constexpr std::array kNames{"embeddings", "running", "running_scores", "finished",
-                                       "scores",     "is_finished", "lengths",    "improvable"};
+    static constexpr std::array kNames{"embeddings",
+                                       "running",
+                                       "running_scores",
+                                       "finished",
+                                       "scores",
+                                       "is_finished",
+                                       "lengths",
+                                       "improvable"};
     for (size_t i = 2; i < inputs.size(); ++i) {
       const size_t at = i - 2;
       ports.push_back({at < kCarriedCount ? std::string(kNames.at(at))
@@ -63,8 +70,8 @@ class BeamSearch {
       return filled(b_, name(what), scalar, dims);
     };
     // transformers fills with `pad_token_id or eos_token_id[0]`, and a pad of 0 is none to it.
-    const int64_t pad = generation_.pad_token_id != 0 ? generation_.pad_token_id
-                                                      : generation_.eos_token_ids.at(0);
+    const int64_t pad =
+        generation_.pad_token_id != 0 ? generation_.pad_token_id : generation_.eos_token_ids.at(0);
     padding_ = fill("padding", graph_.integer(pad), {beams, one});
     std::vector<Value> values{generation_.max_new_tokens,
                               graph_.boolean(true),
@@ -82,15 +89,21 @@ class BeamSearch {
 
   [[nodiscard]] Dims port_dims(size_t at, const Value& initial) const {
     switch (at) {
-      case kEmbeddings: return {Dim(), Dim(), generation_.prefix.dim(2)};
-      case kFinished: return {Dim(), beams_, Dim()};
+      case kEmbeddings:
+        return {Dim(), Dim(), generation_.prefix.dim(2)};
+      case kFinished:
+        return {Dim(), beams_, Dim()};
       case kScores:
       case kIsFinished:
-      case kLengths: return {Dim(), beams_};
-      case kImprovable: return {Dim(), 1};
+      case kLengths:
+        return {Dim(), beams_};
+      case kImprovable:
+        return {Dim(), 1};
       case kRunning:
-      case kRunningScores: return {Dim(), Dim()};
-      default: return {Dim(), initial.dim(1), Dim(), initial.dim(3)};
+      case kRunningScores:
+        return {Dim(), Dim()};
+      default:
+        return {Dim(), initial.dim(1), Dim(), initial.dim(3)};
     }
   }
 
@@ -102,8 +115,8 @@ class BeamSearch {
   }
 
   std::pair<Value, Value> top(const std::string& what, const Value& x, int64_t k) {
-    const std::vector<Value> found = graph_.ops(
-        "TopK", name(what), {x, graph_.integers({k})}, {{"axis", int64_t{-1}}}, {0, 1});
+    const std::vector<Value> found =
+        graph_.ops("TopK", name(what), {x, graph_.integers({k})}, {{"axis", int64_t{-1}}}, {0, 1});
     return {found[0], found[1]};
   }
 
@@ -137,10 +150,11 @@ class BeamSearch {
                                   {batch_, beams, graph_.integers({vocab})},
                                   {{"axis", int64_t{0}}});
     const Value per_beam = graph_.op("Reshape", name("per_beam"), {log_probs, shape});
-    const Value column = graph_.op("Unsqueeze", name("score_column"), {scores, graph_.integers({2})});
+    const Value column =
+        graph_.op("Unsqueeze", name("score_column"), {scores, graph_.integers({2})});
     const Value sums = graph_.op("Add", name("sums"), {per_beam, column});
-    const Value flat_shape =
-        graph_.op("Concat", name("flat_shape"), {batch_, graph_.integers({-1})}, {{"axis", int64_t{0}}});
+    const Value flat_shape = graph_.op(
+        "Concat", name("flat_shape"), {batch_, graph_.integers({-1})}, {{"axis", int64_t{0}}});
     const Value flat = graph_.op("Reshape", name("flat_sums"), {sums, flat_shape});
     const auto [best, index] = top("candidates", flat, candidates_);
     Candidates found;
@@ -164,7 +178,8 @@ class BeamSearch {
                       const Value& sequences,
                       const std::vector<Value>& cache,
                       std::vector<Value>& next) {
-    const auto [scores, chosen] = top("choose_running", ban("open_scores", found.scores, found.hits), beams_);
+    const auto [scores, chosen] =
+        top("choose_running", ban("open_scores", found.scores, found.hits), beams_);
     const auto flat = [&](const std::string& what, const Value& x, std::vector<int64_t> shape) {
       return graph_.op("Reshape", name(what), {x, graph_.integers(shape)});
     };
@@ -197,10 +212,12 @@ class BeamSearch {
     scores = ban("ending", scores, graph_.op("Not", name("goes_on"), {ends}));
     const Value so_far = graph_.op(
         "Gather", name("candidates_so_far"), {now[kRunning], found.row}, {{"axis", int64_t{0}}});
-    const Value last = graph_.op("Unsqueeze", name("last_token"), {found.token, graph_.integers({2})});
+    const Value last =
+        graph_.op("Unsqueeze", name("last_token"), {found.token, graph_.integers({2})});
     const Value sequences = join("candidate_ids", so_far, last, 2);
     const Value padded = join("pad_finished", now[kFinished], padding_, 2);
-    const auto [best, chosen] = top("choose_finished", join("all_scores", now[kScores], scores, 1), beams_);
+    const auto [best, chosen] =
+        top("choose_finished", join("all_scores", now[kScores], scores, 1), beams_);
     const Value width = graph_.op("Shape", name("candidate_shape"), {found.token});
     const Value lengths = graph_.op("Expand", name("candidate_lengths"), {length, width});
     next[kFinished] = take("finished", join("all_sequences", padded, sequences, 1), chosen);
@@ -209,7 +226,8 @@ class BeamSearch {
     next[kLengths] = take("lengths", join("all_lengths", now[kLengths], lengths, 1), chosen);
   }
 
-  // improvable' = improvable and any(best running score / length > (finished ? worst score : never))
+  // improvable' = improvable and any(best running score / length > (finished ? worst score :
+  // never))
   Value still_improvable(const Value& before, const std::vector<Value>& next, const Value& length) {
     const auto column = [&](const std::string& what, const Value& x, int64_t at) {
       return graph_.op("Gather", name(what), {x, graph_.integers({at})}, {{"axis", int64_t{1}}});
@@ -218,9 +236,12 @@ class BeamSearch {
     const Value per_token = to_dtype(b_, name("best_length"), length, DType::kF32);
     const Value reachable = graph_.op("Div", name("reachable"), {best, per_token});
     const Value worst = column("worst_score", next[kScores], beams_ - 1);
-    const Value to_beat = graph_.op(
-        "Where", name("to_beat"), {next[kIsFinished], worst, graph_.scalar(kNever)});
-    const Value beats = to_dtype(b_, name("beats"), graph_.op("Greater", name("Greater"), {reachable, to_beat}), DType::kI64);
+    const Value to_beat =
+        graph_.op("Where", name("to_beat"), {next[kIsFinished], worst, graph_.scalar(kNever)});
+    const Value beats = to_dtype(b_,
+                                 name("beats"),
+                                 graph_.op("Greater", name("Greater"), {reachable, to_beat}),
+                                 DType::kI64);
     const auto [most, index] = top("beats_any", beats, 1);
     const Value any = to_dtype(b_, name("any_beats"), most, DType::kBool);
     return graph_.op("And", name("improvable"), {before, any});
@@ -248,10 +269,8 @@ class BeamSearch {
     const auto first = [&](const std::string& what, const Value& x) {
       return graph_.op("Gather", name(what), {x, graph_.integer(0)}, {{"axis", int64_t{1}}});
     };
-    const Value longest = graph_.op("ReduceMax",
-                                    name("longest"),
-                                    {first("best_lengths", lengths)},
-                                    {{"keepdims", int64_t{0}}});
+    const Value longest = graph_.op(
+        "ReduceMax", name("longest"), {first("best_lengths", lengths)}, {{"keepdims", int64_t{0}}});
     const Value end = graph_.op("Unsqueeze", name("longest_end"), {longest, graph_.integers({0})});
     return graph_.op("Slice",
                      name("cut"),
@@ -270,9 +289,9 @@ class BeamSearch {
 
 }  // namespace
 
-// Carried and computed per iteration: see Carried, find_candidates, choose_running, choose_finished.
-// The first iteration runs one beam per row; transformers runs K equal ones of which all but the
-// first are banned, which is the same.
+// Carried and computed per iteration: see Carried, find_candidates, choose_running,
+// choose_finished. The first iteration runs one beam per row; transformers runs K equal ones of
+// which all but the first are banned, which is the same.
 Value beam_search(const Builder& b,
                   const std::string& scope,
                   const Generation& generation,

@@ -16,9 +16,10 @@ struct StepOutput {
 };
 
 // One call of the decoder: embeddings [rows, sequence, hidden] behind a cache of
-// [rows, kv_heads, past, head_dim] each. Emitted once, inside the loop: the first iteration sees the
-// prefix and an empty cache, the later ones one token.
-using DecodeStep = std::function<StepOutput(const Value& embeddings, const std::vector<Value>& cache)>;
+// [rows, kv_heads, past, head_dim] each. Emitted once, inside the loop: the first iteration sees
+// the prefix and an empty cache, the later ones one token.
+using DecodeStep =
+    std::function<StepOutput(const Value& embeddings, const std::vector<Value>& cache)>;
 
 struct Generation {
   DecodeStep step;

@@ -5,9 +5,12 @@ namespace lorapress {
 
 // Carried: embeddings, ended [batch, 1], ids [batch, so far], cache.
 //
-//   embeddings, cache ── step ── logits ── ArgMax ── Where(ended, pad, .) ─┬─ Gather(table) ── embeddings'
-//                          └── cache'                                      ├─ Concat(ids, .) ── ids'
-//                                                                          └─ in eos? Or ended ── ended'
+//   embeddings, cache ── step ── logits ── ArgMax ── Where(ended, pad, .) ─┬─ Gather(table) ──
+//   embeddings'
+//                          └── cache'                                      ├─ Concat(ids, .) ──
+//                          ids'
+//                                                                          └─ in eos? Or ended ──
+//                                                                          ended'
 //   go on while not all(ended')
 Value greedy_search(const Builder& b, const std::string& scope, const Generation& generation) {
   Graph& graph = b.graph;
@@ -21,11 +24,12 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
                             filled(b, scope + "/ids", graph.integer(0), {batch, none})};
   inputs.insert(inputs.end(), generation.empty_cache.begin(), generation.empty_cache.end());
 
-  std::vector<Graph::BodyInput> ports{{"iteration", DType::kI64, {}},
-                                      {"condition", DType::kBool, {}},
-                                      {"embeddings", DType::kF32, {Dim(), Dim(), generation.prefix.dim(2)}},
-                                      {"ended", DType::kBool, {Dim(), 1}},
-                                      {"ids", DType::kI64, {Dim(), Dim()}}};
+  std::vector<Graph::BodyInput> ports{
+      {"iteration", DType::kI64, {}},
+      {"condition", DType::kBool, {}},
+      {"embeddings", DType::kF32, {Dim(), Dim(), generation.prefix.dim(2)}},
+      {"ended", DType::kBool, {Dim(), 1}},
+      {"ids", DType::kI64, {Dim(), Dim()}}};
   for (size_t i = 0; i < generation.empty_cache.size(); ++i) {
     const Value& cache = generation.empty_cache[i];
     ports.push_back({"cache." + std::to_string(i),

@@ -47,13 +47,14 @@ Value filter_of(const Builder& b, const std::string& scope, const Value& t, Resi
   return m.where(m.op("Less", t, 1.0F), near, m.where(m.op("Less", t, 2.0F), far, 0.0F));
 }
 
-//  Output pixel i of `to` lies at (i + 1/2) * from / to, input pixel j at j + 1/2; their distance in
-//  widths of the filter, which grows with the reduction, is
+//  Output pixel i of `to` lies at (i + 1/2) * from / to, input pixel j at j + 1/2; their distance
+//  in widths of the filter, which grows with the reduction, is
 //
 //    t = |(2 j + 1) to - (2 i + 1) from| / (2 max(from, to))
 //
 //  exactly: the numerator is an int64. Pillow (Resample.c, precompute_coeffs) sums over the pixels
-//  whose t is inside the filter's support; outside the filter is 0, so the dense matrix is the same.
+//  whose t is inside the filter's support; outside the filter is 0, so the dense matrix is the
+//  same.
 //
 //  from ── numerators ── t ── filter ── / row sums ── [from, to]
 Value resize_matrix(const Builder& b,
@@ -69,9 +70,8 @@ Value resize_matrix(const Builder& b,
     return graph.op("Add", scope + name + "_centres", {doubled, one});
   };
   const Value from_scalar = graph.op("Squeeze", scope + "/from", {from, graph.integers({0})});
-  const Value rows = graph.op("Mul",
-                              scope + "/inputs_scaled",
-                              {centres("/inputs", from_scalar), graph.integer(to)});
+  const Value rows = graph.op(
+      "Mul", scope + "/inputs_scaled", {centres("/inputs", from_scalar), graph.integer(to)});
   const Value row_column =
       graph.op("Unsqueeze", scope + "/input_column", {rows, graph.integers({1})});
   const Value columns =
@@ -85,10 +85,8 @@ Value resize_matrix(const Builder& b,
                                    to_dtype(b, scope + "/width_float", width, DType::kF32)});
   const Value weights =
       filter_of(b, scope + "/filter", graph.op("Abs", scope + "/t", {distance}), filter);
-  const Value sums = graph.op("ReduceSum",
-                              scope + "/sums",
-                              {weights, graph.integers({0})},
-                              {{"keepdims", int64_t{1}}});
+  const Value sums = graph.op(
+      "ReduceSum", scope + "/sums", {weights, graph.integers({0})}, {{"keepdims", int64_t{1}}});
   return graph.op("Div", scope + "/matrix", {weights, sums});
 }
 
@@ -113,18 +111,19 @@ Value pillow_resize(const Builder& b,
   const Attributes swap{{"perm", std::vector<int64_t>{0, 2, 1}}};
   const Value height = length_of(b, scope + "/height", image, 0);
   const Value width = length_of(b, scope + "/width", image, 1);
-  const Value planes = graph.op(
-      "Transpose", scope + "/planes", {image}, {{"perm", std::vector<int64_t>{2, 0, 1}}});
+  const Value planes =
+      graph.op("Transpose", scope + "/planes", {image}, {{"perm", std::vector<int64_t>{2, 0, 1}}});
   const Value levels = to_dtype(b, scope + "/levels", planes, DType::kF32);
-  const Value across = graph.op(
-      "MatMul",
-      scope + "/across",
-      {levels, resize_matrix(b, scope + "/columns", width, to_width, filter)});
+  const Value across =
+      graph.op("MatMul",
+               scope + "/across",
+               {levels, resize_matrix(b, scope + "/columns", width, to_width, filter)});
   const Value rounded = round_levels(b, scope + "/across_round", across);
   const Value turned = graph.op("Transpose", scope + "/turn", {rounded}, swap);
-  const Value down = graph.op("MatMul",
-                              scope + "/down",
-                              {turned, resize_matrix(b, scope + "/rows", height, to_height, filter)});
+  const Value down =
+      graph.op("MatMul",
+               scope + "/down",
+               {turned, resize_matrix(b, scope + "/rows", height, to_height, filter)});
   const Value whole = round_levels(b, scope + "/down_round", down);
   return graph.op("Transpose", scope + "/turn_back", {whole}, swap);
 }
@@ -140,9 +139,8 @@ Value normalise_levels(const Builder& b,
     const std::vector<float> floats(values.begin(), values.end());
     return graph.initializer(scope + "/" + name, float_constant({3, 1, 1}, floats));
   };
-  const Value scaled = graph.op("Mul",
-                                scope + "/rescale",
-                                {levels, graph.scalar(static_cast<float>(rescale_factor))});
+  const Value scaled = graph.op(
+      "Mul", scope + "/rescale", {levels, graph.scalar(static_cast<float>(rescale_factor))});
   const Value centred = graph.op("Sub", scope + "/centre", {scaled, per_channel("mean", mean)});
   const Value normal = graph.op("Div", scope + "/scale", {centred, per_channel("std", std)});
   return graph.op("Unsqueeze", scope + "/batch", {normal, graph.integers({0})});

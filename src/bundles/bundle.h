@@ -41,6 +41,9 @@ struct BundleGraph {
   std::string role;  // key in the manifest: "encoder", "decoder"
   std::string path;  // without suffix and extension: "onnx/encoder_model"
   Graph graph;
+  // Graphs of one bundle with the same text here keep their weights in one external data file,
+  // <data><suffix>.onnx_data, each weight once.
+  std::string data = {};
 };
 
 struct Bundle {
@@ -58,6 +61,9 @@ struct Bundle {
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing what is known
 std::span<const Bundle* const> bundles();
 
+extern const Bundle kComponents;
+extern const Bundle kGenai;
+extern const Bundle kLlava;
 extern const Bundle kSingle;
 extern const Bundle kTransformersJs;
 

@@ -49,11 +49,12 @@ std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph) {
 }
 
 //  zeros [1, kv_heads, 0, head_dim] ── Expand [batch, 1, 1, 1] ── one cache for all layers
-std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows) {
+std::vector<KeyValue> empty_past(const BundleRequest& request,
+                                 const Builder& b,
+                                 const Value& rows) {
   const TextConfig& text = request.checkpoint.text.value();
-  const Value nothing =
-      b.graph.initializer("/empty_cache/zeros",
-                          zeros(DType::kF32, {1, text.num_key_value_heads, 0, text.head_dim}));
+  const Value nothing = b.graph.initializer(
+      "/empty_cache/zeros", zeros(DType::kF32, {1, text.num_key_value_heads, 0, text.head_dim}));
   const Value one = b.graph.integers({1});
   const Value batch = length_of(b, "/empty_cache/batch_size", rows, 0);
   const Value empty = filled(b, "/empty_cache", nothing, {batch, one, one, one});
@@ -69,6 +70,24 @@ void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOu
     graph.output(output.present[layer].key, cache_name("present", layer, "key"), present);
     graph.output(output.present[layer].value, cache_name("present", layer, "value"), present);
   }
+}
+
+Graph author_embeds_decoder(const BundleRequest& request,
+                            WeightTaker& weights,
+                            const std::string& name) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const TextFamily& family = text_family(text.model_type);
+  Graph graph(name, request.opset);
+  const Builder b{graph, request.ops};
+  const Value embeddings = graph.input(
+      "inputs_embeds", DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
+  const std::vector<KeyValue> past = past_inputs(request, graph);
+  Value table;  // only where the head is tied to it
+  if (text.tie_word_embeddings) {
+    table = family.table(b, weights, text);
+  }
+  declare_outputs(request, graph, family.decode(b, weights, text, table, embeddings, past));
+  return graph;
 }
 
 void finish_weights(const BundleRequest& request,

@@ -28,12 +28,19 @@ Value image_tokens(const BundleRequest& request,
 
 // "past_key_values" or "present", layer, "key" or "value".
 std::string cache_name(std::string_view prefix, size_t layer, std::string_view which);
-// past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length, head_dim]
+// past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
+// head_dim]
 std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph);
 // Caches of no position, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
 std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows);
 // Declares logits [batch_size, 1, vocab] and present.{i}.key and .value.
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output);
+
+// The decoder that takes embeddings: inputs_embeds [batch_size, sequence_length, hidden] and past
+// -> logits, present.
+Graph author_embeds_decoder(const BundleRequest& request,
+                            WeightTaker& weights,
+                            const std::string& name);
 
 // Every tensor must have been used: drops the family's dead weight, with a note, and throws
 // kMismatch for what is left.

@@ -6,7 +6,8 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<const Bundle*, 2> kBundles = {&kTransformersJs, &kSingle};
+constexpr std::array<const Bundle*, 5> kBundles = {
+    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai};
 
 }  // namespace
 

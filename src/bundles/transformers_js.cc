@@ -17,11 +17,10 @@ Graph author_encoder(const BundleRequest& request, WeightTaker& weights) {
   Graph graph("encoder_model", request.opset);
   const Builder b{graph, request.ops};
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(image_tokens(request, b, weights, features),
-               "last_hidden_state",
-               {"batch_size",
-                request.checkpoint.vision->patches(),
-                request.checkpoint.text->hidden_size});
+  graph.output(
+      image_tokens(request, b, weights, features),
+      "last_hidden_state",
+      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
   return graph;
 }
 

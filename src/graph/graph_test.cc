@@ -97,7 +97,7 @@ TEST(Graph, SaysWhichNodeIsWrong) {
       message_of(ErrorCode::kInvalidArgument, [&] { graph.op("MatMul", "/here", {x, x}); });
   EXPECT_TRUE(contains(text, "graph g: /here (MatMul)")) << text;
   EXPECT_TRUE(contains(text, "float32[2, 3]")) << text;
-  message_of(ErrorCode::kUnsupported, [&] { graph.op("Loop", "/loop", {x}); });
+  message_of(ErrorCode::kUnsupported, [&] { graph.op("Scan", "/scan", {x}); });
   message_of(ErrorCode::kInvalidArgument, [&] { graph.op("Add", "/add", {x}); });
   message_of(ErrorCode::kInvalidArgument, [&] { graph.op("Add", "/add", {x, Value{}}); });
   EXPECT_TRUE(graph.nodes().empty());

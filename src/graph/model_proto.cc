@@ -34,9 +34,7 @@ void set_value_info(const Graph& graph, int id, onnx::ValueInfoProto* proto) {
 
 void set_body(const Graph& graph, const Body& body, onnx::GraphProto* proto);
 
-void add_nodes(const Graph& graph,
-               const std::vector<GraphNode>& nodes,
-               onnx::GraphProto* proto) {
+void add_nodes(const Graph& graph, const std::vector<GraphNode>& nodes, onnx::GraphProto* proto) {
   for (const GraphNode& node : nodes) {
     auto* added = proto->add_node();
     added->set_name(node.name);

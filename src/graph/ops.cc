@@ -297,6 +297,7 @@ constexpr std::array kOps = {
     OpRow{"Clip", "", 13, same_as_first},
     OpRow{"Concat", "", 13, concat},
     OpRow{"Conv", "", 11, conv},
+    OpRow{"CumSum", "", 14, same_as_first},
     OpRow{"Div", "", 14, elementwise},
     OpRow{"Equal", "", 13, comparison},
     OpRow{"Erf", "", 13, same_as_first},

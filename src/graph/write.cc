@@ -1,5 +1,6 @@
 #include "graph/write.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/fail.h"
@@ -28,36 +29,81 @@ struct Piece {
   WeightPtr weight;  // null when the bytes are elsewhere
 };
 
+// Two lazy weights are compared by what they produce; the names alone prove nothing once a pass has
+// rewritten each graph by itself.
+bool same_content(const Weight& a, const Weight& b) {
+  constexpr uint64_t kWindow = uint64_t{32} << 20;
+  if (&a == &b) {
+    return true;
+  }
+  if (a.dtype() != b.dtype() || a.shape() != b.shape()) {
+    return false;
+  }
+  std::vector<std::byte> left(static_cast<size_t>(std::min(a.bytes(), kWindow)));
+  std::vector<std::byte> right(left.size());
+  for (uint64_t at = 0; at < a.bytes(); at += kWindow) {
+    const auto size = static_cast<size_t>(std::min(kWindow, a.bytes() - at));
+    read_bytes(a, at, std::span(left).first(size));
+    read_bytes(b, at, std::span(right).first(size));
+    if (!std::equal(left.begin(), left.begin() + static_cast<ptrdiff_t>(size), right.begin())) {
+      return false;
+    }
+  }
+  return true;
+}
+
 class DataFiles {
  public:
-  explicit DataFiles(std::filesystem::path onnx) : onnx_(std::move(onnx)) {}
+  explicit DataFiles(std::filesystem::path first) : first_(std::move(first)) {}
 
-  void place(const WeightPtr& weight, onnx::TensorProto* tensor) {
-    const uint64_t bytes = weight->bytes();
-    if (plans_.empty() || plans_.back().size() + bytes + kAlignment > kMaxOnnxFile) {
-      const std::string suffix = plans_.empty() ? "" : "_" + std::to_string(plans_.size());
-      plans_.emplace_back(onnx_.string() + "_data" + suffix);
-    }
-    FilePlan& plan = plans_.back();
-    plan.literal(std::string(
-        static_cast<size_t>((kAlignment - plan.size() % kAlignment) % kAlignment), '\0'));
+  // `folder` is that of the graph, to which the location is relative.
+  void place(const WeightPtr& weight,
+             const std::filesystem::path& folder,
+             onnx::TensorProto* tensor) {
+    const Place& place = find(weight, tensor->name());
     const auto entry = [&](const char* key, const std::string& value) {
       auto* added = tensor->add_external_data();
       added->set_key(key);
       added->set_value(value);
     };
     tensor->set_data_location(onnx::TensorProto::EXTERNAL);
-    entry("location", plan.path().filename().string());
-    entry("offset", std::to_string(plan.size()));
-    entry("length", std::to_string(bytes));
-    plan.weight(weight);
+    entry("location", plans_[place.file].path().lexically_relative(folder).generic_string());
+    entry("offset", std::to_string(place.offset));
+    entry("length", std::to_string(weight->bytes()));
   }
 
   std::vector<FilePlan> take() { return std::move(plans_); }
 
  private:
-  std::filesystem::path onnx_;
+  struct Place {
+    WeightPtr weight;
+    size_t file;
+    uint64_t offset;
+  };
+
+  const Place& find(const WeightPtr& weight, const std::string& name) {
+    const auto [begin, end] = places_.equal_range(name);
+    for (auto it = begin; it != end; ++it) {
+      if (same_content(*it->second.weight, *weight)) {
+        return it->second;
+      }
+    }
+    const uint64_t bytes = weight->bytes();
+    if (plans_.empty() || plans_.back().size() + bytes + kAlignment > kMaxOnnxFile) {
+      const std::string suffix = plans_.empty() ? "" : "_" + std::to_string(plans_.size());
+      plans_.emplace_back(first_.string() + suffix);
+    }
+    FilePlan& plan = plans_.back();
+    plan.literal(std::string(
+        static_cast<size_t>((kAlignment - plan.size() % kAlignment) % kAlignment), '\0'));
+    const Place made{weight, plans_.size() - 1, plan.size()};
+    plan.weight(weight);
+    return places_.emplace(name, made)->second;
+  }
+
+  std::filesystem::path first_;
   std::vector<FilePlan> plans_;
+  std::multimap<std::string, Place> places_;  // by the weight's name
 };
 
 Piece embed(const onnx::TensorProto& proto, const WeightPtr& weight) {
@@ -92,26 +138,25 @@ onnx::ModelProto without_initializers(const onnx::ModelProto& proto) {
   return bare;
 }
 
-}  // namespace
-
-std::vector<FilePlan> plan_onnx(const Model& model,
-                                const std::filesystem::path& path,
-                                bool external) {
+// The plan of the .onnx file; weights above kSmallTensor go to `data` where there is one. Nothing
+// where the file would pass kMaxOnnxFile.
+std::optional<FilePlan> plan_graph_file(const Model& model,
+                                        const std::filesystem::path& path,
+                                        DataFiles* data) {
   onnx::ModelProto bare = without_initializers(model.proto);
   const std::string nodes = serialized(bare.graph());
   bare.clear_graph();
   const std::string outside = serialized(bare);
 
   std::vector<Piece> pieces;
-  DataFiles data(path);
   uint64_t graph_bytes = nodes.size();
   for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
     const auto weight = model.weights.find(declared.name());
     if (weight == model.weights.end()) {
       pieces.push_back(literal(declared));
-    } else if (external && weight->second->bytes() > kSmallTensor) {
+    } else if (data != nullptr && weight->second->bytes() > kSmallTensor) {
       onnx::TensorProto proto = declared;
-      data.place(weight->second, &proto);
+      data->place(weight->second, path.parent_path(), &proto);
       pieces.push_back(literal(proto));
     } else {
       pieces.push_back(embed(declared, weight->second));
@@ -119,11 +164,10 @@ std::vector<FilePlan> plan_onnx(const Model& model,
     graph_bytes +=
         pieces.back().head.size() + (pieces.back().weight ? pieces.back().weight->bytes() : 0);
   }
-  if (!external && graph_bytes > kMaxOnnxFile) {
-    return plan_onnx(model, path, true);
+  if (data == nullptr && graph_bytes > kMaxOnnxFile) {
+    return std::nullopt;
   }
-  std::vector<FilePlan> plans;
-  FilePlan& file = plans.emplace_back(path);
+  FilePlan file(path);
   file.literal(outside + field_header(kModelGraph, graph_bytes) + nodes);
   for (Piece& piece : pieces) {
     file.literal(std::move(piece.head));
@@ -131,10 +175,46 @@ std::vector<FilePlan> plan_onnx(const Model& model,
       file.weight(piece.weight);
     }
   }
-  for (FilePlan& plan : data.take()) {
-    plans.push_back(std::move(plan));
+  return file;
+}
+
+std::filesystem::path data_path(const std::filesystem::path& onnx) {
+  return onnx.string() + "_data";
+}
+
+}  // namespace
+
+std::vector<FilePlan> plan_onnx(const Model& model,
+                                const std::filesystem::path& path,
+                                bool external) {
+  std::vector<FilePlan> plans;
+  if (!external) {
+    if (std::optional<FilePlan> file = plan_graph_file(model, path, nullptr)) {
+      plans.push_back(std::move(*file));
+      return plans;
+    }
   }
+  DataFiles data(data_path(path));
+  plans.push_back(plan_graph_file(model, path, &data).value());
+  std::ranges::move(data.take(), std::back_inserter(plans));
   return plans;
+}
+
+struct SharedData::Impl {
+  DataFiles files;
+};
+
+SharedData::SharedData(std::filesystem::path file)
+    : impl_(std::make_unique<Impl>(DataFiles(std::move(file)))) {}
+SharedData::~SharedData() = default;
+SharedData::SharedData(SharedData&&) noexcept = default;
+
+FilePlan SharedData::plan_graph(const Model& model, const std::filesystem::path& path) {
+  return plan_graph_file(model, path, &impl_->files).value();
+}
+
+std::vector<FilePlan> SharedData::take() {
+  return impl_->files.take();
 }
 
 }  // namespace lorapress

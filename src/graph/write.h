@@ -4,6 +4,7 @@
 #define LORAPRESS_GRAPH_WRITE_H_
 
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "graph/model.h"
@@ -24,6 +25,24 @@ inline constexpr uint64_t kSmallTensor = 1024;
 std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external);
+
+// External data that several graphs read: a weight that two of them have under one name with the
+// same content lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
+class SharedData {
+ public:
+  explicit SharedData(std::filesystem::path file);  // <name>.onnx_data; further ones get _1, _2, …
+  ~SharedData();
+  SharedData(SharedData&&) noexcept;
+
+  // The plan of one graph's .onnx file; its large weights are placed here.
+  FilePlan plan_graph(const Model& model, const std::filesystem::path& path);
+  // The data files, after all graphs.
+  std::vector<FilePlan> take();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace lorapress
 

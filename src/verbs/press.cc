@@ -145,14 +145,26 @@ class Presser {
       statistics_ = measure_activations(folder);
     }
     for (const std::string& dtype : options_.dtypes) {
+      const std::string suffix = std::string(scheme(dtype).suffix) + ".onnx";
+      std::map<std::string, SharedData> shared;  // by BundleGraph::data
       for (size_t i = 0; i < graphs_.size(); ++i) {
-        const std::string name = graphs_[i].path + std::string(scheme(dtype).suffix) + ".onnx";
+        const BundleGraph& graph = graphs_[i];
+        const std::string name = graph.path + suffix;
         fs::create_directories((folder / name).parent_path());
+        graphs[dtype][graph.role] = name;
+        if (!graph.data.empty()) {
+          const auto data =
+              shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
+          plans.push_back(data.first->second.plan_graph(model_in(dtype, i), folder / name));
+          continue;
+        }
         std::vector<FilePlan> parts =
             plan_onnx(model_in(dtype, i), folder / name, options_.external_data);
         data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
-        graphs[dtype][graphs_[i].role] = name;
         std::ranges::move(parts, std::back_inserter(plans));
+      }
+      for (auto& [name, data] : shared) {
+        std::ranges::move(data.take(), std::back_inserter(plans));
       }
     }
     TextFiles texts = tokenizer_.files;

@@ -18,7 +18,7 @@ std::vector<BundleGraph> graphs_of(const Golden& golden, OpDialect ops, int opse
   std::vector<std::string> notes;
   const Preprocessing preprocessing = find_preprocessing(checkpoint, notes);
   const TokenizerFiles tokenizer = find_tokenizer(checkpoint);
-  const BundleRequest request{checkpoint, preprocessing, tokenizer, ops, opset, 30, "fp32"};
+  const BundleRequest request{checkpoint, preprocessing, tokenizer, ops, opset, 30, "fp32", {}};
   return bundle("transformers.js").graphs(request, notes);
 }
 

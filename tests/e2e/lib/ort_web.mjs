@@ -50,7 +50,7 @@ export const RUNTIMES = {
 };
 
 /** @param {string} alias @param {Build} build */
-async function load(alias, build) {
+export async function loadBuild(alias, build) {
   const fromHere = createRequire(import.meta.url);
   const fromThere = createRequire(fromHere.resolve(alias));
   const dist = dirname(fromThere.resolve('onnxruntime-web'));
@@ -66,7 +66,7 @@ export async function testRuntime(version) {
   const { from, press, external, builds } = RUNTIMES[version];
   const base = readGolden('base');
   for (const build of builds) {
-    const ort = await load(from, build);
+    const ort = await loadBuild(from, build);
     describe(`onnxruntime-web ${build.version}, ${build.wasm} WebAssembly`, () => {
       for (const golden of allGoldens()) {
         for (const part of golden.cases) {

@@ -1,0 +1,142 @@
+// Bundle "genai": three graphs and a genai_config.json that onnxruntime-genai loads, as model type
+// "phi3v": the type whose image placeholders are negative ids in input_ids and whose vision graph
+// takes pixel_values of any shape.
+//
+//   genai_config.json  tokenizer.json  tokenizer_config.json  preprocessor_config.json
+//   vision<suffix>.onnx     pixel_values -> image_features
+//   embedding<suffix>.onnx  input_ids, image_features -> inputs_embeds
+//   model<suffix>.onnx      inputs_embeds, past -> logits, present
+
+#include "blocks/linear.h"
+#include "blocks/shapes.h"
+#include "bundles/parts.h"
+#include "passes/scheme.h"
+
+namespace lorapress {
+namespace {
+
+// All images' tokens in one list: genai sizes the output by num_image_tokens.
+Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
+  const int64_t hidden = request.checkpoint.text->hidden_size;
+  Graph graph("vision", request.opset);
+  const Builder b{graph, request.ops};
+  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
+  const Value tokens = image_tokens(request, b, weights, features);
+  graph.output(graph.op("Reshape", "/flatten", {tokens, graph.integers({-1, hidden})}),
+               "image_features",
+               {"num_image_tokens", hidden});
+  return graph;
+}
+
+// Negative ids stand for image tokens, in their order over the whole batch. After the first call
+// there are none and image_features is empty, so a row of zeros keeps the lookup inside:
+//
+//   ids ─┬─ Max(0) ── Gather(table) ─────────────────────────────────────────────┐
+//        └─ Less(0) ─┬─ CumSum - 1 ── Gather(Concat(image_features, zeros)) ──── Where ── embeds
+//                    └───────────────────────────────────────────────────────────┘
+Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  Graph graph("embedding", request.opset);
+  const Builder b{graph, request.ops};
+  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value features =
+      graph.input("image_features", DType::kF32, {"num_image_tokens", text.hidden_size});
+  const Value table = text_family(text.model_type).table(b, weights, text);
+  const Value words =
+      embed(b, "/embed", table, graph.op("Max", "/embed/words", {ids, graph.integer(0)}));
+  const Value is_image = graph.op("Less", "/image/is_image", {ids, graph.integer(0)});
+  const Value ones = to_dtype(b, "/image/ones", is_image, DType::kI64);
+  const Value flat = graph.op("Reshape", "/image/flat", {ones, graph.integers({-1})});
+  const Value counted = graph.op("CumSum", "/image/CumSum", {flat, graph.integer(0)});
+  const Value shape = graph.op("Shape", "/image/shape", {ids});
+  const Value per_row = graph.op("Reshape", "/image/per_row", {counted, shape});
+  const Value before = graph.op("Sub", "/image/before", {per_row, graph.integer(1)});
+  const Value count = length_of(b, "/image/count", features, 0);
+  const Value index = graph.op("Where", "/image/index", {is_image, before, count});
+  const Value zeros_row =
+      graph.initializer("/image/zeros", zeros(DType::kF32, {1, text.hidden_size}));
+  const Value rows =
+      graph.op("Concat", "/image/rows", {features, zeros_row}, {{"axis", int64_t{0}}});
+  const Value images = graph.op("Gather", "/image/Gather", {rows, index}, {{"axis", int64_t{0}}});
+  const Value mask = graph.op("Unsqueeze", "/image/mask", {is_image, graph.integers({2})});
+  graph.output(graph.op("Where", "/inputs_embeds", {mask, images, words}),
+               "inputs_embeds",
+               {"batch_size", "sequence_length", text.hidden_size});
+  return graph;
+}
+
+std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  WeightTaker weights(request.checkpoint);
+  std::vector<BundleGraph> made;
+  made.push_back({"vision", "vision", author_vision(request, weights)});
+  made.push_back({"embedding", "embedding", author_embedding(request, weights)});
+  made.push_back({"model", "model", author_embeds_decoder(request, weights, "model")});
+  finish_weights(request, weights, notes);
+  return made;
+}
+
+Json decoder_json(const BundleRequest& request, const std::string& suffix) {
+  const TextConfig& text = request.checkpoint.text.value();
+  return {{"session_options", {{"provider_options", Json::array()}}},
+          {"filename", "model" + suffix + ".onnx"},
+          {"head_size", text.head_dim},
+          {"hidden_size", text.hidden_size},
+          {"num_attention_heads", text.num_attention_heads},
+          {"num_key_value_heads", text.num_key_value_heads},
+          {"num_hidden_layers", text.num_hidden_layers},
+          {"inputs",
+           {{"inputs_embeds", "inputs_embeds"},
+            {"past_key_names", "past_key_values.%d.key"},
+            {"past_value_names", "past_key_values.%d.value"}}},
+          {"outputs",
+           {{"logits", "logits"},
+            {"present_key_names", "present.%d.key"},
+            {"present_value_names", "present.%d.value"}}}};
+}
+
+Json config_json(const BundleRequest& request) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  const std::string suffix(scheme(request.default_dtype).suffix);
+  const int64_t image_tokens = request.checkpoint.vision->patches();
+  return {{"model",
+           {{"type", "phi3v"},
+            {"bos_token_id", tokens.bos_token_id},
+            {"eos_token_id", eos_json(tokens)},
+            {"pad_token_id", tokens.pad_token_id},
+            {"vocab_size", text.vocab_size},
+            {"context_length", text.max_position_embeddings},
+            {"decoder", decoder_json(request, suffix)},
+            {"embedding",
+             {{"filename", "embedding" + suffix + ".onnx"},
+              {"inputs", {{"input_ids", "input_ids"}, {"image_features", "image_features"}}},
+              {"outputs", {{"inputs_embeds", "inputs_embeds"}}}}},
+            {"vision",
+             {{"filename", "vision" + suffix + ".onnx"},
+              {"inputs", {{"pixel_values", "pixel_values"}}},
+              {"outputs", {{"image_features", "image_features"}}}}}}},
+          {"search",
+           {{"do_sample", false},
+            {"num_beams", 1},
+            {"max_length",
+             std::min(text.max_position_embeddings, image_tokens + request.max_new_tokens)},
+            {"past_present_share_buffer", false}}}};
+}
+
+std::map<std::string, Json> files(const BundleRequest& request,
+                                  const std::map<std::string, int>& /*data_files*/) {
+  return {{"genai_config.json", config_json(request)},
+          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
+}
+
+}  // namespace
+
+const Bundle kGenai{
+    "genai",
+    "vision, embedding and decoder with a genai_config.json for onnxruntime-genai",
+    false,
+    graphs,
+    files,
+};
+
+}  // namespace lorapress

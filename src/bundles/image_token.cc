@@ -1,0 +1,94 @@
+#include "bundles/image_token.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+bool adds_tokens(const Json& processor) {
+  const std::string type = processor.is_object() ? processor.value("type", "") : "";
+  return type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing";
+}
+
+// Takes what adds special tokens out of "post_processor"; says whether there was any.
+bool drop_added_tokens(Json& tokenizer) {
+  const auto found = tokenizer.find("post_processor");
+  if (found == tokenizer.end()) {
+    return false;
+  }
+  if (adds_tokens(*found)) {
+    *found = nullptr;
+    return true;
+  }
+  const auto parts = found->is_object() ? found->find("processors") : found->end();
+  if (!found->is_object() || parts == found->end() || !parts->is_array()) {
+    return false;
+  }
+  Json kept = Json::array();
+  std::ranges::copy_if(
+      *parts, std::back_inserter(kept), [](const Json& part) { return !adds_tokens(part); });
+  const bool dropped = kept.size() != parts->size();
+  *parts = kept;
+  return dropped;
+}
+
+int64_t id_of(const Json& id, const std::string& where) {
+  constexpr int64_t kMost = 1 << 24;
+  if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= kMost) {
+    fail(ErrorCode::kInvalidFile, "{}: {} is no token id", where, id.dump().substr(0, 80));
+  }
+  return id.get<int64_t>();
+}
+
+// The largest id of "model.vocab": an object of ids (BPE) or a list of rows (Unigram).
+int64_t last_vocabulary_id(const Json& tokenizer, const std::string& where) {
+  const auto model = tokenizer.find("model");
+  const auto vocabulary =
+      model == tokenizer.end() || !model->is_object() ? tokenizer.end() : model->find("vocab");
+  if (model == tokenizer.end() || !model->is_object() || vocabulary == model->end()) {
+    fail(ErrorCode::kInvalidFile, "{}: no \"model.vocab\"", where);
+  }
+  if (vocabulary->is_array()) {
+    return static_cast<int64_t>(vocabulary->size()) - 1;
+  }
+  int64_t last = -1;
+  for (const auto& [token, id] : vocabulary->items()) {
+    last = std::max(last, id_of(id, where));
+  }
+  return last;
+}
+
+}  // namespace
+
+ImageToken image_token(const TokenizerFiles& tokenizer) {
+  const std::string where = (tokenizer.folder / "tokenizer.json").string();
+  ImageToken made;
+  made.tokenizer = parse_json(tokenizer.files.at("tokenizer.json"), where);
+  made.dropped_post_processor = drop_added_tokens(made.tokenizer);
+  Json& added = made.tokenizer["added_tokens"];
+  if (!added.is_array()) {
+    added = Json::array();
+  }
+  int64_t last = last_vocabulary_id(made.tokenizer, where);
+  for (const Json& token : added) {
+    const int64_t id = id_of(token.is_object() ? token.value("id", Json()) : Json(), where);
+    if (token.value("content", "") == kImageToken) {
+      made.id = id;
+      return made;
+    }
+    last = std::max(last, id);
+  }
+  made.id = last + 1;
+  added.push_back({{"id", made.id},
+                   {"content", kImageToken},
+                   {"single_word", false},
+                   {"lstrip", false},
+                   {"rstrip", false},
+                   {"normalized", false},
+                   {"special", true}});
+  return made;
+}
+
+}  // namespace lorapress

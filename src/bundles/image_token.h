@@ -1,0 +1,23 @@
+// The placeholder that stands for the image in a prompt.
+#ifndef LORAPRESS_BUNDLES_IMAGE_TOKEN_H_
+#define LORAPRESS_BUNDLES_IMAGE_TOKEN_H_
+
+#include "base/json.h"
+#include "bundles/tokenizer_files.h"
+
+namespace lorapress {
+
+inline constexpr const char* kImageToken = "<image>";
+
+struct ImageToken {
+  int64_t id = 0;  // its own where the tokenizer has one, else the next free id
+  Json tokenizer;  // tokenizer.json with the token, and nothing that adds tokens to a prompt
+  bool dropped_post_processor = false;
+};
+
+// Throws kInvalidFile.
+ImageToken image_token(const TokenizerFiles& tokenizer);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_BUNDLES_IMAGE_TOKEN_H_

@@ -1,0 +1,115 @@
+// Bundle "llava": for AutoProcessor and AutoModelForImageTextToText of unmodified transformers.js
+// 3.8 and 4.3, with text before and after the image.
+//
+//   config.json  generation_config.json  preprocessor_config.json  processor_config.json
+//   tokenizer.json (with the token <image>)  tokenizer_config.json
+//   onnx/vision_encoder<suffix>.onnx        pixel_values -> image_features
+//   onnx/embed_tokens<suffix>.onnx          input_ids -> inputs_embeds
+//   onnx/decoder_model_merged<suffix>.onnx  inputs_embeds, past -> logits, present
+
+#include "base/fail.h"
+#include "blocks/linear.h"
+#include "bundles/image_token.h"
+#include "bundles/parts.h"
+
+namespace lorapress {
+namespace {
+
+Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
+  Graph graph("vision_encoder", request.opset);
+  const Builder b{graph, request.ops};
+  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
+  graph.output(
+      image_tokens(request, b, weights, features),
+      "image_features",
+      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
+  return graph;
+}
+
+// The image's placeholder may have an id behind the table; the client puts image features in its
+// place, so any row serves:  ids ── Min(vocab - 1) ── Gather(table)
+Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  Graph graph("embed_tokens", request.opset);
+  const Builder b{graph, request.ops};
+  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value table = text_family(text.model_type).table(b, weights, text);
+  const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
+  graph.output(embed(b, "/embed", table, known),
+               "inputs_embeds",
+               {"batch_size", "sequence_length", text.hidden_size});
+  return graph;
+}
+
+std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  const ImageToken token = image_token(request.tokenizer);
+  if (token.dropped_post_processor) {
+    notes.emplace_back(
+        "tokenizer.json: the post-processor that adds special tokens is left out, so that a prompt "
+        "is its own tokens");
+  }
+  WeightTaker weights(request.checkpoint);
+  std::vector<BundleGraph> made;
+  made.push_back({"vision_encoder", "onnx/vision_encoder", author_vision(request, weights)});
+  made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
+  made.push_back({"decoder_model_merged",
+                  "onnx/decoder_model_merged",
+                  author_embeds_decoder(request, weights, "decoder_model_merged")});
+  finish_weights(request, weights, notes);
+  return made;
+}
+
+Json config_json(const BundleRequest& request,
+                 int64_t image_id,
+                 const std::map<std::string, int>& data_files) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  return {{"model_type", "llava"},
+          {"architectures", {"LlavaForConditionalGeneration"}},
+          {"image_token_index", image_id},
+          {"image_token_id", image_id},
+          {"vision_config", {{"model_type", request.checkpoint.vision->model_type}}},
+          {"text_config",
+           {{"model_type", "llama"},
+            {"hidden_size", text.hidden_size},
+            {"num_hidden_layers", text.num_hidden_layers},
+            {"num_attention_heads", text.num_attention_heads},
+            {"num_key_value_heads", text.num_key_value_heads},
+            {"head_dim", text.head_dim},
+            {"vocab_size", text.vocab_size},
+            {"eos_token_id", eos_json(tokens)},
+            {"bos_token_id", tokens.bos_token_id}}},
+          {"eos_token_id", eos_json(tokens)},
+          {"bos_token_id", tokens.bos_token_id},
+          {"pad_token_id", tokens.pad_token_id},
+          {"transformers.js_config", runtime_config(request, data_files)}};
+}
+
+std::map<std::string, Json> files(const BundleRequest& request,
+                                  const std::map<std::string, int>& data_files) {
+  const ImageToken token = image_token(request.tokenizer);
+  Json preprocessor = preprocessor_config(request.preprocessing);
+  preprocessor["processor_class"] = "LlavaProcessor";
+  return {{"config.json", config_json(request, token.id, data_files)},
+          {"generation_config.json", generation_config(request)},
+          {"preprocessor_config.json", preprocessor},
+          {"processor_config.json",
+           {{"processor_class", "LlavaProcessor"},
+            {"image_token", kImageToken},
+            {"patch_size", request.checkpoint.vision->patch_size},
+            {"num_additional_image_tokens", 0}}},
+          {"tokenizer.json", token.tokenizer}};
+}
+
+}  // namespace
+
+const Bundle kLlava{
+    "llava",
+    "vision encoder, embeddings and decoder for AutoModelForImageTextToText of transformers.js 3.8 "
+    "and 4.3: text before and after the image",
+    false,
+    graphs,
+    files,
+};
+
+}  // namespace lorapress

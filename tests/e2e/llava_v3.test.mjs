@@ -1,0 +1,3 @@
+import { testLlava } from './lib/llava.mjs';
+
+await testLlava('v3');
