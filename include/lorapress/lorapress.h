@@ -5,6 +5,7 @@
 //   caption.h  captions images with such a folder
 //   verify.h   what such a folder costs against its checkpoint
 //   inspect.h  what a file or folder is
+//   bench.h    how fast such a folder is
 //   source.h   how to say what to read
 //   error.h    the one exception type
 //
@@ -12,6 +13,7 @@
 #ifndef LORAPRESS_LORAPRESS_H_
 #define LORAPRESS_LORAPRESS_H_
 
+#include "lorapress/bench.h"
 #include "lorapress/caption.h"
 #include "lorapress/error.h"
 #include "lorapress/inspect.h"

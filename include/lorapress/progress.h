@@ -9,7 +9,7 @@
 namespace lorapress {
 
 struct Progress {
-  std::string_view phase;  // "write", "check", "caption"
+  std::string_view phase;  // "write", "check", "caption", "bench"
   uint64_t done;           // bytes for "write", else steps
   uint64_t total;
 };

@@ -35,6 +35,15 @@ COMMANDS = {
     "merge": ["--adapter", "--base", "--dtype", "--threads", "--force", "--json"],
     "caption": ["--dtype", "--max-new-tokens", "--prompt", "--threads", "--ids", "--json"],
     "inspect": ["--json"],
+    "bench": [
+        "--dtype",
+        "--runs",
+        "--max-new-tokens",
+        "--image",
+        "--threads",
+        "--json",
+        "--markdown",
+    ],
 }
 
 
@@ -124,6 +133,9 @@ class Mistakes(Case):
             (["merge", BASE, self.out, "--dtype", "int8"], ["--dtype", "int8", "bf16"]),
             (["caption", self.out, "x.png", "--max-new-tokens", 0], ["--max-new-tokens"]),
             (["caption", self.out, "x.png", "--threads", "many"], ["--threads"]),
+            (["bench", self.out, "--runs", 0], ["--runs"]),
+            (["bench", self.out, "--max-new-tokens", 1], ["--max-new-tokens"]),
+            (["bench", self.out, "--json", "--markdown"], ["--json", "--markdown"]),
         ]:
             with self.subTest(args):
                 self.refuse_usage(*args, has=has)
