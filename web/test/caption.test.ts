@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Captioner, type CaptionOptions, type LoadOptions } from "../src/index.js";
-import { allGoldens, type Golden, readPng } from "./lib/goldens.js";
+import { Captioner, type LoadOptions } from "../src/index.js";
+import { allGoldens, type Golden, readPng, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -16,13 +16,6 @@ afterAll(() => server.stop());
 
 const load = (name: string, options: LoadOptions = {}): Promise<Captioner> =>
   Captioner.load(`${server.origin}/${name}`, options);
-
-const camel = (name: string): string => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
-
-function toOptions(options: Readonly<Record<string, unknown>>): CaptionOptions {
-  const entries = Object.entries(options).filter(([name]) => name !== "num_return_sequences");
-  return Object.fromEntries(entries.map(([name, value]) => [camel(name), value]));
-}
 
 const imageOf = (golden: Golden, image: number) => readPng(golden.images[image] ?? "");
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PNG } from "pngjs";
 import type { Pixels } from "../../src/image.js";
+import type { CaptionOptions } from "../../src/index.js";
 import { ROOT } from "./program.js";
 
 const CHECKPOINTS = join(ROOT, "tests/goldens/checkpoints");
@@ -48,6 +49,14 @@ export function allGoldens(): Golden[] {
   return readdirSync(CHECKPOINTS)
     .filter((name) => existsSync(join(CHECKPOINTS, name, "golden")) && !LEFT_OUT.includes(name))
     .map(readGolden);
+}
+
+const camel = (name: string): string => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
+/** transformers' names to ours. */
+export function toOptions(options: Readonly<Record<string, unknown>>): CaptionOptions {
+  const entries = Object.entries(options).filter(([name]) => name !== "num_return_sequences");
+  return Object.fromEntries(entries.map(([name, value]) => [camel(name), value]));
 }
 
 export function readPng(path: string): Pixels {
