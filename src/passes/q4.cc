@@ -7,6 +7,7 @@
 #include "passes/nbits_lookup.h"
 #include "passes/nbits_plan.h"
 #include "passes/patchify.h"
+#include "passes/rotary_tables.h"
 
 namespace lorapress {
 namespace {
@@ -81,13 +82,12 @@ class Q4Pass {
     if (!tensors.zero_points.empty()) {
       inputs.push_back(tensors.zero_points);
     }
-    Attributes attributes{{"K", tensors.columns},
-                          {"N", tensors.rows},
-                          {"bits", int64_t{4}},
-                          {"block_size", options_.block_size}};
-    if (options_.accuracy_level != 0) {
-      attributes.push_back({"accuracy_level", int64_t{options_.accuracy_level}});
-    }
+    const int64_t level = options_.accuracy_level;
+    Attributes attributes(level == 0 ? 4 : 5, Attribute{"accuracy_level", level});
+    attributes[0] = {"K", tensors.columns};
+    attributes[1] = {"N", tensors.rows};
+    attributes[2] = {"bits", int64_t{4}};
+    attributes[3] = {"block_size", options_.block_size};
     nodes.push_back(
         make_node("MatMulNBits", node.name(), inputs, {output}, attributes, kMicrosoftDomain));
   }
@@ -97,9 +97,9 @@ class Q4Pass {
   std::map<std::string, NBitsTensors> tensors_;
 };
 
-// Looks like zeros until it is released. to_float16 reads every weight for values that float16 cannot
-// hold; for scales that would mean to quantize the whole model once more, and they are rounded to
-// float16 as they are found.
+// Looks like zeros until it is released. to_float16 reads every weight for values that float16
+// cannot hold; for scales that would mean to quantize the whole model once more, and they are
+// rounded to float16 as they are found.
 class HeldBackWeight final : public Weight {
  public:
   explicit HeldBackWeight(WeightPtr source)
@@ -139,6 +139,7 @@ void apply_q4f16(Model& model, const SchemeContext& context) {
     }
   }
   to_float16(model, context);
+  compute_rotary_tables(model);  // a quarter of a megabyte at SmolLM's size
   for (const auto& weight : held) {
     weight->release();
   }

@@ -1,0 +1,96 @@
+// Every golden checkpoint in 4 bits: it is one table, it loads, it runs, and it says about what
+// float32 says. Better rounding is better on what counts: the next-token distribution.
+#include <gtest/gtest.h>
+
+#include "dtype_util.h"
+#include "golden_util.h"
+#include "passes/weight_error.h"
+
+namespace lorapress {
+namespace {
+
+using test::Authored;
+using test::Golden;
+using test::Quality;
+using test::Reference;
+
+Reference golden_reference(const Golden& golden, const Authored& authored) {
+  std::vector<std::vector<float>> images;
+  for (size_t i = 0; i < golden.json.at("images").size(); ++i) {
+    images.push_back(golden.row("pixel_values", i));
+  }
+  return test::make_reference(authored, std::move(images), 12);
+}
+
+// The goldens have random weights with a gain, which amplify every error: the bound on KL is what a
+// broken unpacking or a swapped nibble passes by far (it gives 1 and more).
+TEST(GoldenQ4, RunsInBothDialects) {
+  for (const std::string& name : test::golden_names()) {
+    SCOPED_TRACE(name);
+    const Golden golden(name);
+    for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
+      const Authored authored(golden.source(golden.cases().at(0)), ops);
+      const Reference reference = golden_reference(golden, authored);
+      for (const std::string dtype : {"q4", "q4f16", "bnb4"}) {
+        SchemeOptions options;
+        options.block_size = 16;
+        options.rounding = Rounding::kSearch;
+        options.symmetric = name != "base";
+        const Quality quality = test::measure(authored, reference, dtype, options);
+        EXPECT_LT(quality.kl, 0.6) << dtype;
+        RecordProperty(name + dtype, std::to_string(quality.kl));
+      }
+    }
+  }
+}
+
+TEST(GoldenQ4, StoresTiedTablesOnce) {
+  const Golden golden("base");
+  const Authored authored(golden.source(golden.cases().at(0)), OpDialect::kOrt);
+  for (const std::string dtype : {"q4", "q4f16"}) {
+    Model decoder = authored.decoder;
+    scheme(dtype).apply(decoder, {SchemeOptions{}});
+    size_t tables = 0;
+    for (const auto& tensor : decoder.proto.graph().initializer()) {
+      if (test::contains(tensor.name(), "embed_tokens") &&
+          tensor.data_type() == onnx::TensorProto::UINT8) {
+        ++tables;
+      }
+      EXPECT_FALSE(
+          test::contains(tensor.name(), "embed_tokens") &&
+          decoder.weights.at(tensor.name())->bytes() >
+              authored.decoder.weights.at("language_model.model.embed_tokens.weight")->bytes() / 4)
+          << tensor.name();
+    }
+    EXPECT_EQ(tables, 1U);
+  }
+}
+
+// KL of the next-token distribution at the same bytes.
+TEST(GoldenQ4, BetterRoundingIsCloserToFloat32) {
+  const test::fs::path demo = test::source_path("models/demo");
+  Source source;
+  source.checkpoint = demo;
+  const Authored authored(source, OpDialect::kOrt);
+  std::vector<std::vector<float>> images;
+  for (int i = 0; i < 8; ++i) {
+    images.push_back(authored.pixels(demo / "images" / fmt::format("scene-1000000{}.png", i)));
+  }
+  const Reference reference = test::make_reference(authored, std::move(images), 30);
+  for (const bool symmetric : {true, false}) {
+    SchemeOptions options;
+    options.symmetric = symmetric;
+    const Quality nearest = test::measure(authored, reference, "q4", options);
+    options.rounding = Rounding::kSearch;
+    const Quality searched = test::measure(authored, reference, "q4", options);
+    const Quality calibrated = test::measure(authored, reference, "q4", options, true);
+    EXPECT_EQ(nearest.bytes, searched.bytes);
+    EXPECT_EQ(nearest.bytes, calibrated.bytes);
+    EXPECT_LT(searched.kl, nearest.kl) << symmetric;
+    EXPECT_LT(calibrated.kl, searched.kl) << symmetric;
+    EXPECT_GE(searched.match(), 0.995);
+  }
+}
+
+}  // namespace
+}  // namespace lorapress
