@@ -20,7 +20,7 @@ struct ConvCase {
   Dims image{"batch", 3, 8, 6};
   bool bias = true;
   bool tokens = false;  // Reshape and Transpose behind it
-  Attributes more;
+  Attributes more = {};
 };
 
 Model conv_model(const ConvCase& test) {

@@ -200,7 +200,8 @@ TEST(Q4, WritesTheAccuracyLevel) {
   SchemeOptions options;
   for (const int level : {0, 4}) {
     options.accuracy_level = level;
-    for (const auto& node : quantized(products_model(), options).proto.graph().node()) {
+    const Model model = quantized(products_model(), options);
+    for (const auto& node : model.proto.graph().node()) {
       if (node.op_type() == "MatMulNBits") {
         EXPECT_EQ(integer_attribute(node, "accuracy_level", 0), level);
         EXPECT_EQ(integer_attribute(node, "bits", 0), 4);

@@ -136,12 +136,13 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
 // 16 rows of one block side by side, each divided by its largest magnitude.
 struct Tile {
   Lanes values[256];
-  Lanes largest;  // signed, of the values as they were
-  Lanes low;      // of the divided values, at most 0
-  Lanes high;     // at least 0
+  Lanes weights[256];  // of the squared errors
+  Lanes largest;       // signed, of the values as they were
+  Lanes low;           // of the divided values, at most 0
+  Lanes high;          // at least 0
 };
 
-LORAPRESS_SIMD void fill_tile(
+[[gnu::always_inline]] inline void fill_tile(
     const float* from, size_t pitch, size_t rows, size_t block_size, Tile& tile) {
   auto* out = reinterpret_cast<float*>(tile.values);
   for (size_t lane = 0; lane < kLanes; ++lane) {
@@ -167,6 +168,25 @@ LORAPRESS_SIMD void fill_tile(
   tile.high = high * inverse;
 }
 
+// mean(x^2) + x^2, as llama.cpp weighs its 4-bit blocks without statistics (ggml-quants.c,
+// quantize_row_q4_0_impl): the plain squared error would cut large values, which trained models
+// lean on. Times the importance of the column, if there is any.
+[[gnu::always_inline]] inline void weigh_tile(const float* importance,
+                                              size_t block_size,
+                                              Tile& tile) {
+  Lanes sum = {};
+  for (size_t k = 0; k < block_size; ++k) {
+    sum += tile.values[k] * tile.values[k];
+  }
+  const Lanes mean = sum / static_cast<float>(block_size);
+  for (size_t k = 0; k < block_size; ++k) {
+    tile.weights[k] = mean + tile.values[k] * tile.values[k];
+    if (importance != nullptr) {
+      tile.weights[k] *= importance[k];
+    }
+  }
+}
+
 // What is kept for each lane: scale and zero point of the greatest fit, in units of the tile.
 // With integers l and weights w, the best scale is sum(w x l) / sum(w l l) and takes
 // sum(w x l)^2 / sum(w l l), the fit, off the error sum(w x x).
@@ -178,15 +198,9 @@ struct Best {
 
 constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding and subtracting it rounds
 
-// Rounds under the scales 1 / inverse and keeps what fits better than before. Unweighted, `weights`
-// is null.
-template <bool kWeighted>
-[[gnu::always_inline]] inline void try_scale(const Tile& tile,
-                                             size_t block_size,
-                                             const float* weights,
-                                             const Lanes& inverse,
-                                             const Lanes& zero,
-                                             Best& best) {
+// Rounds under the scales 1 / inverse and keeps what fits better than before.
+[[gnu::always_inline]] inline void try_scale(
+    const Tile& tile, size_t block_size, const Lanes& inverse, const Lanes& zero, Best& best) {
   const Lanes least = -zero;
   const Lanes most = 15.0F - zero;
   Lanes cross = {};
@@ -196,14 +210,9 @@ template <bool kWeighted>
     Lanes l = (x * inverse + kMagic) - kMagic;
     l = l > least ? l : least;
     l = l < most ? l : most;
-    if constexpr (kWeighted) {
-      const Lanes weighted = l * weights[k];
-      cross += weighted * x;
-      square += weighted * l;
-    } else {
-      cross += l * x;
-      square += l * l;
-    }
+    const Lanes weighted = l * tile.weights[k];
+    cross += weighted * x;
+    square += weighted * l;
   }
   const Lanes scale = square > 0.0F ? cross / square : Lanes{};
   const Lanes fit = scale * cross;
@@ -214,28 +223,24 @@ template <bool kWeighted>
 }
 
 // Scales that put the largest value on about -8, the other way round on about 7, and in between.
-template <bool kWeighted>
 [[gnu::always_inline]] inline void search_symmetric(const Tile& tile,
                                                     size_t block_size,
-                                                    const float* weights,
                                                     Best& best) {
   const Lanes zero = Lanes{} + static_cast<float>(kDefaultZeroPoint);
   const Lanes sign = tile.largest > 0.0F ? Lanes{} + 1.0F : Lanes{} - 1.0F;
   for (int step = -9; step <= 9; ++step) {
     const float target = 8.0F + 0.1F * static_cast<float>(step);
-    try_scale<kWeighted>(tile, block_size, weights, -target * sign, zero, best);
+    try_scale(tile, block_size, -target * sign, zero, best);
   }
   for (int step = -4; step <= 4; ++step) {
     const float target = 7.0F + 0.2F * static_cast<float>(step);
-    try_scale<kWeighted>(tile, block_size, weights, target * sign, zero, best);
+    try_scale(tile, block_size, target * sign, zero, best);
   }
 }
 
 // Ranges around the block's own, each with the zero points next to where 0 falls.
-template <bool kWeighted>
 [[gnu::always_inline]] inline void search_asymmetric(const Tile& tile,
                                                      size_t block_size,
-                                                     const float* weights,
                                                      Best& best) {
   Lanes range = tile.high - tile.low;
   range = range > 0.0F ? range : Lanes{} + 1.0F;
@@ -247,16 +252,15 @@ template <bool kWeighted>
       Lanes zero = rounded + shift;
       zero = zero > 0.0F ? zero : Lanes{};
       zero = zero < 15.0F ? zero : Lanes{} + 15.0F;
-      try_scale<kWeighted>(tile, block_size, weights, inverse, zero, best);
+      try_scale(tile, block_size, inverse, zero, best);
     }
   }
 }
 
-template <bool kWeighted>
-[[gnu::always_inline]] inline void search(const BlockRows& rows,
-                                          const float* importance,
-                                          float* scales,
-                                          uint8_t* zero_points) {
+LORAPRESS_SIMD void search(const BlockRows& rows,
+                           const float* importance,
+                           float* scales,
+                           uint8_t* zero_points) {
   const size_t pitch = rows.blocks * rows.block_size;
   Tile tile;
   for (size_t row = 0; row < rows.rows; row += kLanes) {
@@ -264,17 +268,17 @@ template <bool kWeighted>
     for (size_t block = 0; block < rows.blocks; ++block) {
       const size_t column = block * rows.block_size;
       fill_tile(rows.values + row * pitch + column, pitch, count, rows.block_size, tile);
-      const float* weights = kWeighted ? importance + column : nullptr;
+      weigh_tile(importance == nullptr ? nullptr : importance + column, rows.block_size, tile);
       Best best;
-      search_symmetric<kWeighted>(tile, rows.block_size, weights, best);
+      search_symmetric(tile, rows.block_size, best);
       if (zero_points != nullptr) {
-        search_asymmetric<kWeighted>(tile, rows.block_size, weights, best);
+        search_asymmetric(tile, rows.block_size, best);
       }
       // Rounded again under the better scale, some integers move and the scale with them.
       for (int again = 0; again < 2; ++again) {
         const Lanes inverse = best.fit > 0.0F ? 1.0F / best.scale : Lanes{};
         const Lanes zero = best.zero;
-        try_scale<kWeighted>(tile, rows.block_size, weights, inverse, zero, best);
+        try_scale(tile, rows.block_size, inverse, zero, best);
       }
       const Lanes size = tile.largest > 0.0F ? tile.largest : -tile.largest;
       const Lanes scale = best.scale * size;
@@ -287,17 +291,6 @@ template <bool kWeighted>
       }
     }
   }
-}
-
-LORAPRESS_SIMD void search_alike(const BlockRows& rows, float* scales, uint8_t* zero_points) {
-  search<false>(rows, nullptr, scales, zero_points);
-}
-
-LORAPRESS_SIMD void search_weighted(const BlockRows& rows,
-                                    const float* importance,
-                                    float* scales,
-                                    uint8_t* zero_points) {
-  search<true>(rows, importance, scales, zero_points);
 }
 
 }  // namespace
@@ -325,12 +318,10 @@ void searched_scales(const BlockRows& rows,
                      std::span<const float> importance,
                      std::span<float> scales,
                      std::span<uint8_t> zero_points) {
-  uint8_t* zeros = zero_points.empty() ? nullptr : zero_points.data();
-  if (importance.empty()) {
-    search_alike(rows, scales.data(), zeros);
-  } else {
-    search_weighted(rows, importance.data(), scales.data(), zeros);
-  }
+  search(rows,
+         importance.empty() ? nullptr : importance.data(),
+         scales.data(),
+         zero_points.empty() ? nullptr : zero_points.data());
 }
 
 void pack_blocks(const BlockRows& rows,

@@ -32,9 +32,10 @@ bool all_finite(std::span<const float> values);
 // symmetric blocks; both outputs hold rows.count() elements.
 void nearest_scales(const BlockRows& rows, std::span<float> scales, std::span<uint8_t> zero_points);
 
-// The scales (and zero points) of least squared error among candidates around the nearest ones,
-// each improved by least squares as in llama.cpp (ggml-quants.c, make_qx_quants). `importance`
-// weighs the squared error of each column (blocks * block_size of them); empty: all alike.
+// The scales (and zero points) of least weighted squared error among candidates around the nearest
+// ones, each improved by least squares as in llama.cpp (ggml-quants.c, make_qx_quants). An error
+// weighs mean(x^2) + x^2 of its block, times the `importance` of its column (blocks * block_size of
+// them; empty: all alike).
 void searched_scales(const BlockRows& rows,
                      std::span<const float> importance,
                      std::span<float> scales,

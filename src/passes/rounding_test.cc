@@ -1,5 +1,6 @@
 #include "passes/rounding.h"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 
@@ -15,10 +16,11 @@ std::vector<float> padded(std::vector<float> values, size_t count) {
   return values;
 }
 
-double squared_error(const BlockRows& rows,
-                     const std::vector<float>& scales,
-                     const std::vector<uint8_t>& zeros,
-                     const std::vector<float>& importance) {
+// Weighted as searched_scales weighs.
+double weighted_error(const BlockRows& rows,
+                      const std::vector<float>& scales,
+                      const std::vector<uint8_t>& zeros,
+                      const std::vector<float>& importance) {
   std::vector<uint8_t> packed(rows.count() * rows.block_size / 2);
   std::vector<float> restored(rows.count() * rows.block_size);
   pack_blocks(rows, scales, zeros, packed);
@@ -26,8 +28,16 @@ double squared_error(const BlockRows& rows,
   const size_t width = rows.blocks * rows.block_size;
   double sum = 0.0;
   for (size_t i = 0; i < restored.size(); ++i) {
-    const double error = static_cast<double>(restored[i]) - static_cast<double>(rows.values[i]);
-    sum += error * error * (importance.empty() ? 1.0 : static_cast<double>(importance[i % width]));
+    const size_t block = i / rows.block_size * rows.block_size;
+    double mean = 0.0;
+    for (size_t k = 0; k < rows.block_size; ++k) {
+      mean += std::pow(static_cast<double>(rows.values[block + k]), 2);
+    }
+    mean /= static_cast<double>(rows.block_size);
+    const auto value = static_cast<double>(rows.values[i]);
+    const double error = static_cast<double>(restored[i]) - value;
+    sum += error * error * (mean + value * value) *
+           (importance.empty() ? 1.0 : static_cast<double>(importance[i % width]));
   }
   return sum;
 }
@@ -125,8 +135,8 @@ TEST(AllFinite, SeesEveryPosition) {
 // The best scale of a small block by brute force.
 double best_error(const BlockRows& rows, const std::vector<float>& importance) {
   double best = std::numeric_limits<double>::infinity();
-  for (int step = -40000; step <= 40000; ++step) {
-    best = std::min(best, squared_error(rows, {static_cast<float>(step) * 1e-5F}, {}, importance));
+  for (int step = -10000; step <= 10000; ++step) {
+    best = std::min(best, weighted_error(rows, {static_cast<float>(step) * 4e-5F}, {}, importance));
   }
   return best;
 }
@@ -146,8 +156,8 @@ TEST(SearchedScales, AreNeverWorseThanNearestAndCloseToTheBest) {
     std::vector<float> searched(1);
     nearest_scales(rows, nearest, {});
     searched_scales(rows, importance, searched, {});
-    const double error = squared_error(rows, searched, {}, importance);
-    EXPECT_LE(error, squared_error(rows, nearest, {}, importance) * (1 + 1e-6));
+    const double error = weighted_error(rows, searched, {}, importance);
+    EXPECT_LE(error, weighted_error(rows, nearest, {}, importance) * (1 + 1e-6));
     EXPECT_LE(error, best_error(rows, importance) * 1.12) << round;
   }
 }
@@ -162,11 +172,11 @@ TEST(SearchedScales, GainFromZeroPointsWhereValuesLieOnOneSide) {
   std::vector<float> scales(40);
   std::vector<uint8_t> zeros(40);
   searched_scales(rows, {}, scales, {});
-  const double symmetric = squared_error(rows, scales, {}, {});
+  const double symmetric = weighted_error(rows, scales, {}, {});
   nearest_scales(rows, scales, zeros);
-  const double ends = squared_error(rows, scales, zeros, {});
+  const double ends = weighted_error(rows, scales, zeros, {});
   searched_scales(rows, {}, scales, zeros);
-  const double searched = squared_error(rows, scales, zeros, {});
+  const double searched = weighted_error(rows, scales, zeros, {});
   EXPECT_LT(ends, symmetric);
   EXPECT_LT(searched, ends * 0.95);
 }
