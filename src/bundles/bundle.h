@@ -35,6 +35,7 @@ struct BundleRequest {
   int64_t max_new_tokens = 30;
   std::string default_dtype = "fp32";
   GenerationChoice generation;
+  std::vector<std::string> half_cache_dtypes = {};  // whose key/value cache is float16
 };
 
 struct BundleGraph {

@@ -118,6 +118,10 @@ Json generation_config(const BundleRequest& request) {
 
 Json runtime_config(const BundleRequest& request, const std::map<std::string, int>& data_files) {
   Json runtime = {{"dtype", request.default_dtype}};
+  // Version 4 reads the cache's type from the graph, version 3 from here.
+  for (const std::string& dtype : request.half_cache_dtypes) {
+    runtime["kv_cache_dtype"][dtype] = "float16";
+  }
   Json external = Json::object();
   for (const auto& [file, count] : data_files) {
     if (count > 0) {

@@ -1,7 +1,7 @@
 #include "passes/float16.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <map>
 
 #include "base/buffer.h"

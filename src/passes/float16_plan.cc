@@ -271,6 +271,13 @@ bool Float16Plan::gives_float(const onnx::NodeProto& node, int output) const {
     return type->type.dtype == DType::kF32;
   }
   const std::string& op = node.op_type();
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g()) {  // what the body gives, behind the condition of a Loop
+      const int at = op == "Loop" ? output + 1 : output;
+      return at < attribute.g().output_size() &&
+             flow(attribute.g().output(at).name()) != Flow::kNone;
+    }
+  }
   if (is_one_of(kNotFloat, op) ||
       (output > 0 &&
        (op == "TopK" || op == "MaxPool" || op == "Dropout" || op == "DynamicQuantizeLinear"))) {

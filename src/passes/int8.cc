@@ -142,7 +142,7 @@ class Int8Pass {
     size_t index = 0;
     for (auto& [name, table] : tables_) {
       require_finite(requests[index], magnitudes[index]);
-      std::vector<float> scales = int8_scales(magnitudes[index]);
+      std::vector<float> scales = int8_scales(magnitudes[index], int8_steps(dtype_));
       const Channels channels = requests[index].channels;
       ++index;
       const Shape shape =

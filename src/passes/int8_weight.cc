@@ -92,10 +92,10 @@ WeightPtr quantize_int8(WeightPtr weight,
       std::make_shared<Int8Weight>(transpose(std::move(weight)), turned, std::move(scales), dtype));
 }
 
-std::vector<float> int8_scales(const std::vector<float>& magnitudes) {
+std::vector<float> int8_scales(const std::vector<float>& magnitudes, int steps) {
   std::vector<float> scales;
   for (const float magnitude : magnitudes) {
-    const auto scale = static_cast<float>(static_cast<double>(magnitude) / 127.0);
+    const auto scale = static_cast<float>(static_cast<double>(magnitude) / steps);
     scales.push_back(scale < FLT_MIN ? 1.0F : scale);
   }
   return scales;

@@ -18,9 +18,17 @@ WeightPtr quantize_int8(WeightPtr weight,
                         std::vector<float> scales,
                         DType dtype);
 
-// The symmetric scale max|w| / 127 of every channel, as onnxruntime.quantization's
-// compute_scale_zp(symmetric=True) for int8; 1 where that would not be a normal number.
-std::vector<float> int8_scales(const std::vector<float>& magnitudes);
+// The symmetric scale max|w| / steps of every channel, as onnxruntime.quantization's
+// compute_scale_zp(symmetric=True); 1 where that would not be a normal number.
+std::vector<float> int8_scales(const std::vector<float>& magnitudes, int steps);
+
+// The largest |q| - zero_point. ONNX Runtime's kernels for uint8 activations and int8 weights add
+// pairs of products in 16 bits where the processor has AVX2 without VNNI, and saturate there; int8
+// weights have half the range, so that 2 * 255 * 64 fits (its own reduce_range). uint8 weights have
+// kernels without saturation everywhere and use their whole range.
+constexpr int int8_steps(DType dtype) {
+  return dtype == DType::kU8 ? 127 : 64;
+}
 
 inline constexpr int kUint8ZeroPoint = 128;
 

@@ -110,6 +110,13 @@ ManifestFile describe_text(const std::string& name, const std::string& content) 
   return file;
 }
 
+bool has_half_cache(const Model& model) {
+  return std::ranges::any_of(model.proto.graph().input(), [](const onnx::ValueInfoProto& input) {
+    return input.name().starts_with("past_key_values.") &&
+           input.type().tensor_type().elem_type() == dtype_row(DType::kF16).onnx;
+  });
+}
+
 // Everything about a press but the final run.
 class Presser {
  public:
@@ -152,14 +159,17 @@ class Presser {
         const std::string name = graph.path + suffix;
         fs::create_directories((folder / name).parent_path());
         graphs[dtype][graph.role] = name;
+        const Model model = model_in(dtype, i);
+        if (has_half_cache(model)) {
+          half_caches_.insert(dtype);
+        }
         if (!graph.data.empty()) {
           const auto data =
               shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
-          plans.push_back(data.first->second.plan_graph(model_in(dtype, i), folder / name));
+          plans.push_back(data.first->second.plan_graph(model, folder / name));
           continue;
         }
-        std::vector<FilePlan> parts =
-            plan_onnx(model_in(dtype, i), folder / name, options_.external_data);
+        std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
         data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
         std::ranges::move(parts, std::back_inserter(plans));
       }
@@ -251,7 +261,8 @@ class Presser {
             options_.opset,
             most,
             options_.dtypes[0],
-            generation_choice(options_)};
+            generation_choice(options_),
+            {half_caches_.begin(), half_caches_.end()}};
   }
 
   void write_manifest(const fs::path& folder,
@@ -281,6 +292,7 @@ class Presser {
   TokenizerFiles tokenizer_;
   std::vector<BundleGraph> graphs_;
   std::vector<Model> models_;  // of graphs_, in their order
+  std::set<std::string> half_caches_;  // dtypes whose cache is float16
   ActivationStats statistics_;
 };
 

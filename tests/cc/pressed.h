@@ -17,10 +17,10 @@ inline int64_t argmax(const std::vector<float>& values) {
 
 class Pressed {
  public:
-  explicit Pressed(const std::filesystem::path& folder)
+  explicit Pressed(const std::filesystem::path& folder, const std::string& dtype = "fp32")
       : manifest_(read_manifest(folder)),
-        encoder_(folder / manifest_.graphs.at("fp32").at("encoder"), 1),
-        decoder_(folder / manifest_.graphs.at("fp32").at("decoder"), 1) {
+        encoder_(folder / manifest_.graphs.at(dtype).at("encoder"), 1),
+        decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1) {
     for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
       for (const std::string which : {"key", "value"}) {
         past_.push_back("past_key_values." + std::to_string(layer) + "." + which);
@@ -48,8 +48,9 @@ class Pressed {
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t batch) const {
     std::vector<OrtTensor> cache;
+    const auto port = std::ranges::find(decoder_.inputs(), past_.at(0), &OrtPort::name);
     for (size_t i = 0; i < past_.size(); ++i) {
-      cache.emplace_back(DType::kF32,
+      cache.emplace_back(port->dtype,
                          Shape{batch, manifest_.num_key_value_heads, 0, manifest_.head_dim});
     }
     return cache;
