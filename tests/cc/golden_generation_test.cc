@@ -7,6 +7,7 @@
 
 #include "bundles/manifest.h"
 #include "golden_util.h"
+#include "onnx_edit.h"
 
 namespace lorapress {
 namespace {
@@ -160,6 +161,51 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Range<size_t>(0, searches().at("checkpoints").size()),
                        ::testing::Values(OpDialect::kOrt, OpDialect::kStandard)),
     generation_name);
+
+// The graphs once more with float16 inputs and outputs (pixel_values apart), as dtype "half".
+void add_half_graphs(const fs::path& folder) {
+  Json manifest = read_json(folder / kManifestName);
+  for (const auto& [role, file] : manifest.at("graphs").at("fp32").items()) {
+    const std::string half = "onnx/half_" + role + ".onnx";
+    fs::copy_file(folder / file.get<std::string>(), folder / half);
+    test::edit_onnx(folder / half,
+                    [](onnx::GraphProto& graph) { test::make_half_ports(graph, "pixel_values"); });
+    manifest["graphs"]["half"][role] = half;
+    manifest["files"].push_back({{"path", half},
+                                 {"bytes", fs::file_size(folder / half)},
+                                 {"sha256", {std::string(64, '0')}}});
+  }
+  fs::remove(folder / kManifestName);
+  write_text(folder / kManifestName, manifest.dump(2));
+}
+
+// Random weights leave margins that rounding to float16 does not move, in these.
+TEST(GenerationHalf, GraphsOfFloat16GiveTheSameTokens) {
+  const Golden golden("base");
+  const Pictures pictures(golden);
+  const Json& row = golden.cases().at(0);
+  for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
+    const TempFolder folder;
+    add_half_graphs(press_golden(golden, row, folder / "out", ops));
+    for (const char* dtype :
+         {"half", "encoder=half", "decoder=half", "encoder=fp32,decoder=half"}) {
+      SCOPED_TRACE(dtype);
+      const Captioner captioner(folder / "out", CaptionerOptions{dtype, 1});
+      GenerateOptions options;
+      options.max_new_tokens = golden.json.at("max_new_tokens");
+      for (const Json& wanted : row.at("captions")) {
+        EXPECT_EQ(captioner.caption_pixels(pictures.at(wanted), options).ids,
+                  wanted.at("ids").get<Ids>());
+      }
+      const Json& beams = row.at("beams").at(0);
+      for (const Json& wanted : beams.at("results")) {
+        const Caption found =
+            captioner.caption_pixels(pictures.at(wanted), to_options(beams.at("options"), 0));
+        EXPECT_EQ(found.ids, wanted.at("ids").at(0).get<Ids>());
+      }
+    }
+  }
+}
 
 // The beams and variants in the goldens of the checkpoints themselves, with their own end tokens.
 TEST(GenerationGoldens, BeamsAndVariantsEqualTransformers) {
