@@ -65,4 +65,19 @@ describe("the demo model", () => {
       await captioner.dispose();
     });
   }
+
+  const { "scene-10000002.png": text } = captions;
+  const image = readPng(join(folder, "scene-10000002.png"));
+  for (const dtype of ["fp16", "q8", { encoder: "q8", decoder: "fp16" }, "auto"]) {
+    it(`says the same in ${JSON.stringify(dtype)}`, async () => {
+      const captioner = await load("demo-dtypes", { dtype });
+      expect((await captioner.caption(image)).text).toBe(text);
+      expect((await captioner.caption(image, { numBeams: 3 })).text).toBe(text);
+      expect(captioner.info.available).toEqual(["fp16", "fp32", "q8"]);
+      if (dtype === "auto") {
+        expect(captioner.info.dtypes).toEqual({ encoder: "q8", decoder: "q8" });
+      }
+      await captioner.dispose();
+    });
+  }
 });

@@ -253,7 +253,7 @@ describe("a store that refuses", () => {
     server.clear();
     store = new ResilientStore(inner, () => {});
     expectBig(await (await open()).bytes(BIG));
-    expect(sum(ofBig())).toBe(BIG_BYTES - 2 * CHUNK_BYTES);
+    expect(ofBig().length).toBe(2);
   });
 
   it("that fails at everything is as good as none", async () => {
@@ -325,5 +325,5 @@ it("stops when it is aborted, with the reason", async () => {
 
 it("cuts a connection that stalls and makes a new one", async () => {
   faults({ wait: new Promise(() => {}) });
-  expectBig(await (await open({ stallMs: 200, parallel: 1 })).bytes(BIG));
+  expectBig(await (await open({ stallMs: 4000, parallel: 1 })).bytes(BIG));
 });

@@ -10,6 +10,7 @@ export default function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), "lorapress-web-"));
   process.env["LORAPRESS_WEB_SCRATCH"] = folder;
   press("demo", join(ROOT, "models/demo"));
+  press("demo-dtypes", join(ROOT, "models/demo"), ["--dtype", "fp32,fp16,q8"]);
   press("demo-external", join(ROOT, "models/demo"), ["--external-data"]);
   for (const golden of allGoldens()) {
     const most = ["--max-new-tokens", `${golden.maxNewTokens}`];
