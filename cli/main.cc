@@ -91,6 +91,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_verify(app, run);
   lorapress::cli::add_inspect(app, run);
   lorapress::cli::add_bench(app, run);
+  lorapress::cli::add_serve(app, run);
   bool json = false;
   for (int i = 1; i < argc; ++i) {
     json = json || std::string_view(argv[i]) == "--json";

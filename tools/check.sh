@@ -61,6 +61,9 @@ code_grep 'std::(cout|cerr|clog)\b|(?<![\w.>])(printf|fprintf|vprintf|puts|fputs
 code_grep '#include\s*[<"](onnxruntime|onnxruntime/.*)?onnxruntime_\w+\.h' '*.h' '*.cc' \
   ':!src/runtime/ort.h' ':!src/runtime/ort.cc' | complain "ONNX Runtime headers belong in src/runtime/ort.*"
 
+code_grep '#include\s*[<"]microhttpd\.h' '*.h' '*.cc' ':!src/serve/server.cc' |
+  complain "libmicrohttpd's header belongs in src/serve/server.cc"
+
 code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine.ts' |
   complain "onnxruntime-web belongs in web/src/engine.ts"
 
@@ -70,17 +73,18 @@ rooms_apart() { # ROOMS FORBIDDEN, both joined by |
   for room in ${1//|/ }; do paths+=("src/$room/"); done
   code_grep "#include\\s*\"($2)/" "${paths[@]}" | complain "src/{$1} must not include from {$2}"
 }
-rooms_apart 'base' 'checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi'
-rooms_apart 'checkpoint|weights' 'graph|blocks|families|passes|bundles|runtime|verify|verbs|capi'
-rooms_apart 'graph|passes' 'blocks|families|bundles|runtime|verify|verbs|capi'
-rooms_apart 'blocks' 'families|bundles|runtime|verify|verbs|capi'
-rooms_apart 'families' 'bundles|runtime|verify|verbs|capi'
-rooms_apart 'verify' 'graph|blocks|families|passes|verbs|capi'
+rooms_apart 'base' 'checkpoint|weights|graph|blocks|families|passes|bundles|runtime|serve|verify|verbs|capi'
+rooms_apart 'checkpoint|weights' 'graph|blocks|families|passes|bundles|runtime|serve|verify|verbs|capi'
+rooms_apart 'graph|passes' 'blocks|families|bundles|runtime|serve|verify|verbs|capi'
+rooms_apart 'blocks' 'families|bundles|runtime|serve|verify|verbs|capi'
+rooms_apart 'serve' 'checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi'
+rooms_apart 'families' 'bundles|runtime|serve|verify|verbs|capi'
+rooms_apart 'verify' 'graph|blocks|families|passes|serve|verbs|capi'
 code_grep '#include\s*"(?!(lorapress|base|checkpoint|weights|verify)/)[a-z_0-9]+/' 'src/verify/reference*' |
   complain "the reference forward shares nothing with what it checks"
 code_grep '#include\s*"(?!lorapress/)[a-z_0-9]+/' include/ |
   complain "public headers include only lorapress/*.h"
-code_grep '#include\s*"(base|checkpoint|weights|graph|blocks|families|passes|bundles|runtime|verify|verbs|capi)/' \
+code_grep '#include\s*"(base|checkpoint|weights|graph|blocks|families|passes|bundles|runtime|serve|verify|verbs|capi)/' \
   cli/ | complain "cli/ sees include/lorapress/ only"
 
 code_grep '[^\x00-\x7F]' '*.h' '*.cc' '*.rs' '*.ts' '*.mjs' '*.js' ':!tests/goldens' |

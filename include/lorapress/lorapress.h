@@ -6,6 +6,7 @@
 //   verify.h   what such a folder costs against its checkpoint
 //   inspect.h  what a file or folder is
 //   bench.h    how fast such a folder is
+//   serve.h    such folders, and pages, for browsers
 //   source.h   how to say what to read
 //   error.h    the one exception type
 //
@@ -19,6 +20,7 @@
 #include "lorapress/inspect.h"
 #include "lorapress/merge.h"
 #include "lorapress/press.h"
+#include "lorapress/serve.h"
 #include "lorapress/source.h"
 #include "lorapress/verify.h"
 

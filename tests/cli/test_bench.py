@@ -104,6 +104,11 @@ class Bench(Case):
             "bench", self.out, "--max-new-tokens", 10**6, code="invalid_argument", has=[message]
         )
 
+    def test_one_form(self):
+        result = run("bench", self.out, "--json", "--markdown")
+        self.assertEqual(result.code, 2)
+        self.assertIn("--json excludes --markdown", self.one_line(result.err))
+
     def test_errors_of_the_child_come_through(self):
         self.refuse("bench", self.out, "--image", self.tmp / "none.png", code="not_found")
         (self.out / "onnx/encoder_model.onnx").write_bytes(b"no graph")

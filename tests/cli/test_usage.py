@@ -44,6 +44,7 @@ COMMANDS = {
         "--json",
         "--markdown",
     ],
+    "serve": ["--port", "--host", "--open", "--json"],
 }
 
 
@@ -118,6 +119,7 @@ class Mistakes(Case):
         self.refuse_usage("merge", BASE, self.out, self.tmp / "more", has=["more", "merge --help"])
         self.refuse_usage("caption", self.tmp, has=["IMAGE"])
         self.refuse_usage("inspect", has=["PATH"])
+        self.refuse_usage("serve", has=["DIR"])
         self.refuse_usage("press", BASE, self.out, "--fast", has=["--fast"])
 
     def test_values(self):
@@ -135,7 +137,9 @@ class Mistakes(Case):
             (["caption", self.out, "x.png", "--threads", "many"], ["--threads"]),
             (["bench", self.out, "--runs", 0], ["--runs"]),
             (["bench", self.out, "--max-new-tokens", 1], ["--max-new-tokens"]),
-            (["bench", self.out, "--json", "--markdown"], ["--json", "--markdown"]),
+            (["serve", self.out, "--port", 65536], ["--port"]),
+            (["serve", self.out, "--port", -1], ["--port"]),
+            (["serve", self.out, "--port", "http"], ["--port"]),
         ]:
             with self.subTest(args):
                 self.refuse_usage(*args, has=has)
