@@ -18,6 +18,7 @@ using Run = std::function<int()>;
 void add_press(CLI::App& app, Run& run);
 void add_export(CLI::App& app, Run& run);
 void add_merge(CLI::App& app, Run& run);
+void add_quantize(CLI::App& app, Run& run);
 void add_caption(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);

@@ -27,6 +27,7 @@ constexpr const char* kDescription =
     "\n"
     "  lorapress press CHECKPOINT OUT     merge, export, check, caption once\n"
     "  lorapress caption OUT photo.jpg    caption an image with the result\n"
+    "  lorapress quantize IN.onnx OUT.onnx --dtype q4    any ONNX file, smaller\n"
     "\n"
     "Each command explains itself: lorapress press --help";
 
@@ -87,6 +88,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_press(app, run);
   lorapress::cli::add_export(app, run);
   lorapress::cli::add_merge(app, run);
+  lorapress::cli::add_quantize(app, run);
   lorapress::cli::add_caption(app, run);
   lorapress::cli::add_verify(app, run);
   lorapress::cli::add_inspect(app, run);

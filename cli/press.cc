@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "scheme_arguments.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -14,6 +15,8 @@ struct PressArguments {
   SourceArguments source;
   std::string out;
   std::string ops = "ort";
+  SchemeArguments scheme;
+  std::string calibrate;
   PressOptions options;
   bool json = false;
 };
@@ -94,7 +97,8 @@ void add(CLI::App& app,
   command
       ->add_option("--dtype",
                    options.dtypes,
-                   "Dtypes to write, separated by commas; the first is the default (fp32)")
+                   describe_dtypes("Dtypes to write, separated by commas; the first is the "
+                                   "folder's default (fp32)."))
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LIST");
@@ -133,6 +137,13 @@ void add(CLI::App& app,
   command->add_flag("--external-data",
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
+  add_scheme(*command, arguments->scheme);
+  command
+      ->add_option("--calibrate",
+                   arguments->calibrate,
+                   "Images that tell which input channels matter, for --rounding search")
+      ->type_name("DIR")
+      ->group("Options of dtypes");
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag(
       "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");
@@ -141,6 +152,8 @@ void add(CLI::App& app,
     run = [arguments, action] {
       arguments->options.source = to_source(arguments->source);
       arguments->options.out = arguments->out;
+      arguments->options.scheme = to_scheme(arguments->scheme);
+      arguments->options.calibrate = arguments->calibrate;
       arguments->options.ops =
           arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
       arguments->options.progress = progress_bar();

@@ -1,14 +1,15 @@
 // LoraPress: start here.
 //
-//   press.h    a checkpoint becomes a folder that a browser runs
-//   merge.h    adapters merged into a plain checkpoint
-//   caption.h  captions images with such a folder
-//   verify.h   what such a folder costs against its checkpoint
-//   inspect.h  what a file or folder is
-//   bench.h    how fast such a folder is
-//   serve.h    such folders, and pages, for browsers
-//   source.h   how to say what to read
-//   error.h    the one exception type
+//   press.h     a checkpoint becomes a folder that a browser runs
+//   merge.h     adapters merged into a plain checkpoint
+//   quantize.h  any .onnx file with smaller weights
+//   verify.h    what such a folder costs against its checkpoint
+//   caption.h   captions images with such a folder
+//   bench.h     how fast such a folder is
+//   serve.h     such folders, and pages, for browsers
+//   inspect.h   what a file or folder is
+//   source.h    how to say what to read
+//   error.h     the one exception type
 //
 // The library never prints and never exits; long calls report through a ProgressFn.
 #ifndef LORAPRESS_LORAPRESS_H_
@@ -20,6 +21,7 @@
 #include "lorapress/inspect.h"
 #include "lorapress/merge.h"
 #include "lorapress/press.h"
+#include "lorapress/quantize.h"
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
 #include "lorapress/verify.h"

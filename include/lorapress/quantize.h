@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "lorapress/error.h"
+#include "lorapress/merge.h"
 #include "lorapress/progress.h"
 
 namespace lorapress {
@@ -36,6 +38,32 @@ struct DTypeInfo {
   std::string summary;  // one line
 };
 std::vector<DTypeInfo> known_dtypes();
+
+struct QuantizeOptions {
+  std::filesystem::path model;  // any .onnx file, external data beside it
+  std::filesystem::path out;
+  std::string dtype;
+  SchemeOptions scheme;
+  bool external_data = false;  // weights in OUT_data; always so above 2 GB
+  bool force = false;          // replace files
+  unsigned threads = 0;
+  ProgressFn progress;
+};
+
+struct QuantizeReport {
+  uint64_t bytes_in = 0;              // of the model and its external data
+  std::vector<OutputFileInfo> files;  // names beside OUT
+  std::map<std::string, int64_t> operators;  // nodes added (> 0) and removed (< 0) by type
+  std::vector<std::string> notes;
+  double read_seconds = 0.0;     // the graph, its types, folding
+  double rewrite_seconds = 0.0;  // the scheme and the check of its result
+  double write_seconds = 0.0;
+};
+
+// Reads the graph, rewrites it for the dtype and streams it to OUT; memory does not grow with the
+// model. Initializers that are also inputs count as constants. Throws Error; OUT appears whole or
+// not at all.
+QuantizeReport quantize(const QuantizeOptions& options);
 
 }  // namespace lorapress
 

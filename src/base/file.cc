@@ -221,19 +221,23 @@ StagedOutput::StagedOutput(fs::path target, bool force)
            target_.string());
     }
   }
-  const fs::path parent = fs::absolute(target_).parent_path();
-  parents_.create(parent);
+  parents_.create(fs::absolute(target_).parent_path());
+  staging_ = make_staging_folder(target_);
+}
+
+fs::path make_staging_folder(const fs::path& target) {
+  const fs::path parent = fs::absolute(target).parent_path();
   constexpr size_t kMostLetters = 200;  // of 255, so that a long name has room for the rest
-  const std::string stem = target_.filename().string().substr(0, kMostLetters);
+  const std::string stem = target.filename().string().substr(0, kMostLetters);
   std::string name = (parent / ("." + stem + ".part-XXXXXX")).string();
   if (::mkdtemp(name.data()) == nullptr) {
     fail(ErrorCode::kIo, "{}: cannot create a folder: {}", parent.string(), error_text(errno));
   }
-  staging_ = name;
-  ::chmod(staging_.c_str(), 0755);
+  ::chmod(name.c_str(), 0755);
+  return name;
 }
 
-void StagedOutput::Parents::create(const fs::path& folder) {
+void NewFolders::create(const fs::path& folder) {
   for (fs::path missing = folder; !missing.empty() && !fs::exists(missing);
        missing = missing.parent_path()) {
     created_.push_back(missing);
@@ -245,7 +249,7 @@ void StagedOutput::Parents::create(const fs::path& folder) {
   }
 }
 
-StagedOutput::Parents::~Parents() {
+NewFolders::~NewFolders() {
   std::error_code ignored;
   for (const fs::path& folder : created_) {
     fs::remove(folder, ignored);  // only while it is empty
@@ -259,11 +263,11 @@ StagedOutput::~StagedOutput() {
   }
 }
 
-std::string StagedOutput::with_target_names(std::string message) const {
-  const std::string staged = staging_.string();
-  for (size_t at = message.find(staged); at != std::string::npos; at = message.find(staged, at)) {
-    message.replace(at, staged.size(), target_.string());
-    at += target_.string().size();
+std::string replaced(std::string message, const fs::path& from, const fs::path& to) {
+  const std::string old = from.string();
+  for (size_t at = message.find(old); at != std::string::npos; at = message.find(old, at)) {
+    message.replace(at, old.size(), to.string());
+    at += to.string().size();
   }
   return message;
 }

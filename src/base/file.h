@@ -73,6 +73,26 @@ class OutputFile {
 // The key that merge() writes into config.json; its value is "lorapress <version>".
 inline constexpr const char* kMergedBy = "merged_by";
 
+// Folders above an output that had to be made; they go again, unless something in them stays.
+class NewFolders {
+ public:
+  NewFolders() = default;
+  ~NewFolders();
+  NewFolders(const NewFolders&) = delete;
+  NewFolders& operator=(const NewFolders&) = delete;
+  void create(const std::filesystem::path& folder);
+  void keep() { created_.clear(); }
+
+ private:
+  std::vector<std::filesystem::path> created_;  // deepest first
+};
+// A new hidden folder beside `target`, with its name in it.
+std::filesystem::path make_staging_folder(const std::filesystem::path& target);
+// `message` with every `from` as `to`.
+std::string replaced(std::string message,
+                     const std::filesystem::path& from,
+                     const std::filesystem::path& to);
+
 // A folder that is built under a temporary name beside `target` and renamed by commit(). Without
 // commit() nothing stays behind, folders made above it included, and `target` is untouched.
 class StagedOutput {
@@ -98,27 +118,12 @@ class StagedOutput {
       commit();
       return result;
     } catch (const Error& error) {
-      throw Error(error.code(), with_target_names(error.what()));
+      throw Error(error.code(), replaced(error.what(), staging_, target_));
     }
   }
 
  private:
-  // Folders above the target that had to be made; goes first, so that it also ends last.
-  class Parents {
-   public:
-    Parents() = default;
-    ~Parents();
-    Parents(const Parents&) = delete;
-    Parents& operator=(const Parents&) = delete;
-    void create(const std::filesystem::path& folder);
-    void keep() { created_.clear(); }
-
-   private:
-    std::vector<std::filesystem::path> created_;  // deepest first
-  };
-  [[nodiscard]] std::string with_target_names(std::string message) const;
-
-  Parents parents_;
+  NewFolders parents_;  // goes first, so that it also ends last
   std::filesystem::path target_;
   std::filesystem::path staging_;
   bool force_ = false;

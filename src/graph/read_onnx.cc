@@ -35,9 +35,7 @@ void check_versions(const onnx::ModelProto& proto, const std::filesystem::path& 
   }
 }
 
-}  // namespace
-
-Model read_onnx(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
+Model read(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
   SlimModel slim = read_slim(path);
   check_versions(slim.proto, path);
   inline_functions(slim.proto, path);
@@ -51,6 +49,12 @@ Model read_onnx(const std::filesystem::path& path, std::vector<std::filesystem::
     *files = tensors.files();
   }
   return model;
+}
+
+}  // namespace
+
+Model read_onnx(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
+  return with_file_errors([&] { return read(path, files); });
 }
 
 }  // namespace lorapress

@@ -198,6 +198,13 @@ OrtTensor OrtTensor::integers(Shape shape, std::span<const int64_t> values) {
   return tensor;
 }
 
+OrtTensor OrtTensor::of(const Weight& weight) {
+  OrtTensor tensor(weight.dtype(), weight.shape());
+  auto* content = static_cast<std::byte*>(tensor.impl_->value.GetTensorMutableRawData());
+  read_bytes(weight, 0, {content, static_cast<size_t>(weight.bytes())});
+  return tensor;
+}
+
 DType OrtTensor::dtype() const {
   return from_ort(impl_->value.GetTensorTypeAndShapeInfo().GetElementType());
 }

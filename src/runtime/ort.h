@@ -24,6 +24,7 @@ class OrtTensor {
   static OrtTensor view(DType dtype, const Shape& shape, std::span<std::byte> bytes);
   static OrtTensor floats(Shape shape, std::span<const float> values);
   static OrtTensor integers(Shape shape, std::span<const int64_t> values);
+  static OrtTensor of(const Weight& weight);  // its dtype, shape and content
   ~OrtTensor();
   OrtTensor(OrtTensor&& other) noexcept;
   OrtTensor& operator=(OrtTensor&& other) noexcept;

@@ -1,0 +1,118 @@
+#include "lorapress/quantize.h"
+
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "scheme_arguments.h"
+#include "terminal.h"
+
+namespace lorapress::cli {
+namespace {
+
+struct QuantizeArguments {
+  std::string model;
+  std::string out;
+  SchemeArguments scheme;
+  QuantizeOptions options;
+  bool json = false;
+};
+
+uint64_t total_bytes(const QuantizeReport& report) {
+  uint64_t total = 0;
+  for (const OutputFileInfo& file : report.files) {
+    total += file.bytes;
+  }
+  return total;
+}
+
+void print_json(const QuantizeArguments& arguments, const QuantizeReport& report) {
+  nlohmann::json json = {{"out", arguments.out},
+                         {"dtype", arguments.options.dtype},
+                         {"bytes_in", report.bytes_in},
+                         {"bytes_out", total_bytes(report)},
+                         {"operators", report.operators},
+                         {"seconds",
+                          {{"read", report.read_seconds},
+                           {"rewrite", report.rewrite_seconds},
+                           {"write", report.write_seconds}}},
+                         {"peak_memory_bytes", peak_memory_bytes()},
+                         {"notes", report.notes},
+                         {"files", nlohmann::json::array()}};
+  for (const OutputFileInfo& file : report.files) {
+    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
+  }
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void print(const QuantizeReport& report) {
+  for (const OutputFileInfo& file : report.files) {
+    fmt::print("  {:<42} {:>10}\n", printable(file.path), human_bytes(file.bytes));
+  }
+  const uint64_t out = total_bytes(report);
+  fmt::print("\n{} -> {}", human_bytes(report.bytes_in), human_bytes(out));
+  if (out != 0) {
+    fmt::print(" ({:.2f} times smaller)",
+               static_cast<double>(report.bytes_in) / static_cast<double>(out));
+  }
+  fmt::print("\n");
+  std::string changes;
+  for (const auto& [name, count] : report.operators) {
+    changes += fmt::format("{}{} {:+}", changes.empty() ? "" : ", ", printable(name), count);
+  }
+  if (!changes.empty()) {
+    fmt::print("nodes: {}\n", changes);
+  }
+  fmt::print("read {}, rewrite {}, write {}; peak memory {}\n",
+             human_seconds(report.read_seconds),
+             human_seconds(report.rewrite_seconds),
+             human_seconds(report.write_seconds),
+             human_bytes(peak_memory_bytes()));
+  for (const std::string& note : report.notes) {
+    fmt::print("note: {}\n", printable(note));
+  }
+}
+
+int run_quantize(QuantizeArguments& arguments) {
+  arguments.options.model = arguments.model;
+  arguments.options.out = arguments.out;
+  arguments.options.scheme = to_scheme(arguments.scheme);
+  arguments.options.progress = progress_bar();
+  const QuantizeReport report = quantize(arguments.options);
+  clear_progress();
+  if (arguments.json) {
+    print_json(arguments, report);
+  } else {
+    print(report);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Run& run) {
+  auto arguments = std::make_shared<QuantizeArguments>();
+  QuantizeOptions& options = arguments->options;
+  CLI::App* command =
+      app.add_subcommand("quantize", "Write any .onnx file with smaller weights, as one dtype");
+  command->add_option("IN", arguments->model, "ONNX file; external data is read beside it")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("OUT", arguments->out, "ONNX file to write; must not exist unless --force")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--dtype", options.dtype, describe_dtypes("Dtype to write:"))
+      ->required()
+      ->type_name("NAME");
+  add_scheme(*command, arguments->scheme);
+  command->add_flag("--external-data",
+                    options.external_data,
+                    "Weights in OUT_data beside the graph (always so above 2 GB)");
+  add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
+  command->add_flag("--force", options.force, "Replace files that are there");
+  command->add_flag("--json", arguments->json, "Report as one JSON document");
+  command->callback([arguments, &run] { run = [arguments] { return run_quantize(*arguments); }; });
+}
+
+}  // namespace lorapress::cli

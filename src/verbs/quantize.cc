@@ -1,0 +1,136 @@
+#include "lorapress/quantize.h"
+
+#include <chrono>
+#include <optional>
+
+#include "base/fail.h"
+#include "base/staged_files.h"
+#include "graph/check.h"
+#include "graph/read_onnx.h"
+#include "graph/write.h"
+#include "passes/fold.h"
+#include "passes/rewrite.h"
+#include "passes/scheme.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Lap {
+ public:
+  // Seconds since the last call.
+  double operator()() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void protect(const fs::path& out, const std::vector<fs::path>& sources) {
+  for (const fs::path& source : sources) {
+    std::error_code ignored;
+    if (fs::equivalent(out, source, ignored)) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: is what is read; choose another OUT",
+           out.string());
+    }
+  }
+}
+
+std::map<std::string, int64_t> count_operators(Model& model) {
+  std::map<std::string, int64_t> counts;
+  Rewriter(model).for_each_node([&](const onnx::NodeProto& node) { counts[node.op_type()] += 1; });
+  return counts;
+}
+
+// The checker's complaint, if it has one.
+std::optional<std::string> complaint(const Model& model) {
+  try {
+    check_model(model);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+class Quantizer {
+ public:
+  explicit Quantizer(const QuantizeOptions& options) : options_(options) {
+    scheme(options.dtype);
+    check_scheme_options(options.scheme);
+    protect(options.out, {options.model});
+  }
+
+  QuantizeReport run() {
+    StagedFiles staged(options_.out, options_.force);
+    read();
+    rewrite();
+    return staged.fill([&](const fs::path& path) {
+      const std::vector<FilePlan> plans = plan_onnx(model_, path, options_.external_data);
+      for (const FilePlan& plan : plans) {
+        protect(staged.place(plan.path()), sources_);
+      }
+      for (const WrittenFile& file :
+           write_files(plans,
+                       {.hash = false, .threads = options_.threads, .progress = options_.progress})) {
+        report_.files.push_back({file.path.filename().string(), file.bytes});
+      }
+      report_.write_seconds = lap_();
+      return report_;
+    });
+  }
+
+ private:
+  void read() {
+    model_ = read_onnx(options_.model, &sources_);
+    for (const fs::path& file : sources_) {
+      report_.bytes_in += fs::file_size(file);
+    }
+    report_.operators = count_operators(model_);
+    // What ONNX's strict checker refuses may run all the same; our own part must not break it.
+    refused_ = complaint(model_);
+    if (options_.dtype != "fp32") {  // which leaves every weight as it is
+      fold_weights(model_);
+    }
+    report_.read_seconds = lap_();
+  }
+
+  void rewrite() {
+    scheme(options_.dtype)
+        .apply(model_, {options_.scheme, nullptr, &report_.notes, options_.threads});
+    model_.proto.mutable_graph()->clear_value_info();  // of the graph as it was
+    if (refused_) {
+      report_.notes.push_back("not checked, since the input does not pass itself: " + *refused_);
+    } else {
+      check_model(model_);
+    }
+    for (auto& [name, count] : report_.operators) {
+      count = -count;
+    }
+    for (const auto& [name, count] : count_operators(model_)) {
+      report_.operators[name] += count;
+    }
+    std::erase_if(report_.operators, [](const auto& row) { return row.second == 0; });
+    report_.rewrite_seconds = lap_();
+  }
+
+  const QuantizeOptions& options_;
+  Lap lap_;
+  Model model_;
+  std::vector<fs::path> sources_;
+  std::optional<std::string> refused_;
+  QuantizeReport report_;
+};
+
+}  // namespace
+
+QuantizeReport quantize(const QuantizeOptions& options) {
+  return with_file_errors([&] { return Quantizer(options).run(); });
+}
+
+}  // namespace lorapress
