@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "bundles/bundle.h"
 #include "bundles/manifest.h"
 #include "runtime/tokenizer.h"
 #include "verify/folder_check.h"
@@ -71,6 +72,7 @@ class Verifier {
         checkpoint_(open_checkpoint(options.source)),
         manifest_(read_manifest(options.model)) {
     require_vlm();
+    require_layout();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
     std::ranges::copy(check_.notes, std::back_inserter(report_.notes));
@@ -113,6 +115,16 @@ class Verifier {
            checkpoint_.folder.string(),
            checkpoint_.text ? "decoder" : "vision tower",
            options_.model.string());
+    }
+  }
+
+  void require_layout() const {
+    if (manifest_.bundle != kTransformersJs.name) {
+      fail(ErrorCode::kUnsupported,
+           "{}: is a bundle \"{}\", verify runs \"{}\"; press the checkpoint as that one",
+           options_.model.string(),
+           manifest_.bundle,
+           kTransformersJs.name);
     }
   }
 

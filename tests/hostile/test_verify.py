@@ -172,6 +172,11 @@ class BadInput(Verify):
         shutil.copy(self.model / "onnx/encoder_model.onnx", decoder)
         self.refuse_verify(BASE, self.model, code="mismatch", has="do not belong together")
 
+    def test_other_bundle(self):
+        other = self.tmp / "single"
+        self.succeed("export", BASE, other, "--bundle", "single")
+        self.refuse_verify(BASE, other, code="unsupported", has=['"single"', '"transformers.js"'])
+
     def test_weights_that_are_no_numbers(self):
         changed = self.checkpoint()
         header, data = read_tensors(changed / "model.safetensors")
