@@ -7,8 +7,15 @@
 namespace lorapress {
 namespace {
 
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return object.is_object() && found != object.end() && found->is_string()
+             ? found->get<std::string>()
+             : std::string();
+}
+
 bool adds_tokens(const Json& processor) {
-  const std::string type = processor.is_object() ? processor.value("type", "") : "";
+  const std::string type = text_of(processor, "type");
   return type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing";
 }
 
@@ -66,15 +73,15 @@ ImageToken image_token(const TokenizerFiles& tokenizer) {
   const std::string where = (tokenizer.folder / "tokenizer.json").string();
   ImageToken made;
   made.tokenizer = parse_json(tokenizer.files.at("tokenizer.json"), where);
+  int64_t last = last_vocabulary_id(made.tokenizer, where);
   made.dropped_post_processor = drop_added_tokens(made.tokenizer);
   Json& added = made.tokenizer["added_tokens"];
   if (!added.is_array()) {
     added = Json::array();
   }
-  int64_t last = last_vocabulary_id(made.tokenizer, where);
   for (const Json& token : added) {
     const int64_t id = id_of(token.is_object() ? token.value("id", Json()) : Json(), where);
-    if (token.value("content", "") == kImageToken) {
+    if (text_of(token, "content") == kImageToken) {
       made.id = id;
       return made;
     }

@@ -192,6 +192,49 @@ TEST_F(Rules, GroupQueryAttention) {
   refuses("GroupQueryAttention", {query});
 }
 
+TEST_F(Rules, Logic) {
+  const Value flags = x({"n", 1}, DType::kBool);
+  EXPECT_EQ(infer("And", {flags, x({4}, DType::kBool)}), "bool[n, 4]");
+  EXPECT_EQ(infer("Or", {flags, flags}), "bool[n, 1]");
+  EXPECT_EQ(infer("Not", {flags}), "bool[n, 1]");
+  EXPECT_EQ(infer("Less", {x({2}), x({})}), "bool[2]");
+  refuses("And", {x({2}), x({2})});
+  refuses("Or", {flags, x({2})});
+}
+
+TEST_F(Rules, Searches) {
+  EXPECT_EQ(infer("ArgMax", {x({"b", 1, 9})}, {{"axis", int64_t{2}}, {"keepdims", int64_t{0}}}),
+            "int64[b, 1]");
+  EXPECT_EQ(infer("ArgMax", {x({"b", 9})}, {{"axis", int64_t{-1}}}), "int64[b, 1]");
+  const std::vector<Value> top = all("TopK", {x({"b", "n"}), ints({5})}, {}, {0, 1});
+  EXPECT_EQ(to_string(top[0].type), "float32[b, 5]");
+  EXPECT_EQ(to_string(top[1].type), "int64[b, 5]");
+  EXPECT_EQ(infer("TopK", {x({2, 3}), x({1}, DType::kI64)}, {{"axis", int64_t{0}}}),
+            "float32[?, 3]");
+  const Value picks = x({"b", 3, 1}, DType::kI64);
+  EXPECT_EQ(infer("GatherND", {x({"b", 9, "t"}), picks}, {{"batch_dims", int64_t{1}}}),
+            "float32[b, 3, t]");
+  EXPECT_EQ(infer("GatherND", {x({9, 4}), x({2, 2}, DType::kI64)}), "float32[2]");
+  refuses("GatherND", {x({9}), x({2, 2}, DType::kI64)});
+  refuses("GatherND", {x({9}), x({2, "n"}, DType::kI64)});
+  refuses("ArgMax", {x({2})}, {{"axis", int64_t{1}}});
+}
+
+TEST_F(Rules, Reductions) {
+  const Value value = x({"b", 3, 4});
+  EXPECT_EQ(infer("ReduceMax", {value}, {{"keepdims", int64_t{0}}}), "float32[]");
+  EXPECT_EQ(infer("ReduceMin", {value}), "float32[1, 1, 1]");
+  EXPECT_EQ(infer("ReduceSum", {value, ints({0, -1})}, {{"keepdims", int64_t{0}}}), "float32[3]");
+  refuses("ReduceSum", {value, x({1}, DType::kI64)});
+  refuses("ReduceSum", {value, ints({3})});
+}
+
+TEST_F(Rules, ExpandKnowsWhatCannotBroadcast) {
+  const Value shape = x({3}, DType::kI64);
+  EXPECT_EQ(infer("Expand", {x({1, int64_t{0}, 16}), shape}), "float32[?, 0, 16]");
+  EXPECT_EQ(infer("Expand", {x({}), shape}), "float32[?, ?, ?]");
+}
+
 // A rule must not answer a wrong call with an exception of the standard library.
 TEST_F(Rules, RefuseShapesThatCannotBe) {
   refuses("Reshape", {x({2}), ints({0, 0})});

@@ -21,6 +21,7 @@ for (const version of ['v4', 'v3']) {
     testCase(ort, 'base', 1, ['--ops', 'standard']);
     testCase(ort, 'base', 3, []);
     testCase(ort, 'odd', 3, ['--ops', 'standard']);
+    testBytes(ort, 'base');
   });
 }
 
@@ -59,5 +60,30 @@ function testCase(ort, name, beams, options) {
     it('captions all images at once', async () => assert.deepEqual(await captions(0, shape[0]), expected.batch));
     it('takes 0 for the folder\'s own length', async () => assert.deepEqual(await captions(0, shape[0], 0), expected.batch));
     it('stops at the caller\'s length', async () => assert.equal((await captions(1, 1, 2))[0].length, 2));
+  });
+}
+
+/** With --uint8-input: the pixels of the golden images as bytes again, which the graph preprocesses. */
+function testBytes(ort, name) {
+  it(`${name} --uint8-input`, async () => {
+    const golden = readGolden(name);
+    const [part] = golden.cases;
+    const { data, shape } = pixelValues(golden);
+    const [, channels, height, width] = shape;
+    const folder = await pressCase(golden, part, ['--bundle', 'single', '--uint8-input']);
+    const session = await ort.InferenceSession.create(readFileSync(join(folder, 'onnx/model.onnx')));
+    for (const { image, ids } of part.captions) {
+      const bytes = new Uint8Array(height * width * channels);
+      for (let i = 0; i < bytes.length; ++i) {
+        const at = ((image * channels + (i % channels)) * height * width) + Math.floor(i / channels);
+        bytes[i] = Math.round((data[at] + 1) * 127.5); // mean and standard deviation are 0.5
+      }
+      const { generated_ids } = await session.run({
+        image: new ort.Tensor('uint8', bytes, [height, width, channels]),
+        max_new_tokens: new ort.Tensor('int64', BigInt64Array.of(0n), []),
+      });
+      assert.deepEqual(Array.from(generated_ids.data, Number), ids);
+    }
+    await session.release();
   });
 }
