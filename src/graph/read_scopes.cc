@@ -22,8 +22,9 @@ struct Scope {
 };
 
 std::string describe(const onnx::NodeProto& node) {
-  return node.name().empty() ? "a node " + shown(node.op_type())
-                             : fmt::format("node {} ({})", shown(node.name()), shown(node.op_type()));
+  return node.name().empty()
+             ? "a node " + shown(node.op_type())
+             : fmt::format("node {} ({})", shown(node.name()), shown(node.op_type()));
 }
 
 bool produces(const Nodes& nodes, const std::string& name) {

@@ -203,8 +203,9 @@ WeightPtr TensorReader::weight(onnx::TensorProto& tensor) {
   const auto dtype = dtype_from_onnx(tensor.data_type());
   const Shape shape(tensor.dims().begin(), tensor.dims().end());
   const auto elements = checked_product(shape);
-  const auto bytes = elements ? checked_mul(static_cast<uint64_t>(*elements), dtype ? dtype_size(*dtype) : 16)
-                              : std::nullopt;
+  const auto bytes =
+      elements ? checked_mul(static_cast<uint64_t>(*elements), dtype ? dtype_size(*dtype) : 16)
+               : std::nullopt;
   constexpr size_t kMaxRank = 64;
   if (!bytes || shape.size() > kMaxRank) {
     refuse(tensor, "impossible shape [{}]", shown(fmt::format("{}", fmt::join(shape, ", "))));
@@ -243,7 +244,8 @@ WeightPtr TensorReader::weight(onnx::TensorProto& tensor) {
 }
 
 void TensorReader::restore(onnx::TensorProto& tensor) {
-  const auto elements = checked_product({tensor.dims().data(), static_cast<size_t>(tensor.dims_size())});
+  const auto elements =
+      checked_product({tensor.dims().data(), static_cast<size_t>(tensor.dims_size())});
   if (!elements) {
     refuse(tensor, "impossible shape");
   }
@@ -261,7 +263,8 @@ void TensorReader::restore(onnx::TensorProto& tensor) {
   const auto dtype = dtype_from_onnx(tensor.data_type());
   const uint64_t bits = dtype ? dtype_size(*dtype) * 8 : element_bits(tensor.data_type());
   const auto all = checked_mul(static_cast<uint64_t>(*elements), bits);
-  if (tensor.has_raw_data() && bits != 0 && (!all || *all / 8 + (*all % 8 != 0) != tensor.raw_data().size())) {
+  if (tensor.has_raw_data() && bits != 0 &&
+      (!all || *all / 8 + (*all % 8 != 0) != tensor.raw_data().size())) {
     refuse(tensor,
            "{} elements of onnx type {} do not fit its {} bytes",
            *elements,

@@ -90,7 +90,8 @@ class Folder {
         changed = true;
       }
     }
-    if (fold(node, original.input_size() == 0 ? "" : original.input(0)) || multiply_by_shared(node, made)) {
+    if (fold(node, original.input_size() == 0 ? "" : original.input(0)) ||
+        multiply_by_shared(node, made)) {
       return true;
     }
     if (changed) {
@@ -154,12 +155,13 @@ class Folder {
     const auto shape = reshaped(node, weight->shape());
     const auto elements = shape ? checked_product(*shape) : std::nullopt;
     return elements && *elements == checked_product(weight->shape()) ? reshape(weight, *shape)
-                                                                      : nullptr;
+                                                                     : nullptr;
   }
 
   [[nodiscard]] std::optional<Shape> reshaped(const onnx::NodeProto& node,
                                               const Shape& shape) const {
-    auto wanted = node.op_type() == "Reshape" && node.input_size() == 2 ? integers(node.input(1)) : std::nullopt;
+    auto wanted = node.op_type() == "Reshape" && node.input_size() == 2 ? integers(node.input(1))
+                                                                        : std::nullopt;
     if (!wanted) {
       return std::nullopt;
     }
@@ -255,10 +257,8 @@ class Folder {
                                   rewriter_.integers({-1}),
                                   rewriter_.integers({0})},
                                  "");
-    const std::string shape = add("Concat",
-                                  {lead, rewriter_.integers({weight->shape().at(0)})},
-                                  "",
-                                  {{"axis", int64_t{0}}});
+    const std::string shape = add(
+        "Concat", {lead, rewriter_.integers({weight->shape().at(0)})}, "", {{"axis", int64_t{0}}});
     add("Reshape", {flat, shape}, node.output(0));
     return true;
   }
@@ -269,8 +269,8 @@ class Folder {
   std::unordered_map<std::string, Integers> constants_;  // small integers in Constant nodes
   std::unordered_map<std::string, size_t> turns_;        // Transpose nodes that read a value
   std::unordered_map<std::string, std::string> aliases_;
-  std::unordered_map<std::string, size_t> uses_;            // where they changed
-  std::unordered_map<std::string, std::string> turned_;     // Transposes that stay: output -> weight
+  std::unordered_map<std::string, size_t> uses_;         // where they changed
+  std::unordered_map<std::string, std::string> turned_;  // Transposes that stay: output -> weight
   std::unordered_set<std::string> turned_weights_;
 };
 

@@ -7,8 +7,9 @@
 namespace lorapress {
 
 // Folds Identity, Transpose, Cast and Reshape of weights into the weights, which stay lazy and keep
-// their names, so that a pass finds a matrix where a MatMul reads one. Nothing is stored twice: a weight that is read in two ways stays as it is, but a MatMul with
-// the transpose of a shared one (a tied embedding) becomes a Gemm with transB.
+// their names, so that a pass finds a matrix where a MatMul reads one. Nothing is stored twice: a
+// weight that is read in two ways stays as it is, but a MatMul with the transpose of a shared one
+// (a tied embedding) becomes a Gemm with transB.
 void fold_weights(Model& model);
 
 }  // namespace lorapress

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "graph/write.h"
 #include "passes/int8_weight.h"
+#include "passes/patchify.h"
 #include "passes/rewrite.h"
 
 namespace lorapress {
@@ -262,6 +263,7 @@ class Int8Pass {
 }  // namespace
 
 void to_int8(Model& model, const SchemeContext& context, DType dtype) {
+  convolutions_to_products(model);
   Int8Pass(model, context, dtype).run();
 }
 

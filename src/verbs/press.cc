@@ -291,7 +291,7 @@ class Presser {
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;
   std::vector<BundleGraph> graphs_;
-  std::vector<Model> models_;  // of graphs_, in their order
+  std::vector<Model> models_;          // of graphs_, in their order
   std::set<std::string> half_caches_;  // dtypes whose cache is float16
   ActivationStats statistics_;
 };
