@@ -25,8 +25,8 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
       ->capture_default_str()
       ->type_name("N")
       ->group(kGroup);
-  auto* tensor = command.add_flag(
-      "--per-tensor", arguments.per_tensor, "8 bit: one scale for a whole matrix");
+  auto* tensor =
+      command.add_flag("--per-tensor", arguments.per_tensor, "8 bit: one scale for a whole matrix");
   command
       .add_flag("--per-channel",
                 arguments.per_channel,

@@ -51,8 +51,8 @@ struct QuantizeOptions {
 };
 
 struct QuantizeReport {
-  uint64_t bytes_in = 0;              // of the model and its external data
-  std::vector<OutputFileInfo> files;  // names beside OUT
+  uint64_t bytes_in = 0;                     // of the model and its external data
+  std::vector<OutputFileInfo> files;         // names beside OUT
   std::map<std::string, int64_t> operators;  // nodes added (> 0) and removed (< 0) by type
   std::vector<std::string> notes;
   double read_seconds = 0.0;     // the graph, its types, folding

@@ -39,7 +39,9 @@ TEST(StagedFiles, LeaveNothingBehind) {
   });
   EXPECT_EQ(text, (folder / "a/m.onnx").string() + ": full");
   EXPECT_TRUE(folder.names().empty());
-  { const StagedFiles unused(folder / "b/m.onnx", false); }
+  {
+    const StagedFiles unused(folder / "b/m.onnx", false);
+  }
   EXPECT_TRUE(folder.names().empty());
 }
 

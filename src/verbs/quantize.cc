@@ -35,9 +35,7 @@ void protect(const fs::path& out, const std::vector<fs::path>& sources) {
   for (const fs::path& source : sources) {
     std::error_code ignored;
     if (fs::equivalent(out, source, ignored)) {
-      fail(ErrorCode::kInvalidArgument,
-           "{}: is what is read; choose another OUT",
-           out.string());
+      fail(ErrorCode::kInvalidArgument, "{}: is what is read; choose another OUT", out.string());
     }
   }
 }
@@ -75,9 +73,9 @@ class Quantizer {
       for (const FilePlan& plan : plans) {
         protect(staged.place(plan.path()), sources_);
       }
-      for (const WrittenFile& file :
-           write_files(plans,
-                       {.hash = false, .threads = options_.threads, .progress = options_.progress})) {
+      for (const WrittenFile& file : write_files(
+               plans,
+               {.hash = false, .threads = options_.threads, .progress = options_.progress})) {
         report_.files.push_back({file.path.filename().string(), file.bytes});
       }
       report_.write_seconds = lap_();
