@@ -1,5 +1,6 @@
 #include "graph/read_onnx.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "graph/check.h"
