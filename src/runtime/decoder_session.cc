@@ -1,11 +1,12 @@
 #include "runtime/decoder_session.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/convert.h"
 #include "base/fail.h"
-#include "graph/onnx_summary.h"
+#include "graph/read_proto.h"
 
 namespace lorapress {
 namespace {
@@ -53,11 +54,38 @@ const OrtPort& port(const std::vector<OrtPort>& ports,
   return *found;
 }
 
-// Whether every layer's attention is the operator that may write its cache in place.
+// Whether all layers but the first may have one buffer as past and present: their only reader and
+// writer is GroupQueryAttention, which knows the true lengths from other inputs. Nothing else may
+// see a buffer that is longer than the first layer's: ONNX Runtime plans memory by the names of
+// dimensions, which are the same for all layers.
 bool attends_in_place(const std::filesystem::path& decoder, int64_t layers) {
-  const OnnxSummary summary = summarise_onnx(decoder);
-  const auto found = summary.operators.find("com.microsoft.GroupQueryAttention");
-  return found != summary.operators.end() && found->second == static_cast<uint64_t>(layers);
+  const SlimModel model = read_slim(decoder);
+  std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
+  for (const onnx::NodeProto& node : model.proto.graph().node()) {
+    for (const std::string& input : node.input()) {
+      readers[input].push_back(&node);
+    }
+    for (const onnx::AttributeProto& attribute : node.attribute()) {
+      if (attribute.has_g() || attribute.graphs_size() > 0) {
+        return false;  // a body may read anything
+      }
+    }
+  }
+  for (int64_t layer = 1; layer < layers; ++layer) {
+    const CacheNames names = cache_names(layer);
+    const auto& found = readers[names.past_key];
+    if (found.size() != 1 || readers[names.past_value] != found) {
+      return false;
+    }
+    const onnx::NodeProto& node = *found[0];
+    if (node.domain() != "com.microsoft" || node.op_type() != "GroupQueryAttention" ||
+        node.input_size() < 5 || node.output_size() < 3 || node.input(3) != names.past_key ||
+        node.input(4) != names.past_value || node.output(1) != names.present_key ||
+        node.output(2) != names.present_value) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Shape with_batch(Shape shape, int64_t batch) {
@@ -84,10 +112,11 @@ DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, uns
   cache_ = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
   const Shape cached{-1, cache_.heads, -1, cache_.head_dim};
   for (int64_t layer = 0; layer < cache_.layers; ++layer) {
-    for (const char* which : {"key", "value"}) {
-      const std::string past = fmt::format("past_key_values.{}.{}", layer, which);
+    const CacheNames names = cache_names(layer);
+    for (const std::string& past : {names.past_key, names.past_value}) {
       cache_.dtype = port(decoder_.inputs(), past, cached, files.decoder).dtype;
-      const std::string present = fmt::format("present.{}.{}", layer, which);
+    }
+    for (const std::string& present : {names.present_key, names.present_value}) {
       port(decoder_.outputs(), present, cached, files.decoder);
     }
   }
