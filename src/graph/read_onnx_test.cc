@@ -375,6 +375,7 @@ TEST_F(ExternalData, StaysInTheFolder) {
                                       std::string("a/../../data.bin"),
                                       std::string("a\\b"),
                                       std::string("data.bin/"),
+                                      std::string("."),
                                       std::string("a\0b", 3),
                                       std::string()}) {
     refuse(external(location), {"tensor w", "expected a path inside"});
@@ -383,7 +384,6 @@ TEST_F(ExternalData, StaysInTheFolder) {
   refuse(external("link.bin"), {"a link that leaves"});
   fs::create_directory_symlink(elsewhere.path(), folder_ / "folder");
   refuse(external("folder/data.bin"), {"a link that leaves"});
-  refuse(external("."), {"w"});
 }
 
 // As the Hugging Face cache lays files out: both the model and its data are links into one folder.

@@ -111,8 +111,7 @@ TEST_P(Golden, RunsInEveryDtype) {
     EXPECT_EQ(report.files[0].bytes, fs::file_size(options.out));
     EXPECT_LT(relative_error(golden.run(options.out), golden.expected()), tolerance(scheme.name))
         << scheme.name;
-    EXPECT_EQ(scheme.name == "fp32", report.operators.empty() || golden.name == "functions")
-        << scheme.name;
+    EXPECT_EQ(scheme.name == "fp32", report.operators.empty()) << scheme.name;
   }
 }
 
