@@ -87,7 +87,12 @@ Value resize_matrix(const Builder& b,
       filter_of(b, scope + "/filter", graph.op("Abs", scope + "/t", {distance}), filter);
   const Value sums = graph.op(
       "ReduceSum", scope + "/sums", {weights, graph.integers({0})}, {{"keepdims", int64_t{1}}});
-  return graph.op("Div", scope + "/matrix", {weights, sums});
+  // In steps of 2^-22, as normalize_coeffs_8bpc: where a sum ends in one half, this decides.
+  constexpr float kSteps = 4194304.0F;
+  Arithmetic m(b, scope + "/steps");
+  const Value steps =
+      m.op("Add", m.op("Mul", graph.op("Div", scope + "/share", {weights, sums}), kSteps), 0.5F);
+  return m.op("Mul", m.op("Floor", steps), 1.0F / kSteps);
 }
 
 // Whole levels between the passes, as clip8 of Resample.c: halves go up.
@@ -98,9 +103,37 @@ Value round_levels(const Builder& b, const std::string& scope, const Value& x) {
   return graph.op("Clip", scope + "/Clip", {whole, graph.scalar(0.0F), graph.scalar(255.0F)});
 }
 
+//  x [3, a, b] ── MatMul(matrix [b, c]) ── round ── turn ── [3, c, a]
+Value resize_last(const Builder& b, const std::string& scope, const Value& x, const Value& matrix) {
+  const Value product = b.graph.op("MatMul", scope + "/MatMul", {x, matrix});
+  return b.graph.op("Transpose",
+                    scope + "/turn",
+                    {round_levels(b, scope + "/round", product)},
+                    {{"perm", std::vector<int64_t>{0, 2, 1}}});
+}
+
+// Each pass rounds and clips, so their order shows. Pillow 13 takes the rows first when the height
+// shrinks by more than twice what the width does: 0 < lost rows and 2 * lost columns < lost rows.
+Value rows_go_first(const Builder& b,
+                    const std::string& scope,
+                    const Value& height,
+                    const Value& width,
+                    int64_t to_height,
+                    int64_t to_width) {
+  Graph& graph = b.graph;
+  const Value rows = graph.op("Sub", scope + "/lost_rows", {height, graph.integers({to_height})});
+  const Value columns =
+      graph.op("Sub", scope + "/lost_columns", {width, graph.integers({to_width})});
+  const Value twice = graph.op("Mul", scope + "/twice", {columns, graph.integers({2})});
+  const Value shrinks = graph.op("Less", scope + "/shrinks", {graph.integers({0}), rows});
+  const Value more = graph.op("Less", scope + "/more", {twice, rows});
+  return graph.op("And", scope + "/And", {shrinks, more});
+}
+
 }  // namespace
 
-//  image ── float ── [3, h, w] ── MatMul(columns) ── round ── turn ── MatMul(rows) ── round ── turn
+//  image ── float ── [3, h, w] ─┬─ columns ── rows ──────────────────────┐
+//                               └─ turn ── rows ── columns ── turn ─── Where(order) ── [3, H, W]
 Value pillow_resize(const Builder& b,
                     const std::string& scope,
                     const Value& image,
@@ -114,18 +147,16 @@ Value pillow_resize(const Builder& b,
   const Value planes =
       graph.op("Transpose", scope + "/planes", {image}, {{"perm", std::vector<int64_t>{2, 0, 1}}});
   const Value levels = to_dtype(b, scope + "/levels", planes, DType::kF32);
-  const Value across =
-      graph.op("MatMul",
-               scope + "/across",
-               {levels, resize_matrix(b, scope + "/columns", width, to_width, filter)});
-  const Value rounded = round_levels(b, scope + "/across_round", across);
-  const Value turned = graph.op("Transpose", scope + "/turn", {rounded}, swap);
-  const Value down =
-      graph.op("MatMul",
-               scope + "/down",
-               {turned, resize_matrix(b, scope + "/rows", height, to_height, filter)});
-  const Value whole = round_levels(b, scope + "/down_round", down);
-  return graph.op("Transpose", scope + "/turn_back", {whole}, swap);
+  const Value columns = resize_matrix(b, scope + "/columns", width, to_width, filter);
+  const Value rows = resize_matrix(b, scope + "/rows", height, to_height, filter);
+  const Value columns_first = resize_last(
+      b, scope + "/then_rows", resize_last(b, scope + "/columns_first", levels, columns), rows);
+  const Value turned = graph.op("Transpose", scope + "/turn", {levels}, swap);
+  const Value rows_first = resize_last(
+      b, scope + "/then_columns", resize_last(b, scope + "/rows_first", turned, rows), columns);
+  const Value turned_back = graph.op("Transpose", scope + "/turn_back", {rows_first}, swap);
+  const Value order = rows_go_first(b, scope + "/order", height, width, to_height, to_width);
+  return graph.op("Where", scope + "/Where", {order, turned_back, columns_first});
 }
 
 Value normalise_levels(const Builder& b,

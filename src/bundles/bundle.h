@@ -34,7 +34,7 @@ struct BundleRequest {
   int opset = 17;
   int64_t max_new_tokens = 30;
   std::string default_dtype = "fp32";
-  GenerationChoice generation;
+  GenerationChoice generation = {};
   std::vector<std::string> half_cache_dtypes = {};  // whose key/value cache is float16
 };
 

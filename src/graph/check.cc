@@ -14,6 +14,12 @@ onnx::ModelProto stand_in(const Model& model) {
   onnx::ModelProto checked = model.proto;
   auto* proto = checked.mutable_graph();
   proto->clear_initializer();
+  proto->clear_value_info();
+  for (const auto& info : model.proto.graph().value_info()) {
+    if (!info.type().has_tensor_type() || info.type().tensor_type().has_shape()) {
+      *proto->add_value_info() = info;  // the checker demands the shape that ONNX leaves optional
+    }
+  }
   for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
     const auto weight = model.weights.find(declared.name());
     if (weight != model.weights.end() && weight->second->bytes() > kSmallTensor) {

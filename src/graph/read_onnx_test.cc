@@ -17,9 +17,8 @@ using test::message_of;
 using test::port;
 using test::save;
 using test::small_model;
-using test::TempFolder;
-
 namespace fs = std::filesystem;
+using test::TempFolder;
 
 class ReadOnnx : public testing::Test {
  protected:

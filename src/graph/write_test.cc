@@ -90,7 +90,9 @@ TEST(WriteOnnx, HoldsEveryInitializer) {
   // Without the initializers it is what the checker saw.
   onnx::ModelProto bare = model;
   bare.mutable_graph()->clear_initializer();
-  EXPECT_EQ(bare.SerializeAsString(), model_proto(graph).SerializeAsString());
+  onnx::ModelProto checked = model_proto(graph);
+  checked.mutable_graph()->clear_value_info();
+  EXPECT_EQ(bare.SerializeAsString(), checked.SerializeAsString());
   EXPECT_EQ(model.SerializeAsString().size(), plans[0].size());
 }
 

@@ -219,6 +219,8 @@ class Folder {
     return found == uses_.end() ? rewriter_.uses(name) : found->second;
   }
 
+  // Any rank of x, also one that no inference knows:
+  //
   //  x [..., k] -- Reshape [-1, k] -- Gemm(w [n, k], transB) -- Reshape [..., n]
   //     |                                                          |
   //     Shape -- Slice [0:-1] -- Concat [n] ------------------------
@@ -227,10 +229,10 @@ class Folder {
       return false;
     }
     const auto shared = turned_.find(node.input(1));
-    const auto type = rewriter_.type(node.input(0));
-    if (shared == turned_.end() || !type || !type->has_shape || type->type.dims.size() < 2) {
+    if (shared == turned_.end()) {
       return false;
     }
+    const auto type = rewriter_.type(node.input(0));
     const std::string& x = node.input(0);
     const WeightPtr weight = rewriter_.weight(shared->second);
     const std::string base = node.name().empty() ? node.output(0) : node.name();
@@ -244,7 +246,7 @@ class Folder {
       return output;
     };
     const Attributes turn{{"transB", int64_t{1}}};
-    if (type->type.dims.size() == 2) {
+    if (type && type->has_shape && type->type.dims.size() == 2) {
       add("Gemm", {x, shared->second}, node.output(0), turn);
       return true;
     }

@@ -55,8 +55,11 @@ struct OnnxGolden {
     std::vector<std::string> fed;
     for (const auto& [port, tensor] : tensors) {
       if (port.starts_with("in.")) {
-        values.push_back(OrtTensor::of(*tensor));
         fed.push_back(port.substr(3));
+        OrtTensor value = OrtTensor::of(*tensor);
+        const auto input = std::ranges::find(session.inputs(), fed.back(), &OrtPort::name);
+        const bool half = input != session.inputs().end() && input->dtype == DType::kF16;
+        values.push_back(half ? value.converted(DType::kF16) : std::move(value));
       }
     }
     std::vector<OrtSession::Feed> feeds;
@@ -70,7 +73,8 @@ struct OnnxGolden {
     Floats outputs;
     const std::vector<OrtTensor> found = session.run(feeds, wanted);
     for (size_t i = 0; i < wanted.size(); ++i) {
-      const auto content = found[i].as_floats();
+      const OrtTensor floats = found[i].converted(DType::kF32);  // a float16 cache, too
+      const auto content = floats.as_floats();
       outputs[wanted[i]].assign(content.begin(), content.end());
     }
     return outputs;
@@ -115,6 +119,7 @@ inline onnx::ValueInfoProto port(const std::string& name, const std::vector<int6
   info.set_name(name);
   auto* type = info.mutable_type()->mutable_tensor_type();
   type->set_elem_type(onnx::TensorProto::FLOAT);
+  type->mutable_shape();  // a scalar has one, too
   for (const int64_t dim : dims) {
     type->mutable_shape()->add_dim()->set_dim_value(dim);
   }
