@@ -5,21 +5,24 @@
 namespace lorapress {
 namespace {
 
-// Emits elementwise float arithmetic under one scope with running numbers.
+// Emits float64 arithmetic under one scope with running numbers. Double, because the sums of 8-bit
+// levels and 22-bit weights are exact in it, as Pillow's integers are.
 class Arithmetic {
  public:
   Arithmetic(const Builder& b, std::string scope) : graph_(b.graph), scope_(std::move(scope)) {}
 
+  Value constant(double value) {
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    return graph_.initializer(next("constant"),
+                              constant_weight(DType::kF64, {}, {bytes.begin(), bytes.end()}));
+  }
   Value op(std::string_view type, const Value& a, const Value& b) {
     return graph_.op(type, next(type), {a, b});
   }
-  Value op(std::string_view type, const Value& a, float b) { return op(type, a, graph_.scalar(b)); }
+  Value op(std::string_view type, const Value& a, double b) { return op(type, a, constant(b)); }
   Value op(std::string_view type, const Value& a) { return graph_.op(type, next(type), {a}); }
   Value where(const Value& condition, const Value& then, const Value& otherwise) {
     return graph_.op("Where", next("Where"), {condition, then, otherwise});
-  }
-  Value where(const Value& condition, const Value& then, float otherwise) {
-    return where(condition, then, graph_.scalar(otherwise));
   }
 
  private:
@@ -32,19 +35,16 @@ class Arithmetic {
 };
 
 // Pillow's Resample.c, bicubic_filter (a = -0.5) and bilinear_filter, of |t|.
-Value filter_of(const Builder& b, const std::string& scope, const Value& t, ResizeFilter filter) {
-  Arithmetic m(b, scope);
+Value filter_of(Arithmetic& m, const Value& t, ResizeFilter filter) {
   if (filter == ResizeFilter::kBilinear) {
-    const Value down = m.op("Sub", b.graph.scalar(1.0F), t);
-    return m.op("Max", down, 0.0F);
+    return m.op("Max", m.op("Sub", m.constant(1.0), t), 0.0);
   }
   const Value squared = m.op("Mul", t, t);
   // (1.5 t - 2.5) t^2 + 1 below 1, (((t - 5) t + 8) t - 4) * -0.5 below 2
-  const Value near =
-      m.op("Add", m.op("Mul", m.op("Sub", m.op("Mul", t, 1.5F), 2.5F), squared), 1.0F);
-  const Value inner = m.op("Add", m.op("Mul", m.op("Sub", t, 5.0F), t), 8.0F);
-  const Value far = m.op("Mul", m.op("Sub", m.op("Mul", inner, t), 4.0F), -0.5F);
-  return m.where(m.op("Less", t, 1.0F), near, m.where(m.op("Less", t, 2.0F), far, 0.0F));
+  const Value near = m.op("Add", m.op("Mul", m.op("Sub", m.op("Mul", t, 1.5), 2.5), squared), 1.0);
+  const Value inner = m.op("Add", m.op("Mul", m.op("Sub", t, 5.0), t), 8.0);
+  const Value far = m.op("Mul", m.op("Sub", m.op("Mul", inner, t), 4.0), -0.5);
+  return m.where(m.op("Less", t, 1.0), near, m.where(m.op("Less", t, 2.0), far, m.constant(0.0)));
 }
 
 //  Output pixel i of `to` lies at (i + 1/2) * from / to, input pixel j at j + 1/2; their distance
@@ -54,9 +54,9 @@ Value filter_of(const Builder& b, const std::string& scope, const Value& t, Resi
 //
 //  exactly: the numerator is an int64. Pillow (Resample.c, precompute_coeffs) sums over the pixels
 //  whose t is inside the filter's support; outside the filter is 0, so the dense matrix is the
-//  same.
+//  same. Its weights are rounded to 22 fractional bits (normalize_coeffs_8bpc).
 //
-//  from ── numerators ── t ── filter ── / row sums ── [from, to]
+//  from ── numerators ── t ── filter ── / sums ── round ── float64 [from, to]
 Value resize_matrix(const Builder& b,
                     const std::string& scope,
                     const Value& from,  // int64 [1]
@@ -79,61 +79,62 @@ Value resize_matrix(const Builder& b,
   const Value numerator = graph.op("Sub", scope + "/numerator", {row_column, columns});
   const Value larger = graph.op("Max", scope + "/larger", {from, graph.integers({to})});
   const Value width = graph.op("Mul", scope + "/width", {larger, graph.integer(2)});
-  const Value distance = graph.op("Div",
-                                  scope + "/distance",
-                                  {to_dtype(b, scope + "/numerator_float", numerator, DType::kF32),
-                                   to_dtype(b, scope + "/width_float", width, DType::kF32)});
-  const Value weights =
-      filter_of(b, scope + "/filter", graph.op("Abs", scope + "/t", {distance}), filter);
+  Arithmetic m(b, scope + "/weights");
+  const Value distance = m.op("Div",
+                              to_dtype(b, scope + "/numerator_float", numerator, DType::kF64),
+                              to_dtype(b, scope + "/width_float", width, DType::kF64));
+  const Value weights = filter_of(m, m.op("Abs", distance), filter);
   const Value sums = graph.op(
       "ReduceSum", scope + "/sums", {weights, graph.integers({0})}, {{"keepdims", int64_t{1}}});
-  // In steps of 2^-22, as normalize_coeffs_8bpc: where a sum ends in one half, this decides.
-  constexpr float kSteps = 4194304.0F;
-  Arithmetic m(b, scope + "/steps");
-  const Value steps =
-      m.op("Add", m.op("Mul", graph.op("Div", scope + "/share", {weights, sums}), kSteps), 0.5F);
-  return m.op("Mul", m.op("Floor", steps), 1.0F / kSteps);
+  constexpr double kFixedPoint = 1 << 22;
+  const Value fixed = m.op("Mul", m.op("Div", weights, sums), kFixedPoint);
+  return m.op("Div", m.op("Floor", m.op("Add", fixed, 0.5)), kFixedPoint);
 }
 
-// Whole levels between the passes, as clip8 of Resample.c: halves go up.
+// Whole levels after each pass, as clip8 of Resample.c: halves go up.
 Value round_levels(const Builder& b, const std::string& scope, const Value& x) {
-  Graph& graph = b.graph;
-  const Value shifted = graph.op("Add", scope + "/Add_half", {x, graph.scalar(0.5F)});
-  const Value whole = graph.op("Floor", scope + "/Floor", {shifted});
-  return graph.op("Clip", scope + "/Clip", {whole, graph.scalar(0.0F), graph.scalar(255.0F)});
+  Arithmetic m(b, scope);
+  const Value whole = m.op("Floor", m.op("Add", x, 0.5));
+  return m.op("Min", m.op("Max", whole, 0.0), 255.0);
 }
 
-//  x [3, a, b] ── MatMul(matrix [b, c]) ── round ── turn ── [3, c, a]
-Value resize_last(const Builder& b, const std::string& scope, const Value& x, const Value& matrix) {
-  const Value product = b.graph.op("MatMul", scope + "/MatMul", {x, matrix});
-  return b.graph.op("Transpose",
-                    scope + "/turn",
-                    {round_levels(b, scope + "/round", product)},
-                    {{"perm", std::vector<int64_t>{0, 2, 1}}});
-}
+struct Passes {
+  Value levels;  // float64 [3, height, width]
+  Value across;  // [width, to_width]
+  Value down;    // [height, to_height]
+};
 
-// Each pass rounds and clips, so their order shows. Pillow 13 takes the rows first when the height
-// shrinks by more than twice what the width does: 0 < lost rows and 2 * lost columns < lost rows.
-Value rows_go_first(const Builder& b,
-                    const std::string& scope,
-                    const Value& height,
-                    const Value& width,
-                    int64_t to_height,
-                    int64_t to_width) {
-  Graph& graph = b.graph;
-  const Value rows = graph.op("Sub", scope + "/lost_rows", {height, graph.integers({to_height})});
-  const Value columns =
-      graph.op("Sub", scope + "/lost_columns", {width, graph.integers({to_width})});
-  const Value twice = graph.op("Mul", scope + "/twice", {columns, graph.integers({2})});
-  const Value shrinks = graph.op("Less", scope + "/shrinks", {graph.integers({0}), rows});
-  const Value more = graph.op("Less", scope + "/more", {twice, rows});
-  return graph.op("And", scope + "/And", {shrinks, more});
+// One order of the passes, as a branch of If.
+//  columns first: levels ── MatMul(across) ── round ── turn ── MatMul(down) ── round ── turn
+//  rows first:    levels ── turn ── MatMul(down) ── round ── turn ── MatMul(across) ── round
+BodyPtr resize_branch(const Builder& b,
+                      const std::string& scope,
+                      const Passes& passes,
+                      bool rows_first) {
+  return b.graph.body(scope, {}, [&](const std::vector<Value>& /*inputs*/) {
+    const auto turn = [&](const std::string& name, const Value& x) {
+      return b.graph.op(
+          "Transpose", scope + "/" + name, {x}, {{"perm", std::vector<int64_t>{0, 2, 1}}});
+    };
+    const auto pass = [&](const std::string& name, const Value& x, const Value& matrix) {
+      const Value product = b.graph.op("MatMul", scope + "/" + name, {x, matrix});
+      return round_levels(b, scope + "/" + name + "_round", product);
+    };
+    if (rows_first) {
+      const Value rows = pass("down", turn("turn", passes.levels), passes.down);
+      return std::vector<Value>{pass("across", turn("turn_back", rows), passes.across)};
+    }
+    const Value columns = pass("across", passes.levels, passes.across);
+    return std::vector<Value>{turn("turn_back", pass("down", turn("turn", columns), passes.down))};
+  });
 }
 
 }  // namespace
 
-//  image ── float ── [3, h, w] ─┬─ columns ── rows ──────────────────────┐
-//                               └─ turn ── rows ── columns ── turn ─── Where(order) ── [3, H, W]
+// Each pass rounds, so their order shows. Pillow 13 takes the rows first when the height shrinks by
+// more than twice what the width does:
+//
+//  image ── float64 [3, h, w] ── If(h - to_h > max(0, 2 (w - to_w))) ── float32
 Value pillow_resize(const Builder& b,
                     const std::string& scope,
                     const Value& image,
@@ -141,22 +142,28 @@ Value pillow_resize(const Builder& b,
                     int64_t to_width,
                     ResizeFilter filter) {
   Graph& graph = b.graph;
-  const Attributes swap{{"perm", std::vector<int64_t>{0, 2, 1}}};
   const Value height = length_of(b, scope + "/height", image, 0);
   const Value width = length_of(b, scope + "/width", image, 1);
   const Value planes =
       graph.op("Transpose", scope + "/planes", {image}, {{"perm", std::vector<int64_t>{2, 0, 1}}});
-  const Value levels = to_dtype(b, scope + "/levels", planes, DType::kF32);
-  const Value columns = resize_matrix(b, scope + "/columns", width, to_width, filter);
-  const Value rows = resize_matrix(b, scope + "/rows", height, to_height, filter);
-  const Value columns_first = resize_last(
-      b, scope + "/then_rows", resize_last(b, scope + "/columns_first", levels, columns), rows);
-  const Value turned = graph.op("Transpose", scope + "/turn", {levels}, swap);
-  const Value rows_first = resize_last(
-      b, scope + "/then_columns", resize_last(b, scope + "/rows_first", turned, rows), columns);
-  const Value turned_back = graph.op("Transpose", scope + "/turn_back", {rows_first}, swap);
-  const Value order = rows_go_first(b, scope + "/order", height, width, to_height, to_width);
-  return graph.op("Where", scope + "/Where", {order, turned_back, columns_first});
+  const Passes passes{to_dtype(b, scope + "/levels", planes, DType::kF64),
+                      resize_matrix(b, scope + "/columns", width, to_width, filter),
+                      resize_matrix(b, scope + "/rows", height, to_height, filter)};
+  const Value lost_rows =
+      graph.op("Sub", scope + "/lost_rows", {height, graph.integers({to_height})});
+  const Value lost_columns =
+      graph.op("Sub", scope + "/lost_columns", {width, graph.integers({to_width})});
+  const Value twice = graph.op("Mul", scope + "/twice", {lost_columns, graph.integers({2})});
+  const Value least = graph.op("Max", scope + "/least", {twice, graph.integers({0})});
+  const Value more = graph.op("Greater", scope + "/more", {lost_rows, least});
+  const Value rows_first = graph.op("Squeeze", scope + "/rows_first", {more, graph.integers({0})});
+  const Value whole =
+      graph.op("If",
+               scope + "/If",
+               {rows_first},
+               {{"then_branch", resize_branch(b, scope + "/rows_first_branch", passes, true)},
+                {"else_branch", resize_branch(b, scope + "/columns_first_branch", passes, false)}});
+  return to_dtype(b, scope + "/resized", whole, DType::kF32);
 }
 
 Value normalise_levels(const Builder& b,

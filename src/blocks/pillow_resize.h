@@ -13,7 +13,7 @@ namespace lorapress {
 enum class ResizeFilter { kBicubic, kBilinear };
 
 // image uint8 [height, width, 3] of any size -> float32 [3, to_height, to_width], whole levels 0 to
-// 255: at most one level from Pillow's.
+// 255, as Pillow 13 gives them.
 Value pillow_resize(const Builder& b,
                     const std::string& scope,
                     const Value& image,

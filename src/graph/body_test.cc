@@ -23,7 +23,7 @@ struct Summing {
   BodyPtr body() {
     return graph.body("/body", ports, [&](const std::vector<Value>& values) {
       const Value w = graph.initializer("w", zeros(DType::kF32, {4}));
-      return std::vector<Value>{graph.op("Identity", "/go", {values[1]}),
+      return std::vector<Value>{graph.op("Not", "/go", {values[1]}),
                                 graph.op("Add", "/add", {values[2], w})};
     });
   }
@@ -86,8 +86,8 @@ TEST(LoopRule, WantsWhatIsCarriedToStayTheSame) {
     const std::string text = message_of(ErrorCode::kInvalidArgument, [&] {
       const BodyPtr body =
           made.graph.body("/body", made.ports, [&](const std::vector<Value>& values) {
-            return std::vector<Value>{made.graph.op("Identity", "/go", {values[1]}),
-                                      made.graph.op("Identity", "/same", {values[2]})};
+            return std::vector<Value>{made.graph.op("Not", "/go", {values[1]}),
+                                      made.graph.op("Abs", "/same", {values[2]})};
           });
       made.graph.loop("/loop", made.inputs, body);
     });
@@ -103,7 +103,7 @@ TEST(LoopRule, ForgetsDimsThatChange) {
   made.ports[2].dims = {Dim(), 4};
   const BodyPtr body = made.graph.body("/body", made.ports, [&](const std::vector<Value>& values) {
     return std::vector<Value>{
-        made.graph.op("Identity", "/go", {values[1]}),
+        made.graph.op("Not", "/go", {values[1]}),
         made.graph.op("Concat", "/grow", {values[2], values[2]}, {{"axis", int64_t{0}}})};
   });
   EXPECT_EQ(to_string(made.graph.loop("/loop", made.inputs, body)[0].type), "float32[?, 4]");
@@ -115,6 +115,27 @@ TEST(LoopRule, WantsABodyThatFits) {
   message_of(ErrorCode::kInvalidArgument,
              [&] { made.graph.loop("/loop", made.inputs, made.body()); });
   message_of(ErrorCode::kInvalidArgument, [&] { made.graph.op("Loop", "/bare", made.inputs); });
+}
+
+// If needs branches without inputs that agree.
+TEST(IfRule, KnowsWhatBothBranchesGive) {
+  const auto made = [](const Dims& other, DType dtype) {
+    Graph graph("choice", 17);
+    const Value x = graph.input("x", DType::kF32, {"n", 4});
+    const Value y = graph.input("y", dtype, other);
+    const auto branch = [&](const std::string& name, const Value& value) {
+      return graph.body(name, {}, [&](const std::vector<Value>&) {
+        return std::vector<Value>{graph.op("Abs", name + "/same", {value})};
+      });
+    };
+    const Attributes branches{{"then_branch", branch("/then", x)},
+                              {"else_branch", branch("/else", y)}};
+    return to_string(graph.op("If", "/if", {graph.boolean(true)}, branches).type);
+  };
+  EXPECT_EQ(made({"n", 4}, DType::kF32), "float32[n, 4]");
+  EXPECT_EQ(made({"m", 4}, DType::kF32), "float32[?, 4]");
+  message_of(ErrorCode::kInvalidArgument, [&] { made({4}, DType::kF32); });
+  message_of(ErrorCode::kInvalidArgument, [&] { made({"n", 4}, DType::kI64); });
 }
 
 }  // namespace

@@ -124,12 +124,11 @@ BodyPtr Graph::body(const std::string& name,
   for (const Value& output : author(values)) {
     if (!output.present() || values_.at(static_cast<size_t>(output.id)).scope != scope.id() ||
         std::ranges::count(body->outputs, output.id) != 0) {
-      fail(
-          ErrorCode::kInvalidArgument,
-          "graph {}: body {}: output {} is not made in it or given twice; an Identity gives a copy",
-          name_,
-          name,
-          body->outputs.size());
+      fail(ErrorCode::kInvalidArgument,
+           "graph {}: body {}: output {} is not made in it or given twice",
+           name_,
+           name,
+           body->outputs.size());
     }
     body->outputs.push_back(output.id);
     body->output_types.push_back(output.type);

@@ -29,6 +29,20 @@ Dim common(const Dim& a, const Dim& b) {
 
 }  // namespace
 
+Types split(const OpContext& op) {
+  const TensorType& from = op.input(0).type;
+  const size_t axis = axis_of(op.integer("axis", 0), from.dims.size());
+  if (!op.input(1).constant) {
+    bad("Split with sizes that are not constant");
+  }
+  Types types;
+  for (const int64_t size : *op.input(1).constant) {
+    types.push_back(from);
+    types.back().dims[axis] = Dim(size);
+  }
+  return types;
+}
+
 // Without axes, over all of them.
 Types reduce(const OpContext& op) {
   const TensorType& from = op.input(0).type;
@@ -131,6 +145,32 @@ Types loop(const OpContext& op) {
   for (size_t i = carried + 1; i < body.output_types.size(); ++i) {
     types.push_back(body.output_types[i]);
     types.back().dims.insert(types.back().dims.begin(), Dim());
+  }
+  return types;
+}
+
+// Both branches take no inputs and give the same dtypes and ranks.
+Types if_else(const OpContext& op) {
+  const auto branch = [&](std::string_view name) -> const Body& {
+    const auto found = std::ranges::find(op.attributes, name, &Attribute::name);
+    const auto* body = found == op.attributes.end() ? nullptr : std::get_if<BodyPtr>(&found->value);
+    if (body == nullptr || !*body || !(*body)->inputs.empty()) {
+      bad(fmt::format("{} is missing or has inputs", name));
+    }
+    return **body;
+  };
+  Types types = branch("then_branch").output_types;
+  const Types& others = branch("else_branch").output_types;
+  if (op.input(0).type.dtype != DType::kBool || types.size() != others.size()) {
+    bad("a condition that is not bool, or branches of different outputs");
+  }
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (types[i].dtype != others[i].dtype || types[i].dims.size() != others[i].dims.size()) {
+      bad(fmt::format("branches give {} and {}", to_string(types[i]), to_string(others[i])));
+    }
+    for (size_t axis = 0; axis < types[i].dims.size(); ++axis) {
+      types[i].dims[axis] = common(types[i].dims[axis], others[i].dims[axis]);
+    }
   }
   return types;
 }

@@ -12,11 +12,13 @@ using Types = std::vector<TensorType>;
 [[noreturn]] void bad(std::string_view what);
 size_t axis_of(int64_t axis, size_t rank);  // negative ones count from the end
 
+Types split(const OpContext& op);
 Types reduce(const OpContext& op);
 Types arg_max(const OpContext& op);
 Types top_k(const OpContext& op);
 Types gather_nd(const OpContext& op);
 Types loop(const OpContext& op);
+Types if_else(const OpContext& op);
 
 }  // namespace lorapress::op_rules
 

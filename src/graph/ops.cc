@@ -244,20 +244,6 @@ Types expand(const OpContext& op) {
   return {type};
 }
 
-Types split(const OpContext& op) {
-  const TensorType& from = op.input(0).type;
-  const size_t axis = axis_of(op.integer("axis", 0), from.dims.size());
-  if (!op.input(1).constant) {
-    bad("Split with sizes that are not constant");
-  }
-  Types types;
-  for (const int64_t size : *op.input(1).constant) {
-    types.push_back(from);
-    types.back().dims[axis] = Dim(size);
-  }
-  return types;
-}
-
 // Convolution without padding: patches.
 Types conv(const OpContext& op) {
   const Dims& image = op.input(0).type.dims;
@@ -294,7 +280,6 @@ constexpr std::array kOps = {
     OpRow{"And", "", 7, logical},
     OpRow{"ArgMax", "", 13, arg_max},
     OpRow{"Cast", "", 13, cast},
-    OpRow{"Clip", "", 13, same_as_first},
     OpRow{"Concat", "", 13, concat},
     OpRow{"Conv", "", 11, conv},
     OpRow{"CumSum", "", 14, same_as_first},
@@ -307,7 +292,7 @@ constexpr std::array kOps = {
     OpRow{"GatherND", "", 13, gather_nd},
     OpRow{"Gemm", "", 13, gemm},
     OpRow{"Greater", "", 13, comparison},
-    OpRow{"Identity", "", 16, same_as_first},
+    OpRow{"If", "", 16, if_else},
     OpRow{"LayerNormalization", "", 17, same_as_first},
     OpRow{"Less", "", 13, comparison},
     OpRow{"LessOrEqual", "", 16, comparison},
