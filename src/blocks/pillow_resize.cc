@@ -56,12 +56,16 @@ Value filter_of(Arithmetic& m, const Value& t, ResizeFilter filter) {
 //  whose t is inside the filter's support; outside the filter is 0, so the dense matrix is the
 //  same. Its weights are rounded to 22 fractional bits (normalize_coeffs_8bpc).
 //
-//  from ── numerators ── t ── filter ── / sums ── round ── float64 [from, to]
+//  from ── numerators ── t ── filter ── / sums ── round ── float64 [from, to], or [to, from]
+//
+// The second is what multiplies columns from the left. Turning the image instead would not do: ONNX
+// Runtime 1.22 fuses a Transpose into a MatMul that it has for float32 only.
 Value resize_matrix(const Builder& b,
                     const std::string& scope,
                     const Value& from,  // int64 [1]
                     int64_t to,
-                    ResizeFilter filter) {
+                    ResizeFilter filter,
+                    bool turned) {
   Graph& graph = b.graph;
   const Value one = graph.integer(1);
   const auto centres = [&](const std::string& name, const Value& count) {
@@ -70,13 +74,14 @@ Value resize_matrix(const Builder& b,
     return graph.op("Add", scope + name + "_centres", {doubled, one});
   };
   const Value from_scalar = graph.op("Squeeze", scope + "/from", {from, graph.integers({0})});
-  const Value rows = graph.op(
+  const Value inputs = graph.op(
       "Mul", scope + "/inputs_scaled", {centres("/inputs", from_scalar), graph.integer(to)});
-  const Value row_column =
-      graph.op("Unsqueeze", scope + "/input_column", {rows, graph.integers({1})});
-  const Value columns =
+  const Value outputs =
       graph.op("Mul", scope + "/outputs_scaled", {centres("/outputs", graph.integer(to)), from});
-  const Value numerator = graph.op("Sub", scope + "/numerator", {row_column, columns});
+  const Value column =
+      graph.op("Unsqueeze", scope + "/column", {turned ? outputs : inputs, graph.integers({1})});
+  const Value numerator =  // its sign does not matter
+      graph.op("Sub", scope + "/numerator", {column, turned ? inputs : outputs});
   const Value larger = graph.op("Max", scope + "/larger", {from, graph.integers({to})});
   const Value width = graph.op("Mul", scope + "/width", {larger, graph.integer(2)});
   Arithmetic m(b, scope + "/weights");
@@ -84,8 +89,10 @@ Value resize_matrix(const Builder& b,
                               to_dtype(b, scope + "/numerator_float", numerator, DType::kF64),
                               to_dtype(b, scope + "/width_float", width, DType::kF64));
   const Value weights = filter_of(m, m.op("Abs", distance), filter);
-  const Value sums = graph.op(
-      "ReduceSum", scope + "/sums", {weights, graph.integers({0})}, {{"keepdims", int64_t{1}}});
+  const Value sums = graph.op("ReduceSum",
+                              scope + "/sums",
+                              {weights, graph.integers({turned ? 1 : 0})},
+                              {{"keepdims", int64_t{1}}});
   constexpr double kFixedPoint = 1 << 22;
   const Value fixed = m.op("Mul", m.op("Div", weights, sums), kFixedPoint);
   return m.op("Div", m.op("Floor", m.op("Add", fixed, 0.5)), kFixedPoint);
@@ -101,31 +108,24 @@ Value round_levels(const Builder& b, const std::string& scope, const Value& x) {
 struct Passes {
   Value levels;  // float64 [3, height, width]
   Value across;  // [width, to_width]
-  Value down;    // [height, to_height]
+  Value down;    // [to_height, height]
 };
 
 // One order of the passes, as a branch of If.
-//  columns first: levels ── MatMul(across) ── round ── turn ── MatMul(down) ── round ── turn
-//  rows first:    levels ── turn ── MatMul(down) ── round ── turn ── MatMul(across) ── round
+//  columns first: levels ── MatMul(., across) ── round ── MatMul(down, .) ── round
+//  rows first:    levels ── MatMul(down, .) ── round ── MatMul(., across) ── round
 BodyPtr resize_branch(const Builder& b,
                       const std::string& scope,
                       const Passes& passes,
                       bool rows_first) {
   return b.graph.body(scope, {}, [&](const std::vector<Value>& /*inputs*/) {
-    const auto turn = [&](const std::string& name, const Value& x) {
-      return b.graph.op(
-          "Transpose", scope + "/" + name, {x}, {{"perm", std::vector<int64_t>{0, 2, 1}}});
+    const auto pass = [&](const Value& x, bool rows) {
+      const std::string name = scope + (rows ? "/down" : "/across");
+      const std::vector<Value> factors =
+          rows ? std::vector<Value>{passes.down, x} : std::vector<Value>{x, passes.across};
+      return round_levels(b, name + "_round", b.graph.op("MatMul", name, factors));
     };
-    const auto pass = [&](const std::string& name, const Value& x, const Value& matrix) {
-      const Value product = b.graph.op("MatMul", scope + "/" + name, {x, matrix});
-      return round_levels(b, scope + "/" + name + "_round", product);
-    };
-    if (rows_first) {
-      const Value rows = pass("down", turn("turn", passes.levels), passes.down);
-      return std::vector<Value>{pass("across", turn("turn_back", rows), passes.across)};
-    }
-    const Value columns = pass("across", passes.levels, passes.across);
-    return std::vector<Value>{turn("turn_back", pass("down", turn("turn", columns), passes.down))};
+    return std::vector<Value>{pass(pass(passes.levels, rows_first), !rows_first)};
   });
 }
 
@@ -147,8 +147,8 @@ Value pillow_resize(const Builder& b,
   const Value planes =
       graph.op("Transpose", scope + "/planes", {image}, {{"perm", std::vector<int64_t>{2, 0, 1}}});
   const Passes passes{to_dtype(b, scope + "/levels", planes, DType::kF64),
-                      resize_matrix(b, scope + "/columns", width, to_width, filter),
-                      resize_matrix(b, scope + "/rows", height, to_height, filter)};
+                      resize_matrix(b, scope + "/columns", width, to_width, filter, false),
+                      resize_matrix(b, scope + "/rows", height, to_height, filter, true)};
   const Value lost_rows =
       graph.op("Sub", scope + "/lost_rows", {height, graph.integers({to_height})});
   const Value lost_columns =
