@@ -1,6 +1,7 @@
 #include "runtime/sampling.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -33,6 +34,55 @@ LORAPRESS_SIMD float largest_score(const float* scores, size_t count) {
   }
   const bool any_bad = std::find(bad, bad + kLanes, true) != bad + kLanes;
   return any_bad ? std::numeric_limits<float>::quiet_NaN() : *std::max_element(best, best + kLanes);
+}
+
+// exp(x) for -87 <= x <= 0, within two units of the last place: the polynomial of Cephes' expf
+// (Moshier 1992), without branches, so that loops over it become vector code.
+inline float exp_of_negative(float x) {
+  const auto twos = static_cast<int32_t>(x * 1.44269504F - 0.5F);
+  const auto whole = static_cast<float>(twos);
+  const float r = x - whole * 0.693359375F - whole * -2.12194440e-4F;
+  float y = 1.9875691500e-4F;
+  y = y * r + 1.3981999507e-3F;
+  y = y * r + 8.3334519073e-3F;
+  y = y * r + 4.1665795894e-2F;
+  y = y * r + 1.6666665459e-1F;
+  y = y * r + 5.0000001201e-1F;
+  y = y * r * r + r + 1.0F;
+  return y * std::bit_cast<float>((twos + 127) << 23);
+}
+
+// sum(exp(scores - largest)); what is below exp(-87) counts as that, 1.6e-38. A block is long
+// enough that the compiler makes vectors of its loops and does not unroll them, and the bound has a
+// loop of its own, or else it becomes a jump.
+LORAPRESS_SIMD double sum_of_exp(const float* scores, size_t count, float largest) {
+  constexpr size_t kBlock = 16 * kLanes;
+  constexpr float kLeast = -87.0F;
+  double sums[kLanes] = {};
+  float powers[kBlock];
+  size_t i = 0;
+  for (; i + kBlock <= count; i += kBlock) {
+    for (size_t j = 0; j < kBlock; ++j) {
+      const float below = scores[i + j] - largest;
+      powers[j] = below < kLeast ? kLeast : below;
+    }
+    for (size_t j = 0; j < kBlock; ++j) {
+      powers[j] = exp_of_negative(powers[j]);
+    }
+    for (size_t j = 0; j < kBlock; j += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        sums[lane] += static_cast<double>(powers[j + lane]);
+      }
+    }
+  }
+  for (; i < count; ++i) {
+    sums[0] += static_cast<double>(exp_of_negative(std::max(scores[i] - largest, kLeast)));
+  }
+  double sum = 0.0;
+  for (const double lane : sums) {
+    sum += lane;
+  }
+  return sum;
 }
 
 float checked_largest(std::span<const float> scores) {
@@ -149,11 +199,8 @@ int64_t argmax(std::span<const float> scores) {
 
 void log_softmax(std::span<float> scores) {
   const float largest = checked_largest(scores);
-  double sum = 0.0;
-  for (const float score : scores) {
-    sum += std::exp(score - largest);
-  }
-  const auto log_sum = static_cast<float>(std::log(sum));
+  const auto log_sum =
+      static_cast<float>(std::log(sum_of_exp(scores.data(), scores.size(), largest)));
   for (float& score : scores) {
     score = score - largest - log_sum;
   }

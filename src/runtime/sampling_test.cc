@@ -80,6 +80,29 @@ TEST(Sampling, ArgmaxIsTheFirstOfEqualScores) {
   }
 }
 
+TEST(Sampling, LogSoftmaxIsAccurateAtEveryScale) {
+  std::mt19937 engine(7);
+  for (const float scale : {1e-6F, 1.0F, 20.0F, 1e4F, 1e30F}) {
+    for (const size_t size : {1, 31, 49152}) {
+      std::vector<float> scores(size);
+      for (float& score : scores) {
+        score = (static_cast<float>(engine()) / 4294967296.0F - 0.5F) * scale;
+      }
+      const std::vector<float> before = scores;
+      log_softmax(scores);
+      const double largest = *std::ranges::max_element(before);
+      double sum = 0.0;
+      for (const float score : before) {
+        sum += std::exp(static_cast<double>(score) - largest);
+      }
+      for (size_t i = 0; i < size; ++i) {
+        const double wanted = static_cast<double>(before[i]) - largest - std::log(sum);
+        ASSERT_NEAR(scores[i], wanted, 2e-6 + 2e-7 * std::fabs(wanted)) << scale << " " << size;
+      }
+    }
+  }
+}
+
 TEST(Sampling, ADrawNeverTakesWhatIsForbidden) {
   const std::vector<float> scores{-kInfinity, 1.0F, -kInfinity, 1.0F, -kInfinity};
   EXPECT_EQ(sample(scores, 0.0), 1);
