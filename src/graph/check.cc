@@ -85,16 +85,14 @@ class Types {
 
 void infer_types(Model& model) {
   onnx::ModelProto proto = stand_in(model);
-  Types types;
   try {
-    onnx::ModelProto inferred = proto;
     const onnx::ShapeInferenceOptions options{
         /*check_type=*/false, /*strict_mode=*/0, /*data_propagation=*/true};
-    onnx::shape_inference::InferShapes(inferred, onnx::OpSchemaRegistry::Instance(), options);
-    types.gather(inferred.graph());
-  } catch (const std::exception&) {
-    types.gather(proto.graph());
+    onnx::shape_inference::InferShapes(proto, onnx::OpSchemaRegistry::Instance(), options);
+  } catch (const std::exception&) {  // what was found until then stays
   }
+  Types types;
+  types.gather(proto.graph());
   *model.proto.mutable_graph()->mutable_value_info() = types.take();
 }
 

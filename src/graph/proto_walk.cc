@@ -1,7 +1,6 @@
 #include "graph/proto_walk.h"
 
 #include <algorithm>
-#include <span>
 
 #include "base/fail.h"
 
@@ -20,6 +19,15 @@ std::byte ProtoBytes::at(uint64_t at) {
     file_.read_at(begin_, std::span(window_).first(size_));
   }
   return window_[static_cast<size_t>(at - begin_)];
+}
+
+void ProtoBytes::copy(uint64_t from, std::span<std::byte> out) {
+  if (from >= begin_ && from - begin_ + out.size() <= size_) {
+    std::ranges::copy(std::span(window_).subspan(static_cast<size_t>(from - begin_), out.size()),
+                      out.begin());
+  } else {
+    file_.read_at(from, out);
+  }
 }
 
 bool ProtoMessage::next(ProtoField& field) {
@@ -62,7 +70,7 @@ void ProtoMessage::append(const ProtoField& field, std::string& out) const {
   }
   const size_t old = out.size();
   out.resize(old + static_cast<size_t>(size));
-  bytes_.file().read_at(field.tag, std::as_writable_bytes(std::span(out).subspan(old)));
+  bytes_.copy(field.tag, std::as_writable_bytes(std::span(out).subspan(old)));
 }
 
 void ProtoMessage::broken(std::string_view what) const {

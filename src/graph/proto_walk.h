@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,8 @@ class ProtoBytes {
 
   [[nodiscard]] const InputFile& file() const { return file_; }
   std::byte at(uint64_t at);  // REQUIRES: at < file().size()
+  // REQUIRES: the bytes lie in the file.
+  void copy(uint64_t from, std::span<std::byte> out);
 
  private:
   const InputFile& file_;

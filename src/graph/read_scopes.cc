@@ -15,7 +15,7 @@ using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 // Names of one graph, and what they are called in the whole model.
 struct Scope {
   const Scope* outer = nullptr;
-  const Nodes* nodes = nullptr;  // as they were read
+  const Nodes* nodes = nullptr;  // as they were read, from the one that is being resolved on
   std::unordered_map<std::string, std::string> names;
   std::unordered_set<std::string> own;  // values that the graph itself may give out, by new name
   [[nodiscard]] bool main() const { return outer == nullptr; }
@@ -129,7 +129,7 @@ class Resolver {
         continue;  // a default that Loop and Scan always override
       }
       constants.insert(tensor.name());
-      const std::string name = define(tensor.name(), scope, "an initializer");
+      const std::string name = define(tensor.name(), scope, nullptr, "an initializer");
       add_weight(std::move(tensor), name, scope.main() ? graph.mutable_initializer() : nullptr);
       if (scope.main()) {
         scope.own.insert(name);
@@ -139,7 +139,7 @@ class Resolver {
     ports.Swap(graph.mutable_input());
     for (onnx::ValueInfoProto& input : ports) {
       if (!constants.contains(input.name())) {
-        input.set_name(define(input.name(), scope, "an input"));
+        input.set_name(define(input.name(), scope, nullptr, "an input"));
         scope.own.insert(input.name());
         *graph.add_input() = std::move(input);
       }
@@ -150,27 +150,26 @@ class Resolver {
                     onnx::GraphProto& graph,
                     Scope& scope,
                     const std::unordered_set<std::string>& outputs) {
-    onnx::NodeProto made = node;  // the original still says who produces what
-    for (std::string& input : *made.mutable_input()) {
+    for (std::string& input : *node.mutable_input()) {
       if (!input.empty()) {
         input = find(input, scope, &node);
       }
     }
-    if (auto tensor = constant_of(made)) {
-      if (lift(made, std::move(*tensor), graph, scope, outputs)) {
+    if (auto tensor = constant_of(node)) {
+      if (lift(node, std::move(*tensor), graph, scope, outputs)) {
         return;
       }
     }
-    for (onnx::AttributeProto& attribute : *made.mutable_attribute()) {
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
       resolve_attribute(attribute, scope);
     }
-    for (std::string& output : *made.mutable_output()) {
+    for (std::string& output : *node.mutable_output()) {
       if (!output.empty()) {
-        output = define(output, scope, describe(node));
+        output = define(output, scope, &node);
         scope.own.insert(output);
       }
     }
-    *graph.add_node() = std::move(made);
+    *graph.add_node() = std::move(node);
   }
 
   void resolve_attribute(onnx::AttributeProto& attribute, const Scope& scope) {
@@ -208,7 +207,7 @@ class Resolver {
     const std::string& output = node.output(0);
     tensor.set_name(output);
     if (!outputs.contains(output)) {
-      const std::string name = define(output, scope, describe(node));
+      const std::string name = define(output, scope, &node);
       if (scope.main()) {
         scope.own.insert(name);
       }
@@ -220,7 +219,7 @@ class Resolver {
     node.clear_attribute();
     node.set_op_type("Identity");
     node.add_input(name);
-    node.set_output(0, define(output, scope, describe(node)));
+    node.set_output(0, define(output, scope, &node));
     scope.own.insert(node.output(0));
     *graph.add_node() = std::move(node);
     return true;
@@ -253,13 +252,19 @@ class Resolver {
     graph.clear_value_info();
   }
 
-  std::string define(const std::string& name, Scope& scope, const std::string& what) {
+  // `kind` says what gives the name when no node does.
+  std::string define(const std::string& name,
+                     Scope& scope,
+                     const onnx::NodeProto* node,
+                     std::string_view kind = "") {
     if (name.empty()) {
-      refuse("{} has no name", what);
+      refuse("{} has no name", kind);
     }
     std::string unique_name = scope.main() ? name : unique(name);
     if (!scope.names.emplace(name, unique_name).second) {
-      refuse("{} gives {} again, expected each name once in a graph", what, shown(name));
+      refuse("{} gives {} again, expected each name once in a graph",
+             node == nullptr ? std::string(kind) : describe(*node),
+             shown(name));
     }
     return unique_name;
   }

@@ -48,6 +48,9 @@ class Folder {
   void run() {
     rewriter_.rewrite(
         [&](const onnx::NodeProto& node, NodeList& made) { return visit(node, made); });
+    if (aliases_.empty() && turned_.empty()) {
+      return;  // as most graphs are
+    }
     rewriter_.refresh();
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList&) {
       const bool leftover = node.op_type() == "Constant" ||

@@ -307,5 +307,10 @@ TEST(NestedViews, GiveTheirBlocks) {
   expect_content(flat, 5);
 }
 
+TEST(Weight, TurnedTwiceIsItself) {
+  const WeightPtr weight = zeros(DType::kF32, {3, 5});
+  EXPECT_EQ(transpose(transpose(weight)), weight);
+}
+
 }  // namespace
 }  // namespace lorapress
