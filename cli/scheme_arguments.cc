@@ -52,7 +52,10 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
       ->allow_extra_args(false)
       ->type_name("NAME")
       ->group(kGroup);
-  command.add_flag("--compat", options.compat, "Avoid what older web runtimes lack")->group(kGroup);
+  command
+      .add_flag(
+          "--compat", options.compat, "Avoid what older web runtimes lack; today every dtype does")
+      ->group(kGroup);
 }
 
 SchemeOptions to_scheme(const SchemeArguments& arguments) {

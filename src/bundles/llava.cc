@@ -15,17 +15,6 @@
 namespace lorapress {
 namespace {
 
-Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
-  Graph graph("vision_encoder", request.opset);
-  const Builder b{graph, request.ops};
-  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(
-      image_tokens(request, b, weights, features),
-      "image_features",
-      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
-  return graph;
-}
-
 // The image's placeholder may have an id behind the table; the client puts image features in its
 // place, so any row serves:  ids ── Min(vocab - 1) ── Gather(table)
 Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
@@ -50,7 +39,9 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
   }
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
-  made.push_back({"vision_encoder", "onnx/vision_encoder", author_vision(request, weights)});
+  made.push_back({"vision_encoder",
+                  "onnx/vision_encoder",
+                  author_image_encoder(request, weights, "vision_encoder", "image_features")});
   made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
   made.push_back({"decoder_model_merged",
                   "onnx/decoder_model_merged",

@@ -31,6 +31,20 @@ Value image_tokens(const BundleRequest& request,
                  features);
 }
 
+Graph author_image_encoder(const BundleRequest& request,
+                           WeightTaker& weights,
+                           const std::string& name,
+                           const std::string& output) {
+  Graph graph(name, request.opset);
+  const Builder b{graph, request.ops};
+  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
+  graph.output(
+      image_tokens(request, b, weights, features),
+      output,
+      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
+  return graph;
+}
+
 std::string cache_name(std::string_view prefix, size_t layer, std::string_view which) {
   return fmt::format("{}.{}.{}", prefix, layer, which);
 }
@@ -114,6 +128,12 @@ Json generation_config(const BundleRequest& request) {
           {"bos_token_id", tokens.bos_token_id},
           {"pad_token_id", tokens.pad_token_id},
           {"max_new_tokens", request.max_new_tokens}};
+}
+
+std::map<std::string, Json> plain_files(const BundleRequest& request,
+                                        const std::map<std::string, int>& /*data_files*/) {
+  return {{"generation_config.json", generation_config(request)},
+          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
 }
 
 Json runtime_config(const BundleRequest& request, const std::map<std::string, int>& data_files) {

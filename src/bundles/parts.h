@@ -26,6 +26,12 @@ Value image_tokens(const BundleRequest& request,
                    WeightTaker& weights,
                    const Value& features);
 
+// The whole graph pixel_values -> `output` [batch_size, patches, text hidden_size].
+Graph author_image_encoder(const BundleRequest& request,
+                           WeightTaker& weights,
+                           const std::string& name,
+                           const std::string& output);
+
 // "past_key_values" or "present", layer, "key" or "value".
 std::string cache_name(std::string_view prefix, size_t layer, std::string_view which);
 // past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
@@ -50,6 +56,10 @@ void finish_weights(const BundleRequest& request,
 
 // transformers' generation_config.json.
 Json generation_config(const BundleRequest& request);
+// Bundle::files where the client is the user's own code: generation_config.json and
+// preprocessor_config.json.
+std::map<std::string, Json> plain_files(const BundleRequest& request,
+                                        const std::map<std::string, int>& data_files);
 // The number, or the list where there are several.
 Json eos_json(const SpecialTokens& tokens);
 // transformers.js_config: dtype and which graphs have external data.

@@ -136,12 +136,6 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
   return made;
 }
 
-std::map<std::string, Json> files(const BundleRequest& request,
-                                  const std::map<std::string, int>& /*data_files*/) {
-  return {{"generation_config.json", generation_config(request)},
-          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
-}
-
 }  // namespace
 
 const Bundle kSingle{
@@ -150,7 +144,7 @@ const Bundle kSingle{
     "--uint8-input, --step)",
     true,
     graphs,
-    files,
+    plain_files,
 };
 
 }  // namespace lorapress

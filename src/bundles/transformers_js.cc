@@ -13,17 +13,6 @@
 namespace lorapress {
 namespace {
 
-Graph author_encoder(const BundleRequest& request, WeightTaker& weights) {
-  Graph graph("encoder_model", request.opset);
-  const Builder b{graph, request.ops};
-  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(
-      image_tokens(request, b, weights, features),
-      "last_hidden_state",
-      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
-  return graph;
-}
-
 // The first call (empty cache) puts the image tokens before the text and drops the start token that
 // the client begins with; later calls see only the new tokens. Branch-free:
 //
@@ -77,7 +66,9 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
-  made.push_back({"encoder", "onnx/encoder_model", author_encoder(request, weights)});
+  made.push_back({"encoder",
+                  "onnx/encoder_model",
+                  author_image_encoder(request, weights, "encoder_model", "last_hidden_state")});
   made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
   finish_weights(request, weights, notes);
   return made;

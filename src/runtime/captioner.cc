@@ -9,7 +9,7 @@
 #include "bundles/manifest.h"
 #include "runtime/decoder_session.h"
 #include "runtime/generate.h"
-#include "runtime/image.h"
+#include "runtime/preprocess.h"
 #include "runtime/tokenizer.h"
 
 namespace lorapress {
@@ -75,11 +75,6 @@ fs::path graph_file(const Manifest& manifest,
     fail(ErrorCode::kUnsupported, "{}: dtype \"{}\" has no {}", folder.string(), dtype, role);
   }
   return folder / file->second;
-}
-
-std::array<float, 3> to_floats(const std::array<double, 3>& values) {
-  return {
-      static_cast<float>(values[0]), static_cast<float>(values[1]), static_cast<float>(values[2])};
 }
 
 }  // namespace
@@ -191,13 +186,7 @@ int64_t Captioner::width() const {
 }
 
 std::vector<float> Captioner::load_pixels(const fs::path& image) const {
-  const Preprocessing& settings = impl_->manifest.preprocessing;
-  const Resample filter = parse_resample(settings.resample, kManifestName);
-  const Image resized = resize(load_image(image), settings.width, settings.height, filter);
-  return normalise(resized,
-                   settings.rescale_factor,
-                   to_floats(settings.image_mean),
-                   to_floats(settings.image_std));
+  return preprocess(load_image(image), impl_->manifest.preprocessing);
 }
 
 Caption Captioner::caption(const fs::path& image,

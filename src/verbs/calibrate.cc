@@ -5,18 +5,14 @@
 #include "base/fail.h"
 #include "graph/write.h"
 #include "passes/observe.h"
-#include "runtime/image.h"
 #include "runtime/ort.h"
+#include "runtime/preprocess.h"
+#include "runtime/sampling.h"
 
 namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::array<float, 3> to_floats(const std::array<double, 3>& values) {
-  return {
-      static_cast<float>(values[0]), static_cast<float>(values[1]), static_cast<float>(values[2])};
-}
 
 std::vector<fs::path> image_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
@@ -104,7 +100,6 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
                                      const CalibrationOptions& options,
                                      std::vector<std::string>& notes) {
   const Preprocessing& settings = model.preprocessing;
-  const Resample filter = parse_resample(settings.resample, "the folder's preprocessing");
   const std::vector<fs::path> files = image_files(options.images);
   std::vector<OrtTensor> encoded;
   size_t passed_over = 0;
@@ -119,11 +114,7 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
       ++passed_over;
       continue;
     }
-    const std::vector<float> pixels =
-        normalise(resize(image, settings.width, settings.height, filter),
-                  settings.rescale_factor,
-                  to_floats(settings.image_mean),
-                  to_floats(settings.image_std));
+    const std::vector<float> pixels = preprocess(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
     encoded.push_back(
         std::move(encoder.run({{"pixel_values", &input}}, {"last_hidden_state"}).at(0)));
@@ -173,8 +164,7 @@ class Generator {
         feeds.push_back({past_[i].name, &cache[i]});
       }
       std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted_);
-      const auto logits = outputs[0].as_floats();
-      token = std::ranges::max_element(logits) - logits.begin();
+      token = argmax(outputs[0].as_floats());
       if (std::ranges::find(model_.eos_token_ids, token) != model_.eos_token_ids.end()) {
         return;
       }

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
+#include "runtime/preprocess.h"
 #include "runtime/tokenizer.h"
 #include "verify/folder_check.h"
 #include "verify/layer_errors.h"
@@ -29,19 +30,6 @@ constexpr int64_t kThumbnailSide = 224;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-std::array<float, 3> to_floats(const std::array<double, 3>& values) {
-  return {
-      static_cast<float>(values[0]), static_cast<float>(values[1]), static_cast<float>(values[2])};
-}
-
-std::vector<float> preprocess(const Image& image, const Preprocessing& settings) {
-  const Resample filter = parse_resample(settings.resample, kManifestName);
-  return normalise(resize(image, settings.width, settings.height, filter),
-                   settings.rescale_factor,
-                   to_floats(settings.image_mean),
-                   to_floats(settings.image_std));
 }
 
 double largest_difference(std::span<const float> left, std::span<const float> right) {

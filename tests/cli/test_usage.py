@@ -31,31 +31,6 @@ COMMANDS = {
         "--compat",
         "--calibrate",
     ],
-    "export": [
-        "--adapter",
-        "--base",
-        "--bundle",
-        "--dtype",
-        "--ops",
-        "--opset",
-        "--max-new-tokens",
-        "--num-beams",
-        "--uint8-input",
-        "--step",
-        "--external-data",
-        "--threads",
-        "--force",
-        "--json",
-        "--block-size",
-        "--accuracy-level",
-        "--per-tensor",
-        "--per-channel",
-        "--asymmetric",
-        "--rounding",
-        "--exclude",
-        "--compat",
-        "--calibrate",
-    ],
     "merge": ["--adapter", "--base", "--dtype", "--threads", "--force", "--json"],
     "quantize": [
         "--dtype",
@@ -116,6 +91,7 @@ COMMANDS = {
     ],
     "serve": ["--port", "--host", "--open", "--json"],
 }
+COMMANDS["export"] = COMMANDS["press"]
 
 
 class Help(Case):
