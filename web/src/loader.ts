@@ -113,13 +113,11 @@ export class Loader {
 
   /** A file's bytes, every chunk verified. Files come in the order in which they are asked for. */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const file = this.manifest.files.get(path);
-    if (file === undefined) {
-      fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`);
-    }
+    const file = this.listed(path);
     const into = lazyBuffer(file);
+    const part = (start: number) => () => into().subarray(start, start + CHUNK_BYTES);
     const results = await Promise.allSettled(
-      file.sha256.map((_, i) => this.limiter.run(() => this.chunk(file, i, into))),
+      file.sha256.map((_, i) => this.limiter.run(() => this.chunk(file, i, part(i * CHUNK_BYTES)))),
     );
     const failures = results.flatMap((result) =>
       result.status === "rejected" ? [result.reason as unknown] : [],
@@ -135,6 +133,38 @@ export class Loader {
     return into();
   }
 
+  /**
+   * A file chunk by chunk, in order, every one verified; at most `ahead` are fetched before they are
+   * asked for. Where the server has no ranges, the file is gathered first.
+   */
+  async *chunks(path: string, ahead = 4): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+    const file = this.listed(path);
+    const coming: Promise<Uint8Array<ArrayBuffer>>[] = [];
+    const fetchChunk = async (index: number): Promise<Uint8Array<ArrayBuffer>> => {
+      const size = Math.min(CHUNK_BYTES, file.bytes - index * CHUNK_BYTES);
+      const into = new Uint8Array(size);
+      await this.chunk(file, index, () => into);
+      return into;
+    };
+    for (let i = 0; i < file.sha256.length; ++i) {
+      for (let next = i + coming.length; next < Math.min(i + ahead, file.sha256.length); ++next) {
+        const chunk = this.limiter.run(() => fetchChunk(next));
+        chunk.catch(() => {}); // told when its turn comes, if it does
+        coming.push(chunk);
+      }
+      try {
+        yield (await coming.shift()) as Uint8Array<ArrayBuffer>;
+      } catch (error) {
+        if (!(error instanceof NoRanges)) {
+          throw error;
+        }
+        const all = await this.bytes(path);
+        yield all.subarray(i * CHUNK_BYTES);
+        return;
+      }
+    }
+  }
+
   /** The engine holds the file's content. */
   async release(path: string): Promise<void> {
     await this.options.store.release(this.manifest.files.get(path)?.sha256 ?? []);
@@ -145,12 +175,20 @@ export class Loader {
     return parseJson(decodeUtf8(await this.bytes(path), url), url);
   }
 
+  private listed(path: string): ManifestFile {
+    const file = this.manifest.files.get(path);
+    if (file === undefined) {
+      fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`);
+    }
+    return file;
+  }
+
   private async chunk(file: ManifestFile, index: number, buffer: () => Uint8Array): Promise<void> {
     const { store, meter, signal } = this.options;
     signal.throwIfAborted();
+    const into = buffer();
     const digest = file.sha256[index] as string;
     const start = index * CHUNK_BYTES;
-    const into = buffer().subarray(start, start + CHUNK_BYTES);
     const where = `${fileUrl(this.folder, file.path)} (chunk ${index + 1} of ${file.sha256.length})`;
     if (await this.takeStored(digest, into, where)) {
       meter.addStored(into.length);

@@ -192,6 +192,50 @@ describe("integrity", () => {
   });
 });
 
+describe("as a stream", () => {
+  const gather = async (loader: Loader): Promise<Uint8Array[]> => {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of loader.chunks(BIG)) {
+      chunks.push(chunk);
+    }
+    return chunks;
+  };
+
+  it("comes in verified chunks, in order, from the network and from the store", async () => {
+    faults({ flipByte: 5 }, { cutAfter: 77 });
+    for (const requests of [6, 0]) {
+      server.clear();
+      const chunks = await gather(await open({ parallel: 1 }));
+      expect(chunks.map(({ length }) => length)).toEqual([
+        ...Array<number>(3).fill(CHUNK_BYTES),
+        BIG_BYTES - 3 * CHUNK_BYTES,
+      ]);
+      expectBig(Buffer.concat(chunks));
+      expect(ofBig().length).toBe(requests);
+    }
+  });
+
+  it("fetches no more than asked ahead, and nothing before it is asked", async () => {
+    const loader = await open();
+    const chunks = loader.chunks(BIG, 2);
+    expect(ofBig()).toEqual([]);
+    await chunks.next();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(ofBig().length).toBe(2);
+    await chunks.return();
+    expect(ofBig().length).toBe(2);
+  });
+
+  it("comes from a server without ranges, too, and ends with the error", async () => {
+    server.options = { ranges: false };
+    expectBig(Buffer.concat(await gather(await open())));
+    store = new CopyStore();
+    server.options = {};
+    faults(...Array<Fault>(10).fill({ flipByte: CHUNK_BYTES + 1 }));
+    await expect(gather(await open())).rejects.toMatchObject({ code: "invalid_file" });
+  });
+});
+
 describe("the second visit", () => {
   it("makes one conditional request, or none at all", async () => {
     await (await open()).bytes(BIG);

@@ -1,4 +1,4 @@
-// Bundles for pages without a bundler: dist/bundle/{lorapress,worker}.js, the engine's own files
+// Bundles for pages without a bundler: dist/bundle/{lorapress,worker,transformers}.js, the engine's own files
 // beside them in ort/. The engine's JavaScript is in them, its WebAssembly is not.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
@@ -21,7 +21,12 @@ export async function bundle(out, more = {}) {
   rmSync(out, { recursive: true, force: true }); // chunks are named by their content
   await build({
     absWorkingDir: WEB,
-    entryPoints: { lorapress: "src/index.ts", worker: "src/worker.ts", ...more },
+    entryPoints: {
+      lorapress: "src/index.ts",
+      worker: "src/worker.ts",
+      transformers: "src/transformers.ts",
+      ...more,
+    },
     outdir: out,
     bundle: true,
     splitting: true,

@@ -29,8 +29,12 @@ export function launch(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({ executablePath, args: flags });
 }
 
-export function serve(options: ServerOptions = {}): Promise<TestServer> {
+export function serve(
+  options: ServerOptions = {},
+  more: Readonly<Record<string, string>> = {},
+): Promise<TestServer> {
   const mounts = {
+    ...more,
     "/bundle/": pressed("bundle"),
     "/demo/model/": pressed("demo"),
     "/demo/": pressed("demo-page"),

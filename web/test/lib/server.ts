@@ -9,6 +9,8 @@ import { extname, join, normalize } from "node:path";
 export interface Fault {
   /** The connection breaks after so many bytes of the body. */
   readonly cutAfter?: number;
+  /** All of those bytes arrive; otherwise what the client has not read yet may be lost with the connection. */
+  readonly gently?: boolean;
   /** One bit of this byte of the file is wrong. */
   readonly flipByte?: number;
   readonly status?: number;
@@ -166,7 +168,10 @@ export class TestServer {
     const cut = fault.cutAfter ?? Number.POSITIVE_INFINITY;
     request.bytes = Math.min(cut, body.length);
     if (cut < body.length) {
-      response.write(body.subarray(0, cut), () => response.socket?.destroy());
+      const { socket } = response;
+      response.write(body.subarray(0, cut), () =>
+        fault.gently === true ? socket?.end() : socket?.destroy(),
+      );
     } else {
       response.end(body);
     }
