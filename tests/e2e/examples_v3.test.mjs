@@ -1,0 +1,3 @@
+import { testTransformersJs } from './lib/examples.mjs';
+
+await testTransformersJs('v3');
