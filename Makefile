@@ -40,8 +40,8 @@ asan: build ## Unit tests and fuzz corpora under address and undefined-behaviour
 	ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 
 .PHONY: demo
-demo: build ## A tour on the trained demo checkpoint: press, verify, caption
-	tools/demo.sh $(PROGRAM)
+demo: build ## Press the trained demo checkpoint, caption, serve its page (DEMO_ARGS=--no-serve: not)
+	tools/demo.sh $(PROGRAM) $(DEMO_ARGS)
 
 .PHONY: bench
 bench: build ## Measure speed and memory; bench/ says what is measured

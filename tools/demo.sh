@@ -1,11 +1,21 @@
 #!/usr/bin/env bash
-# The main job on the bundled model: what is in the checkpoint, press it, caption the bundled images.
-# usage: tools/demo.sh PROGRAM
+# The main job on the bundled model: what is in the checkpoint, press it, caption the bundled images, and
+# the page that does so in a browser. Serves that page until Ctrl-C on a terminal only: in a pipe, or with
+# --no-serve, it ends by saying how.
+# usage: tools/demo.sh PROGRAM [--no-serve]   DEMO_OUT: folder to write to instead of build
 set -euo pipefail
 
 program=$1
 model=models/demo
-out=build/demo
+out=${DEMO_OUT:-build}/demo
+page=${DEMO_OUT:-build}/demo-page
+serve=no
+[ -t 1 ] && [ -t 0 ] && serve=yes
+case ${2:-} in
+  --no-serve) serve=no ;;
+  '') ;;
+  *) sed -n '5s/^# //p' "$0" >&2; exit 2 ;;
+esac
 
 step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 
@@ -13,12 +23,12 @@ step "$program" inspect "$model"
 step "$program" press "$model" "$out" --force
 
 printf '\n%-20s %-62s %s\n' image caption "expected (PyTorch)"
-"$program" caption "$out" "$model"/images/*.{png,jpg,webp} --json >build/demo-captions.json
-python3 - "$model/images/captions.json" <<'PYTHON'
+"$program" caption "$out" "$model"/images/*.{png,jpg,webp} --json >"$out-captions.json"
+python3 - "$model/images/captions.json" "$out-captions.json" <<'PYTHON'
 import json, os, sys
 
 expected = json.load(open(sys.argv[1]))
-captions = json.load(open("build/demo-captions.json"))["captions"]
+captions = json.load(open(sys.argv[2]))["captions"]
 wrong = 0
 for row in captions:
     name = os.path.basename(row["image"])
@@ -30,4 +40,18 @@ seconds = sum(row["encode_ms"] + row["prefill_ms"] + row["decode_ms"] for row in
 print(f"\n{len(captions)} images, {tokens} tokens in {seconds:.2f} s")
 sys.exit(1 if wrong else 0)
 PYTHON
-printf '\nThe folder %s runs in a browser: see docs/bundles.md.\n' "$out"
+
+# The page, and beside it the folder that was just pressed.
+echo
+tools/npm_install.sh web
+step node web/tools/bundle.mjs --demo "$page"
+cp -r "$out" "$page/model"
+
+if [ $serve = no ]; then
+  printf '\nThe page: %s serve %s, then open the address that it names.\n' "$program" "$page"
+  exit 0
+fi
+printf '\nOpen the address below in a browser and drop an image on the page; Ctrl-C ends it.\n'
+port=8080
+(exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && port=0 # taken: any other
+step "$program" serve "$page" --port $port

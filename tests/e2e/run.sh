@@ -15,22 +15,7 @@ if ! [ -x "$program" ]; then
   echo "e2e: no program at $program (make build)" >&2
   exit 1
 fi
-if ! command -v node >/dev/null || ! command -v npm >/dev/null ||
-  [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
-  echo "e2e: Node 18 or newer with npm is needed (tools/setup.sh)" >&2
-  exit 1
-fi
-
-stamp=node_modules/.installed
-lock=$(cat package.json package-lock.json .npmrc | sha256sum)
-if [ "$(cat $stamp 2>/dev/null)" != "$lock" ]; then
-  echo "e2e: installing the packages of package-lock.json"
-  if ! npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; then
-    echo "e2e: npm ci failed; these tests need a package registry once" >&2
-    exit 1
-  fi
-  echo "$lock" >$stamp
-fi
+"$root/tools/npm_install.sh" tests/e2e
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -4,7 +4,7 @@
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -27,7 +27,7 @@ export async function bundle(out, more = {}) {
       transformers: "src/transformers.ts",
       ...more,
     },
-    outdir: out,
+    outdir: resolve(out), // not relative to the package
     bundle: true,
     splitting: true,
     chunkNames: "chunk-[hash]",
