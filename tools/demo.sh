@@ -7,6 +7,7 @@ set -euo pipefail
 
 program=$1
 model=models/demo
+mkdir -p "${DEMO_OUT:-build}"
 out=${DEMO_OUT:-build}/demo
 page=${DEMO_OUT:-build}/demo-page
 serve=no

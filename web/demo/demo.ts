@@ -1,4 +1,5 @@
-// The demo page: every image that is dropped, pasted or picked becomes a card with its caption.
+// The demo page: every image that is dropped, pasted, picked or photographed becomes a card with its
+// caption.
 import {
   type Caption,
   Captioner,
@@ -6,16 +7,10 @@ import {
   type LoadProgress,
   LorapressError,
 } from "../src/index.js";
+import { offerCamera } from "./camera.js";
+import { element } from "./element.js";
 
 const MODEL = "model/";
-
-function element<T extends HTMLElement>(id: string, type: new () => T): T {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) {
-    throw new Error(`the page has no ${id}`);
-  }
-  return found;
-}
 
 const page = {
   files: element("files", HTMLInputElement),
@@ -26,6 +21,8 @@ const page = {
   progress: element("progress", HTMLProgressElement),
   state: element("state", HTMLParagraphElement),
   note: element("note", HTMLParagraphElement),
+  captions: element("captions", HTMLElement),
+  count: element("count", HTMLParagraphElement),
   cards: element("cards", HTMLUListElement),
   spoken: element("spoken", HTMLParagraphElement),
 };
@@ -130,12 +127,13 @@ async function copy(button: HTMLButtonElement, text: string): Promise<void> {
 
 function timingsOf({ timings, ids }: Caption): string {
   const { preprocessMs, encodeMs, prefillMs, decodeMs } = timings;
-  const ms = (value: number): string => `${Math.round(value)} ms`;
+  const ms = (value: number): string => `${Math.round(value)}\u00a0ms`;
   const steps = Math.max(ids.length - 1, 1);
-  return `prepare ${ms(preprocessMs)}, encode ${ms(encodeMs)}, first token ${ms(prefillMs)}, then ${(decodeMs / steps).toFixed(1)} ms a token`;
+  return `prepare ${ms(preprocessMs)}, encode ${ms(encodeMs)}, first token ${ms(prefillMs)}, then ${(decodeMs / steps).toFixed(1)}\u00a0ms a token`;
 }
 
 interface Card {
+  readonly item: HTMLLIElement;
   readonly text: HTMLParagraphElement;
   readonly timings: HTMLParagraphElement;
   readonly image: HTMLImageElement;
@@ -145,6 +143,7 @@ interface Card {
 function addCard(file: Blob, name: string): Card {
   const item = document.createElement("li");
   item.className = "card";
+  item.setAttribute("aria-busy", "true");
   const image = document.createElement("img");
   image.src = URL.createObjectURL(file);
   image.alt = name;
@@ -161,13 +160,25 @@ function addCard(file: Blob, name: string): Card {
   side.append(text, timings, button);
   item.append(image, side);
   page.cards.prepend(item);
-  return { text, timings, image, button };
+  return { item, text, timings, image, button };
 }
 
-const captions = new Map<string, string>();
+/** In the order in which the images came; files of two folders may have the same name. */
+const captions: { readonly name: string; text?: string }[] = [];
+let failed = 0;
+
+function tellCount(): void {
+  const done = captions.filter(({ text }) => text !== undefined).length;
+  page.captions.hidden = false;
+  page.count.textContent = `${done} of ${captions.length}${failed > 0 ? `, ${failed} failed` : ""}`;
+  page.copyAll.disabled = done === 0;
+}
 
 async function caption(file: Blob, name: string): Promise<void> {
   const card = addCard(file, name);
+  const entry: { name: string; text?: string } = { name };
+  captions.push(entry);
+  tellCount();
   try {
     const captioner = await (current ?? Promise.reject(new Error("no model")));
     const stream = captioner.stream(file, { numBeams: Number(page.beams.value) });
@@ -176,28 +187,33 @@ async function caption(file: Blob, name: string): Promise<void> {
         const { text } = step.value;
         card.text.textContent = text.trim();
         card.timings.textContent = timingsOf(step.value);
-        finish(card, name, text.trim());
+        finish(card, text.trim());
+        entry.text = text.trim();
         return;
       }
+      card.timings.textContent = "captioning";
       card.text.append(step.value);
     }
   } catch (error) {
+    failed += 1;
     card.timings.textContent = `No caption: ${reasonOf(error)}`;
     page.spoken.textContent = card.timings.textContent;
+  } finally {
+    card.item.removeAttribute("aria-busy");
+    tellCount();
   }
 }
 
-function finish(card: Card, name: string, text: string): void {
+function finish(card: Card, text: string): void {
   card.image.alt = text;
   card.button.disabled = false;
   card.button.setAttribute("aria-label", `Copy as alt text: ${text}`);
   card.button.addEventListener("click", () => void copy(card.button, asAlt(text)));
   page.spoken.textContent = text; // once and whole, not piece by piece
-  captions.set(name, text);
-  page.copyAll.disabled = false;
 }
 
 let pasted = 0;
+let photographed = 0;
 
 function take(files: Iterable<File>): void {
   for (const file of files) {
@@ -222,9 +238,17 @@ for (const type of ["dragover", "dragleave", "drop"] as const) {
   });
 }
 page.copyAll.addEventListener("click", () => {
-  const lines = [...captions].map(([name, text]) => `${name}: ${asAlt(text)}`);
+  const lines = captions.flatMap(({ name, text }) =>
+    text === undefined ? [] : [`${name}: ${asAlt(text)}`],
+  );
   void copy(page.copyAll, lines.join("\n"));
 });
+offerCamera(
+  (photo) => void caption(photo, `photo ${++photographed}`),
+  (problem) => {
+    page.note.textContent = problem;
+  },
+);
 page.dtype.addEventListener("change", reload);
 page.device.addEventListener("change", reload);
 reload();

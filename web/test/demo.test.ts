@@ -1,11 +1,11 @@
 // The demo page: captions what it is given, says what it does, and can be used by everyone.
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch, serve } from "./lib/browser.js";
-import { ROOT } from "./lib/program.js";
+import { ROOT, scratch } from "./lib/program.js";
 import type { TestServer } from "./lib/server.js";
 
 const FOLDER = join(ROOT, "models/demo/images");
@@ -26,8 +26,11 @@ afterAll(async () => {
 
 async function open(
   options: BrowserContextOptions = {},
+  script = "",
+  from = browser,
 ): Promise<{ page: Page; problems: string[] }> {
-  const context = await browser.newContext(options);
+  const context = await from.newContext(options);
+  await context.addInitScript(script);
   const page = await context.newPage();
   const problems: string[] = [];
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
@@ -71,6 +74,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       );
       const texts = await page.locator(".card .text").allTextContents();
       expect(texts.reverse()).toEqual(FILES.map((file) => CAPTIONS[file]));
+      expect(await page.locator("#count").textContent()).toBe("3 of 3");
       expect(await page.locator("#state").textContent()).toMatch(/^Ready in .*fp32, WebAssembly/);
       expect(await barriers(page)).toEqual([]);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -123,6 +127,64 @@ it("takes beams, dropped and pasted images, and copies alt texts", async () => {
     buffer: Buffer.from("no"),
   });
   await page.waitForFunction(() => document.body.textContent?.includes("No caption: "));
+  expect(await page.locator("#count").textContent()).toBe("2 of 3, 1 failed");
   expect(problems).toEqual([]);
   await page.context().close();
+});
+
+describe("the camera", () => {
+  const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+  /** Remembers what the page got from getUserMedia, in `streams`. */
+  const RECORD = `globalThis.streams = [];
+    const devices = navigator.mediaDevices, get = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (wish) => { const s = await get(wish); streams.push(s); return s; };`;
+  const LIVE = `streams.flatMap((s) => s.getTracks()).filter((t) => t.readyState === "live").length`;
+
+  it("takes a picture, captions it, and is off again; Escape closes it", async () => {
+    const film = join(scratch(), "camera.mjpeg"); // one frame, for ever
+    copyFileSync(join(FOLDER, "wide-256x192.jpg"), film);
+    const other = await launch([...FAKE, `--use-file-for-fake-video-capture=${film}`]);
+    const { page, problems } = await open({}, RECORD, other);
+    const dialog = page.locator("#viewfinder");
+    await page.locator("#camera").focus();
+    await page.keyboard.press("Enter");
+    await page.locator("#shoot:enabled").waitFor();
+    expect(await page.evaluate(LIVE)).toBe(1);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("shoot");
+    expect(await barriers(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    expect(await page.evaluate(LIVE)).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("camera");
+    await page.click("#camera");
+    await page.locator("#shoot:enabled").click();
+    await page.waitForFunction(() => document.querySelector(".card button:enabled") !== null);
+    const said = await page.locator(".card .text").textContent();
+    expect(said).toBe(CAPTIONS["wide-256x192.jpg"]);
+    expect(await page.evaluate("streams.length")).toBe(2);
+    expect(await page.evaluate(LIVE)).toBe(0);
+    const natural = await page.evaluate(() => document.querySelector("img")?.naturalWidth ?? 0);
+    expect(natural).toBeGreaterThan(100);
+    expect(await page.locator("#count").textContent()).toBe("1 of 1");
+    expect(problems).toEqual([]);
+    await other.close();
+  });
+
+  it("says why there is none", async () => {
+    const refuse = `navigator.mediaDevices.getUserMedia = () =>
+      Promise.reject(new DOMException("no", "NotAllowedError"));`;
+    const { page } = await open({}, refuse);
+    await page.click("#camera");
+    await page.waitForFunction(() => document.getElementById("note")?.textContent !== "");
+    expect(await page.locator("#note").textContent()).toMatch(/^The camera was refused/);
+    expect(await page.locator("#viewfinder").isVisible()).toBe(false);
+    await page.context().close();
+  });
+
+  it("is not offered where the browser has none", async () => {
+    const { page } = await open({}, "Object.defineProperty(navigator, 'mediaDevices', {})");
+    expect(await page.locator("#files").count()).toBe(1);
+    expect(await page.locator("#camera").isVisible()).toBe(false);
+    await page.context().close();
+  });
 });

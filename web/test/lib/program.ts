@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url";
 export const ROOT: string = resolve(fileURLToPath(import.meta.url), "../../../..");
 export const WEB: string = join(ROOT, "web");
 
-const program = process.env["LORAPRESS"] ?? join(ROOT, "build/lorapress");
+export const PROGRAM: string = process.env["LORAPRESS"] ?? join(ROOT, "build/lorapress");
 
 export function run(args: readonly string[]): string {
-  return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  return execFileSync(PROGRAM, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** The folder that press_all.ts made. */
