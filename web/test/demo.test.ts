@@ -30,6 +30,7 @@ async function open(
   from = browser,
 ): Promise<{ page: Page; problems: string[] }> {
   const context = await from.newContext(options);
+  context.setDefaultTimeout(0);
   await context.addInitScript(script);
   const page = await context.newPage();
   const problems: string[] = [];
@@ -132,6 +133,69 @@ it("takes beams, dropped and pasted images, and copies alt texts", async () => {
   await page.context().close();
 });
 
+it("tells how far the model is, then the caption comes in pieces", async () => {
+  let arrive = (): void => {};
+  const wait = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
+  server.options = {
+    ...server.options,
+    fault: ({ path }) => (path.endsWith("decoder_model_merged.onnx") ? { wait } : undefined),
+  };
+  const { page, problems } = await open();
+  await page.evaluate(() => {
+    const seen: string[] = [];
+    Object.assign(globalThis, { seen });
+    const look = (): void => {
+      seen.push(document.querySelector(".card .text")?.textContent ?? "");
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true });
+  });
+  await page.setInputFiles("#files", join(FOLDER, FILES[1] ?? "")); // before the model is there
+  await page.waitForFunction(() =>
+    /^[\d.]+ MB of [\d.]+ MB/.test(document.getElementById("state")?.textContent ?? ""),
+  );
+  expect(await page.locator("#progress").isVisible()).toBe(true);
+  expect(await page.locator(".card").getAttribute("aria-busy")).toBe("true");
+  expect(await page.locator("#count").textContent()).toBe("0 of 1");
+  arrive();
+  await page.waitForFunction(() => document.querySelector(".card button:enabled") !== null);
+  expect(await page.locator("#progress").isVisible()).toBe(false);
+  const text: string = CAPTIONS[FILES[1] ?? ""];
+  const seen = (await page.evaluate("[...new Set(seen)]")) as string[];
+  expect(seen.length).toBeGreaterThan(5);
+  expect(seen.filter((part) => !text.startsWith(part.trim()))).toEqual([]);
+  expect(await page.locator(".card .timings").textContent()).toMatch(/^prepare .*ms a token$/);
+  expect(await page.locator("#spoken").textContent()).toBe(text);
+  expect(problems).toEqual([]);
+  server.options = { isolated: true };
+  await page.context().close();
+});
+
+it("offers the folder's dtypes and takes the one that is chosen", async () => {
+  const { page, problems } = await open();
+  await page.goto(`${server.origin}/demo/index.html?model=/models/demo-dtypes`);
+  const says = (text: string): Promise<unknown> =>
+    page.waitForFunction(
+      (part) => document.getElementById("state")?.textContent?.includes(part),
+      text,
+    );
+  await says(": q8, WebAssembly");
+  expect(await page.locator("#dtype option").allTextContents()).toEqual([
+    "auto",
+    "fp16",
+    "fp32",
+    "q8",
+  ]);
+  await page.selectOption("#dtype", "fp32");
+  await says(": fp32, WebAssembly");
+  await page.setInputFiles("#files", join(FOLDER, FILES[1] ?? ""));
+  await page.waitForFunction(() => document.querySelector(".card button:enabled") !== null);
+  expect(await page.locator(".card .text").textContent()).toBe(CAPTIONS[FILES[1] ?? ""]);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
 describe("the camera", () => {
   const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
   /** Remembers what the page got from getUserMedia, in `streams`. */
@@ -154,7 +218,7 @@ describe("the camera", () => {
     expect(await barriers(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
-    expect(await page.evaluate(LIVE)).toBe(0);
+    await page.waitForFunction(`(${LIVE}) === 0`);
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("camera");
     await page.click("#camera");
     await page.locator("#shoot:enabled").click();
@@ -162,7 +226,7 @@ describe("the camera", () => {
     const said = await page.locator(".card .text").textContent();
     expect(said).toBe(CAPTIONS["wide-256x192.jpg"]);
     expect(await page.evaluate("streams.length")).toBe(2);
-    expect(await page.evaluate(LIVE)).toBe(0);
+    await page.waitForFunction(`(${LIVE}) === 0`);
     const natural = await page.evaluate(() => document.querySelector("img")?.naturalWidth ?? 0);
     expect(natural).toBeGreaterThan(100);
     expect(await page.locator("#count").textContent()).toBe("1 of 1");

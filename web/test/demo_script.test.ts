@@ -21,6 +21,6 @@ it("tools/demo.sh ends with a page that captions", () => {
   execFileSync("node", ["tools/screenshot.mjs", join(out, "demo-page"), path], { cwd: WEB, env });
   const picture = readFileSync(path);
   const { width, height } = PNG.sync.read(picture);
-  expect([width, height]).toEqual([1100, 870]);
+  expect([width, height]).toEqual([1100, 880]);
   expect(picture.length).toBeLessThan(150_000);
 });

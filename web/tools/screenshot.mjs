@@ -12,7 +12,7 @@ const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
 const IMAGES = join(ROOT, "models/demo/images");
 // The last stands first on the page.
 const FILES = [
-  "scene-10000007.png",
+  "scene-10000003.png",
   "scene-10000001.png",
   "scene-10000002.png",
   "wide-256x192.jpg",
@@ -28,7 +28,7 @@ async function picture(url) {
   const executablePath = execFileSync("which", [name], { encoding: "utf8" }).trim();
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
-    const viewport = { width: 1100, height: 870 };
+    const viewport = { width: 1100, height: 880 };
     const tab = await browser.newPage({ viewport, colorScheme: "light" });
     await tab.goto(url);
     const ready = () => document.getElementById("state")?.textContent?.startsWith("Ready");

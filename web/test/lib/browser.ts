@@ -61,6 +61,7 @@ export class Tab {
 
   static async open(browser: Browser, server: TestServer, script?: string): Promise<Tab> {
     const context = await browser.newContext();
+    context.setDefaultTimeout(0); // a slow machine is no failure
     if (script !== undefined) {
       await context.addInitScript(script);
     }
