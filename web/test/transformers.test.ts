@@ -7,7 +7,7 @@ import { MemoryStore } from "../src/cache.js";
 import { type Installed, type InstallOptions, install } from "../src/transformers.js";
 import { loadNodeBuild, VERSIONS } from "./lib/clients.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";
-import { pressed, ROOT } from "./lib/program.js";
+import { press, pressed, ROOT } from "./lib/program.js";
 import { type Request, TestServer } from "./lib/server.js";
 
 const IMAGES = join(ROOT, "models/demo/images");
@@ -166,6 +166,21 @@ it("brings external data, and the files of a server without ranges", async () =>
   await use({}, "demo-external");
   expect(await say()).toBe(CAPTIONS[IMAGE]);
   expect(about(".onnx_data").length).toBeGreaterThan(0);
+});
+
+it("brings the llava layout, too", async () => {
+  press("demo-llava", join(ROOT, "models/demo"), ["--bundle", "llava"]);
+  await use({}, "demo-llava");
+  const processor = await library.AutoProcessor.from_pretrained(installed.model);
+  const model = await library.AutoModelForImageTextToText.from_pretrained(installed.model);
+  const inputs = await processor(await library.RawImage.read(join(IMAGES, IMAGE)), "<image>");
+  const ids = await model.generate({ ...inputs, max_new_tokens: 30 });
+  const [text] = processor.batch_decode(ids.slice(null, [inputs.input_ids.dims[1], null]), {
+    skip_special_tokens: true,
+  });
+  expect(text).toBe(CAPTIONS[IMAGE]);
+  expect(server.requests.filter(({ status }) => status !== 200 && status !== 206)).toEqual([]);
+  await model.dispose();
 });
 
 it("replaces a stale version", async () => {
