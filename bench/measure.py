@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from captions import captions, spread
 from children import (
     BenchError,
     clear,
@@ -30,8 +31,6 @@ from children import (
 from report import markdown
 
 HERE = Path(__file__).resolve().parent
-IMAGES = HERE.parent / "tests" / "goldens" / "images"
-PICTURES = ("jpeg_420.jpg", "jpeg_422.jpg", "jpeg_progressive.jpg", "jpeg_rgb.jpg")
 MEGABYTE = 1e6
 PATIENCE = 15.0  # seconds that a round waits for other programs to finish
 
@@ -40,11 +39,10 @@ TARGETS = {
     "merge": {"cp_ratio": 1.5, "peak_mb": 150},
     "export": {"cp_ratio": 2.5, "peak_mb": 200, "decoder_mb": 539},
 }
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Return the numbers to quote: the best and the usual."""
-    return {"min": min(values), "median": statistics.median(values)}
+# What captions promise: times the seconds of what they are compared with, and of bytes.
+SINGLE_RATIO = 1.0
+SINGLE_BYTES_RATIO = 1.01
+BEAM_RATIO = 1.6
 
 
 def build_step(
@@ -85,42 +83,6 @@ def build_step(
     return result
 
 
-def captions(
-    program: Path, checkpoint: Path, work: Path, rounds: int, threads: int
-) -> dict[str, Any]:
-    """Caption a few images in each of several processes; the first of each is the warm-up."""
-    model = work / "model"
-    clear(model)
-    run([program, "export", checkpoint, model])
-    pictures = [IMAGES / name for name in PICTURES]
-    command = [program, "caption", model, *pictures, "--json", "--threads", threads]
-    encode, prefill, token, whole, peaks, ids, idle = [], [], [], [], [], [], []
-    for _ in range(rounds):
-        idle.append(wait_for_quiet(PATIENCE))
-        child = run(command)
-        peaks.append(child.peak_bytes)
-        rows = json.loads(child.output)["captions"]
-        ids = [row["ids"] for row in rows]
-        for row in rows[1:]:
-            encode.append(row["encode_ms"])
-            prefill.append(row["prefill_ms"])
-            whole.append(row["encode_ms"] + row["prefill_ms"] + row["decode_ms"])
-            if len(row["ids"]) > 1:
-                token.append(row["decode_ms"] / (len(row["ids"]) - 1))
-    clear(model)
-    table = {"encode_ms": encode, "prefill_ms": prefill, "token_ms": token, "caption_ms": whole}
-    return {
-        "threads": threads,
-        "idle": statistics.median(idle),
-        "processes": rounds,
-        "images": len(encode),
-        "tokens": [len(row) for row in ids],
-        "distinct_tokens": [len(set(row)) for row in ids],
-        "peak_mb": max(peaks) / MEGABYTE,
-        **{name: spread(values) for name, values in table.items()},
-    }
-
-
 def memory_by_size(
     program: Path, maker: Path, work: Path, shapes: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
@@ -147,6 +109,18 @@ def memory_by_size(
         clear(checkpoint)
         rows.append(row)
     return rows
+
+
+def judge_captions(spoken: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same for captions."""
+    rows = []
+    for dtype, value in spoken["single_ratio"].items():
+        rows.append((f"{dtype}: single graph / loop over two graphs, ms", value, SINGLE_RATIO))
+        size = spoken["sizes"][dtype]["ratio"]
+        rows.append((f"{dtype}: single graph / two graphs, bytes", size, SINGLE_BYTES_RATIO))
+    for dtype, value in spoken["beam_ratio"].items():
+        rows.append((f"{dtype}: 3 beams / greedy, ms", value, BEAM_RATIO))
+    return [{"what": what, "value": v, "most": m, "met": v <= m} for what, v, m in rows]
 
 
 def judge(steps: dict[str, Any]) -> list[dict[str, Any]]:
@@ -182,7 +156,8 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         say(f"{verb}, {rounds} rounds")
         steps[verb] = build_step(program, verb, checkpoint, work, rounds)
     say("captions")
-    spoken = captions(program, checkpoint, work, 2 if arguments.quick else 5, arguments.threads)
+    runner = maker.parent / "single_captions"
+    spoken = captions(program, runner, checkpoint, work, arguments.quick, arguments.threads)
     clear(checkpoint)
     shapes = [("tiny", "f32"), ("135m", "f32"), ("135m", "bf16")]
     shapes += [] if arguments.quick else [("360m", "f32")]
@@ -198,7 +173,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
             "load_before": load,
             "load_after": os.getloadavg()[0],
         },
-        "targets": judge(steps),
+        "targets": judge(steps) + judge_captions(spoken),
         "steps": steps,
         "captions": spoken,
         "memory": memory,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+CALLS = ("encode_ms", "prefill_ms", "token_ms")
+
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     """Return a markdown table whose columns are aligned also as plain text."""
@@ -60,18 +62,25 @@ def steps(result: dict[str, Any]) -> str:
 
 
 def captions(result: dict[str, Any]) -> str:
-    """Return the caption speeds."""
+    """Return the caption speeds, a row per way to caption."""
+    rows = []
+    for row in result["captions"]["rows"]:
+        parts = [pair(row[part], 1) if part in row else "" for part in CALLS]
+        rows.append([row["name"], *parts, pair(row["caption_ms"], 0), f"{row['peak_mb']:.0f}"])
+    header = ["best / median", *(part.replace("_", ", ") for part in CALLS)]
+    return table([*header, "whole caption, ms", "peak MB"], rows)
+
+
+def chosen(result: dict[str, Any]) -> str:
+    """Return what auto came to, and what it gains."""
     spoken = result["captions"]
-    rows = [
-        [name.removesuffix("_ms"), pair(spoken[name], 1)]
-        for name in ("encode_ms", "prefill_ms", "token_ms")
-    ]
-    rows.append(["whole caption", pair(spoken["caption_ms"], 0)])
-    best, usual = 1e3 / spoken["token_ms"]["min"], 1e3 / spoken["token_ms"]["median"]
-    rows.append(["tokens per second", f"{best:.1f} / {usual:.1f}"])
-    rows.append(["peak memory, MB", f"{spoken['peak_mb']:.0f}"])
-    rows.append(["idle before", f"{100 * spoken['idle']:.0f} %"])
-    return table(["caption, ms", "best / median"], rows)
+    row = next(row for row in spoken["rows"] if row["name"] == "auto")
+    dtypes = ",".join(f"{part}={dtype}" for part, dtype in row["dtypes"].items())
+    same = all(spoken["single_same_ids"].values())
+    return (
+        f"auto is {dtypes}: {spoken['auto_gain']:.2f} times as fast as fp32. Single graphs gave "
+        f"{'the same tokens as' if same else 'OTHER tokens than'} the loop."
+    )
 
 
 def memory(result: dict[str, Any]) -> str:
@@ -97,6 +106,7 @@ def markdown(result: dict[str, Any]) -> str:
     machine = result["machine"]
     spoken = result["captions"]
     run = f"{spoken['threads']} threads, {spoken['processes']} processes, {spoken['images']} images"
+    tokens = max(max(row["tokens"]) for row in spoken["rows"])
     load = f"load {machine['load_before']:.1f} before, {machine['load_after']:.1f} after"
     return "\n".join(
         [
@@ -118,7 +128,9 @@ def markdown(result: dict[str, Any]) -> str:
             "",
             captions(result),
             "",
-            f"{run}, {max(spoken['tokens'])} tokens each; the first of each process is left out.",
+            f"{run} each, {tokens} tokens; machine {100 * spoken['idle']:.0f} % idle before.",
+            "Rows take turns, ratios are medians over the rounds.",
+            chosen(result),
             "",
             "## Memory against model size",
             "",

@@ -19,6 +19,6 @@ for argument in "$@"; do
 done
 [[ -x $program ]] || { echo "bench: no program at $program (make build)" >&2; exit 2; }
 build="$(cd "$(dirname "$program")" && pwd)"
-cmake --build "$build" --target make_checkpoint >/dev/null
+cmake --build "$build" --target make_checkpoint single_captions >/dev/null
 exec python3 "$here/measure.py" "$build/$(basename "$program")" "$build/bench/make_checkpoint" \
   --out "$build/bench" "${quick[@]}"

@@ -97,9 +97,12 @@ int caption_images(const Captioner& captioner, const CaptionArguments& arguments
     });
   }
   if (arguments.json) {
-    fmt::print("{}\n",
-               nlohmann::json{{"captions", captions}}.dump(
-                   2, ' ', false, nlohmann::json::error_handler_t::replace));
+    const GraphDtypes dtypes = captioner.dtypes();
+    const nlohmann::json document{
+        {"captions", captions},
+        {"dtypes",
+         {{"encoder", dtypes.encoder}, {"prefill", dtypes.prefill}, {"decoder", dtypes.decoder}}}};
+    fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   return failed ? kSomeFailed : 0;
 }

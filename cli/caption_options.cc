@@ -34,8 +34,9 @@ void add_inputs(CLI::App& command, CaptionArguments& arguments) {
   command
       .add_option("--dtype",
                   arguments.captioner.dtype,
-                  "Which of the folder's dtypes (its default); one per graph as in "
-                  "encoder=q8,decoder=q4")
+                  "Which of the folder's dtypes (its default); one per part as in "
+                  "encoder=q8,prefill=q8,decoder=q4 (prefill: the decoder's first call); "
+                  "auto: what is fastest here")
       ->type_name("NAME");
   command
       .add_option(

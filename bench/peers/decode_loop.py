@@ -79,7 +79,9 @@ class Decoder:
             "logits",
             *(name.replace("past_key_values", "present") for name in self.past),
         ]
-        self.empty = np.zeros((1, *cache_shape), np.float32)
+        half = self.past and inputs[self.past[0]].type == "tensor(float16)"
+        self.cache_dtype = np.float16 if half else np.float32
+        self.empty = np.zeros((1, *cache_shape), self.cache_dtype)
 
     def feed(self, prefix: np.ndarray, ids: list[int], past_length: int) -> dict[str, np.ndarray]:
         """Return the inputs of one call: the prefix first, one token later."""

@@ -16,8 +16,9 @@
 namespace lorapress {
 
 struct CaptionerOptions {
-  // One of the folder's dtypes, or one per graph: "encoder=q8,decoder=q4". Empty, and for a graph
-  // that is not named: the folder's default.
+  // One of the folder's dtypes, or one per part: "encoder=q8,prefill=q8,decoder=q4" (prefill is the
+  // decoder's first call, named or as decoder), or "auto" for those that measured fastest. Empty,
+  // and for a part that is not named: the folder's default.
   std::string dtype;
   unsigned threads = 0;  // 0: one per core
 };
@@ -64,9 +65,16 @@ struct Caption {
 // Pieces of text as they come, never ending inside a UTF-8 character.
 using TextFn = std::function<void(std::string_view piece)>;
 
+// Which dtype does which part of a caption.
+struct GraphDtypes {
+  std::string encoder;
+  std::string prefill;  // the decoder's first call
+  std::string decoder;
+};
+
 class Captioner {
  public:
-  // Loads both graphs and the tokenizer. Throws kNotFound, kInvalidFile, kRuntime.
+  // Loads the graphs and the tokenizer. Throws kNotFound, kInvalidFile, kRuntime.
   explicit Captioner(const std::filesystem::path& folder, const CaptionerOptions& options = {});
   ~Captioner();
   Captioner(Captioner&&) noexcept;
@@ -88,6 +96,9 @@ class Captioner {
                                      const GenerateOptions& options = {}) const;
   // An image file as pixel_values.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
+
+  // What CaptionerOptions::dtype came to.
+  [[nodiscard]] GraphDtypes dtypes() const;
 
   // height and width of pixel_values.
   [[nodiscard]] int64_t height() const;

@@ -9,6 +9,7 @@
 #include "bundles/manifest.h"
 #include "runtime/decoder_session.h"
 #include "runtime/generate.h"
+#include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "runtime/tokenizer.h"
 
@@ -22,33 +23,8 @@ double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-// The dtype of one graph out of "q4" or "encoder=q8,decoder=q4".
-std::string dtype_of(const std::string& wish, const std::string& role, const Manifest& manifest) {
-  if (wish.find('=') == std::string::npos) {
-    return wish.empty() ? manifest.default_dtype : wish;
-  }
-  std::string dtype = manifest.default_dtype;
-  for (size_t begin = 0; begin <= wish.size();) {
-    const size_t end = std::min(wish.find(',', begin), wish.size());
-    const std::string part = wish.substr(begin, end - begin);
-    const size_t equals = part.find('=');
-    const std::string name = part.substr(0, equals);
-    if (equals == std::string::npos || (name != "encoder" && name != "decoder")) {
-      fail(ErrorCode::kInvalidArgument,
-           "--dtype {}: \"{}\" is not a graph and its dtype, as in encoder=q8,decoder=q4",
-           wish,
-           part);
-    }
-    dtype = name == role ? part.substr(equals + 1) : dtype;
-    begin = end + 1;
-  }
-  return dtype;
-}
-
-fs::path graph_file(const Manifest& manifest,
-                    const CaptionerOptions& options,
-                    const std::string& role,
-                    const fs::path& folder) {
+// Of the bundles only this one has graphs that a loop can drive.
+const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
   if (manifest.bundle != kTransformersJs.name) {
     fail(ErrorCode::kUnsupported,
          "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with --bundle {}",
@@ -57,24 +33,7 @@ fs::path graph_file(const Manifest& manifest,
          kTransformersJs.name,
          kTransformersJs.name);
   }
-  const std::string dtype = dtype_of(options.dtype, role, manifest);
-  const auto graphs = manifest.graphs.find(dtype);
-  if (graphs == manifest.graphs.end()) {
-    std::vector<std::string> known;
-    for (const auto& [name, roles] : manifest.graphs) {
-      known.push_back(name);
-    }
-    fail(ErrorCode::kNotFound,
-         "{}: no dtype \"{}\" (there are: {})",
-         folder.string(),
-         dtype,
-         fmt::join(known, ", "));
-  }
-  const auto file = graphs->second.find(role);
-  if (file == graphs->second.end()) {
-    fail(ErrorCode::kUnsupported, "{}: dtype \"{}\" has no {}", folder.string(), dtype, role);
-  }
-  return folder / file->second;
+  return manifest;
 }
 
 }  // namespace
@@ -82,9 +41,11 @@ fs::path graph_file(const Manifest& manifest,
 struct Captioner::Impl {
   Impl(const fs::path& folder, const CaptionerOptions& options)
       : manifest(read_manifest(folder)),
+        choice(choose_graphs(require_bundle(manifest, folder), folder, options.dtype)),
         session(manifest,
-                {graph_file(manifest, options, "encoder", folder),
-                 graph_file(manifest, options, "decoder", folder)},
+                {graph_file(manifest, folder, choice.encoder, "encoder"),
+                 graph_file(manifest, folder, choice.prefill, "decoder"),
+                 graph_file(manifest, folder, choice.decoder, "decoder")},
                 options.threads),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
@@ -134,6 +95,7 @@ struct Captioner::Impl {
                                               const TokenFn& on_token) const;
 
   Manifest manifest;
+  GraphChoice choice;
   DecoderSession session;
   Tokenizer tokenizer;
 };
@@ -177,6 +139,10 @@ Captioner::Captioner(const fs::path& folder, const CaptionerOptions& options)
     : impl_(with_file_errors([&] { return std::make_unique<Impl>(folder, options); })) {}
 Captioner::~Captioner() = default;
 Captioner::Captioner(Captioner&&) noexcept = default;
+
+GraphDtypes Captioner::dtypes() const {
+  return {impl_->choice.encoder, impl_->choice.prefill, impl_->choice.decoder};
+}
 
 int64_t Captioner::height() const {
   return impl_->manifest.preprocessing.height;

@@ -95,56 +95,88 @@ Shape with_batch(Shape shape, int64_t batch) {
 
 }  // namespace
 
-DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, unsigned threads)
-    : encoder_(files.encoder, threads), decoder_(files.decoder, threads) {
-  const Preprocessing& size = manifest.preprocessing;
-  pixels_shape_ = {1, 3, size.height, size.width};
-  const Shape pixels{-1, 3, size.height, size.width};
-  const Shape tokens{-1, manifest.image_tokens, -1};
-  port(encoder_.inputs(), kPixels, pixels, files.encoder);
-  port(encoder_.outputs(), kImageTokens, tokens, files.encoder);
-  port(decoder_.inputs(), kInputIds, {-1, -1}, files.decoder);
-  const OrtPort& image = port(decoder_.inputs(), kImage, tokens, files.decoder);
-  image_shape_ = {1, manifest.image_tokens, image.shape[2]};
-  image_dtype_ = image.dtype;
-  vocab_size_ = manifest.vocab_size;
-  logits_dtype_ = port(decoder_.outputs(), kLogits, {-1, 1, vocab_size_}, files.decoder).dtype;
-  cache_ = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
-  const Shape cached{-1, cache_.heads, -1, cache_.head_dim};
-  for (int64_t layer = 0; layer < cache_.layers; ++layer) {
+DecoderSession::Ports DecoderSession::check_decoder(const OrtSession& session,
+                                                    const Manifest& manifest,
+                                                    const std::filesystem::path& file) {
+  Ports found;
+  port(session.inputs(), kInputIds, {-1, -1}, file);
+  const OrtPort& image = port(session.inputs(), kImage, {-1, manifest.image_tokens, -1}, file);
+  found.image_shape = {1, manifest.image_tokens, image.shape[2]};
+  found.image_dtype = image.dtype;
+  found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
+  found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
+  const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
+  for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
     const CacheNames names = cache_names(layer);
     for (const std::string& past : {names.past_key, names.past_value}) {
-      cache_.dtype = port(decoder_.inputs(), past, cached, files.decoder).dtype;
+      found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
     }
     for (const std::string& present : {names.present_key, names.present_value}) {
-      port(decoder_.outputs(), present, cached, files.decoder);
+      port(session.outputs(), present, cached, file);
     }
   }
-  cache_.in_place = attends_in_place(files.decoder, cache_.layers);
+  found.cache.in_place = attends_in_place(file, found.cache.layers);
+  return found;
+}
+
+DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, unsigned threads)
+    : encoder_(files.encoder, threads),
+      decoder_(files.decoder, threads),
+      vocab_size_(manifest.vocab_size) {
+  const Preprocessing& size = manifest.preprocessing;
+  pixels_shape_ = {1, 3, size.height, size.width};
+  port(encoder_.inputs(), kPixels, {-1, 3, size.height, size.width}, files.encoder);
+  port(encoder_.outputs(), kImageTokens, {-1, manifest.image_tokens, -1}, files.encoder);
+  ports_ = check_decoder(decoder_, manifest, files.decoder);
+  if (files.prefill != files.decoder) {
+    prefill_.emplace(files.prefill, threads);
+    check_prefill(manifest, files);
+  }
+}
+
+// The step reads what the first call left, and both write into the same buffers.
+void DecoderSession::check_prefill(const Manifest& manifest, const Files& files) {
+  const Ports first = check_decoder(*prefill_, manifest, files.prefill);
+  const auto share = [&](std::string_view what, DType prefill, DType decoder) {
+    if (prefill != decoder) {
+      fail(ErrorCode::kMismatch,
+           "{}: its {} is {}, that of {} is {}; prefill and decoder need dtypes that agree, as "
+           "prefill=q8,decoder=q4",
+           files.prefill.string(),
+           what,
+           dtype_name(prefill),
+           files.decoder.string(),
+           dtype_name(decoder));
+    }
+  };
+  share("cache", first.cache.dtype, ports_.cache.dtype);
+  share("image input", first.image_dtype, ports_.image_dtype);
+  share("logits", first.logits_dtype, ports_.logits_dtype);
+  ports_.cache.in_place = ports_.cache.in_place && first.cache.in_place;
 }
 
 OrtTensor DecoderSession::encode(std::span<const float> pixel_values) const {
   const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
   std::vector<OrtTensor> outputs = encoder_.run({{kPixels, &pixels}}, {kImageTokens});
-  return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
-                                            : outputs[0].converted(image_dtype_);
+  return outputs[0].dtype() == ports_.image_dtype ? std::move(outputs[0])
+                                                  : outputs[0].converted(ports_.image_dtype);
 }
 
 Decoding::Decoding(const DecoderSession& session, const Size& size)
     : session_(&session),
       size_(size),
       rows_(size.images * size.beams),
-      cache_(session.cache_, rows_, size.prompt + size.new_tokens),
+      cache_(session.ports_.cache, rows_, size.prompt + size.new_tokens),
       slots_(static_cast<size_t>(rows_)),
       tokens_(static_cast<size_t>(rows_)),
       logits_(static_cast<size_t>(rows_ * session.vocab_size_)),
-      half_logits_(session.logits_dtype_ == DType::kF32
+      half_logits_(session.ports_.logits_dtype == DType::kF32
                        ? 0
-                       : logits_.size() * dtype_size(session.logits_dtype_)),
-      images_(session.image_dtype_, with_batch(session.image_shape_, rows_)),
+                       : logits_.size() * dtype_size(session.ports_.logits_dtype)),
+      images_(session.ports_.image_dtype, with_batch(session.ports_.image_shape, rows_)),
       tokens_tensor_(
           OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
-      prefill_(session.decoder_),
+      prefill_(session.prefill()),
       step_(session.decoder_) {
   std::iota(slots_.begin(), slots_.end(), 0);
   step_.input(kInputIds, tokens_tensor_);
@@ -153,7 +185,7 @@ Decoding::Decoding(const DecoderSession& session, const Size& size)
 }
 
 void Decoding::bind_logits(OrtBinding& binding, int64_t slot, int64_t slots) {
-  const DType dtype = session_->logits_dtype_;
+  const DType dtype = session_->ports_.logits_dtype;
   const auto memory =
       half_logits_.empty() ? std::as_writable_bytes(std::span(logits_)) : std::span(half_logits_);
   const auto row_bytes = static_cast<size_t>(session_->vocab_size_) * dtype_size(dtype);
@@ -167,10 +199,10 @@ void Decoding::read_logits(int64_t slot, int64_t slots) {
   if (half_logits_.empty()) {
     return;
   }
-  const size_t size = dtype_size(session_->logits_dtype_);
+  const size_t size = dtype_size(session_->ports_.logits_dtype);
   const auto first = static_cast<size_t>(slot * session_->vocab_size_);
   const auto count = static_cast<size_t>(slots * session_->vocab_size_);
-  to_float32(session_->logits_dtype_,
+  to_float32(session_->ports_.logits_dtype,
              std::span(half_logits_).subspan(first * size, count * size),
              std::span(logits_).subspan(first, count));
 }

@@ -1,8 +1,9 @@
-// The two graphs of a transformers.js bundle, and a run of the decoder over several sequences.
+// The graphs of a transformers.js bundle, and a run of the decoder over several sequences.
 #ifndef LORAPRESS_RUNTIME_DECODER_SESSION_H_
 #define LORAPRESS_RUNTIME_DECODER_SESSION_H_
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,9 +17,11 @@ class DecoderSession {
  public:
   struct Files {
     std::filesystem::path encoder;
+    std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
   };
-  // Throws kRuntime for a file that is no graph, kMismatch for one that is not the manifest's.
+  // Throws kRuntime for a file that is no graph, kMismatch for one that is not the manifest's and
+  // for two decoders that cannot share a cache.
   DecoderSession(const Manifest& manifest, const Files& files, unsigned threads);
 
   // pixel_values [3, height, width] -> the image tokens, in the decoder's dtype.
@@ -26,16 +29,26 @@ class DecoderSession {
 
  private:
   friend class Decoding;
-  void check_ports(const Manifest& manifest, const std::string& where);
+  // What a decoder's ports are like.
+  struct Ports {
+    Shape image_shape;  // of encoder_hidden_states, the batch left 1
+    DType image_dtype = DType::kF32;
+    DType logits_dtype = DType::kF32;
+    CacheLayout cache;
+  };
+  static Ports check_decoder(const OrtSession& session,
+                             const Manifest& manifest,
+                             const std::filesystem::path& file);
+  void check_prefill(const Manifest& manifest, const Files& files);
+
+  [[nodiscard]] const OrtSession& prefill() const { return prefill_ ? *prefill_ : decoder_; }
 
   OrtSession encoder_;
   OrtSession decoder_;
+  std::optional<OrtSession> prefill_;  // where it is another file
   Shape pixels_shape_;
-  Shape image_shape_;  // of encoder_hidden_states, the batch left 1
-  DType image_dtype_ = DType::kF32;
-  DType logits_dtype_ = DType::kF32;
+  Ports ports_;
   int64_t vocab_size_ = 0;
-  CacheLayout cache_;
 };
 
 // Sequences that go through the decoder together: `beams` rows for each of `images`, in this order.

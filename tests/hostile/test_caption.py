@@ -108,14 +108,15 @@ class Options(Pressed):
 
     def test_dtype_per_graph(self):
         plain = self.succeed("caption", self.model, IMAGES[0])
-        for wish in ("encoder=fp32", "decoder=fp32", "encoder=fp32,decoder=fp32"):
+        for wish in ("auto", "encoder=fp32", "decoder=fp32", "encoder=fp32,prefill=fp32,decoder=fp32"):
             self.assertEqual(self.succeed("caption", self.model, IMAGES[0], "--dtype", wish), plain)
         for wish, code, has in [
             ("encoder=q9", "not_found", ['no dtype "q9"', "fp32"]),
             ("decoder=", "not_found", ['no dtype ""']),
-            ("vision=fp32", "invalid_argument", ["vision=fp32", "encoder=q8,decoder=q4"]),
-            ("encoder=fp32,", "invalid_argument", ["encoder=q8,decoder=q4"]),
-            ("encoder=fp32,fp32", "invalid_argument", ["encoder=q8,decoder=q4"]),
+            ("prefill=q9", "not_found", ['no dtype "q9"', "fp32"]),
+            ("vision=fp32", "invalid_argument", ["vision=fp32", "encoder=q8,prefill=q8,decoder=q4"]),
+            ("encoder=fp32,", "invalid_argument", ["encoder=q8,prefill=q8,decoder=q4"]),
+            ("encoder=fp32,fp32", "invalid_argument", ["encoder=q8,prefill=q8,decoder=q4"]),
         ]:
             with self.subTest(wish):
                 self.refuse(
