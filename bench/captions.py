@@ -30,6 +30,7 @@ class Row:
     command: list[Any]
     runs: list[list[dict[str, Any]]] = field(default_factory=list)  # per process and image
     peaks: list[int] = field(default_factory=list)
+    dtypes: dict[str, str] | None = None  # what a wish came to
 
     def measure(self) -> None:
         """Run once; the first image of a process is its warm-up."""

@@ -75,7 +75,8 @@ def chosen(result: dict[str, Any]) -> str:
     """Return what auto came to, and what it gains."""
     spoken = result["captions"]
     row = next(row for row in spoken["rows"] if row["name"] == "auto")
-    dtypes = ",".join(f"{part}={dtype}" for part, dtype in row["dtypes"].items())
+    parts = ("encoder", "prefill", "decoder")
+    dtypes = ",".join(f"{part}={row['dtypes'][part]}" for part in parts)
     same = all(spoken["single_same_ids"].values())
     return (
         f"auto is {dtypes}: {spoken['auto_gain']:.2f} times as fast as fp32. Single graphs gave "

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from decode_loop import Decoder, PREFIX, Timer, open_session
+from decode_loop import PREFIX, Decoder, Timer, open_session
 
 KERNEL = "_kernel_time"
 

@@ -330,7 +330,6 @@ constexpr std::array kOps = {
     OpRow{"GroupQueryAttention", kMicrosoftDomain, 1, group_query_attention},
     OpRow{"MultiHeadAttention", kMicrosoftDomain, 1, same_as_first},
     OpRow{"QuickGelu", kMicrosoftDomain, 1, same_as_first},
-    OpRow{"SkipLayerNormalization", kMicrosoftDomain, 1, skip_norm},
     OpRow{"SkipSimplifiedLayerNormalization", kMicrosoftDomain, 1, skip_norm},
 };
 

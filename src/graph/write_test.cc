@@ -212,7 +212,7 @@ TEST(ModelProto, HoldsNodesAndAttributes) {
   Graph graph("g", 17);
   const Value x = graph.input("x", DType::kF32, {1, 2, 8});
   const Value w = graph.initializer("w", zeros(DType::kF32, {8}));
-  const auto outputs = graph.ops("SkipLayerNormalization",
+  const auto outputs = graph.ops("SkipSimplifiedLayerNormalization",
                                  "/n",
                                  {x, x, Value{}, w},
                                  {{"epsilon", 0.25F},

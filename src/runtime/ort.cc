@@ -266,6 +266,9 @@ void open_session(Session& impl,
   try {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(static_cast<int>(std::min(threads, kMostThreads)));
+    // Else the threads of a session spin for some 20 ms after each run, and where another session
+    // goes on, as the decoder after the encoder, they take its processors.
+    options.AddConfigEntry(kOrtSessionOptionsConfigForceSpinningStop, "1");
     impl.session = open(ort.env, options);
     impl.inputs = ports(impl.session, true);
     impl.outputs = ports(impl.session, false);
