@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the npm packages of FOLDERs as their lock files say, without running install scripts; quick and
-# silent when they are there. Needs a package registry once.
+# silent when they are there; two at a time wait for each other. Needs a package registry once.
 # usage: tools/npm_install.sh FOLDER...
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,8 @@ if ! command -v node >/dev/null || ! command -v npm >/dev/null ||
 fi
 
 for folder in "$@"; do
+  exec 9<"$folder/package.json"
+  flock 9
   stamp=$folder/node_modules/.installed
   lock=$(cd "$folder" && cat package.json package-lock.json .npmrc | sha256sum)
   if [ "$(cat "$stamp" 2>/dev/null)" != "$lock" ]; then
