@@ -64,8 +64,8 @@ code_grep '#include\s*[<"](onnxruntime|onnxruntime/.*)?onnxruntime_\w+\.h' '*.h'
 code_grep '#include\s*[<"]microhttpd\.h' '*.h' '*.cc' ':!src/serve/server.cc' |
   complain "libmicrohttpd's header belongs in src/serve/server.cc"
 
-code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine.ts' |
-  complain "onnxruntime-web belongs in web/src/engine.ts"
+code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine*.ts' |
+  complain "onnxruntime-web belongs in web/src/engine*.ts"
 
 # Who must not know whom (docs/architecture.md).
 rooms_apart() { # ROOMS FORBIDDEN, both joined by |

@@ -129,7 +129,8 @@ export class IndexedDbStore implements ChunkStore {
   async put(digest: string, bytes: Uint8Array): Promise<void> {
     const transaction = this.database.transaction("chunks", "readwrite", { durability: "relaxed" });
     // A view would take its whole buffer along, the file of all chunks.
-    transaction.objectStore("chunks").put(bytes.slice(), digest);
+    const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
+    transaction.objectStore("chunks").put(own, digest);
     await completed(transaction);
   }
 

@@ -1,12 +1,18 @@
 // What the runtime asks of an engine. Nothing above this line knows ONNX, sessions or devices.
+import type { Pieces } from "./pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
-/** A graph file and the weight files beside it, by name. */
+/** A graph file and the weight files beside it, by name. An engine uses the bytes up. */
 export interface GraphBytes {
-  readonly model: Uint8Array;
-  readonly weights: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+  /** Nothing is freed before all is read. */
+  readonly keep?: boolean | undefined;
+  readonly model: Pieces;
+  readonly weights: readonly { readonly name: string; readonly bytes: Pieces }[];
 }
+
+/** The engine wanted bytes again that it had used up: once more, with `keep`. */
+export class BytesGone extends Error {}
 
 /** What the decoder's shapes follow from. */
 export interface ModelShape {
@@ -35,6 +41,9 @@ export type Logits = Float32Array;
 export interface Engine {
   readonly device: Device;
   readonly threads: number;
+  /** Memory in which the engine likes to find the pieces of files, if there is such. */
+  room?(bytes: number): Uint8Array;
+  freeRoom?(room: Uint8Array): void;
   loadEncoder(graph: GraphBytes): Promise<void>;
   loadDecoder(graph: GraphBytes): Promise<void>;
   encode(pixels: Float32Array): Promise<EncodedImage>;

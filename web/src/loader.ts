@@ -1,6 +1,7 @@
 // A folder's manifest and files: from the store where they are there, else from the network in
 // parallel chunks; every chunk is hashed before anyone sees it.
 import type { ChunkStore } from "./cache.js";
+import type { Engine } from "./engine_api.js";
 import { fail, LorapressError } from "./errors.js";
 import {
   decodeUtf8,
@@ -22,6 +23,7 @@ import {
   type ManifestFile,
   parseManifest,
 } from "./manifest.js";
+import { Pieces } from "./pieces.js";
 import type { ProgressMeter } from "./progress.js";
 
 export interface LoaderOptions {
@@ -74,6 +76,8 @@ export class Loader {
   private readonly options: LoaderOptions;
   private readonly context: FetchContext;
   private readonly limiter: Limiter;
+  /** Chunks in which nothing is any more, for the next to arrive in. */
+  private readonly spare: Uint8Array[] = [];
   private noRanges = false;
 
   private constructor(folder: URL, manifest: Manifest, options: LoaderOptions) {
@@ -113,11 +117,57 @@ export class Loader {
 
   /** A file's bytes, every chunk verified. Files come in the order in which they are asked for. */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const file = this.listed(path);
-    const into = lazyBuffer(file);
-    const part = (start: number) => () => into().subarray(start, start + CHUNK_BYTES);
+    const file = this.fileOf(path);
+    const whole = lazily(() => allocate(file, file.bytes));
+    const chunk = (i: number): Uint8Array<ArrayBuffer> =>
+      whole().subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES);
+    const take = (i: number, found: Uint8Array): void => {
+      if (found.buffer !== whole().buffer) {
+        chunk(i).set(found);
+      }
+    };
+    await this.fill(file, { chunk, take });
+    return whole();
+  }
+
+  /** The same in memory of the engine's, chunk by chunk; as one array where it has none. */
+  async pieces(path: string, engine: Pick<Engine, "room" | "freeRoom">): Promise<Pieces> {
+    if (engine.room === undefined) {
+      return new Pieces([await this.bytes(path)]);
+    }
+    const file = this.fileOf(path);
+    const rooms: Uint8Array[] = [];
+    const coming = new Map<number, Uint8Array>();
+    const chunk = (i: number): Uint8Array => {
+      const size = Math.min(CHUNK_BYTES, file.bytes - i * CHUNK_BYTES);
+      const fresh = size === CHUNK_BYTES ? this.spare.pop() : undefined;
+      const bytes = coming.get(i) ?? fresh ?? allocate(file, size);
+      coming.set(i, bytes);
+      return bytes;
+    };
+    const take = (i: number, found: Uint8Array): void => {
+      const room = engine.room?.(found.length) ?? found;
+      room.set(found);
+      rooms[i] = room;
+      // A store that holds what it is given in memory holds this very array.
+      if (coming.delete(i) && this.options.store.persistent && found.length === CHUNK_BYTES) {
+        this.spare.push(found);
+      }
+    };
+    await this.fill(file, { chunk, take });
+    return new Pieces(rooms, (room) => engine.freeRoom?.(room));
+  }
+
+  private fileOf(path: string): ManifestFile {
+    return (
+      this.manifest.files.get(path) ??
+      fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`)
+    );
+  }
+
+  private async fill(file: ManifestFile, into: Destination): Promise<void> {
     const results = await Promise.allSettled(
-      file.sha256.map((_, i) => this.limiter.run(() => this.chunk(file, i, part(i * CHUNK_BYTES)))),
+      file.sha256.map((_, i) => this.limiter.run(() => this.chunk(file, i, into))),
     );
     const failures = results.flatMap((result) =>
       result.status === "rejected" ? [result.reason as unknown] : [],
@@ -128,23 +178,27 @@ export class Loader {
     }
     if (failures.length > 0) {
       const have = new Set(results.flatMap(({ status }, i) => (status === "fulfilled" ? [i] : [])));
-      await this.limiter.run(() => this.whole(file, into(), have));
+      await this.limiter.run(() => this.whole(file, into, have));
     }
-    return into();
   }
 
   /**
    * A file chunk by chunk, in order, every one verified; at most `ahead` are fetched before they are
    * asked for. Where the server has no ranges, the file is gathered first.
    */
-  async *chunks(path: string, ahead = 4): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-    const file = this.listed(path);
-    const coming: Promise<Uint8Array<ArrayBuffer>>[] = [];
-    const fetchChunk = async (index: number): Promise<Uint8Array<ArrayBuffer>> => {
-      const size = Math.min(CHUNK_BYTES, file.bytes - index * CHUNK_BYTES);
-      const into = new Uint8Array(size);
-      await this.chunk(file, index, () => into);
-      return into;
+  async *chunks(path: string, ahead = 4): AsyncGenerator<Uint8Array, void, undefined> {
+    const file = this.fileOf(path);
+    const coming: Promise<Uint8Array>[] = [];
+    const fetchChunk = async (index: number): Promise<Uint8Array> => {
+      const fresh = lazily(() =>
+        allocate(file, Math.min(CHUNK_BYTES, file.bytes - index * CHUNK_BYTES)),
+      );
+      let taken: Uint8Array | undefined;
+      const take = (_: number, found: Uint8Array): void => {
+        taken = found;
+      };
+      await this.chunk(file, index, { chunk: fresh, take });
+      return taken ?? fresh();
     };
     for (let i = 0; i < file.sha256.length; ++i) {
       for (let next = i + coming.length; next < Math.min(i + ahead, file.sha256.length); ++next) {
@@ -153,7 +207,7 @@ export class Loader {
         coming.push(chunk);
       }
       try {
-        yield (await coming.shift()) as Uint8Array<ArrayBuffer>;
+        yield (await coming.shift()) as Uint8Array;
       } catch (error) {
         if (!(error instanceof NoRanges)) {
           throw error;
@@ -175,31 +229,26 @@ export class Loader {
     return parseJson(decodeUtf8(await this.bytes(path), url), url);
   }
 
-  private listed(path: string): ManifestFile {
-    const file = this.manifest.files.get(path);
-    if (file === undefined) {
-      fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`);
-    }
-    return file;
-  }
-
-  private async chunk(file: ManifestFile, index: number, buffer: () => Uint8Array): Promise<void> {
+  private async chunk(file: ManifestFile, index: number, into: Destination): Promise<void> {
     const { store, meter, signal } = this.options;
     signal.throwIfAborted();
-    const into = buffer();
     const digest = file.sha256[index] as string;
     const start = index * CHUNK_BYTES;
+    const size = Math.min(CHUNK_BYTES, file.bytes - start);
     const where = `${fileUrl(this.folder, file.path)} (chunk ${index + 1} of ${file.sha256.length})`;
-    if (await this.takeStored(digest, into, where)) {
-      meter.addStored(into.length);
+    const found = await this.stored(digest, size, where);
+    if (found !== undefined) {
+      into.take(index, found);
+      meter.addStored(size);
       return;
     }
     if (this.noRanges) {
       throw new NoRanges();
     }
+    const bytes = into.chunk(index);
     const fetchOnce = async (): Promise<void> => {
-      await fetchRange(fileUrl(this.folder, file.path), start, file.bytes, into, this.context);
-      await requireDigest(into, digest, where);
+      await fetchRange(fileUrl(this.folder, file.path), start, file.bytes, bytes, this.context);
+      await requireDigest(bytes, digest, where);
     };
     try {
       await fetchOnce();
@@ -210,35 +259,37 @@ export class Loader {
       if (!(error instanceof LorapressError) || error.code !== "invalid_file") {
         throw error;
       }
-      meter.addNetwork(-into.length); // once more: a bit may have flipped on the way
+      meter.addNetwork(-size); // once more: a bit may have flipped on the way
       await fetchOnce();
     }
-    await store.put(digest, into);
+    await store.put(digest, bytes);
+    into.take(index, bytes);
   }
 
   // A chunk of the store is hashed too: disks fail, and scripts of the same origin may write there.
-  private async takeStored(digest: string, into: Uint8Array, where: string): Promise<boolean> {
+  private async stored(
+    digest: string,
+    size: number,
+    where: string,
+  ): Promise<Uint8Array | undefined> {
     const found = await this.options.store.get(digest);
     if (found === undefined) {
-      return false;
+      return undefined;
     }
     try {
-      if (found.length !== into.length) {
+      if (found.length !== size) {
         throw new Error("another size");
       }
       await requireDigest(found, digest, where);
     } catch {
       await this.options.store.remove(digest);
-      return false;
+      return undefined;
     }
-    if (found.buffer !== into.buffer) {
-      into.set(found);
-    }
-    return true;
+    return found;
   }
 
   // A server without ranges: one stream, hashed chunk by chunk while it comes.
-  private async whole(file: ManifestFile, into: Uint8Array, have: Set<number>): Promise<void> {
+  private async whole(file: ManifestFile, into: Destination, have: Set<number>): Promise<void> {
     const url = fileUrl(this.folder, file.path);
     for (let attempt = 0; ; ++attempt) {
       try {
@@ -249,7 +300,7 @@ export class Loader {
         if (!again || attempt > 0) {
           throw error;
         }
-        this.options.meter.addNetwork(-into.length);
+        this.options.meter.addNetwork(-file.bytes);
       }
     }
   }
@@ -258,14 +309,14 @@ export class Loader {
   private stream(
     file: ManifestFile,
     url: string,
-    into: Uint8Array,
+    into: Destination,
     have: Set<number>,
   ): Promise<void> {
     const take = async (piece: Uint8Array, at: number): Promise<void> => {
       const end = at + piece.length;
       for (let i = Math.floor(at / CHUNK_BYTES); i * CHUNK_BYTES < end; ++i) {
         const begin = i * CHUNK_BYTES;
-        const bytes = into.subarray(begin, begin + CHUNK_BYTES);
+        const bytes = into.chunk(i);
         const [from, to] = [Math.max(at, begin), Math.min(end, begin + bytes.length)];
         if (!have.has(i)) {
           bytes.set(piece.subarray(from - at, to - at), from - begin);
@@ -273,6 +324,7 @@ export class Loader {
             const digest = file.sha256[i] as string;
             await requireDigest(bytes, digest, `${url} (chunk ${i + 1} of ${file.sha256.length})`);
             await this.options.store.put(digest, bytes);
+            into.take(i, bytes);
             have.add(i);
           }
         }
@@ -293,21 +345,27 @@ function contextOf(options: LoaderOptions, retries?: number): FetchContext {
   };
 }
 
-// Taken when the first chunk is at hand: files that wait for their turn hold no memory.
-function lazyBuffer(file: ManifestFile): () => Uint8Array<ArrayBuffer> {
-  let buffer: Uint8Array<ArrayBuffer> | undefined;
+/** Where a file's chunks go. */
+interface Destination {
+  /** To be written to; the same until it is taken. */
+  chunk(index: number): Uint8Array;
+  /** The chunk's content, verified: what chunk() gave, or the store's. */
+  take(index: number, found: Uint8Array): void;
+}
+
+// Taken when the first byte is at hand: files that wait for their turn hold no memory.
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
   return () => {
-    if (buffer === undefined) {
-      try {
-        buffer = new Uint8Array(file.bytes);
-      } catch (error) {
-        fail(
-          "io",
-          `${file.path}: no memory for its ${file.bytes} bytes; try a smaller dtype`,
-          error,
-        );
-      }
-    }
-    return buffer;
+    made ??= { value: make() };
+    return made.value;
   };
+}
+
+function allocate(file: ManifestFile, bytes: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(bytes);
+  } catch (error) {
+    fail("io", `${file.path}: no memory for its ${file.bytes} bytes; try a smaller dtype`, error);
+  }
 }

@@ -11,7 +11,7 @@ import {
   type Role,
 } from "./devices.js";
 import { createEngine } from "./engine.js";
-import type { Device, Engine, GraphBytes } from "./engine_api.js";
+import { BytesGone, type Device, type Engine, type GraphBytes } from "./engine_api.js";
 import { messageOf } from "./errors.js";
 import { folderUrl } from "./fetch.js";
 import { type GenerateOptions, generate, requireRoom, settingsOf } from "./generate.js";
@@ -19,6 +19,7 @@ import { preprocess } from "./image.js";
 import { Limiter, Loader } from "./loader.js";
 import { externalData, type Manifest } from "./manifest.js";
 import { type Picture, toPixels } from "./picture.js";
+import type { Pieces } from "./pieces.js";
 import { ProgressMeter } from "./progress.js";
 import { TextStream, Tokenizer } from "./tokenizer.js";
 
@@ -77,6 +78,7 @@ export class LocalBackend implements Backend {
   private readonly parts: Parts;
   private readonly queue: Limiter = new Limiter(1);
   private readonly tokenizer: Promise<Tokenizer>;
+  private readonly engine: Promise<Engine>;
   private readonly encoder: Promise<Engine>;
   private readonly decoder: Promise<Engine>;
 
@@ -87,6 +89,7 @@ export class LocalBackend implements Backend {
     parts.meter.enter("download");
     // Requests go out in this order.
     this.tokenizer = quiet(this.loadTokenizer());
+    this.engine = quiet(this.createEngine(this.info.device));
     this.encoder = quiet(this.loadEncoder(quiet(this.graph("encoder"))));
     this.decoder = quiet(this.loadDecoder(quiet(this.graph("decoder"))));
     this.ready = quiet(this.whenReady());
@@ -180,7 +183,8 @@ export class LocalBackend implements Backend {
   async dispose(): Promise<void> {
     this.parts.stop.abort(new DOMException("the captioner is disposed", "AbortError"));
     await this.queue.run(async () => {
-      const engine = await this.encoder.catch(() => undefined);
+      const engine = await this.engine.catch(() => undefined);
+      await this.encoder.catch(() => undefined);
       await this.decoder.catch(() => undefined);
       await engine?.dispose();
     });
@@ -196,15 +200,16 @@ export class LocalBackend implements Backend {
 
   private async graph(role: Role): Promise<GraphBytes> {
     const { loader, info } = this.parts;
+    const engine = await this.engine;
     const path = graphPath(this.manifest, info.dtypes[role], role);
     const beside = externalData(this.manifest, path).map((file) => file.path);
     const [model, ...weights] = await Promise.all(
-      [path, ...beside].map((file) => loader.bytes(file)),
+      [path, ...beside].map((file) => loader.pieces(file, engine)),
     );
     const nameOf = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
     return {
-      model: model as Uint8Array,
-      weights: beside.map((file, i) => ({ name: nameOf(file), bytes: weights[i] as Uint8Array })),
+      model: model as Pieces,
+      weights: beside.map((file, i) => ({ name: nameOf(file), bytes: weights[i] as Pieces })),
     };
   }
 
@@ -216,11 +221,10 @@ export class LocalBackend implements Backend {
 
   private async loadEncoder(graph: Promise<GraphBytes>): Promise<Engine> {
     const { meter, stop } = this.parts;
-    const bytes = await graph;
+    const [engine, bytes] = await Promise.all([this.engine, graph]);
     stop.signal.throwIfAborted();
     meter.enter("encoder");
-    const engine = await this.createEngine(this.info.device);
-    await engine.loadEncoder(bytes);
+    await this.openGraph("encoder", bytes, (graph) => engine.loadEncoder(graph));
     await this.release("encoder");
     meter.enter("download");
     return engine;
@@ -230,9 +234,24 @@ export class LocalBackend implements Backend {
     const [engine, bytes] = await Promise.all([this.encoder, graph]);
     this.parts.stop.signal.throwIfAborted();
     this.parts.meter.enter("decoder");
-    await engine.loadDecoder(bytes);
+    await this.openGraph("decoder", bytes, (graph) => engine.loadDecoder(graph));
     await this.release("decoder");
     return engine;
+  }
+
+  private async openGraph(
+    role: Role,
+    graph: GraphBytes,
+    open: (graph: GraphBytes) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await open(graph);
+    } catch (error) {
+      if (!(error instanceof BytesGone)) {
+        throw error;
+      }
+      await open({ ...(await this.graph(role)), keep: true });
+    }
   }
 
   private createEngine(device: Device): Promise<Engine> {

@@ -1,0 +1,33 @@
+// LoraPress as a page uses it: the bundle, its worker, its store.
+import { Captioner } from "/bundle/lorapress.js";
+
+let captioner;
+let begin;
+const trace = [];
+
+const side = {
+  async load({ folder, dtype, threads, wait = true }) {
+    begin = performance.now();
+    captioner = await Captioner.load(folder, {
+      device: "wasm",
+      dtype,
+      threads,
+      onProgress: ({ phase, loadedBytes, totalBytes }) =>
+        trace.push({ ms: performance.now() - begin, phase, loadedBytes, totalBytes }),
+    });
+    if (wait) {
+      await captioner.ready;
+    }
+    return performance.now() - begin;
+  },
+
+  async caption(image, maxNewTokens) {
+    const start = performance.now();
+    const { ids, text, timings } = await captioner.caption(image, { maxNewTokens });
+    const ms = performance.now() - start;
+    return { ms, ids, text, timings, startMs: start - begin, endMs: start - begin + ms };
+  },
+
+  trace: () => trace,
+};
+globalThis.side = side;
