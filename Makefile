@@ -47,6 +47,10 @@ demo: build ## Press the trained demo checkpoint, caption, serve its page (DEMO_
 bench: build ## Measure speed and memory; bench/ says what is measured
 	bench/run.sh $(PROGRAM)
 
+.PHONY: bench-web
+bench-web: build ## Measure captions in Chromium against transformers.js; bench/web/ says what is measured
+	bench/web/run.sh $(PROGRAM)
+
 .PHONY: oracle
 oracle: ## Make tests/goldens again with the real Python libraries (needs the training environment)
 	tests/oracle/run.sh

@@ -28,14 +28,18 @@ export async function serve(program, folder) {
   return { origin: new URL(url).origin, stop: () => child.kill() };
 }
 
-export async function launch(args = []) {
-  const executablePath = execFileSync("which", [process.env.CHROMIUM ?? "chromium"], {
-    encoding: "utf8",
-  }).trim();
-  return chromium.launch({ executablePath, args: ["--no-sandbox", ...args] });
+function settings() {
+  const name = process.env.CHROMIUM ?? "chromium";
+  const executablePath = execFileSync("which", [name], { encoding: "utf8" }).trim();
+  return { executablePath, args: ["--no-sandbox"] };
 }
 
-/** A page of its own profile: an empty store and an empty HTTP cache. */
+export const launch = () => chromium.launch(settings());
+
+/** With a profile in `folder`: what pages store is on disk, as at a visitor's. */
+export const launchProfile = (folder) => chromium.launchPersistentContext(folder, settings());
+
+/** A page of `context` (default: a profile of its own), ready to be told what to do. */
 export async function open(browser, address, context) {
   const own = context ?? (await browser.newContext());
   const page = await own.newPage();
@@ -50,41 +54,44 @@ export const load = (page, options) => page.evaluate((o) => globalThis.side.load
 export const caption = (page, image, tokens) =>
   page.evaluate(([i, n]) => globalThis.side.caption(i, n), [image, tokens]);
 
-function statusOf(pid) {
+function read(pid, name) {
   try {
-    return readFileSync(`/proc/${pid}/status`, "utf8");
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
   } catch {
     return ""; // it has ended
   }
 }
 
-/**
- * Largest resident size that any renderer below process `root` ever had, in bytes: the kernel's own
- * high-water mark, so nothing is missed between samples.
- */
-export function peakRenderer(root) {
+/** Renderers below this process. */
+function renderers() {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  const parents = new Map(pids.map((pid) => [pid, /^PPid:\s*(\d+)/m.exec(statusOf(pid))?.[1]]));
-  const isBelow = (pid) => {
+  const parents = new Map(pids.map((pid) => [pid, /^PPid:\s*(\d+)/m.exec(read(pid, "status"))?.[1]]));
+  const isOurs = (pid) => {
     for (let at = pid; at !== undefined && at !== "0"; at = parents.get(at)) {
-      if (at === String(root)) {
+      if (at === String(process.pid)) {
         return true;
       }
     }
     return false;
   };
-  let peak = 0;
-  for (const pid of pids.filter(isBelow)) {
-    let command = "";
-    try {
-      command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-    } catch {
-      continue;
-    }
-    if (command.includes("--type=renderer")) {
-      const kib = Number(/^VmHWM:\s*(\d+)/m.exec(statusOf(pid))?.[1] ?? 0);
-      peak = Math.max(peak, kib * 1024);
-    }
-  }
-  return peak;
+  return pids.filter((pid) => isOurs(pid) && read(pid, "cmdline").includes("--type=renderer"));
+}
+
+/**
+ * Largest resident size that any renderer ever had, in bytes: the kernel's own high-water mark, so nothing
+ * is missed between samples.
+ */
+export function peakRenderer() {
+  const peaks = renderers().map((pid) => Number(/^VmHWM:\s*(\d+)/m.exec(read(pid, "status"))?.[1] ?? 0));
+  return Math.max(0, ...peaks) * 1024;
+}
+
+/** Milliseconds that renderers have computed, all threads together; in steps of 10. */
+export function computed() {
+  const ticks = renderers().map((pid) => {
+    const [, rest = ""] = read(pid, "stat").split(") ");
+    const fields = rest.split(" ");
+    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0); // utime and stime
+  });
+  return ticks.reduce((sum, one) => sum + one, 0) * 10;
 }

@@ -1,0 +1,156 @@
+// usage: node bench/web/measure.mjs PROGRAM SITE OUT [--quick] [--only PART]   (bench/web/run.sh makes SITE)
+import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { join } from "node:path";
+import { caption, computed, launch, launchProfile, load, open, peakRenderer, serve } from "./browser.mjs";
+import { report } from "./report.mjs";
+import { throttle } from "./throttle.mjs";
+
+const [program, site, out] = process.argv.slice(2);
+const quick = process.argv.includes("--quick");
+const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
+const wanted = (part) => only === undefined || only === part;
+const SIDES = ["stock", "ours"];
+const IMAGES = { demo: "/images/scene.png", real: "/images/card.png" };
+const TOKENS = { demo: 30, real: 25 };
+
+/** One page per side in one browser, taking turns. */
+async function captions(origin, { model, dtype, threads, rounds }) {
+  const browser = await launch();
+  const pages = {};
+  const found = { model, dtype, threads, stock: [], ours: [] };
+  for (const side of SIDES) {
+    pages[side] = await open(browser, `${origin}/${side}.html`);
+    await load(pages[side], { folder: `/models/${model}`, dtype, threads });
+  }
+  // The first captions run while the browser still compiles.
+  const warm = 3;
+  for (let round = 0; round < warm + rounds; ++round) {
+    const ids = {};
+    for (const side of round % 2 === 0 ? SIDES : SIDES.toReversed()) {
+      const before = computed();
+      const said = await caption(pages[side], IMAGES[model], TOKENS[model]);
+      ids[side] = said.ids;
+      if (round === 0) {
+        found[`${side}First`] = said.ms;
+      }
+      if (round >= warm) {
+        const { ms, timings } = said;
+        found[side].push({ ms, cpuMs: computed() - before, timings });
+      }
+    }
+    assert.deepEqual(ids.ours, ids.stock, `${model} ${dtype}: other token ids`);
+    found.tokens = ids.ours.length;
+  }
+  await browser.close();
+  return found;
+}
+
+/** Loading and one caption, in a browser of its own. */
+async function memory(origin, side, { model, dtype }) {
+  const folder = join(out, "profile");
+  rmSync(folder, { recursive: true, force: true });
+  const context = await launchProfile(folder);
+  const page = await open(undefined, `${origin}/${side}.html`, context);
+  await load(page, { folder: `/models/${model}`, dtype, threads: 1 });
+  await caption(page, IMAGES[model], 5);
+  const bytes = peakRenderer();
+  await context.close();
+  return bytes;
+}
+
+/** From the page's script to a model that is ready, everything stored by a visit before. */
+async function visits(origin, { model, dtype, rounds }) {
+  const folder = join(out, "profile");
+  rmSync(folder, { recursive: true, force: true });
+  const found = { model, dtype, stock: [], ours: [] };
+  for (let round = 0; round <= rounds; ++round) {
+    for (const side of round % 2 === 0 ? SIDES : SIDES.toReversed()) {
+      const context = await launchProfile(folder); // a new browser: nothing in memory
+      const page = await open(undefined, `${origin}/${side}.html`, context);
+      const ms = await load(page, { folder: `/models/${model}`, dtype, threads: 1 });
+      if (round > 0) {
+        found[side].push({ ms });
+      } else {
+        found[`${side}First`] = ms;
+        await page.waitForTimeout(2000); // the store may still write
+      }
+      await context.close();
+    }
+  }
+  return found;
+}
+
+/** A caption that is asked for at once, on a slow line. Times in ms since the page began to load. */
+async function lazy(origin, { model, dtype, bytesPerSecond }) {
+  const slow = await throttle(origin, bytesPerSecond);
+  const browser = await launch();
+  const page = await open(browser, `${slow.origin}/ours.html`);
+  const start = Date.now();
+  await load(page, { folder: `/models/${model}`, dtype, threads: 1, wait: false });
+  const said = await caption(page, IMAGES[model], TOKENS[model]);
+  const { preprocessMs, encoderWaitMs, encodeMs } = said.timings;
+  const lastOf = (part) =>
+    Math.max(...[...slow.last].filter(([path]) => path.includes(part)).map(([, at]) => at - start));
+  const found = {
+    model,
+    dtype,
+    bytesPerSecond,
+    encoderArrived: lastOf("/encoder_model"),
+    encodeEnded: said.startMs + preprocessMs + encoderWaitMs + encodeMs,
+    decoderArrived: lastOf("/decoder_model_merged"),
+    captionEnded: said.endMs,
+  };
+  assert(found.encodeEnded < found.decoderArrived, "the image was not encoded before the decoder came");
+  await browser.close();
+  slow.stop();
+  return found;
+}
+
+const server = await serve(program, site);
+process.on("exit", () => server.stop());
+const say = (text) => console.error(`bench-web: ${text}`);
+const rounds = quick ? 5 : 15;
+const results = {
+  machine: `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores`,
+  load: loadavg()[0],
+  quick,
+  captions: [],
+  visits: [],
+};
+
+if (wanted("captions")) {
+  for (const part of [
+    { model: "demo", dtype: "q8", threads: 1, rounds: rounds * 2 },
+    { model: "demo", dtype: "q8", threads: 2, rounds: rounds * 2 },
+    { model: "real", dtype: "q8", threads: 1, rounds },
+    { model: "real", dtype: "q8", threads: 2, rounds },
+  ]) {
+    say(`captions: ${part.model} ${part.dtype}, ${part.threads} threads`);
+    results.captions.push(await captions(server.origin, part));
+  }
+}
+if (wanted("memory")) {
+  const fp32 = { model: "real", dtype: "fp32" };
+  results.memory = { ...fp32 };
+  for (const side of SIDES) {
+    say(`memory: ${side}`);
+    results.memory[side] = await memory(server.origin, side, fp32);
+  }
+}
+if (wanted("visits")) {
+  for (const dtype of ["q8", "fp32"]) {
+    say(`second visit: ${dtype}`);
+    results.visits.push(await visits(server.origin, { model: "real", dtype, rounds: quick ? 2 : 7 }));
+  }
+}
+if (wanted("lazy")) {
+  say("a slow line");
+  results.lazy = await lazy(server.origin, { model: "real", dtype: "q8", bytesPerSecond: 10e6 });
+}
+server.stop();
+writeFileSync(join(out, "latest.json"), `${JSON.stringify(results, null, 1)}\n`);
+const text = report(results);
+writeFileSync(join(out, "latest.md"), text);
+console.log(text);

@@ -1,0 +1,118 @@
+// Tables of what measure.mjs found.
+
+const sorted = (values) => [...values].sort((a, b) => a - b);
+const median = (values) => sorted(values)[Math.floor(values.length / 2)];
+const least = (values) => Math.min(...values);
+const round = (ms) => Math.round(ms).toLocaleString("en");
+const row = (...cells) => `| ${cells.join(" | ")} |`;
+const table = (head, rows) => [row(...head), row(...head.map(() => "---")), ...rows.map((cells) => row(...cells))];
+
+const times = (list, name) =>
+  `${round(median(list.map((one) => one[name])))} (${round(least(list.map((one) => one[name])))})`;
+
+/** How many times stock's figure is ours: of the medians and of the least. */
+function ratio(part, name) {
+  const of = (pick) => pick(part.stock.map((one) => one[name])) / pick(part.ours.map((one) => one[name]));
+  return `${of(median).toFixed(2)} (${of(least).toFixed(2)})`;
+}
+
+function captionLines(captions) {
+  if (captions.length === 0) {
+    return [];
+  }
+  const nameOf = ({ model, dtype, threads }) => [`${model} ${dtype}`, threads];
+  return [
+    "Whole captions, ms, from the image's address to the text; median (least):",
+    "",
+    ...table(
+      ["model", "threads", "tokens", "stock", "LoraPress", "times faster", "CPU: stock", "CPU: LoraPress", "times less"],
+      captions.map((part) => [
+        ...nameOf(part),
+        part.tokens,
+        times(part.stock, "ms"),
+        times(part.ours, "ms"),
+        ratio(part, "ms"),
+        times(part.stock, "cpuMs"),
+        times(part.ours, "cpuMs"),
+        ratio(part, "cpuMs"),
+      ]),
+    ),
+    "",
+    "Where LoraPress' time goes, ms, medians:",
+    "",
+    ...table(
+      ["model", "threads", "preprocess", "encode", "prefill", "decode"],
+      captions.map((part) => [
+        ...nameOf(part),
+        ...["preprocessMs", "encodeMs", "prefillMs", "decodeMs"].map((name) =>
+          median(part.ours.map(({ timings }) => timings[name])).toFixed(1),
+        ),
+      ]),
+    ),
+    "",
+  ];
+}
+
+function memoryLines(memory) {
+  if (memory === undefined) {
+    return [];
+  }
+  const gigabytes = (side) => (memory[side] / 1e9).toFixed(2);
+  return [
+    "Peak memory of the renderer, loading and one caption, GB:",
+    "",
+    ...table(
+      ["model", "stock", "LoraPress"],
+      [[`${memory.model} ${memory.dtype}`, gigabytes("stock"), gigabytes("ours")]],
+    ),
+    "",
+  ];
+}
+
+function visitLines(visits) {
+  if (visits.length === 0) {
+    return [];
+  }
+  return [
+    "From the page's call to a model that is ready, ms; median (least):",
+    "",
+    ...table(
+      ["model", "first visit: stock", "LoraPress", "second visit: stock", "LoraPress"],
+      visits.map((part) => [
+        `${part.model} ${part.dtype}`,
+        round(part.stockFirst),
+        round(part.oursFirst),
+        times(part.stock, "ms"),
+        times(part.ours, "ms"),
+      ]),
+    ),
+    "",
+  ];
+}
+
+function lazyLines(lazy) {
+  if (lazy === undefined) {
+    return [];
+  }
+  const seconds = (name) => (lazy[name] / 1000).toFixed(1);
+  return [
+    `A caption that is asked for at once, ${lazy.model} ${lazy.dtype}, ${lazy.bytesPerSecond / 1e6} MB/s; seconds:`,
+    "",
+    ...table(
+      ["encoder's last byte", "image encoded", "decoder's last byte", "caption"],
+      [["encoderArrived", "encodeEnded", "decoderArrived", "captionEnded"].map(seconds)],
+    ),
+    "",
+  ];
+}
+
+export function report({ machine, load, quick, captions, memory, visits, lazy }) {
+  return [
+    `Measured on ${machine}, load ${load.toFixed(1)} at the start${quick ? ", --quick" : ""}.`,
+    "",
+    ...captionLines(captions),
+    ...memoryLines(memory),
+    ...visitLines(visits),
+    ...lazyLines(lazy),
+  ].join("\n");
+}

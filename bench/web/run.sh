@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Measures captions in Chromium: the npm package under web/ against the unmodified pipeline of
+# transformers.js, same browser, same folders, taking turns; memory, a second visit, a slow line.
+# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|memory|visits|lazy]
+#   PROGRAM   default build/lorapress
+#   --quick   fewer rounds
+# Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 6 GB of disk there; LORAPRESS_REAL
+# names a checkpoint of real shape, otherwise one of random weights is made (1 GB).
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+program=$root/build/lorapress
+options=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --quick) options+=(--quick) ;;
+    --only) options+=(--only "${2:?--only needs a part}") && shift ;;
+    -*) sed -n '2,9s/^# //p' "$0" >&2; exit 2 ;;
+    *) program=$1 ;;
+  esac
+  shift
+done
+[[ -x $program ]] || { echo "bench-web: no program at $program (make build)" >&2; exit 2; }
+program=$(realpath "$program")
+build=$(dirname "$program")
+out=$build/bench-web
+site=$out/site
+v4=$root/tests/e2e/node_modules/transformers-v4
+[[ -d $root/web/node_modules/playwright-core && -d $v4 ]] ||
+  { echo "bench-web: npm ci --ignore-scripts in web/ and in tests/e2e/ first" >&2; exit 2; }
+
+(cd "$root/web" && npm run --silent build)
+mkdir -p "$out"
+real=${LORAPRESS_REAL:-$out/checkpoint}
+if [[ ! -d $real ]]; then
+  cmake --build "$build" --target make_checkpoint >/dev/null
+  "$build/bench/make_checkpoint" "$real"
+fi
+press() { # CHECKPOINT NAME
+  [[ -d $out/$2 && $out/$2 -nt $program ]] && return
+  "$program" press "$1" "$out/$2" --dtype fp32,q8 --force >/dev/null
+  touch "$out/$2"
+}
+press "$root/models/demo" demo
+press "$real" real
+
+rm -rf "$site"
+mkdir -p "$site/models" "$site/stock" "$site/images"
+cp -al "$out/demo" "$out/real" "$site/models/"
+cp -a "$root/web/dist/bundle" "$site/bundle"
+cp -a "$root/bench/web/page/." "$site/"
+cp "$v4/dist/transformers.min.js" \
+  "$v4/node_modules/onnxruntime-web/dist/"ort-wasm-simd-threaded.asyncify.* \
+  "$site/stock/"
+node "$root/bench/web/images.mjs" "$root/models/demo/images/scene-10000000.png" "$site/images"
+exec node "$root/bench/web/measure.mjs" "$program" "$site" "$out" "${options[@]}"
