@@ -82,6 +82,27 @@ async function visits(origin, { model, dtype, rounds }) {
   return found;
 }
 
+/** The chunks of the real-shape fp32 model, written by one browser and read by the next; MB/s. */
+async function stores(origin, { count, rounds }) {
+  const found = {};
+  for (let round = 0; round < rounds; ++round) {
+    for (const store of round % 2 === 0 ? ["IndexedDB", "OPFS"] : ["OPFS", "IndexedDB"]) {
+      const folder = join(out, "profile");
+      rmSync(folder, { recursive: true, force: true });
+      for (const stage of ["write", "read"]) {
+        const context = await launchProfile(folder);
+        const page = await open(undefined, `${origin}/stores.html`, context);
+        const what = { store, stage, count };
+        const ms = await page.evaluate((w) => globalThis.side.measure(w), what);
+        found[store] ??= { write: [], read: [] };
+        found[store][stage].push((count * 2 ** 23) / 1e3 / ms);
+        await context.close();
+      }
+    }
+  }
+  return found;
+}
+
 /** A caption that is asked for at once, on a slow line. Times in ms since the page began to load. */
 async function lazy(origin, { model, dtype, bytesPerSecond }) {
   const slow = await throttle(origin, bytesPerSecond);
@@ -148,6 +169,10 @@ if (wanted("visits")) {
 if (wanted("lazy")) {
   say("a slow line");
   results.lazy = await lazy(server.origin, { model: "real", dtype: "q8", bytesPerSecond: 10e6 });
+}
+if (wanted("stores")) {
+  say("stores");
+  results.stores = await stores(server.origin, { count: 106, rounds: quick ? 3 : 7 });
 }
 server.stop();
 writeFileSync(join(out, "latest.json"), `${JSON.stringify(results, null, 1)}\n`);

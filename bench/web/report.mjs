@@ -106,7 +106,23 @@ function lazyLines(lazy) {
   ];
 }
 
-export function report({ machine, load, quick, captions, memory, visits, lazy }) {
+function storeLines(stores) {
+  if (stores === undefined) {
+    return [];
+  }
+  const speed = (list) => `${round(median(list))} (${round(Math.max(...list))})`;
+  return [
+    "Chunks of 8 MB, 889 MB in all, four at a time, MB/s; median (most):",
+    "",
+    ...table(
+      ["store", "write", "read"],
+      Object.entries(stores).map(([name, { write, read }]) => [name, speed(write), speed(read)]),
+    ),
+    "",
+  ];
+}
+
+export function report({ machine, load, quick, captions, memory, visits, lazy, stores }) {
   return [
     `Measured on ${machine}, load ${load.toFixed(1)} at the start${quick ? ", --quick" : ""}.`,
     "",
@@ -114,5 +130,6 @@ export function report({ machine, load, quick, captions, memory, visits, lazy })
     ...memoryLines(memory),
     ...visitLines(visits),
     ...lazyLines(lazy),
+    ...storeLines(stores),
   ].join("\n");
 }

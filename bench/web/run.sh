@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures captions in Chromium: the npm package under web/ against the unmodified pipeline of
 # transformers.js, same browser, same folders, taking turns; memory, a second visit, a slow line.
-# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|memory|visits|lazy]
+# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|memory|visits|lazy|stores]
 #   PROGRAM   default build/lorapress
 #   --quick   fewer rounds
 # Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 6 GB of disk there; LORAPRESS_REAL

@@ -34,6 +34,9 @@ export class Pieces {
     if (first.length === end - begin) {
       return first;
     }
+    if (first.length === 0) {
+      throw new RangeError(`bytes ${begin} to ${end} were dropped`);
+    }
     const joined = new Uint8Array(end - begin);
     joined.set(first);
     for (let got = first.length; got < joined.length; ) {
