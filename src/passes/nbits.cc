@@ -15,18 +15,35 @@
 namespace lorapress {
 namespace {
 
+// Some rows of a matrix, rounded.
+struct Portion {
+  int64_t row;       // the first
+  BlockRows blocks;  // filled up to whole blocks
+  std::span<const float> scales;
+  std::span<const uint8_t> zero_points;
+  std::span<const uint8_t> chosen;  // the integers, where they come with the scales
+
+  void pack(std::span<uint8_t> out) const {
+    if (chosen.empty()) {
+      pack_blocks(blocks, scales, zero_points, out);
+    } else {
+      std::ranges::copy(chosen, out.begin());
+    }
+  }
+};
+
 // One matrix and how it is rounded; the three tensors share it.
 class NBitsSource {
  public:
   NBitsSource(std::string name,
               WeightPtr matrix,
               const NBitsFormat& format,
-              const std::vector<float>& importance)
+              std::shared_ptr<const ErrorFeedback> feedback)
       : name_(std::move(name)),
         matrix_(std::move(matrix)),
         format_(format),
         blocks_((matrix_->cols() + format.block_size - 1) / format.block_size),
-        importance_(balanced(importance)),
+        feedback_(checked(std::move(feedback))),
         kept_(static_cast<size_t>(rows()), static_cast<size_t>(blocks_), !format.symmetric) {}
 
   [[nodiscard]] const Weight& matrix() const { return *matrix_; }
@@ -38,8 +55,7 @@ class NBitsSource {
   }
   [[nodiscard]] KeptScales& kept() { return kept_; }
 
-  // Rows in portions that bound memory; `use` gets (first row, the values filled up to whole
-  // blocks, scales, zero points).
+  // Rows in portions that bound memory; `use` gets a Portion.
   template <typename Use>
   void for_portions(int64_t row, int64_t rows, const Use& use) const {
     const int64_t width = blocks_ * format_.block_size;
@@ -49,6 +65,8 @@ class NBitsSource {
     Buffer<float> values(static_cast<size_t>(portion * width));
     Buffer<float> scales(static_cast<size_t>(portion * blocks_));
     Buffer<uint8_t> zeros(format_.symmetric ? 0 : scales.size());
+    Buffer<uint8_t> chosen;
+    const auto factor = feedback_ ? feedback_->load() : nullptr;
     for (int64_t done = 0; done < rows; done += portion) {
       const int64_t count = std::min(portion, rows - done);
       values.resize(static_cast<size_t>(count * width));
@@ -56,8 +74,15 @@ class NBitsSource {
       zeros.resize(format_.symmetric ? 0 : scales.size());
       read_rows(row + done, count, values.span());
       const BlockRows blocks = block_rows(values.span(), count);
-      find_scales(row + done, blocks, scales.span(), zeros.span());
-      use(row + done, blocks, scales.span(), zeros.span());
+      if (factor) {
+        chosen.resize(static_cast<size_t>(count) * row_bytes());
+        round_with_feedback(
+            blocks, *factor, format_.scale_dtype, scales.span(), zeros.span(), chosen.span());
+      } else {
+        find_scales(blocks, scales.span(), zeros.span());
+      }
+      require_finite_scales(row + done, scales.span());
+      use({row + done, blocks, scales.span(), zeros.span(), chosen.span()});
     }
   }
 
@@ -70,31 +95,16 @@ class NBitsSource {
     return {values.data(), static_cast<size_t>(rows), static_cast<size_t>(blocks_), block_size()};
   }
 
-  // Mean 1, and a hundredth of it at least: a channel that was silent so far may speak tomorrow.
-  std::vector<float> balanced(std::vector<float> importance) const {
-    if (importance.empty()) {
-      return importance;
-    }
-    if (static_cast<int64_t>(importance.size()) != matrix_->cols()) {
+  std::shared_ptr<const ErrorFeedback> checked(
+      std::shared_ptr<const ErrorFeedback> feedback) const {
+    if (feedback && static_cast<int64_t>(feedback->size()) != matrix_->cols()) {
       fail(ErrorCode::kMismatch,
-           "tensor {}: statistics of {} channels for {} inputs",
+           "tensor {}: statistics of {} inputs for {}",
            name_,
-           importance.size(),
+           feedback->size(),
            matrix_->cols());
     }
-    double sum = 0.0;
-    for (const float value : importance) {
-      sum += static_cast<double>(value);
-    }
-    const double mean = sum / static_cast<double>(importance.size());
-    if (!std::isfinite(mean) || mean <= 0.0) {
-      return {};
-    }
-    for (float& value : importance) {
-      value = static_cast<float>(std::max(static_cast<double>(value) / mean, 0.01));
-    }
-    importance.resize(static_cast<size_t>(blocks_ * format_.block_size), 0.0F);
-    return importance;
+    return format_.rounding == Rounding::kSearch ? std::move(feedback) : nullptr;
   }
 
   void read_rows(int64_t row, int64_t rows, std::span<float> values) const {
@@ -116,12 +126,11 @@ class NBitsSource {
     }
   }
 
-  void find_scales(int64_t row,
-                   const BlockRows& blocks,
+  void find_scales(const BlockRows& blocks,
                    std::span<float> scales,
                    std::span<uint8_t> zero_points) const {
     if (format_.rounding == Rounding::kSearch) {
-      searched_scales(blocks, importance_, scales, zero_points);
+      searched_scales(blocks, {}, scales, zero_points);
     } else {
       nearest_scales(blocks, scales, zero_points);
     }
@@ -131,7 +140,10 @@ class NBitsSource {
     Buffer<std::byte> stored(scales.size() * dtype_size(format_.scale_dtype));
     from_float32(format_.scale_dtype, scales, stored.span());
     to_float32(format_.scale_dtype, stored.span(), scales);
-    if (!all_finite(scales)) {
+  }
+
+  void require_finite_scales(int64_t row, std::span<const float> scales) const {
+    if (format_.scale_dtype != DType::kF32 && !all_finite(scales)) {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: near row {} values are too large for scales in {}; use q4 instead of q4f16 "
            "or "
@@ -146,7 +158,7 @@ class NBitsSource {
   WeightPtr matrix_;
   NBitsFormat format_;
   int64_t blocks_;
-  std::vector<float> importance_;
+  std::shared_ptr<const ErrorFeedback> feedback_;
   KeptScales kept_;
 };
 
@@ -164,23 +176,22 @@ class PackedWeight final : public QuantizedWeight {
     const bool whole = block.cols == cols();
     Buffer<uint8_t> packed;
     source_->for_portions(
-        block.row,
-        block.rows,
-        [&](int64_t row, const BlockRows& rows, auto scales, auto zero_points) {
-          std::byte* to = out.data() + static_cast<size_t>((row - block.row) * block.cols);
+        block.row, block.rows, [&](const Portion& portion) {
+          const size_t rows = portion.blocks.rows;
+          std::byte* to = out.data() + static_cast<size_t>((portion.row - block.row) * block.cols);
           if (whole) {
-            pack_blocks(
-                rows, scales, zero_points, {reinterpret_cast<uint8_t*>(to), rows.rows * pitch});
+            portion.pack({reinterpret_cast<uint8_t*>(to), rows * pitch});
           } else {
-            packed.resize(rows.rows * pitch);
-            pack_blocks(rows, scales, zero_points, packed.span());
-            for (size_t i = 0; i < rows.rows; ++i) {
+            packed.resize(rows * pitch);
+            portion.pack(packed.span());
+            for (size_t i = 0; i < rows; ++i) {
               std::memcpy(to + i * static_cast<size_t>(block.cols),
                           packed.data() + i * pitch + block.col,
                           static_cast<size_t>(block.cols));
             }
           }
-          source_->kept().keep(static_cast<size_t>(row), scales, zero_points);
+          source_->kept().keep(
+              static_cast<size_t>(portion.row), portion.scales, portion.zero_points);
         });
   }
 
@@ -196,14 +207,16 @@ class PackedWeight final : public QuantizedWeight {
     Buffer<uint8_t> packed;
     Buffer<float> values;
     source_->for_portions(
-        row, rows, [&](int64_t first, const BlockRows& part, auto scales, auto zero_points) {
+        row, rows, [&](const Portion& portion) {
+          const BlockRows& part = portion.blocks;
           const size_t width = part.blocks * block_size;
           packed.resize(part.rows * source_->row_bytes());
           values.resize(part.rows * width);
-          pack_blocks(part, scales, zero_points, packed.span());
-          restore_blocks(packed.span(), scales, zero_points, block_size, values.span());
+          portion.pack(packed.span());
+          restore_blocks(
+              packed.span(), portion.scales, portion.zero_points, block_size, values.span());
           for (size_t i = 0; i < part.rows; ++i) {
-            const size_t at = (static_cast<size_t>(first - row) + i) * columns;
+            const size_t at = (static_cast<size_t>(portion.row - row) + i) * columns;
             std::copy_n(part.values + i * width, columns, original.data() + at);
             std::copy_n(values.data() + i * width, columns, restored.data() + at);
           }
@@ -283,10 +296,10 @@ class SideWeight : public Weight {
     source_->for_portions(
         next,
         static_cast<int64_t>(rows - found),
-        [&](int64_t first, const BlockRows& /*rows*/, auto some_scales, auto some_zeros) {
-          const auto at = static_cast<ptrdiff_t>(static_cast<size_t>(first - row) * blocks);
-          std::ranges::copy(some_scales, scales.begin() + at);
-          std::ranges::copy(some_zeros, zero_points.begin() + at);
+        [&](const Portion& portion) {
+          const auto at = static_cast<ptrdiff_t>(static_cast<size_t>(portion.row - row) * blocks);
+          std::ranges::copy(portion.scales, scales.begin() + at);
+          std::ranges::copy(portion.zero_points, zero_points.begin() + at);
         });
   }
 
@@ -333,11 +346,11 @@ class ZeroPointWeight final : public SideWeight {
 NBitsWeights quantize_nbits(const std::string& name,
                             WeightPtr matrix,
                             const NBitsFormat& format,
-                            const std::vector<float>& importance) {
+                            std::shared_ptr<const ErrorFeedback> feedback) {
   const DType scale_dtype = matrix->dtype() == DType::kF16 ? DType::kF16 : DType::kF32;
   NBitsFormat rounded = format;
   rounded.scale_dtype = scale_dtype == DType::kF16 ? DType::kF16 : format.scale_dtype;
-  const auto source = std::make_shared<NBitsSource>(name, std::move(matrix), rounded, importance);
+  const auto source = std::make_shared<NBitsSource>(name, std::move(matrix), rounded, std::move(feedback));
   return {std::make_shared<PackedWeight>(name, source),
           std::make_shared<ScaleWeight>(source, scale_dtype),
           format.symmetric ? nullptr : std::make_shared<ZeroPointWeight>(source)};

@@ -2,11 +2,12 @@
 #ifndef LORAPRESS_PASSES_NBITS_H_
 #define LORAPRESS_PASSES_NBITS_H_
 
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "lorapress/quantize.h"
 
+#include "passes/error_feedback.h"
 #include "weights/weight.h"
 
 namespace lorapress {
@@ -25,13 +26,13 @@ struct NBitsWeights {
 };
 
 // `matrix` is [N, K]: rows of outputs, columns of inputs; blocks run along a row. `name` is for
-// messages. `importance` weighs the squared error of each column when scales are searched; empty:
-// all alike. Reading throws kInvalidFile for values that are not finite or too large for float16
-// scales. Scales found while `packed` is read are kept, within bounds, until they are read.
+// messages. `feedback`, where given, is used when scales are searched. Reading throws kInvalidFile
+// for values that are not finite or too large for float16 scales. Scales found while `packed` is read
+// are kept, within bounds, until they are read.
 NBitsWeights quantize_nbits(const std::string& name,
                             WeightPtr matrix,
                             const NBitsFormat& format,
-                            const std::vector<float>& importance);
+                            std::shared_ptr<const ErrorFeedback> feedback);
 
 // Whether a weight is the `scales` of such tensors.
 bool is_nbits_scales(const Weight& weight);

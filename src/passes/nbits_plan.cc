@@ -97,12 +97,13 @@ std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
   return planned;
 }
 
-std::vector<float> importance_of(const SchemeContext& context, const std::string& weight) {
+std::shared_ptr<const ErrorFeedback> feedback_of(const SchemeContext& context,
+                                                 const std::string& weight) {
   if (context.statistics == nullptr) {
-    return {};
+    return nullptr;
   }
   const auto found = context.statistics->find(weight);
-  return found == context.statistics->end() ? std::vector<float>() : found->second;
+  return found == context.statistics->end() ? nullptr : found->second;
 }
 
 void declare_value(Model& model, const std::string& name, const TensorType& type) {

@@ -37,8 +37,9 @@ struct PlannedMatrix {
 std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
                                                    const SchemeOptions& options);
 
-// ActivationStats of the weight; empty when there are none.
-std::vector<float> importance_of(const SchemeContext& context, const std::string& weight);
+// ActivationStats of the weight; null when there are none.
+std::shared_ptr<const ErrorFeedback> feedback_of(const SchemeContext& context,
+                                                 const std::string& weight);
 
 // Gemm around a quantized product: alpha and beta * C. `product` turns A into the value of the
 // given name; what comes behind it is appended.

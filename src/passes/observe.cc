@@ -21,37 +21,24 @@ int64_t in_features(const Rewriter& rewriter, const onnx::NodeProto& node) {
   return weight->shape()[gemm && integer_attribute(node, "transB", 0) != 0 ? 1 : 0];
 }
 
-//  activation [..., k] -- Reshape [rows, k] -- ReduceSumSquare(axis 0) -- [k]
+//  activation [..., k] -- Reshape [rows, k]
 std::string add_observer(Rewriter& rewriter, const std::string& activation, int64_t k) {
   onnx::GraphProto* graph = rewriter.model().proto.mutable_graph();
   const std::string name = rewriter.unique("/observed/" + activation);
-  const std::string rows = name + "/rows";
   *graph->add_node() =
-      make_node("Reshape", name + "/Reshape", {activation, rewriter.integers({-1, k})}, {rows});
-  const Attributes keep{{"keepdims", int64_t{0}}};
-  constexpr int64_t kAxesAreAnInput = 18;
-  if (rewriter.opset() >= kAxesAreAnInput) {
-    *graph->add_node() = make_node(
-        "ReduceSumSquare", name + "/ReduceSumSquare", {rows, rewriter.integers({0})}, {name}, keep);
-  } else {
-    *graph->add_node() = make_node("ReduceSumSquare",
-                                   name + "/ReduceSumSquare",
-                                   {rows},
-                                   {name},
-                                   {{"axes", std::vector<int64_t>{0}}, {"keepdims", int64_t{0}}});
-  }
+      make_node("Reshape", name, {activation, rewriter.integers({-1, k})}, {name});
   onnx::ValueInfoProto* output = graph->add_output();
   output->set_name(name);
-  set_type({DType::kF32, {Dim(k)}}, output->mutable_type());
+  set_type({DType::kF32, {Dim(), Dim(k)}}, output->mutable_type());
   return name;
 }
 
 }  // namespace
 
-std::map<std::string, std::string> observe_linear_inputs(Model& model) {
+std::map<std::string, ObservedInput> observe_linear_inputs(Model& model) {
   Rewriter rewriter(model);
-  std::map<std::string, std::string> by_activation;
-  std::map<std::string, std::string> by_weight;
+  std::map<std::string, ObservedInput> by_activation;
+  std::map<std::string, ObservedInput> by_weight;
   const int layers = model.proto.graph().node_size();  // observers are added behind them
   for (int i = 0; i < layers; ++i) {
     const onnx::NodeProto node = model.proto.graph().node(i);
@@ -59,11 +46,12 @@ std::map<std::string, std::string> observe_linear_inputs(Model& model) {
     if (k == 0 || by_weight.contains(node.input(1))) {
       continue;
     }
-    const auto found = by_activation.find(node.input(0));
-    by_weight[node.input(1)] = found != by_activation.end()
-                                   ? found->second
-                                   : by_activation[node.input(0)] =
-                                         add_observer(rewriter, node.input(0), k);
+    auto found = by_activation.find(node.input(0));
+    if (found == by_activation.end()) {
+      const ObservedInput made{add_observer(rewriter, node.input(0), k), static_cast<size_t>(k)};
+      found = by_activation.emplace(node.input(0), made).first;
+    }
+    by_weight[node.input(1)] = found->second;
   }
   return by_weight;
 }

@@ -1,4 +1,4 @@
-// Calibration: a model that also tells how large the inputs of its linear layers are.
+// Calibration: a model that also gives out what goes into its linear layers.
 #ifndef LORAPRESS_PASSES_OBSERVE_H_
 #define LORAPRESS_PASSES_OBSERVE_H_
 
@@ -9,11 +9,15 @@
 
 namespace lorapress {
 
-// Adds an output float32 [in_features] for every activation that a MatMul or Gemm of the main graph
-// multiplies with a constant matrix: the sum of its squares over all rows of the call. Layers that
-// read the same activation share one; of a weight that several layers read the first counts.
-// Returns the name of the output by that of the weight.
-std::map<std::string, std::string> observe_linear_inputs(Model& model);
+struct ObservedInput {
+  std::string output;  // float32 [rows, size]
+  size_t size = 0;
+};
+
+// Adds an output for every activation that a MatMul or Gemm of the main graph multiplies with a
+// constant float32 matrix: its rows as they are. Layers that read the same activation share one; of
+// a weight that several layers read the first counts. Returns the outputs by the name of the weight.
+std::map<std::string, ObservedInput> observe_linear_inputs(Model& model);
 
 }  // namespace lorapress
 

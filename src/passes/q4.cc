@@ -20,7 +20,7 @@ class Q4Pass {
         options_.block_size, options_.symmetric, options_.rounding, scale_dtype};
     for (const auto& [name, plan] : plan_matrices(graph_, options_)) {
       const NBitsWeights made =
-          quantize_nbits(name, plan.matrix, format, importance_of(context, name));
+          quantize_nbits(name, plan.matrix, format, feedback_of(context, name));
       NBitsTensors& tensors = tensors_[name];
       tensors = {graph_.add_weight(name + "_Q4", made.packed),
                  graph_.add_weight(name + "_scales", made.scales),

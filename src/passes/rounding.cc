@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/simd.h"
+#include "passes/scale_search.h"
 
 namespace lorapress {
 namespace {
@@ -133,176 +134,6 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
   }
 }
 
-// Rows of one block side by side, so that every loop below runs over rows. Plain arrays: vectors
-// wider than the base processor's are split up before functions are cloned for wider ones.
-constexpr size_t kRows = 32;
-constexpr size_t kMostColumns = 256;
-
-// Each row divided by its largest magnitude, and the weights of its squared errors.
-struct Tile {
-  float values[kMostColumns * kRows];
-  float weights[kMostColumns * kRows];
-  float low[kRows];   // of the divided values, at most 0
-  float high[kRows];  // at least 0
-  float size[kRows];  // the largest magnitude
-};
-
-LORAPRESS_SIMD void turn(
-    const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to) {
-  for (size_t row = 0; row < kRows; ++row) {
-    const float* values = from + std::min(row, rows - 1) * pitch;
-    for (size_t k = 0; k < columns; ++k) {
-      to[k * kRows + row] = values[k];
-    }
-  }
-}
-
-LORAPRESS_SIMD void divide(size_t columns, Tile& tile) {
-  float low[kRows] = {};
-  float high[kRows] = {};
-  float inverse[kRows];
-  for (size_t k = 0; k < columns; ++k) {
-    for (size_t row = 0; row < kRows; ++row) {
-      const float x = tile.values[k * kRows + row];
-      low[row] = x < low[row] ? x : low[row];
-      high[row] = x > high[row] ? x : high[row];
-    }
-  }
-  for (size_t row = 0; row < kRows; ++row) {
-    const float size = high[row] > -low[row] ? high[row] : -low[row];
-    inverse[row] = size < kLeastScale * 8.0F ? 0.0F : 1.0F / size;
-    tile.size[row] = size;
-    tile.low[row] = low[row] * inverse[row];
-    tile.high[row] = high[row] * inverse[row];
-  }
-  for (size_t k = 0; k < columns; ++k) {
-    for (size_t row = 0; row < kRows; ++row) {
-      tile.values[k * kRows + row] *= inverse[row];
-    }
-  }
-}
-
-// mean(x^2) + x^2, as llama.cpp weighs its 4-bit blocks without statistics (ggml-quants.c,
-// quantize_row_q4_0_impl): the plain squared error would cut large values, which trained models
-// lean on. Times the importance of the column, if there is any.
-LORAPRESS_SIMD void weigh(const float* importance, size_t columns, Tile& tile) {
-  float mean[kRows] = {};
-  for (size_t k = 0; k < columns; ++k) {
-    for (size_t row = 0; row < kRows; ++row) {
-      const float x = tile.values[k * kRows + row];
-      mean[row] += x * x;
-    }
-  }
-  for (size_t row = 0; row < kRows; ++row) {
-    mean[row] /= static_cast<float>(columns);
-  }
-  for (size_t k = 0; k < columns; ++k) {
-    const float factor = importance == nullptr ? 1.0F : importance[k];
-    for (size_t row = 0; row < kRows; ++row) {
-      const float x = tile.values[k * kRows + row];
-      tile.weights[k * kRows + row] = (mean[row] + x * x) * factor;
-    }
-  }
-}
-
-// What is kept for each row: scale and zero point of the greatest fit, in units of the tile.
-// With integers l and weights w, the best scale is sum(w x l) / sum(w l l) and takes
-// sum(w x l)^2 / sum(w l l), the fit, off the error sum(w x x).
-struct Best {
-  float fit[kRows] = {};
-  float scale[kRows] = {};
-  float zero[kRows] = {};
-};
-
-struct Candidate {
-  float inverse[kRows];  // of the scale
-  float zero[kRows];
-};
-
-// 1.5 * 2^23: adding and subtracting it rounds to an integer, halves to even.
-constexpr float kMagic = 12582912.0F;
-
-// Rounds under the candidate and keeps what fits better than before.
-LORAPRESS_SIMD void try_candidate(const Tile& tile,
-                                  size_t columns,
-                                  const Candidate& candidate,
-                                  Best& best) {
-  float least[kRows];
-  float most[kRows];
-  float cross[kRows] = {};
-  float square[kRows] = {};
-  for (size_t row = 0; row < kRows; ++row) {
-    least[row] = -candidate.zero[row];
-    most[row] = 15.0F - candidate.zero[row];
-  }
-  for (size_t k = 0; k < columns; ++k) {
-    for (size_t row = 0; row < kRows; ++row) {
-      const float x = tile.values[k * kRows + row];
-      float l = (x * candidate.inverse[row] + kMagic) - kMagic;
-      l = l > least[row] ? l : least[row];
-      l = l < most[row] ? l : most[row];
-      const float weighted = l * tile.weights[k * kRows + row];
-      cross[row] += weighted * x;
-      square[row] += weighted * l;
-    }
-  }
-  for (size_t row = 0; row < kRows; ++row) {
-    const float scale = square[row] > 0.0F ? cross[row] / square[row] : 0.0F;
-    const float fit = scale * cross[row];
-    const bool better = fit > best.fit[row];
-    best.fit[row] = better ? fit : best.fit[row];
-    best.scale[row] = better ? scale : best.scale[row];
-    best.zero[row] = better ? candidate.zero[row] : best.zero[row];
-  }
-}
-
-// Scales that put the largest value on about -8, the other way round on about 7, and in between.
-void search_symmetric(const Tile& tile, size_t columns, Best& best) {
-  Candidate candidate;
-  std::fill_n(candidate.zero, kRows, static_cast<float>(kDefaultZeroPoint));
-  const auto try_target = [&](float target) {
-    for (size_t row = 0; row < kRows; ++row) {
-      candidate.inverse[row] = tile.high[row] > -tile.low[row] ? target : -target;
-    }
-    try_candidate(tile, columns, candidate, best);
-  };
-  for (int step = -9; step <= 9; ++step) {
-    try_target(-(8.0F + 0.1F * static_cast<float>(step)));
-  }
-  for (int step = -4; step <= 4; ++step) {
-    try_target(7.0F + 0.2F * static_cast<float>(step));
-  }
-}
-
-// Ranges around the block's own, each with the zero points next to where 0 falls.
-void search_asymmetric(const Tile& tile, size_t columns, Best& best) {
-  Candidate candidate;
-  for (int step = -2; step <= 10; ++step) {
-    const float steps = 15.0F + 0.3F * static_cast<float>(step);
-    for (const float shift : {-1.0F, 0.0F, 1.0F}) {
-      for (size_t row = 0; row < kRows; ++row) {
-        const float range = tile.high[row] - tile.low[row];
-        candidate.inverse[row] = range > 0.0F ? steps / range : 0.0F;
-        const float middle =
-            (15.0F - (tile.high[row] + tile.low[row]) * candidate.inverse[row]) * 0.5F;
-        const float zero = (middle + kMagic) - kMagic + shift;
-        candidate.zero[row] = std::clamp(zero, 0.0F, 15.0F);
-      }
-      try_candidate(tile, columns, candidate, best);
-    }
-  }
-}
-
-// Rounded again under the better scale, some integers move and the scale with them.
-void refine(const Tile& tile, size_t columns, Best& best) {
-  Candidate candidate;
-  for (size_t row = 0; row < kRows; ++row) {
-    candidate.inverse[row] = best.fit[row] > 0.0F ? 1.0F / best.scale[row] : 0.0F;
-    candidate.zero[row] = best.zero[row];
-  }
-  try_candidate(tile, columns, candidate, best);
-}
-
 }  // namespace
 
 bool all_finite(std::span<const float> values) {
@@ -330,25 +161,21 @@ void searched_scales(const BlockRows& rows,
                      std::span<uint8_t> zero_points) {
   const size_t columns = rows.block_size;
   const size_t pitch = rows.blocks * columns;
-  Tile tile;
-  for (size_t row = 0; row < rows.rows; row += kRows) {
-    const size_t count = std::min(kRows, rows.rows - row);
+  SearchTile tile;
+  for (size_t row = 0; row < rows.rows; row += kTileRows) {
+    const size_t count = std::min(kTileRows, rows.rows - row);
     for (size_t block = 0; block < rows.blocks; ++block) {
-      turn(rows.values + row * pitch + block * columns, pitch, count, columns, tile.values);
-      divide(columns, tile);
-      weigh(importance.empty() ? nullptr : importance.data() + block * columns, columns, tile);
-      Best best;
-      search_symmetric(tile, columns, best);
-      if (!zero_points.empty()) {
-        search_asymmetric(tile, columns, best);
-      }
-      refine(tile, columns, best);
-      refine(tile, columns, best);
+      turn_rows(rows.values + row * pitch + block * columns, pitch, count, columns, tile.values);
+      const FoundScales found =
+          search_scales(tile,
+                        columns,
+                        importance.empty() ? nullptr : importance.data() + block * columns,
+                        !zero_points.empty());
       for (size_t i = 0; i < count; ++i) {
         const size_t at = (row + i) * rows.blocks + block;
-        scales[at] = best.scale[i] * tile.size[i];
+        scales[at] = found.scale[i];
         if (!zero_points.empty()) {
-          zero_points[at] = static_cast<uint8_t>(best.zero[i]);
+          zero_points[at] = static_cast<uint8_t>(found.zero[i]);
         }
       }
     }

@@ -14,16 +14,17 @@
 #include "lorapress/quantize.h"
 
 #include "graph/model.h"
+#include "passes/error_feedback.h"
 
 namespace lorapress {
 
-// Mean square of every input channel of a linear layer, by the name of its weight in the
-// unquantized graph.
-using ActivationStats = std::map<std::string, std::vector<float>>;
+// What calibration learned of a linear layer's inputs, by the name of its weight in the unquantized
+// graph.
+using ActivationStats = std::map<std::string, std::shared_ptr<const ErrorFeedback>>;
 
 struct SchemeContext {
   const SchemeOptions& options;
-  const ActivationStats* statistics = nullptr;  // null: every channel counts alike
+  const ActivationStats* statistics = nullptr;  // null: every input counts alike
   std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
   unsigned threads = 0;
 };

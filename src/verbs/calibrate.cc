@@ -1,13 +1,12 @@
 #include "verbs/calibrate.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/fail.h"
-#include "graph/write.h"
-#include "passes/observe.h"
-#include "runtime/ort.h"
 #include "runtime/preprocess.h"
 #include "runtime/sampling.h"
+#include "verbs/observed_session.h"
 
 namespace lorapress {
 namespace {
@@ -29,110 +28,77 @@ std::vector<fs::path> image_files(const fs::path& folder) {
   return files;
 }
 
-// A graph whose linear layers are observed, as a session over a file that lives as long as it.
-class ObservedSession {
+// The images of a folder that can be read, by name; no more than are used.
+class Images {
  public:
-  ObservedSession(Model model, const CalibrationOptions& options)
-      : observed_(observe_linear_inputs(model)), files_(write(model, options)) {
-    session_ = std::make_unique<OrtSession>(files_.at(0), options.threads);
-    for (const auto& [weight, output] : observed_) {
-      observers_.push_back(output);
+  Images(const CalibrationOptions& options, std::vector<std::string>& notes) {
+    size_t passed_over = 0;
+    for (const fs::path& file : image_files(options.images)) {
+      if (files_.size() == kMaxCalibrationImages) {
+        break;
+      }
+      try {
+        load_image(file);
+        files_.push_back(file);
+      } catch (const Error&) {
+        ++passed_over;
+      }
     }
-    std::ranges::sort(observers_);
-    observers_.erase(std::ranges::unique(observers_).begin(), observers_.end());
-    sums_.resize(observers_.size());
-  }
-  ~ObservedSession() {
-    session_.reset();
-    for (const fs::path& file : files_) {
-      std::error_code ignored;
-      fs::remove(file, ignored);
+    if (files_.empty()) {
+      fail(ErrorCode::kNotFound,
+           "{}: no image to calibrate with among {} files; expected JPEG, PNG or WebP",
+           options.images.string(),
+           passed_over);
     }
-  }
-  ObservedSession(const ObservedSession&) = delete;
-  ObservedSession& operator=(const ObservedSession&) = delete;
-
-  [[nodiscard]] const OrtSession& session() const { return *session_; }
-
-  // As OrtSession::run; what the observers say is added up.
-  std::vector<OrtTensor> run(const std::vector<OrtSession::Feed>& feeds,
-                             std::vector<std::string> wanted) {
-    const size_t count = wanted.size();
-    wanted.insert(wanted.end(), observers_.begin(), observers_.end());
-    std::vector<OrtTensor> outputs = session_->run(feeds, wanted);
-    for (size_t i = 0; i < observers_.size(); ++i) {
-      const auto values = outputs[count + i].as_floats();
-      sums_[i].resize(values.size());
-      std::ranges::transform(sums_[i], values, sums_[i].begin(), std::plus<double>());
-    }
-    outputs.erase(outputs.begin() + static_cast<ptrdiff_t>(count), outputs.end());
-    return outputs;
+    notes.push_back(fmt::format(
+        "calibrated with {} images of {}{}",
+        files_.size(),
+        options.images.string(),
+        passed_over == 0 ? "" : fmt::format(" ({} other files passed over)", passed_over)));
   }
 
-  void add_to(ActivationStats& stats) const {
-    for (const auto& [weight, output] : observed_) {
-      const auto at = std::ranges::lower_bound(observers_, output) - observers_.begin();
-      const std::vector<double>& sums = sums_[static_cast<size_t>(at)];
-      stats[weight].assign(sums.begin(), sums.end());
-    }
+  [[nodiscard]] size_t size() const { return files_.size(); }
+  [[nodiscard]] std::vector<float> pixels(size_t index, const Preprocessing& settings) const {
+    return preprocess(load_image(files_[index]), settings);
   }
 
  private:
-  static std::vector<fs::path> write(const Model& model, const CalibrationOptions& options) {
-    const std::vector<FilePlan> plans = plan_onnx(model, options.scratch / "calibrate.onnx", false);
-    write_files(plans, {.hash = false, .threads = options.threads, .progress = options.progress});
-    std::vector<fs::path> files;
-    for (const FilePlan& plan : plans) {
-      files.push_back(plan.path());
-    }
-    return files;
-  }
-
-  std::map<std::string, std::string> observed_;  // weight -> output
   std::vector<fs::path> files_;
-  std::unique_ptr<OrtSession> session_;
-  std::vector<std::string> observers_;  // sorted
-  std::vector<std::vector<double>> sums_;
 };
 
+// Runs `each` for every image, once for each group of layers.
+void observe(ObservedSession& session,
+             size_t images,
+             const CalibrationOptions& options,
+             ActivationStats& stats,
+             const std::function<void(size_t group, size_t image)>& each) {
+  for (size_t group = 0; group < session.groups(); ++group) {
+    session.begin(group);
+    for (size_t image = 0; image < images; ++image) {
+      each(group, image);
+      if (options.progress) {
+        options.progress({"calibrate", group * images + image + 1, session.groups() * images});
+      }
+    }
+    session.finish(stats);
+  }
+}
+
 std::vector<OrtTensor> encode_images(ObservedSession& encoder,
-                                     const CalibrationModel& model,
+                                     const Images& images,
+                                     const Preprocessing& settings,
                                      const CalibrationOptions& options,
-                                     std::vector<std::string>& notes) {
-  const Preprocessing& settings = model.preprocessing;
-  const std::vector<fs::path> files = image_files(options.images);
+                                     ActivationStats& stats) {
   std::vector<OrtTensor> encoded;
-  size_t passed_over = 0;
-  for (const fs::path& file : files) {
-    if (encoded.size() == kMaxCalibrationImages) {
-      break;
-    }
-    Image image;
-    try {
-      image = load_image(file);
-    } catch (const Error&) {
-      ++passed_over;
-      continue;
-    }
-    const std::vector<float> pixels = preprocess(image, settings);
+  observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
+    const std::vector<float> pixels = images.pixels(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    encoded.push_back(
-        std::move(encoder.run({{"pixel_values", &input}}, {"last_hidden_state"}).at(0)));
-    if (options.progress) {
-      options.progress(
-          {"calibrate", encoded.size(), std::min(files.size(), kMaxCalibrationImages)});
+    std::vector<OrtTensor> outputs =
+        encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    if (group == 0) {
+      encoded.push_back(std::move(outputs[0]));
     }
-  }
-  if (encoded.empty()) {
-    fail(ErrorCode::kNotFound,
-         "{}: no image to calibrate with; expected JPEG, PNG or WebP files",
-         options.images.string());
-  }
-  notes.push_back(fmt::format(
-      "calibrated with {} images of {}{}",
-      encoded.size(),
-      options.images.string(),
-      passed_over == 0 ? "" : fmt::format(" ({} other files passed over)", passed_over)));
+  });
   return encoded;
 }
 
@@ -186,21 +152,17 @@ ActivationStats calibrate(const CalibrationModel& model,
                           const CalibrationOptions& options,
                           std::vector<std::string>& notes) {
   ActivationStats stats;
-  std::vector<OrtTensor> images;
+  const Images images(options, notes);
+  std::vector<OrtTensor> encoded;
   {  // one session at a time: each holds its graph in memory
-    ObservedSession encoder(model.encoder, options);
-    images = encode_images(encoder, model, options, notes);
-    encoder.add_to(stats);
+    ObservedSession encoder(model.encoder, options.scratch, options.threads);
+    encoded = encode_images(encoder, images, model.preprocessing, options, stats);
   }
-  ObservedSession decoder(model.decoder, options);
+  ObservedSession decoder(model.decoder, options.scratch, options.threads);
   Generator generator(decoder, model);
-  for (size_t i = 0; i < images.size(); ++i) {
-    generator.run(images[i]);
-    if (options.progress) {
-      options.progress({"calibrate", i + 1, images.size()});
-    }
-  }
-  decoder.add_to(stats);
+  observe(decoder, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
+    generator.run(encoded[image]);
+  });
   return stats;
 }
 

@@ -1,5 +1,4 @@
-// Calibration: which input channels of each linear layer matter, measured by captioning a user's
-// images.
+// Calibration: what goes into each linear layer, measured by captioning a user's images.
 #ifndef LORAPRESS_VERBS_CALIBRATE_H_
 #define LORAPRESS_VERBS_CALIBRATE_H_
 
@@ -27,7 +26,8 @@ struct CalibrationModel {
 struct CalibrationOptions {
   std::filesystem::path
       images;  // a folder of JPEG, PNG and WebP files; other files are passed over
-  std::filesystem::path scratch;  // an existing folder with room for the larger of both graphs
+  std::filesystem::path scratch;  // an existing folder with room for the larger of both graphs and for U of
+                                  // every layer (passes/error_feedback.h)
   unsigned threads = 0;
   ProgressFn progress;
 };
@@ -35,7 +35,7 @@ struct CalibrationOptions {
 // More images than this add nothing; the first by name are taken.
 inline constexpr size_t kMaxCalibrationImages = 64;
 
-// Sums of squares by weight name, for both graphs. Every image is encoded and captioned greedily;
+// By weight name, for both graphs. Every image is encoded and captioned greedily;
 // what was passed over is noted. Throws kNotFound for a folder without a usable image.
 ActivationStats calibrate(const CalibrationModel& model,
                           const CalibrationOptions& options,
