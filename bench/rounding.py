@@ -2,6 +2,7 @@
 
 usage: .venv-train/bin/python bench/rounding.py [--split evaluation|development] [--program FILE]
        .venv-train/bin/python bench/rounding.py --dtypes
+       .venv-train/bin/python bench/rounding.py --draw tests/goldens/scenes
 
 Every checkpoint is pressed to q4 with each rounding, at each block size, with and without zero
 points, and `lorapress verify` measures each folder: KL of the next-token distribution against an
@@ -10,7 +11,8 @@ shown is the geometric mean of the ratios to nearest rounding at the same bytes.
 
 Calibration draws scenes of its own (seeds from 30,000,000 on), training and tests never use them.
 The development split is the held-out scenes 1 to 150: methods may be chosen on it. The evaluation
-split is 151 to 500: nothing may. With --dtypes: every dtype of the demo on all 500.
+split is 151 to 500: nothing may. With --dtypes: every dtype of the demo on all 500. With --draw:
+the first scenes of calibration and of the evaluation split, for the unit tests.
 Needs Pillow and numpy (train/setup.sh), to draw.
 """
 
@@ -34,6 +36,7 @@ from train.scenes import draw_heldout, heldout, scenes  # noqa: E402
 
 CALIBRATION_SEED = 30_000_000
 CALIBRATION_SCENES = 64
+TEST_SCENES = 16  # of each kind, in tests/goldens/scenes
 SPLITS = {"development": (0, 150), "evaluation": (150, 500)}
 GOLDENS = ROOT / "tests" / "goldens" / "checkpoints"
 UNSUPPORTED = ("gpt2",)  # not of an architecture that can be pressed
@@ -105,7 +108,7 @@ class Bench:
         return report["dtypes"]
 
     def compare(self, checkpoint: Checkpoint, images: Path) -> list[dict[str, Any]]:
-        """One row for each form of blocks; its values by rounding."""
+        """Return a row for each form of blocks; its values by rounding."""
         rows = []
         for block_size in self.block_sizes:
             for kind in ("symmetric", "asymmetric"):
@@ -156,16 +159,18 @@ def matches(rows: list[dict[str, Any]]) -> str:
 
 def print_models(results: dict[str, list[dict[str, Any]]]) -> None:
     """Print a row for each model: all forms of blocks together, then the default one."""
-    print("| model | KL search | KL calibrated | default: search | default: calibrated "
-          "| match % nearest | search | calibrated |")
+    print(
+        "| model | KL search | KL calibrated | default: search | default: calibrated "
+        "| match % nearest | search | calibrated |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, rows in results.items():
         some = usual(rows)
-        default = ratios(some) if some else "– | –"
+        default = ratios(some) if some else "- | -"
         print(f"| {name} | {ratios(rows)} | {default} | {matches(rows)} |")
     everything = [row for rows in results.values() for row in rows]
     some = usual(everything)
-    default = ratios(some) if some else "– | –"
+    default = ratios(some) if some else "- | -"
     print(f"| **all** | {ratios(everything)} | {default} | {matches(everything)} |")
 
 
@@ -178,21 +183,29 @@ def print_forms(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['block_size']}, {row['kind']} | {values} | {matches([row])} |")
 
 
-def compare_all(bench: Bench, split: str, only: list[str] | None, golden_images: int) -> None:
+def compare_all(bench: Bench, arguments: argparse.Namespace) -> None:
     """Print the comparison on one split."""
+    split = arguments.split
     first, last = SPLITS[split]
-    some = heldout()[first:last]
+    some = heldout()[first:last][: arguments.demo_images]
     images = bench.draw(split, some)
-    fewer = bench.draw(f"{split}-goldens", some[:golden_images])
+    fewer = bench.draw(f"{split}-goldens", some[: arguments.golden_images])
     results = {}
-    for checkpoint in checkpoints(only):
+    for checkpoint in checkpoints(arguments.models):
         start = time.perf_counter()
         rows = bench.compare(checkpoint, images if checkpoint.name == "demo" else fewer)
         results[checkpoint.name] = rows
-        print(f"{checkpoint.name}: {time.perf_counter() - start:.0f} s; KL {ratios(rows)}; "
-              f"match {matches(rows)}", file=sys.stderr, flush=True)
-    print(f"Held-out scenes {first + 1} to {last} (goldens: the first {len(some[:golden_images])} "
-          f"of them), calibrated on {CALIBRATION_SCENES} other scenes.\n")
+        print(
+            f"{checkpoint.name}: {time.perf_counter() - start:.0f} s; KL {ratios(rows)}; "
+            f"match {matches(rows)}",
+            file=sys.stderr,
+            flush=True,
+        )
+    goldens = len(some[: arguments.golden_images])
+    print(
+        f"Held-out scenes {first + 1} to {first + len(some)} (goldens: the first {goldens} of "
+        f"them), calibrated on {CALIBRATION_SCENES} other scenes.\n"
+    )
     print_models(results)
     if "demo" in results:
         print("\nThe demo, each form of blocks:\n")
@@ -212,9 +225,12 @@ def print_dtypes(bench: Bench) -> None:
             forced = dtype["teacher_forced"]
             share = math.floor(forced["matched"] / forced["tokens"] * 10000) / 100
             four = dtype["dtype"] in ("q4", "q4f16")
-            print(f"| `{dtype['dtype']}` | {rounding if four else '–'} | {dtype['bytes']:,} "
-                  f"| {share:.2f} | {dtype['captions_equal']}/{dtype['captions']} "
-                  f"| {forced['kl_mean']:.1e} |", flush=True)
+            print(
+                f"| `{dtype['dtype']}` | {rounding if four else '-'} | {dtype['bytes']:,} "
+                f"| {share:.2f} | {dtype['captions_equal']}/{dtype['captions']} "
+                f"| {forced['kl_mean']:.1e} |",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -222,17 +238,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--split", choices=tuple(SPLITS), default="evaluation")
     parser.add_argument("--dtypes", action="store_true", help="the demo's dtypes instead")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="draw scenes for tests instead")
+    parser.add_argument("--demo-images", type=int, default=350, metavar="N")
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "lorapress")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--block-sizes", nargs="+", type=int, default=list(BLOCK_SIZES))
     parser.add_argument("--golden-images", type=int, default=32, metavar="N")
     arguments = parser.parse_args()
+    if arguments.draw:
+        first = SPLITS["evaluation"][0]
+        draw_heldout(arguments.draw / "calibration", scenes(CALIBRATION_SEED, TEST_SCENES))
+        draw_heldout(arguments.draw / "evaluation", heldout()[first : first + TEST_SCENES])
+        return
     with tempfile.TemporaryDirectory(prefix="lorapress-rounding-") as work:
         bench = Bench(arguments.program.resolve(), Path(work), arguments.block_sizes)
         if arguments.dtypes:
             print_dtypes(bench)
         else:
-            compare_all(bench, arguments.split, arguments.models, arguments.golden_images)
+            compare_all(bench, arguments)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ struct PressArguments {
   std::string out;
   std::string ops = "ort";
   SchemeArguments scheme;
-  std::string calibrate;
   PressOptions options;
   bool json = false;
 };
@@ -138,12 +137,6 @@ void add(CLI::App& app,
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
   add_scheme(*command, arguments->scheme);
-  command
-      ->add_option("--calibrate",
-                   arguments->calibrate,
-                   "Images that tell which input channels matter, for --rounding search")
-      ->type_name("DIR")
-      ->group("Options of dtypes");
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag(
       "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");
@@ -153,7 +146,7 @@ void add(CLI::App& app,
       arguments->options.source = to_source(arguments->source);
       arguments->options.out = arguments->out;
       arguments->options.scheme = to_scheme(arguments->scheme);
-      arguments->options.calibrate = arguments->calibrate;
+      arguments->options.calibrate = arguments->scheme.calibrate;
       arguments->options.ops =
           arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
       arguments->options.progress = progress_bar();

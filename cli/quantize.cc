@@ -35,11 +35,17 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
                          {"operators", report.operators},
                          {"seconds",
                           {{"read", report.read_seconds},
+                           {"calibrate", report.calibrate_seconds},
                            {"rewrite", report.rewrite_seconds},
                            {"write", report.write_seconds}}},
                          {"peak_memory_bytes", peak_memory_bytes()},
                          {"notes", report.notes},
                          {"files", nlohmann::json::array()}};
+  if (report.calibration_images > 0) {
+    json["calibration"] = {{"images", report.calibration_images},
+                           {"weights", report.calibrated_weights},
+                           {"weights_not_observed", report.uncalibrated_weights}};
+  }
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
   }
@@ -64,6 +70,13 @@ void print(const QuantizeReport& report) {
   if (!changes.empty()) {
     fmt::print("nodes: {}\n", changes);
   }
+  if (report.calibration_images > 0) {
+    fmt::print("calibrated: {} weights with {} images in {}; {} not observed, plain search\n",
+               report.calibrated_weights,
+               report.calibration_images,
+               human_seconds(report.calibrate_seconds),
+               report.uncalibrated_weights);
+  }
   fmt::print("read {}, rewrite {}, write {}; peak memory {}\n",
              human_seconds(report.read_seconds),
              human_seconds(report.rewrite_seconds),
@@ -78,6 +91,7 @@ int run_quantize(QuantizeArguments& arguments) {
   arguments.options.model = arguments.model;
   arguments.options.out = arguments.out;
   arguments.options.scheme = to_scheme(arguments.scheme);
+  arguments.options.calibrate = arguments.scheme.calibrate;
   arguments.options.progress = progress_bar();
   const QuantizeReport report = quantize(arguments.options);
   clear_progress();

@@ -40,10 +40,17 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
   command
       .add_option("--rounding",
                   arguments.rounding,
-                  "nearest: scales from the largest value; search: scales of least squared error")
+                  "4 bit. nearest: scales from the largest value; search: scales of least squared "
+                  "error (nearest; with --calibrate search)")
       ->check(CLI::IsMember({"nearest", "search"}))
-      ->capture_default_str()
       ->type_name("NAME")
+      ->group(kGroup);
+  command
+      .add_option("--calibrate",
+                  arguments.calibrate,
+                  "q4, q4f16: a folder of images to run through the model, so that rounding keeps "
+                  "what its layers read")
+      ->type_name("DIR")
       ->group(kGroup);
   command
       .add_option("--exclude",
@@ -60,7 +67,9 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
 
 SchemeOptions to_scheme(const SchemeArguments& arguments) {
   SchemeOptions options = arguments.options;
-  options.rounding = arguments.rounding == "search" ? Rounding::kSearch : Rounding::kNearest;
+  const bool search =
+      arguments.rounding.empty() ? !arguments.calibrate.empty() : arguments.rounding == "search";
+  options.rounding = search ? Rounding::kSearch : Rounding::kNearest;
   options.per_channel = !arguments.per_tensor;
   options.symmetric = !arguments.asymmetric;
   return options;

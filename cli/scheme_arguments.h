@@ -11,7 +11,8 @@ namespace lorapress::cli {
 
 struct SchemeArguments {
   SchemeOptions options;
-  std::string rounding = "nearest";
+  std::string rounding;
+  std::string calibrate;
   bool per_channel = false;  // said; the default all the same
   bool per_tensor = false;
   bool asymmetric = false;

@@ -16,8 +16,8 @@ namespace lorapress {
 
 enum class Rounding {
   kNearest,  // scale from the largest value of a block
-  kSearch,  // scale (and zero point) of least squared error, weighted by activations where they are
-            // known
+  kSearch,   // scale (and zero point) of least squared error; where activations are known, errors
+             // are also fed back to the weights behind
 };
 
 // How weights are rounded; each scheme reads what concerns it.
@@ -44,6 +44,10 @@ struct QuantizeOptions {
   std::filesystem::path out;
   std::string dtype;
   SchemeOptions scheme;
+  // Images that are run through the model to learn what its layers read, for q4 and q4f16 with
+  // Rounding::kSearch; empty: none. Takes a graph whose one input is an image, and encoder or
+  // decoder inside a transformers.js folder that press() wrote.
+  std::filesystem::path calibrate;
   bool external_data = false;  // weights in OUT_data; always so above 2 GB
   bool force = false;          // replace files
   unsigned threads = 0;
@@ -55,7 +59,11 @@ struct QuantizeReport {
   std::vector<OutputFileInfo> files;         // names beside OUT
   std::map<std::string, int64_t> operators;  // nodes added (> 0) and removed (< 0) by type
   std::vector<std::string> notes;
-  double read_seconds = 0.0;     // the graph, its types, folding
+  int64_t calibration_images = 0;
+  int64_t calibrated_weights = 0;
+  int64_t uncalibrated_weights = 0;  // nothing in the main graph multiplies by them: plain search
+  double read_seconds = 0.0;         // the graph, its types, folding
+  double calibrate_seconds = 0.0;
   double rewrite_seconds = 0.0;  // the scheme and the check of its result
   double write_seconds = 0.0;
 };

@@ -64,7 +64,10 @@ std::string resample_name(int64_t pillow, const std::string& where) {
        pillow);
 }
 
-Preprocessing read(const std::filesystem::path& path, Preprocessing settings) {
+}  // namespace
+
+Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults) {
+  Preprocessing settings = defaults;
   const std::string where = path.string();
   const Json json = read_json(path);
   if (!json.is_object()) {
@@ -111,7 +114,8 @@ Preprocessing read(const std::filesystem::path& path, Preprocessing settings) {
   return settings;
 }
 
-}  // namespace
+const Preprocessing kDefaultPreprocessing{
+    "", 0, 0, "bicubic", 1.0 / 255.0, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
 
 Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes) {
   const VisionConfig& vision = checkpoint.vision.value();
@@ -127,7 +131,7 @@ Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::
                          {std, std, std}};
   for (const std::filesystem::path& folder : checkpoint.folders) {
     if (std::filesystem::exists(folder / kFile)) {
-      settings = read(folder / kFile, settings);
+      settings = read_preprocessing(folder / kFile, settings);
       if (settings.height != vision.image_size || settings.width != vision.image_size) {
         fail(ErrorCode::kMismatch,
              "{}: size is {} x {}, the vision tower expects {} x {}",

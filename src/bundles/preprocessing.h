@@ -24,6 +24,13 @@ struct Preprocessing {
 // Throws kMismatch when the size is not the encoder's, kUnsupported for steps no runtime here does.
 Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes);
 
+// A preprocessor_config.json; `defaults` is what it leaves out. Throws kInvalidFile, and
+// kUnsupported for steps no runtime here does.
+Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults);
+
+// For a model of which nothing is known: SigLIP's, without a size.
+extern const Preprocessing kDefaultPreprocessing;
+
 // Whether `name` is a filter that images are resized with.
 bool known_resample(std::string_view name);
 

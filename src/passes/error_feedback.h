@@ -1,6 +1,6 @@
 // Rounding that makes up for itself: what one input's weight loses, the weights behind it give
-// back, as far as inputs go together. This is GPTQ (Frantar et al., arXiv:2210.17323) in the form of
-// LDLQ (Chee et al., arXiv:2307.13304, section 3), which is the same: with the second moments
+// back, as far as inputs go together. This is GPTQ (Frantar et al., arXiv:2210.17323) in the form
+// of LDLQ (Chee et al., arXiv:2307.13304, section 3), which is the same: with the second moments
 //   H = sum x x^T = (I + U) D (I + U)^T,  U strictly upper triangular, D diagonal,
 // and the errors e = w - restored of a row of weights, the layer's squared error is
 //   e H e^T = sum over i of D_i (e_i + sum over j < i of e_j U_ji)^2,

@@ -175,24 +175,22 @@ class PackedWeight final : public QuantizedWeight {
     const size_t pitch = source_->row_bytes();
     const bool whole = block.cols == cols();
     Buffer<uint8_t> packed;
-    source_->for_portions(
-        block.row, block.rows, [&](const Portion& portion) {
-          const size_t rows = portion.blocks.rows;
-          std::byte* to = out.data() + static_cast<size_t>((portion.row - block.row) * block.cols);
-          if (whole) {
-            portion.pack({reinterpret_cast<uint8_t*>(to), rows * pitch});
-          } else {
-            packed.resize(rows * pitch);
-            portion.pack(packed.span());
-            for (size_t i = 0; i < rows; ++i) {
-              std::memcpy(to + i * static_cast<size_t>(block.cols),
-                          packed.data() + i * pitch + block.col,
-                          static_cast<size_t>(block.cols));
-            }
-          }
-          source_->kept().keep(
-              static_cast<size_t>(portion.row), portion.scales, portion.zero_points);
-        });
+    source_->for_portions(block.row, block.rows, [&](const Portion& portion) {
+      const size_t rows = portion.blocks.rows;
+      std::byte* to = out.data() + static_cast<size_t>((portion.row - block.row) * block.cols);
+      if (whole) {
+        portion.pack({reinterpret_cast<uint8_t*>(to), rows * pitch});
+      } else {
+        packed.resize(rows * pitch);
+        portion.pack(packed.span());
+        for (size_t i = 0; i < rows; ++i) {
+          std::memcpy(to + i * static_cast<size_t>(block.cols),
+                      packed.data() + i * pitch + block.col,
+                      static_cast<size_t>(block.cols));
+        }
+      }
+      source_->kept().keep(static_cast<size_t>(portion.row), portion.scales, portion.zero_points);
+    });
   }
 
   [[nodiscard]] bool row_wise() const override { return source_->matrix().row_wise(); }
@@ -206,21 +204,19 @@ class PackedWeight final : public QuantizedWeight {
     const auto block_size = source_->block_size();
     Buffer<uint8_t> packed;
     Buffer<float> values;
-    source_->for_portions(
-        row, rows, [&](const Portion& portion) {
-          const BlockRows& part = portion.blocks;
-          const size_t width = part.blocks * block_size;
-          packed.resize(part.rows * source_->row_bytes());
-          values.resize(part.rows * width);
-          portion.pack(packed.span());
-          restore_blocks(
-              packed.span(), portion.scales, portion.zero_points, block_size, values.span());
-          for (size_t i = 0; i < part.rows; ++i) {
-            const size_t at = (static_cast<size_t>(portion.row - row) + i) * columns;
-            std::copy_n(part.values + i * width, columns, original.data() + at);
-            std::copy_n(values.data() + i * width, columns, restored.data() + at);
-          }
-        });
+    source_->for_portions(row, rows, [&](const Portion& portion) {
+      const BlockRows& part = portion.blocks;
+      const size_t width = part.blocks * block_size;
+      packed.resize(part.rows * source_->row_bytes());
+      values.resize(part.rows * width);
+      portion.pack(packed.span());
+      restore_blocks(packed.span(), portion.scales, portion.zero_points, block_size, values.span());
+      for (size_t i = 0; i < part.rows; ++i) {
+        const size_t at = (static_cast<size_t>(portion.row - row) + i) * columns;
+        std::copy_n(part.values + i * width, columns, original.data() + at);
+        std::copy_n(values.data() + i * width, columns, restored.data() + at);
+      }
+    });
   }
 
  private:
@@ -293,14 +289,11 @@ class SideWeight : public Weight {
       return;
     }
     const int64_t next = row + static_cast<int64_t>(found);
-    source_->for_portions(
-        next,
-        static_cast<int64_t>(rows - found),
-        [&](const Portion& portion) {
-          const auto at = static_cast<ptrdiff_t>(static_cast<size_t>(portion.row - row) * blocks);
-          std::ranges::copy(portion.scales, scales.begin() + at);
-          std::ranges::copy(portion.zero_points, zero_points.begin() + at);
-        });
+    source_->for_portions(next, static_cast<int64_t>(rows - found), [&](const Portion& portion) {
+      const auto at = static_cast<ptrdiff_t>(static_cast<size_t>(portion.row - row) * blocks);
+      std::ranges::copy(portion.scales, scales.begin() + at);
+      std::ranges::copy(portion.zero_points, zero_points.begin() + at);
+    });
   }
 
   SourcePtr source_;
@@ -350,7 +343,8 @@ NBitsWeights quantize_nbits(const std::string& name,
   const DType scale_dtype = matrix->dtype() == DType::kF16 ? DType::kF16 : DType::kF32;
   NBitsFormat rounded = format;
   rounded.scale_dtype = scale_dtype == DType::kF16 ? DType::kF16 : format.scale_dtype;
-  const auto source = std::make_shared<NBitsSource>(name, std::move(matrix), rounded, std::move(feedback));
+  const auto source =
+      std::make_shared<NBitsSource>(name, std::move(matrix), rounded, std::move(feedback));
   return {std::make_shared<PackedWeight>(name, source),
           std::make_shared<ScaleWeight>(source, scale_dtype),
           format.symmetric ? nullptr : std::make_shared<ZeroPointWeight>(source)};

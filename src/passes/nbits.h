@@ -27,8 +27,8 @@ struct NBitsWeights {
 
 // `matrix` is [N, K]: rows of outputs, columns of inputs; blocks run along a row. `name` is for
 // messages. `feedback`, where given, is used when scales are searched. Reading throws kInvalidFile
-// for values that are not finite or too large for float16 scales. Scales found while `packed` is read
-// are kept, within bounds, until they are read.
+// for values that are not finite or too large for float16 scales. Scales found while `packed` is
+// read are kept, within bounds, until they are read.
 NBitsWeights quantize_nbits(const std::string& name,
                             WeightPtr matrix,
                             const NBitsFormat& format,

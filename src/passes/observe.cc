@@ -25,8 +25,7 @@ int64_t in_features(const Rewriter& rewriter, const onnx::NodeProto& node) {
 std::string add_observer(Rewriter& rewriter, const std::string& activation, int64_t k) {
   onnx::GraphProto* graph = rewriter.model().proto.mutable_graph();
   const std::string name = rewriter.unique("/observed/" + activation);
-  *graph->add_node() =
-      make_node("Reshape", name, {activation, rewriter.integers({-1, k})}, {name});
+  *graph->add_node() = make_node("Reshape", name, {activation, rewriter.integers({-1, k})}, {name});
   onnx::ValueInfoProto* output = graph->add_output();
   output->set_name(name);
   set_type({DType::kF32, {Dim(), Dim(k)}}, output->mutable_type());

@@ -16,7 +16,8 @@ struct ObservedInput {
 
 // Adds an output for every activation that a MatMul or Gemm of the main graph multiplies with a
 // constant float32 matrix: its rows as they are. Layers that read the same activation share one; of
-// a weight that several layers read the first counts. Returns the outputs by the name of the weight.
+// a weight that several layers read the first counts. Returns the outputs by the name of the
+// weight.
 std::map<std::string, ObservedInput> observe_linear_inputs(Model& model);
 
 }  // namespace lorapress

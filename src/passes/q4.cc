@@ -19,8 +19,11 @@ class Q4Pass {
     const NBitsFormat format{
         options_.block_size, options_.symmetric, options_.rounding, scale_dtype};
     for (const auto& [name, plan] : plan_matrices(graph_, options_)) {
-      const NBitsWeights made =
-          quantize_nbits(name, plan.matrix, format, feedback_of(context, name));
+      const auto feedback = feedback_of(context, name);
+      if (context.statistics != nullptr && context.use != nullptr) {
+        ++(feedback ? context.use->observed : context.use->unobserved);
+      }
+      const NBitsWeights made = quantize_nbits(name, plan.matrix, format, feedback);
       NBitsTensors& tensors = tensors_[name];
       tensors = {graph_.add_weight(name + "_Q4", made.packed),
                  graph_.add_weight(name + "_scales", made.scales),

@@ -34,8 +34,8 @@ void nearest_scales(const BlockRows& rows, std::span<float> scales, std::span<ui
 
 // The scales (and zero points) of least weighted squared error among candidates around the nearest
 // ones, each improved by least squares as in llama.cpp (ggml-quants.c, make_qx_quants). An error
-// weighs mean(x^2) + x^2 of its block, times the `importance` of its column (blocks * block_size of
-// them; empty: all alike).
+// weighs the `importance` of its column (blocks * block_size of them) or, where that is empty,
+// mean(x^2) + x^2 of its block.
 void searched_scales(const BlockRows& rows,
                      std::span<const float> importance,
                      std::span<float> scales,

@@ -36,8 +36,8 @@ double weighted_error(const BlockRows& rows,
     mean /= static_cast<double>(rows.block_size);
     const auto value = static_cast<double>(rows.values[i]);
     const double error = static_cast<double>(restored[i]) - value;
-    sum += error * error * (mean + value * value) *
-           (importance.empty() ? 1.0 : static_cast<double>(importance[i % width]));
+    sum += error * error *
+           (importance.empty() ? mean + value * value : static_cast<double>(importance[i % width]));
   }
   return sum;
 }

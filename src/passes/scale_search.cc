@@ -37,10 +37,16 @@ LORAPRESS_SIMD void divide(size_t columns, SearchTile& tile) {
   }
 }
 
-// mean(x^2) + x^2, as llama.cpp weighs its 4-bit blocks without statistics (ggml-quants.c,
-// quantize_row_q4_0_impl): the plain squared error would cut large values, which trained models
-// lean on. Times the importance of the column, if there is any.
+// The importance of each column where it is known. Otherwise mean(x^2) + x^2, as llama.cpp weighs
+// its 4-bit blocks without statistics (ggml-quants.c, quantize_row_q4_0_impl): the plain squared
+// error would cut large values, which trained models lean on.
 LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& tile) {
+  if (importance != nullptr) {
+    for (size_t k = 0; k < columns; ++k) {
+      std::fill_n(tile.weights + k * kTileRows, kTileRows, importance[k]);
+    }
+    return;
+  }
   float mean[kTileRows] = {};
   for (size_t k = 0; k < columns; ++k) {
     for (size_t row = 0; row < kTileRows; ++row) {
@@ -52,10 +58,9 @@ LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& t
     mean[row] /= static_cast<float>(columns);
   }
   for (size_t k = 0; k < columns; ++k) {
-    const float factor = importance == nullptr ? 1.0F : importance[k];
     for (size_t row = 0; row < kTileRows; ++row) {
       const float x = tile.values[k * kTileRows + row];
-      tile.weights[k * kTileRows + row] = (mean[row] + x * x) * factor;
+      tile.weights[k * kTileRows + row] = mean[row] + x * x;
     }
   }
 }

@@ -31,8 +31,8 @@ struct FoundScales {
 };
 
 // The scale (and zero point; else 8) of each row's least weighted squared error among candidates
-// around the nearest ones, the best improved by least squares. An error weighs mean(x^2) + x^2 of
-// its row, times `importance` of its column where given.
+// around the nearest ones, the best improved by least squares. An error weighs `importance` of
+// its column where given, else mean(x^2) + x^2 of its row.
 FoundScales search_scales(SearchTile& tile,
                           size_t columns,
                           const float* importance,

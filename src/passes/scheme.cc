@@ -32,8 +32,9 @@ constexpr std::array kSchemes = {
            "8 bit, signed weights of 7 bits, safe from saturation on older processors",
            int8},
     Scheme{"uint8", "_uint8", "8 bit, unsigned weights", uint8},
-    Scheme{"q4", "_q4", "4-bit blocks (MatMulNBits), everything else float32", apply_q4},
-    Scheme{"q4f16", "_q4f16", "4-bit blocks with float16 scales, the rest float16", apply_q4f16},
+    Scheme{"q4", "_q4", "4-bit blocks (MatMulNBits), everything else float32", apply_q4, true},
+    Scheme{
+        "q4f16", "_q4f16", "4-bit blocks with float16 scales, the rest float16", apply_q4f16, true},
     Scheme{"bnb4", "_bnb4", "4-bit NormalFloat blocks (MatMulBnb4), tables float32", apply_bnb4},
 };
 

@@ -14,19 +14,27 @@
 #include "lorapress/quantize.h"
 
 #include "graph/model.h"
-#include "passes/error_feedback.h"
 
 namespace lorapress {
+
+class ErrorFeedback;  // passes/error_feedback.h
 
 // What calibration learned of a linear layer's inputs, by the name of its weight in the unquantized
 // graph.
 using ActivationStats = std::map<std::string, std::shared_ptr<const ErrorFeedback>>;
+
+// Weights that were rounded with statistics, and those of which there were none.
+struct CalibrationUse {
+  int64_t observed = 0;
+  int64_t unobserved = 0;
+};
 
 struct SchemeContext {
   const SchemeOptions& options;
   const ActivationStats* statistics = nullptr;  // null: every input counts alike
   std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
   unsigned threads = 0;
+  CalibrationUse* use = nullptr;  // counts up, where statistics are given
 };
 
 struct Scheme {
@@ -36,6 +44,7 @@ struct Scheme {
   // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that
   // cannot be written so (kInvalidFile for NaN and infinities).
   void (*apply)(Model& model, const SchemeContext& context);
+  bool calibrates = false;  // makes use of SchemeContext::statistics
 };
 
 const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing what is known

@@ -14,10 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<fs::path> image_files(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    fail(
-        ErrorCode::kNotFound, "{}: not a folder; --calibrate takes one of images", folder.string());
-  }
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.is_regular_file()) {
@@ -31,7 +27,7 @@ std::vector<fs::path> image_files(const fs::path& folder) {
 // The images of a folder that can be read, by name; no more than are used.
 class Images {
  public:
-  Images(const CalibrationOptions& options, std::vector<std::string>& notes) {
+  Images(const CalibrationOptions& options, CalibrationReport& report) {
     size_t passed_over = 0;
     for (const fs::path& file : image_files(options.images)) {
       if (files_.size() == kMaxCalibrationImages) {
@@ -50,7 +46,8 @@ class Images {
            options.images.string(),
            passed_over);
     }
-    notes.push_back(fmt::format(
+    report.images = std::ssize(files_);
+    report.notes.push_back(fmt::format(
         "calibrated with {} images of {}{}",
         files_.size(),
         options.images.string(),
@@ -93,8 +90,7 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
     const std::vector<float> pixels = images.pixels(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    std::vector<OrtTensor> outputs =
-        encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    std::vector<OrtTensor> outputs = encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
     if (group == 0) {
       encoded.push_back(std::move(outputs[0]));
     }
@@ -150,20 +146,57 @@ class Generator {
 
 ActivationStats calibrate(const CalibrationModel& model,
                           const CalibrationOptions& options,
-                          std::vector<std::string>& notes) {
+                          CalibrationReport& report) {
   ActivationStats stats;
-  const Images images(options, notes);
+  const Images images(options, report);
   std::vector<OrtTensor> encoded;
   {  // one session at a time: each holds its graph in memory
-    ObservedSession encoder(model.encoder, options.scratch, options.threads);
+    ObservedSession encoder(model.encoder, model.observe_encoder, options.scratch, options.threads);
     encoded = encode_images(encoder, images, model.preprocessing, options, stats);
   }
-  ObservedSession decoder(model.decoder, options.scratch, options.threads);
+  ObservedSession decoder(model.decoder, true, options.scratch, options.threads);
   Generator generator(decoder, model);
   observe(decoder, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
     generator.run(encoded[image]);
   });
   return stats;
+}
+
+ActivationStats calibrate_image_graph(const Model& model,
+                                      const std::string& input,
+                                      const Preprocessing& preprocessing,
+                                      const CalibrationOptions& options,
+                                      CalibrationReport& report) {
+  ActivationStats stats;
+  const Images images(options, report);
+  ObservedSession session(model, true, options.scratch, options.threads);
+  observe(session, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
+    const std::vector<float> pixels = images.pixels(image, preprocessing);
+    const OrtTensor tensor =
+        OrtTensor::floats({1, 3, preprocessing.height, preprocessing.width}, pixels);
+    session.run({{input, &tensor}}, {});
+  });
+  return stats;
+}
+
+void check_calibration(const fs::path& images,
+                       const SchemeOptions& options,
+                       std::span<const std::string> dtypes) {
+  if (images.empty()) {
+    return;
+  }
+  if (options.rounding != Rounding::kSearch) {
+    fail(ErrorCode::kInvalidArgument, "--calibrate is of --rounding search, this is nearest");
+  }
+  if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
+    fail(ErrorCode::kInvalidArgument,
+         "--calibrate is of q4 and q4f16, --dtype is {}",
+         fmt::join(dtypes, ","));
+  }
+  if (!fs::is_directory(images)) {
+    fail(
+        ErrorCode::kNotFound, "{}: not a folder; --calibrate takes one of images", images.string());
+  }
 }
 
 }  // namespace lorapress

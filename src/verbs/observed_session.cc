@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/fail.h"
 #include "base/threads.h"
 #include "graph/write.h"
+#include "passes/patchify.h"
 
 namespace lorapress {
 namespace {
@@ -14,8 +16,17 @@ constexpr size_t kMostMoments = size_t{256} << 20;  // bytes of one group, or a 
 
 }  // namespace
 
-ObservedSession::ObservedSession(Model model, fs::path scratch, unsigned threads)
-    : observed_(observe_linear_inputs(model)), scratch_(std::move(scratch)), threads_(threads) {
+ObservedSession::ObservedSession(Model model, bool observe, fs::path scratch, unsigned threads)
+    : scratch_(std::move(scratch)), threads_(threads) {
+  if (observe) {
+    convolutions_to_products(model);  // as the schemes do
+    observed_ = observe_linear_inputs(model);
+    if (observed_.empty()) {
+      fail(ErrorCode::kUnsupported,
+           "nothing to calibrate: no MatMul or Gemm of the main graph reads a constant float32 "
+           "matrix");
+    }
+  }
   try {
     write(model);
     model = {};
@@ -48,6 +59,9 @@ void ObservedSession::write(const Model& model) {
 }
 
 void ObservedSession::divide_into_groups() {
+  if (observed_.empty()) {
+    groups_.emplace_back();
+  }
   std::map<std::string, ObservedInput> inputs;
   for (const auto& [weight, input] : observed_) {
     inputs[input.output] = input;

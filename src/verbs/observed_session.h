@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/scratch_file.h"
+#include "passes/error_feedback.h"
 #include "passes/observe.h"
 #include "passes/scheme.h"
 #include "runtime/ort.h"
@@ -20,13 +21,14 @@ namespace lorapress {
 // groups: the same inputs are run once for each.
 class ObservedSession {
  public:
-  ObservedSession(Model model, std::filesystem::path scratch, unsigned threads);
+  // Without `observe` the graph only runs, in one group that learns nothing. Throws kUnsupported
+  // for a graph in which nothing can be observed.
+  ObservedSession(Model model, bool observe, std::filesystem::path scratch, unsigned threads);
   ~ObservedSession();
   ObservedSession(const ObservedSession&) = delete;
   ObservedSession& operator=(const ObservedSession&) = delete;
 
   [[nodiscard]] const OrtSession& session() const { return *session_; }
-  [[nodiscard]] size_t observed_weights() const { return observed_.size(); }
   [[nodiscard]] size_t groups() const { return groups_.size(); }
 
   void begin(size_t group);

@@ -72,6 +72,7 @@ void check_options(const PressOptions& options) {
     }
   }
   check_scheme_options(options.scheme);
+  check_calibration(options.calibrate, options.scheme, options.dtypes);
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
          "--max-new-tokens {}, expected 1 to {}",
@@ -223,14 +224,18 @@ class Presser {
     const Model encoder = to_model(plain.at(0).graph);
     const Model decoder = to_model(plain.at(1).graph);
     const SpecialTokens& tokens = tokenizer_.tokens;
-    return calibrate({encoder,
-                      decoder,
-                      preprocessing_,
-                      tokens.decoder_start_token_id,
-                      tokens.eos_token_ids,
-                      request().max_new_tokens},
-                     {options_.calibrate, scratch, options_.threads, options_.progress},
-                     report_.notes);
+    CalibrationReport done;
+    ActivationStats stats =
+        calibrate({encoder,
+                   decoder,
+                   preprocessing_,
+                   tokens.decoder_start_token_id,
+                   tokens.eos_token_ids,
+                   request().max_new_tokens},
+                  {options_.calibrate, scratch, options_.threads, options_.progress},
+                  done);
+    std::ranges::move(done.notes, std::back_inserter(report_.notes));
+    return stats;
   }
 
   // What only running the result would show, before anything is written.

@@ -1,6 +1,8 @@
 #include "lorapress/quantize.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "base/fail.h"
 #include "base/staged_files.h"
@@ -9,6 +11,7 @@
 #include "graph/write.h"
 #include "passes/fold.h"
 #include "passes/scheme.h"
+#include "verbs/calibrate_file.h"
 
 namespace lorapress {
 namespace {
@@ -57,14 +60,16 @@ class Quantizer {
   explicit Quantizer(const QuantizeOptions& options) : options_(options) {
     scheme(options.dtype);
     check_scheme_options(options.scheme);
+    check_calibration(options.calibrate, options.scheme, {&options.dtype, 1});
     protect(options.out, {options.model});
   }
 
   QuantizeReport run() {
     StagedFiles staged(options_.out, options_.force);
-    read();
-    rewrite();
     return staged.fill([&](const fs::path& path) {
+      read();
+      calibrate(path.parent_path());
+      rewrite();
       const std::vector<FilePlan> plans = plan_onnx(model_, path, options_.external_data);
       for (const FilePlan& plan : plans) {
         protect(staged.place(plan.path()), sources_);
@@ -92,9 +97,31 @@ class Quantizer {
     report_.read_seconds = lap_();
   }
 
+  void calibrate(const fs::path& scratch) {
+    if (options_.calibrate.empty()) {
+      return;
+    }
+    CalibrationReport done;
+    statistics_ = calibrate_file(model_,
+                                 options_.model,
+                                 {options_.calibrate, scratch, options_.threads, options_.progress},
+                                 done);
+    std::ranges::move(done.notes, std::back_inserter(report_.notes));
+    report_.calibration_images = done.images;
+    report_.calibrate_seconds = lap_();
+  }
+
   void rewrite() {
+    CalibrationUse use;
     scheme(options_.dtype)
-        .apply(model_, {options_.scheme, nullptr, &report_.notes, options_.threads});
+        .apply(model_,
+               {options_.scheme,
+                options_.calibrate.empty() ? nullptr : &statistics_,
+                &report_.notes,
+                options_.threads,
+                &use});
+    report_.calibrated_weights = use.observed;
+    report_.uncalibrated_weights = use.unobserved;
     model_.proto.mutable_graph()->clear_value_info();  // of the graph as it was
     check();
     count_operators(model_.proto.graph(), 1, report_);
@@ -124,6 +151,7 @@ class Quantizer {
   const QuantizeOptions& options_;
   Lap lap_;
   Model model_;
+  ActivationStats statistics_;
   std::vector<fs::path> sources_;
   QuantizeReport report_;
 };

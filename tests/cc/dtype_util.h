@@ -1,5 +1,5 @@
 // Runs a checkpoint's graphs in one dtype without a bundle around them: teacher-forced logits to
-// compare with float32, and mean squares of activations.
+// compare with float32.
 #ifndef LORAPRESS_TESTS_CC_DTYPE_UTIL_H_
 #define LORAPRESS_TESTS_CC_DTYPE_UTIL_H_
 
@@ -70,7 +70,7 @@ inline uint64_t write_model(const Model& model, const fs::path& path) {
   return bytes;
 }
 
-// One dtype, loaded. Extra outputs of the graphs (activation squares) are summed up by name.
+// One dtype, loaded.
 class DTypeRun {
  public:
   DTypeRun(const Authored& authored, const Model& encoder, const Model& decoder)
@@ -96,7 +96,7 @@ class DTypeRun {
                                          std::vector<int64_t>& ids) {
     const OrtTensor input = OrtTensor::floats(
         {1, 3, authored_.preprocessing.height, authored_.preprocessing.width}, pixels);
-    std::vector<OrtTensor> image = run(*encoder_, {{"pixel_values", &input}}, 1);
+    std::vector<OrtTensor> image = run(*encoder_, {{"pixel_values", &input}});
     std::vector<OrtTensor> cache;
     for (const OrtPort& port : past_) {
       cache.emplace_back(port.dtype, Shape{1, port.shape.at(1), 0, port.shape.at(3)});
@@ -111,7 +111,7 @@ class DTypeRun {
       for (size_t i = 0; i < past_.size(); ++i) {
         feeds.push_back({past_[i].name, &cache[i]});
       }
-      std::vector<OrtTensor> outputs = run(*decoder_, feeds, 1 + past_.size());
+      std::vector<OrtTensor> outputs = run(*decoder_, feeds);
       const auto row = outputs[0].as_floats();
       steps.emplace_back(row.begin(), row.end());
       ids.push_back(std::ranges::max_element(row) - row.begin());
@@ -125,25 +125,14 @@ class DTypeRun {
     return steps;
   }
 
-  [[nodiscard]] const std::map<std::string, std::vector<float>>& sums() const { return sums_; }
-
  private:
-  std::vector<OrtTensor> run(const OrtSession& session,
-                             const std::vector<OrtSession::Feed>& feeds,
-                             size_t own) {
+  static std::vector<OrtTensor> run(const OrtSession& session,
+                                    const std::vector<OrtSession::Feed>& feeds) {
     std::vector<std::string> wanted;
     for (const OrtPort& port : session.outputs()) {
       wanted.push_back(port.name);
     }
-    std::vector<OrtTensor> outputs = session.run(feeds, wanted);
-    for (size_t i = own; i < outputs.size(); ++i) {
-      const auto values = outputs[i].as_floats();
-      auto& sum = sums_[wanted[i]];
-      sum.resize(values.size());
-      std::ranges::transform(values, sum, sum.begin(), std::plus{});
-    }
-    outputs.erase(outputs.begin() + static_cast<ptrdiff_t>(own), outputs.end());
-    return outputs;
+    return session.run(feeds, wanted);
   }
 
   const Authored& authored_;
@@ -152,57 +141,22 @@ class DTypeRun {
   std::optional<OrtSession> encoder_;
   std::optional<OrtSession> decoder_;
   std::vector<OrtPort> past_;
-  std::map<std::string, std::vector<float>> sums_;
 };
-
-// Adds an output "square:WEIGHT" for each constant matrix: the sum over positions of the squared
-// inputs, per channel. Authored graphs only (rank 3 at a MatMul, rank 2 at a Gemm).
-inline Model with_squares(Model model) {
-  Rewriter graph(model);
-  std::vector<std::string> names;
-  graph.rewrite([&](const onnx::NodeProto& node, NodeList& nodes) {
-    const auto use = matrix_use(graph, node);
-    if (!use || use->kind == MatrixUse::Kind::kGather) {
-      return false;
-    }
-    const bool flat = use->kind == MatrixUse::Kind::kGemm;
-    names.push_back("square:" + use->weight);
-    nodes.push_back(
-        make_node("ReduceSumSquare",
-                  graph.unique("square"),
-                  {node.input(0)},
-                  {names.back()},
-                  {{"axes", flat ? std::vector<int64_t>{0} : std::vector<int64_t>{0, 1}},
-                   {"keepdims", int64_t{0}}}));
-    nodes.push_back(node);
-    return true;
-  });
-  for (const std::string& name : names) {
-    auto* output = model.proto.mutable_graph()->add_output();
-    output->set_name(name);
-    output->mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
-  }
-  return model;
-}
 
 // What float32 says of some images.
 struct Reference {
   std::vector<std::vector<float>> images;
   std::vector<std::vector<int64_t>> ids;
   std::vector<std::vector<std::vector<float>>> logits;
-  ActivationStats statistics;
 };
 
 inline Reference make_reference(const Authored& authored,
                                 std::vector<std::vector<float>> images,
                                 size_t most) {
-  DTypeRun run(authored, with_squares(authored.encoder), with_squares(authored.decoder));
-  Reference reference{std::move(images), {}, {}, {}};
+  DTypeRun run(authored, authored.encoder, authored.decoder);
+  Reference reference{std::move(images), {}, {}};
   for (const auto& pixels : reference.images) {
     reference.logits.push_back(run.logits(pixels, nullptr, most, reference.ids.emplace_back()));
-  }
-  for (const auto& [name, sum] : run.sums()) {
-    reference.statistics[name.substr(name.find(':') + 1)] = sum;
   }
   return reference;
 }
@@ -244,10 +198,10 @@ inline Quality measure(const Authored& authored,
                        const Reference& reference,
                        const std::string& dtype,
                        const SchemeOptions& options,
-                       bool calibrated = false) {
+                       const ActivationStats* statistics = nullptr) {
   Model encoder = authored.encoder;
   Model decoder = authored.decoder;
-  const SchemeContext context{options, calibrated ? &reference.statistics : nullptr, nullptr, 2};
+  const SchemeContext context{options, statistics, nullptr, 2};
   scheme(dtype).apply(encoder, context);
   scheme(dtype).apply(decoder, context);
   DTypeRun run(authored, encoder, decoder);

@@ -29,26 +29,30 @@ Graph three_layers(int opset) {
   return graph;
 }
 
-TEST(Observe, SumsTheSquaresOfEveryInput) {
+TEST(Observe, GivesOutEveryInput) {
   for (const int opset : {17, 18, 21}) {
     const TempFolder folder;
     Model model = to_model(three_layers(opset));
     const auto outputs = observe_linear_inputs(model);
     ASSERT_EQ(outputs.size(), 3U);
-    EXPECT_EQ(outputs.at("wa"), outputs.at("wb"));
-    EXPECT_NE(outputs.at("wa"), outputs.at("wc"));
+    EXPECT_EQ(outputs.at("wa").output, outputs.at("wb").output);
+    EXPECT_NE(outputs.at("wa").output, outputs.at("wc").output);
+    EXPECT_EQ(outputs.at("wa").size, 3U);
+    EXPECT_EQ(outputs.at("wc").size, 2U);
     check_model(model);
     write_files(plan_onnx(model, folder / "m.onnx", false),
                 {.hash = false, .threads = 1, .progress = {}});
     const OrtSession session(folder / "m.onnx", 1);
     const std::vector<float> pixels{1, 2, 3, 4, 5, 6};
     const OrtTensor x = OrtTensor::floats({2, 3}, pixels);
-    const auto result = session.run({{"x", &x}}, {outputs.at("wa"), outputs.at("wc")});
+    const auto result = session.run({{"x", &x}}, {outputs.at("wa").output, outputs.at("wc").output});
     const auto of_x = result[0].as_floats();
-    EXPECT_EQ(std::vector<float>(of_x.begin(), of_x.end()), (std::vector<float>{17, 29, 45}));
+    EXPECT_EQ(std::vector<float>(of_x.begin(), of_x.end()), pixels);
     // Rows of x sum to 6 and 15, so sum is 12 and 30 in both columns.
     const auto of_sum = result[1].as_floats();
-    EXPECT_EQ(std::vector<float>(of_sum.begin(), of_sum.end()), (std::vector<float>{1044, 1044}));
+    EXPECT_EQ(std::vector<float>(of_sum.begin(), of_sum.end()),
+              (std::vector<float>{12, 12, 30, 30}));
+    EXPECT_EQ(result[1].shape(), (Shape{2, 2}));
   }
 }
 

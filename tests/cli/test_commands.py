@@ -2,7 +2,7 @@
 
 import json
 
-from harness import BASE, CHECKPOINTS, Case, read_tensors, run
+from harness import BASE, CHECKPOINTS, ROOT, Case, read_tensors, run
 
 IMAGE = BASE / "golden/image0.png"
 FILES = [
@@ -173,6 +173,28 @@ class Merge(Case):
         self.refuse(
             "press", self.tmp / "merged/language_model", self.tmp / "no", code="mismatch", has=has
         )
+
+
+class QuantizeCalibrated(Case):
+    """quantize --calibrate."""
+
+    def test_a_decoder_in_its_folder(self):
+        pressed, out = self.tmp / "pressed", self.tmp / "out.onnx"
+        self.succeed("export", BASE, pressed)
+        images = ROOT / "tests/goldens/scenes/calibration"
+        decoder = pressed / "onnx/decoder_model_merged.onnx"
+        call = ("quantize", decoder, out, "--dtype", "q4", "--block-size", "16")
+        report = json.loads(self.succeed(*call, "--calibrate", images, "--json"))
+        self.assertEqual(report["calibration"]["images"], 16)
+        self.assertGreater(report["calibration"]["weights"], 10)
+        self.assertEqual(report["calibration"]["weights_not_observed"], 0)
+        calibrated = out.read_bytes()
+        text = self.succeed(*call, "--calibrate", images, "--force")
+        self.assertIn("calibrated:", text)
+        self.assertEqual(out.read_bytes(), calibrated)
+        self.succeed(*call, "--rounding", "search", "--force")
+        self.assertEqual(out.stat().st_size, len(calibrated))
+        self.assertNotEqual(out.read_bytes(), calibrated)
 
 
 class Caption(Case):

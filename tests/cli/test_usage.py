@@ -33,6 +33,7 @@ COMMANDS = {
     ],
     "merge": ["--adapter", "--base", "--dtype", "--threads", "--force", "--json"],
     "quantize": [
+        "--calibrate",
         "--dtype",
         "--external-data",
         "--threads",

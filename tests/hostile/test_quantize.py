@@ -92,6 +92,48 @@ class Quantize(Case):
         self.refuse_model("invalid_argument", "--rounding", "--rounding", "up")
         self.refuse_model("invalid_argument", "per-", "--per-channel", "--per-tensor")
 
+    def test_calibration(self):
+        shutil.copy(GOLDENS / "torch_vision.onnx", self.source)
+        images = self.tmp / "images"
+        images.mkdir()
+        args = ("--calibrate", images, "--block-size", "16")
+        self.refuse_model("not_found", ["no image", "0 files"], *args, dtype="q4")
+        (images / "a.txt").write_text("no image")
+        (images / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+        (images / "c.jpg").write_bytes(b"")
+        (images / "d.png").mkdir()
+        self.refuse_model("not_found", ["no image", "3 files"], *args, dtype="q4")
+        shutil.copy(ROOT / "models/demo/images/scene-10000000.png", images / "e.png")
+        report = json.loads(self.quantize("--json", *args, dtype="q4"))
+        self.assertEqual(report["calibration"]["images"], 1)
+        self.assertTrue(any("3 other files passed over" in note for note in report["notes"]))
+        self.target.unlink()
+        for what, code, dtype in [
+            (("--rounding", "nearest"), "invalid_argument", "q4"),
+            ((), "invalid_argument", "fp16"),
+        ]:
+            self.refuse_model(code, "--calibrate is of", *args, *what, dtype=dtype)
+        config = self.tmp / "preprocessor_config.json"
+        for text, code in {
+            "{": "invalid_file",
+            "[]": "invalid_file",
+            '{"size": {"height": 16, "width": -16}}': "mismatch",
+            '{"size": {"height": 16, "width": 1000000000000}}': "mismatch",
+            '{"size": {"height": 16, "width": 16}, "resample": 9}': "unsupported",
+            '{"size": {"shortest_edge": 16}}': "unsupported",
+            '{"size": 16, "image_mean": [0, 0], "image_std": [1, 1, 1]}': "invalid_file",
+            '{"size": 16, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}': "invalid_file",
+        }.items():
+            with self.subTest(text):
+                config.write_text(text)
+                self.refuse_model(code, str(config), *args, dtype="q4")
+        config.unlink()
+        (self.tmp / "lorapress.json").write_text("{}")
+        self.refuse_model("invalid_file", "lorapress.json", *args, dtype="q4")
+        (self.tmp / "lorapress.json").unlink()
+        self.write(model([MATMUL], [tensor(b"w", (64, 64), field(9, WEIGHT))]))
+        self.refuse_model("unsupported", "--calibrate takes a graph", *args, dtype="q4")
+
     def test_no_onnx(self):
         good = model([MATMUL], [tensor(b"w", (64, 64), field(9, WEIGHT))])
         for name, content in {
