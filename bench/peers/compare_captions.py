@@ -70,7 +70,7 @@ def main() -> None:
         rows.append([name, *parts, f"{min(one['peak_mb'] for one in runs):.0f}"])
     header = ["caption", "encode, ms", "prefill, ms", "ms per token", "whole, ms", "peak MB"]
     print(table(header, rows), end="\n\n")
-    tokens = {one["tokens"] for runs in results.values() for one in runs}
+    tokens = max(one["tokens"] for runs in results.values() for one in runs)
     print(f"Min / median of {rounds} processes each, in turns, {tokens} tokens; {cpu_name()}.")
     print(f"The machine was {100 * statistics.median(idle):.0f} % idle before a process (median).")
     ours, theirs = list(results)[:2]
