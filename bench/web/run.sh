@@ -26,9 +26,7 @@ build=$(dirname "$program")
 out=$build/bench-web
 site=$out/site
 v4=$root/tests/e2e/node_modules/transformers-v4
-[[ -d $root/web/node_modules/playwright-core && -d $v4 ]] ||
-  { echo "bench-web: npm ci --ignore-scripts in web/ and in tests/e2e/ first" >&2; exit 2; }
-
+"$root/tools/npm_install.sh" web tests/e2e
 (cd "$root/web" && npm run --silent build)
 mkdir -p "$out"
 real=${LORAPRESS_REAL:-$out/checkpoint}
