@@ -71,7 +71,7 @@ Value layer_norm(const Builder& b,
 
 //  sum = Add(x, added); normed = LayerNormalization(sum)
 // In both dialects: ONNX Runtime's SkipLayerNormalization takes four times as long on a CPU as
-// these two (22 against 5 ms of an encoder's 265; `bench/peers/profile.py` shows it).
+// these two (22 against 5 ms of an int8 encoder, one thread; `bench/peers/profile.py` shows it).
 Residual skip_layer_norm(const Builder& b,
                          const std::string& scope,
                          const Value& x,

@@ -20,7 +20,7 @@ constexpr std::string_view kForm = "encoder=q8,prefill=q8,decoder=q4";
 // them. Only 8 bit takes the decoder's first call away from the graph of the others: nothing else
 // is worth a further one in memory.
 constexpr std::array<std::string_view, 8> kEncoders = {
-    "int8", "uint8", "q8", "fp32", "fp16", "bnb4", "q4f16", "q4"};
+    "int8", "uint8", "q8", "fp32", "q4", "fp16", "q4f16", "bnb4"};
 constexpr std::array<std::string_view, 3> kPrefills = {"int8", "uint8", "q8"};
 constexpr std::array<std::string_view, 8> kDecoders = {
     "int8", "uint8", "q8", "q4", "q4f16", "fp32", "fp16", "bnb4"};
