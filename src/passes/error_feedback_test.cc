@@ -32,8 +32,8 @@ std::vector<float> correlated(Random& random, size_t rows, size_t size) {
 }
 
 struct Case {
-  Case(size_t outputs, size_t inputs, size_t block_size)
-      : inputs(inputs), blocks((inputs + block_size - 1) / block_size) {
+  Case(size_t outputs, size_t columns, size_t block_size)
+      : inputs(columns), blocks((columns + block_size - 1) / block_size) {
     const std::vector<float> numbers = Random(2).numbers(outputs * inputs);
     const size_t width = blocks * block_size;
     values.resize(outputs * width);
@@ -122,8 +122,7 @@ TEST(ErrorFeedback, FactorsTheMoments) {
   const std::vector<float> x = correlated(random, 200, kSize);
   InputMoments moments(kSize);
   moments.add(x);
-  const auto learned =
-      ErrorFeedback::of(moments, std::make_shared<ScratchFile>(folder.path()));
+  const auto learned = ErrorFeedback::of(moments, std::make_shared<ScratchFile>(folder.path()));
   EXPECT_TRUE(folder.names().empty());  // the scratch file has no name
   const auto factor = learned->load();
   EXPECT_EQ(factor, learned->load());
@@ -146,8 +145,7 @@ TEST(ErrorFeedback, FactorsTheMoments) {
   EXPECT_NEAR(damping / (trace / kSize), 0.05, 1e-3);
   for (size_t i = 0; i < kSize; ++i) {
     for (size_t j = i; j < kSize; ++j) {
-      const double expected =
-          static_cast<double>(sums[i * kSize + j]) + (i == j ? damping : 0.0);
+      const double expected = static_cast<double>(sums[i * kSize + j]) + (i == j ? damping : 0.0);
       EXPECT_NEAR(element(i, j) / scale / trace * kSize, expected / trace * kSize, 1e-3);
     }
   }

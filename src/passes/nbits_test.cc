@@ -1,11 +1,13 @@
 #include "passes/nbits.h"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 #include <thread>
 
 #include "golden_util.h"
 #include "passes/bnb4.h"
+#include "passes/error_feedback.h"
 #include "passes/quantized_weight.h"
 #include "test_util.h"
 
@@ -16,6 +18,7 @@ using test::bytes_of;
 using test::contains;
 using test::message_of;
 using test::Random;
+using test::TempFolder;
 
 WeightPtr random_matrix(uint32_t seed, int64_t rows, int64_t columns) {
   return float_constant({rows, columns},
@@ -157,10 +160,22 @@ TEST(NBits, RefuseWhatFourBitsCannotHold) {
   EXPECT_TRUE(contains(text, "float16")) << text;
 }
 
+// What is learned from inputs that never go together and whose squares sum to `importance`.
+std::shared_ptr<const ErrorFeedback> apart(const std::vector<float>& importance) {
+  const TempFolder folder;
+  InputMoments moments(importance.size());
+  for (size_t i = 0; i < importance.size(); ++i) {
+    std::vector<float> input(importance.size());
+    input[i] = std::sqrt(importance[i]);
+    moments.add(input);
+  }
+  return ErrorFeedback::of(moments, std::make_shared<ScratchFile>(folder.path()));
+}
+
 TEST(NBits, RefuseStatisticsOfAnotherShape) {
   const WeightPtr matrix = random_matrix(1, 4, 64);
   message_of(ErrorCode::kMismatch,
-             [&] { quantize_nbits("w", matrix, {}, std::vector<float>(63, 1.0F)); });
+             [&] { quantize_nbits("w", matrix, {}, apart(std::vector<float>(63, 1.0F))); });
 }
 
 // Channels that matter get the smaller error, at the cost of the others.
@@ -171,8 +186,9 @@ TEST(NBits, WeighErrorsByStatistics) {
   for (size_t i = 0; i < importance.size(); i += 4) {
     importance[i] = 10.0F;
   }
-  const auto errors = [&](const std::vector<float>& by) {
-    const NBitsWeights made = quantize_nbits("w", matrix, {.rounding = Rounding::kSearch}, by);
+  const auto errors = [&](std::shared_ptr<const ErrorFeedback> by) {
+    const NBitsWeights made =
+        quantize_nbits("w", matrix, {.rounding = Rounding::kSearch}, std::move(by));
     const auto& packed = dynamic_cast<const QuantizedWeight&>(*made.packed);
     EXPECT_EQ(packed.original_name(), "w");
     std::vector<float> original(static_cast<size_t>(200 * columns));
@@ -187,7 +203,7 @@ TEST(NBits, WeighErrorsByStatistics) {
     return sums;
   };
   const auto [plain, plain_rest] = errors({});
-  const auto [weighted, weighted_rest] = errors(importance);
+  const auto [weighted, weighted_rest] = errors(apart(importance));
   EXPECT_LT(weighted, plain * 0.8);
   EXPECT_GT(weighted_rest, plain_rest);
 }

@@ -9,9 +9,9 @@
 
 #include "bundles/bundle.h"
 #include "checkpoint/checkpoint.h"
-#include "onnx_util.h"
-#include "graph/read_onnx.h"
 #include "golden_util.h"
+#include "graph/read_onnx.h"
+#include "onnx_util.h"
 #include "passes/error_feedback.h"
 #include "passes/rewrite.h"
 #include "test_util.h"

@@ -93,15 +93,14 @@ Ratios compare(const Authored& authored) {
   const test::fs::path scenes = test::source_path("tests/goldens/scenes");
   const test::TempFolder scratch;
   CalibrationReport report;
-  const ActivationStats statistics =
-      calibrate({authored.encoder,
-                 authored.decoder,
-                 authored.preprocessing,
-                 authored.start,
-                 authored.eos,
-                 30},
-                {scenes / "calibration", scratch.path(), 2, {}},
-                report);
+  const ActivationStats statistics = calibrate({authored.encoder,
+                                                authored.decoder,
+                                                authored.preprocessing,
+                                                authored.start,
+                                                authored.eos,
+                                                30},
+                                               {scenes / "calibration", scratch.path(), 2, {}},
+                                               report);
   std::vector<std::vector<float>> images;
   for (const auto& entry : test::fs::directory_iterator(scenes / "evaluation")) {
     images.push_back(authored.pixels(entry.path()));
@@ -142,8 +141,7 @@ TEST(GoldenQ4, BetterRoundingIsCloserToFloat32OnGoldens) {
   Ratios all;
   for (const std::string& name : test::golden_names()) {
     const Golden golden(name);
-    const Ratios ratios =
-        compare(Authored(golden.source(golden.cases().at(0)), OpDialect::kOrt));
+    const Ratios ratios = compare(Authored(golden.source(golden.cases().at(0)), OpDialect::kOrt));
     EXPECT_LT(ratios.of_calibrated(), 0.9) << name;
     EXPECT_LT(ratios.of_calibrated(), ratios.of_searched()) << name;
     all.add(ratios);

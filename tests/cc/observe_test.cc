@@ -45,7 +45,8 @@ TEST(Observe, GivesOutEveryInput) {
     const OrtSession session(folder / "m.onnx", 1);
     const std::vector<float> pixels{1, 2, 3, 4, 5, 6};
     const OrtTensor x = OrtTensor::floats({2, 3}, pixels);
-    const auto result = session.run({{"x", &x}}, {outputs.at("wa").output, outputs.at("wc").output});
+    const auto result =
+        session.run({{"x", &x}}, {outputs.at("wa").output, outputs.at("wc").output});
     const auto of_x = result[0].as_floats();
     EXPECT_EQ(std::vector<float>(of_x.begin(), of_x.end()), pixels);
     // Rows of x sum to 6 and 15, so sum is 12 and 30 in both columns.
