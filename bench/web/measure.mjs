@@ -141,6 +141,13 @@ const results = {
   visits: [],
 };
 
+function save() {
+  writeFileSync(join(out, "latest.json"), `${JSON.stringify(results, null, 1)}\n`);
+  const text = report(results);
+  writeFileSync(join(out, "latest.md"), text);
+  return text;
+}
+
 if (wanted("captions")) {
   for (const part of [
     { model: "demo", dtype: "q8", threads: 1, rounds: rounds * 2 },
@@ -150,6 +157,7 @@ if (wanted("captions")) {
   ]) {
     say(`captions: ${part.model} ${part.dtype}, ${part.threads} threads`);
     results.captions.push(await captions(server.origin, part));
+    save(); // what is measured stays, whatever happens
   }
 }
 if (wanted("memory")) {
@@ -175,7 +183,4 @@ if (wanted("stores")) {
   results.stores = await stores(server.origin, { count: 106, rounds: quick ? 3 : 7 });
 }
 server.stop();
-writeFileSync(join(out, "latest.json"), `${JSON.stringify(results, null, 1)}\n`);
-const text = report(results);
-writeFileSync(join(out, "latest.md"), text);
-console.log(text);
+console.log(save());
