@@ -134,6 +134,7 @@ TEST_F(QuantizeCalibrated, TakesAGraphWhoseInputIsAnImage) {
   EXPECT_EQ(other.size(), plain_bytes.size());
   EXPECT_NE(other, plain_bytes);
   fs::remove(options_.out);
+  fs::remove(folder_ / "preprocessor_config.json");
   write_text(folder_ / "preprocessor_config.json", R"({"size": {"height": 16, "width": 32}})");
   refuse(ErrorCode::kMismatch, "size is 32 x 16, input pixels expects 16 x 16");
 }

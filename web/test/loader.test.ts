@@ -7,22 +7,9 @@ import { fileUrl, folderUrl } from "../src/fetch.js";
 import { Loader, type LoaderOptions } from "../src/loader.js";
 import { CHUNK_BYTES } from "../src/manifest.js";
 import { type LoadProgress, ProgressMeter } from "../src/progress.js";
+import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";
 import { type Fault, type Request, TestServer } from "./lib/server.js";
-
-const BIG = "weights.bin";
-const BIG_BYTES: number = 3 * CHUNK_BYTES + 12_345;
-
-/** As IndexedDB: keeps copies, whatever is released. */
-class CopyStore extends MemoryStore {
-  override readonly persistent = true;
-  override put(digest: string, bytes: Uint8Array): Promise<void> {
-    return super.put(digest, bytes.slice());
-  }
-  override release(): Promise<void> {
-    return Promise.resolve();
-  }
-}
 
 let folder: NoiseFolder;
 let server: TestServer;
@@ -369,57 +356,4 @@ it("stops when it is aborted, with the reason", async () => {
 it("cuts a connection that stalls and makes a new one", async () => {
   faults({ wait: new Promise(() => {}) });
   expectBig(await (await open({ stallMs: 4000, parallel: 1 })).bytes(BIG));
-});
-
-describe("in the engine's memory", () => {
-  const rooms = new Set<Uint8Array>();
-  const engine = {
-    room: (bytes: number): Uint8Array => {
-      const room = new Uint8Array(bytes);
-      rooms.add(room);
-      return room;
-    },
-    freeRoom: (room: Uint8Array): void => {
-      rooms.delete(room);
-    },
-  };
-  const readBig = async (loader: Loader): Promise<void> => {
-    rooms.clear();
-    const file = await loader.pieces(BIG, engine);
-    expect(rooms.size).toBe(4);
-    expectBig(file.read(0, file.size));
-    file.drop(file.size);
-    expect(rooms.size).toBe(0);
-  };
-
-  it("a file arrives chunk by chunk, from the network and from the store", async () => {
-    await readBig(await open({ parallel: 2 }));
-    server.clear();
-    await readBig(await open({ parallel: 2 }));
-    expect(ofBig()).toEqual([]);
-  });
-
-  it("it does so from a server without ranges, and after a flipped bit", async () => {
-    server.options = { ranges: false };
-    await readBig(await open());
-    server.options = {};
-    store = new CopyStore();
-    faults({ flipByte: 5 }, undefined, { cutAfter: 1000 });
-    await readBig(await open({ parallel: 1 }));
-  });
-
-  it("what a store holds in memory is not written over by what follows", async () => {
-    store = new MemoryStore();
-    const loader = await open({ parallel: 1 });
-    await readBig(loader);
-    server.clear();
-    await readBig(loader);
-    expect(ofBig()).toEqual([]);
-  });
-
-  it("engines without such memory get one array", async () => {
-    const file = await (await open()).pieces(BIG, {});
-    expectBig(file.read(0, file.size));
-    expect([...file.views(0, file.size)].length).toBe(1);
-  });
 });

@@ -1,0 +1,91 @@
+// Files that arrive in memory of the engine's.
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type ChunkStore, MemoryStore } from "../src/cache.js";
+import { folderUrl } from "../src/fetch.js";
+import { Loader } from "../src/loader.js";
+import { ProgressMeter } from "../src/progress.js";
+import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
+import { GRAPHS, NoiseFolder } from "./lib/folder.js";
+import { type Fault, TestServer } from "./lib/server.js";
+
+let folder: NoiseFolder;
+let server: TestServer;
+let store: ChunkStore;
+
+beforeEach(async () => {
+  folder = new NoiseFolder();
+  folder.write({ ...GRAPHS, [BIG]: BIG_BYTES });
+  server = await TestServer.start({ "/model/": folder.path });
+  store = new CopyStore();
+});
+afterEach(() => server.stop());
+
+const open = (parallel = 4): Promise<Loader> => {
+  const meter = new ProgressMeter(() => {});
+  const signal = new AbortController().signal;
+  const settings = { store, meter, signal, retryDelayMs: 1, parallel };
+  return Loader.open(folderUrl(`${server.origin}/model`), settings);
+};
+
+const expectBig = (bytes: Uint8Array): void =>
+  expect(Buffer.compare(bytes, folder.files.get(BIG) ?? new Uint8Array())).toBe(0);
+
+/** Faults for the answers about the big file, in the order in which they are asked for. */
+function faults(...list: (Fault | undefined)[]): void {
+  server.options = {
+    fault: ({ path }) => (path.endsWith(BIG) ? list.shift() : undefined),
+  };
+}
+
+describe("in the engine's memory", () => {
+  const rooms = new Set<Uint8Array>();
+  const engine = {
+    room: (bytes: number): Uint8Array => {
+      const room = new Uint8Array(bytes);
+      rooms.add(room);
+      return room;
+    },
+    freeRoom: (room: Uint8Array): void => {
+      rooms.delete(room);
+    },
+  };
+  const readBig = async (loader: Loader): Promise<void> => {
+    rooms.clear();
+    const file = await loader.pieces(BIG, engine);
+    expect(rooms.size).toBe(4);
+    expectBig(file.read(0, file.size));
+    file.drop(file.size);
+    expect(rooms.size).toBe(0);
+  };
+
+  it("a file arrives chunk by chunk, from the network and from the store", async () => {
+    await readBig(await open(2));
+    server.clear();
+    await readBig(await open(2));
+    expect(server.requests.filter(({ path }) => path.endsWith(BIG))).toEqual([]);
+  });
+
+  it("it does so from a server without ranges, and after a flipped bit", async () => {
+    server.options = { ranges: false };
+    await readBig(await open());
+    server.options = {};
+    store = new CopyStore();
+    faults({ flipByte: 5 }, undefined, { cutAfter: 1000 });
+    await readBig(await open(1));
+  });
+
+  it("what a store holds in memory is not written over by what follows", async () => {
+    store = new MemoryStore();
+    const loader = await open(1);
+    await readBig(loader);
+    server.clear();
+    await readBig(loader);
+    expect(server.requests.filter(({ path }) => path.endsWith(BIG))).toEqual([]);
+  });
+
+  it("engines without such memory get one array", async () => {
+    const file = await (await open()).pieces(BIG, {});
+    expectBig(file.read(0, file.size));
+    expect([...file.views(0, file.size)].length).toBe(1);
+  });
+});
