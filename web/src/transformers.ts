@@ -22,6 +22,7 @@ export interface TransformersEnv {
   useBrowserCache: boolean;
   useFSCache: boolean;
   readonly cacheKey?: string | undefined;
+  readonly localModelPath: string;
   readonly remoteHost: string;
   readonly remotePathTemplate: string;
   /** Since version 4. */
@@ -206,9 +207,14 @@ class Hooks implements KeyedCache {
 
 /**
  * The path in the folder that a key names: its address, absolute or relative to the page, or what
- * transformers.js makes of a model's name for a remote host, "<host>/<model>/resolve/main/<path>".
+ * transformers.js makes of a model's name for its own server, "<localModelPath>/<model>/<path>", and for
+ * a remote host, "<host>/<model>/resolve/main/<path>".
  */
 function pathIn({ href, model }: Folder, key: string, env: TransformersEnv): string | undefined {
+  const local = `${env.localModelPath.replace(/\/$/, "")}/${model}/`;
+  if (key.startsWith(local)) {
+    return key.slice(local.length);
+  }
   const [before = "", after = ""] = env.remotePathTemplate.split("{model}");
   const remote = `${env.remoteHost.replace(/\/$/, "")}/${before.replace(/^\//, "")}${model}`;
   if (key.startsWith(remote)) {
