@@ -85,8 +85,9 @@ async function visits(origin, { model, dtype, rounds }) {
 /** The chunks of the real-shape fp32 model, written by one browser and read by the next; MB/s. */
 async function stores(origin, { count, rounds }) {
   const found = {};
+  const kinds = ["IndexedDB", "OPFS", "OPFS, synchronous"];
   for (let round = 0; round < rounds; ++round) {
-    for (const store of round % 2 === 0 ? ["IndexedDB", "OPFS"] : ["OPFS", "IndexedDB"]) {
+    for (const store of round % 2 === 0 ? kinds : kinds.toReversed()) {
       const folder = join(out, "profile");
       rmSync(folder, { recursive: true, force: true });
       for (const stage of ["write", "read"]) {
@@ -152,10 +153,11 @@ if (wanted("captions")) {
   for (const part of [
     { model: "demo", dtype: "q8", threads: 1, rounds: rounds * 2 },
     { model: "demo", dtype: "q8", threads: 2, rounds: rounds * 2 },
+    { model: "demo", dtype: "q8", threads: undefined, rounds: rounds * 2 }, // what each takes by itself
     { model: "real", dtype: "q8", threads: 1, rounds },
     { model: "real", dtype: "q8", threads: 2, rounds },
   ]) {
-    say(`captions: ${part.model} ${part.dtype}, ${part.threads} threads`);
+    say(`captions: ${part.model} ${part.dtype}, ${part.threads ?? "default"} threads`);
     results.captions.push(await captions(server.origin, part));
     save(); // what is measured stays, whatever happens
   }
@@ -167,16 +169,19 @@ if (wanted("memory")) {
     say(`memory: ${side}`);
     results.memory[side] = await memory(server.origin, side, fp32);
   }
+  save();
 }
 if (wanted("visits")) {
   for (const dtype of ["q8", "fp32"]) {
     say(`second visit: ${dtype}`);
     results.visits.push(await visits(server.origin, { model: "real", dtype, rounds: quick ? 2 : 7 }));
+    save();
   }
 }
 if (wanted("lazy")) {
   say("a slow line");
   results.lazy = await lazy(server.origin, { model: "real", dtype: "q8", bytesPerSecond: 10e6 });
+  save();
 }
 if (wanted("stores")) {
   say("stores");

@@ -20,7 +20,7 @@ function captionLines(captions) {
   if (captions.length === 0) {
     return [];
   }
-  const nameOf = ({ model, dtype, threads }) => [`${model} ${dtype}`, threads];
+  const nameOf = ({ model, dtype, threads }) => [`${model} ${dtype}`, threads ?? "default"];
   return [
     "Whole captions, ms, from the image's address to the text; median (least):",
     "",
@@ -112,7 +112,7 @@ function storeLines(stores) {
   }
   const speed = (list) => `${round(median(list))} (${round(Math.max(...list))})`;
   return [
-    "Chunks of 8 MB, 889 MB in all, four at a time, MB/s; median (most):",
+    "Chunks of 8 MB, 889 MB in all, four at a time (synchronous: one), MB/s; median (most):",
     "",
     ...table(
       ["store", "write", "read"],

@@ -1,6 +1,8 @@
 // Where verified chunks wait for the next visit. Keys are digests: two versions of a model share what
 // did not change, two tabs write the same bytes, and a stale chunk cannot be taken for a new one.
 
+import { OpfsStore } from "./opfs.js";
+
 export interface FolderRecord {
   /** Text of its lorapress.json. */
   readonly manifest: string;
@@ -21,6 +23,10 @@ export interface ChunkStore {
   /** Replaces the folder's record and drops the chunks that no folder names any more. */
   writeFolder(url: string, record: FolderRecord): Promise<void>;
   clear(): Promise<void>;
+}
+
+function namedBy(folders: readonly FolderRecord[]): Set<string> {
+  return new Set(folders.flatMap(({ digests }) => digests));
 }
 
 /** Holds views, not copies: a load that failed goes on where it stopped, and costs nothing more. */
@@ -53,7 +59,7 @@ export class MemoryStore implements ChunkStore {
 
   writeFolder(url: string, record: FolderRecord): Promise<void> {
     this.folders.set(url, record);
-    const named = new Set([...this.folders.values()].flatMap(({ digests }) => digests));
+    const named = namedBy([...this.folders.values()]);
     for (const digest of this.chunks.keys()) {
       if (!named.has(digest)) {
         this.chunks.delete(digest);
@@ -156,14 +162,19 @@ export class IndexedDbStore implements ChunkStore {
     const folders = transaction.objectStore("folders");
     const chunks = transaction.objectStore("chunks");
     folders.put(record, url);
-    const all = (await settled(folders.getAll())) as FolderRecord[];
-    const named = new Set(all.flatMap(({ digests }) => digests));
+    const named = namedBy((await settled(folders.getAll())) as FolderRecord[]);
     for (const key of await settled(chunks.getAllKeys())) {
       if (!named.has(String(key))) {
         chunks.delete(key);
       }
     }
     await done;
+  }
+
+  /** Digests of all chunks that a folder names. */
+  async named(): Promise<ReadonlySet<string>> {
+    const store = this.database.transaction("folders").objectStore("folders");
+    return namedBy((await settled(store.getAll())) as FolderRecord[]);
   }
 
   async clear(): Promise<void> {
@@ -251,15 +262,28 @@ export class ResilientStore implements ChunkStore {
   }
 }
 
-/** The best store that this place has. */
+/** The fastest store that this place has; throws where there is none. */
+async function openFastest(): Promise<ChunkStore> {
+  if (globalThis.indexedDB === undefined) {
+    throw new Error("there is no IndexedDB here");
+  }
+  const database = await IndexedDbStore.open(globalThis.indexedDB);
+  return (await OpfsStore.open(database)) ?? database;
+}
+
+/** openFastest(), with memory to go on with. */
 export async function openStore(onRefused: (error: unknown) => void): Promise<ChunkStore> {
   try {
-    if (globalThis.indexedDB === undefined) {
-      throw new Error("there is no IndexedDB here");
-    }
-    return new ResilientStore(await IndexedDbStore.open(globalThis.indexedDB), onRefused);
+    return new ResilientStore(await openFastest(), onRefused);
   } catch (error) {
     onRefused(error);
     return new ResilientStore(undefined, onRefused);
+  }
+}
+
+/** Deletes what any store holds for this origin. */
+export async function clearStores(): Promise<void> {
+  if (globalThis.indexedDB !== undefined) {
+    await (await openFastest()).clear();
   }
 }

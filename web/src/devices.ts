@@ -15,7 +15,7 @@ export interface DeviceFacts {
   readonly device: Device;
   /** Half precision in shaders. */
   readonly shaderF16: boolean;
-  /** Of WebAssembly. */
+  /** Of WebAssembly: how many there can be. */
   readonly threads: number;
   /** As far as the browser tells, rounded and at most 8. */
   readonly memoryGiB: number | undefined;
@@ -109,4 +109,15 @@ function automatic(manifest: Manifest, role: Role, facts: DeviceFacts): string {
   const room = (facts.memoryGiB ?? 8) * 2 ** 30 * MEMORY_SHARE;
   const small = [...there].sort((a, b) => size(a) - size(b))[0];
   return there.find((dtype) => size(dtype) <= room) ?? small ?? manifest.defaultDtype;
+}
+
+// Nodes of small graphs take less time than waking a second thread: docs/web-performance.md has figures.
+const SMALL_GRAPH_BYTES = 16e6;
+
+/** How many of the threads that there can be are worth having. */
+export function chooseThreads(manifest: Manifest, dtypes: Dtypes, facts: DeviceFacts): number {
+  const sizes = (["encoder", "decoder"] as const).map((role) =>
+    graphBytes(manifest, graphPath(manifest, dtypes[role], role)),
+  );
+  return Math.max(...sizes) < SMALL_GRAPH_BYTES ? 1 : facts.threads;
 }

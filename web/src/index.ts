@@ -1,6 +1,6 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import { IndexedDbStore } from "./cache.js";
+import { clearStores } from "./cache.js";
 import type { Fetch } from "./fetch.js";
 import type { GenerateOptions } from "./generate.js";
 import { LocalBackend } from "./local.js";
@@ -144,8 +144,5 @@ function anySignal(signal: AbortSignal, left: AbortController): AbortSignal {
 
 /** Deletes every model that this origin has stored. */
 export async function clearCache(): Promise<void> {
-  if (globalThis.indexedDB !== undefined) {
-    const store = await IndexedDbStore.open(globalThis.indexedDB);
-    await store.clear();
-  }
+  await clearStores();
 }

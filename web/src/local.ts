@@ -4,6 +4,7 @@ import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js
 import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
 import {
   chooseDtypes,
+  chooseThreads,
   type Dtypes,
   graphBytes,
   graphPath,
@@ -122,7 +123,8 @@ export class LocalBackend implements Backend {
     const info: CaptionerInfo = {
       device: facts.device,
       dtypes,
-      threads: facts.threads,
+      threads:
+        options.threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
       imageSize: [height, width],
       maxNewTokens: manifest.maxNewTokens,
       available: [...manifest.graphs.keys()],

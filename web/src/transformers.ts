@@ -36,7 +36,7 @@ export interface InstallOptions {
   readonly signal?: AbortSignal | undefined;
   /** What a user may want to know, such as a store that refuses or a server that does not answer. */
   readonly onNote?: ((note: string) => void) | undefined;
-  /** Where chunks are kept; else IndexedDB where there is one. */
+  /** Where chunks are kept; else as in Captioner.load. */
   readonly store?: ChunkStore | undefined;
   readonly fetch?: Fetch | undefined;
   readonly retries?: number | undefined;

@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { chooseDtypes, type DeviceFacts, graphPath, inspectDevice } from "../src/devices.js";
+import {
+  chooseDtypes,
+  chooseThreads,
+  type DeviceFacts,
+  graphPath,
+  inspectDevice,
+} from "../src/devices.js";
 import { type GenerateOptions, requireRoom, settingsOf } from "../src/generate.js";
 import { halvesToFloats } from "../src/half.js";
 import { parseManifest } from "../src/manifest.js";
@@ -23,6 +29,16 @@ function folderWith(dtypes: Readonly<Record<string, number>>) {
   }
   return parseManifest(JSON.stringify(manifest), "here");
 }
+
+it("threads are for graphs that are worth them", () => {
+  const manifest = folderWith({ fp32: 20, q8: 5, q4: 1 });
+  const threads = (encoder: string, decoder: string) =>
+    chooseThreads(manifest, { encoder, decoder }, { ...facts, threads: 4 });
+  expect(threads("fp32", "fp32")).toBe(4);
+  expect(threads("q8", "q4")).toBe(4);
+  expect(threads("q4", "q8")).toBe(4);
+  expect(threads("q4", "q4")).toBe(1);
+});
 
 describe("dtypes", () => {
   const all = folderWith({ fp32: 1, fp16: 1, q8: 1, q4: 1 });
