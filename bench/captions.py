@@ -85,13 +85,8 @@ def press(program: Path, checkpoint: Path, work: Path, dtypes: list[str]) -> tup
     shared = [program, "export", checkpoint]
     # int8 beside them is what `auto` takes for many positions.
     listed = ",".join([*dtypes, "int8"])
-    run([*shared, loop, "--dtype", listed, "--accuracy-level", "4"])
-    run(
-        [
-            *[*shared, single, "--bundle", "single"],
-            *["--dtype", ",".join(dtypes), "--accuracy-level", "4"],
-        ]
-    )
+    run([*shared, loop, "--dtype", listed])
+    run([*shared, single, "--bundle", "single", "--dtype", ",".join(dtypes)])
     return loop, single
 
 

@@ -31,7 +31,7 @@ make_once "$work/vision_uint8.onnx" "$python" "$here/quantize_peer.py" uint8 "$w
 make_once "$work/genai_int4" genai "$work/genai_int4.part"
 make_once "$work/genai_int4_pruned" genai "$work/genai_int4_pruned.part" prune_lm_head=true
 rm -rf "$work/mixed" # what is being worked on is always made again
-make_once "$work/mixed" "$program" export "$work/checkpoint" "$work/mixed.part" --dtype int8,q4 --accuracy-level 4
+make_once "$work/mixed" "$program" export "$work/checkpoint" "$work/mixed.part" --dtype int8,q4
 
 pictures=("$root"/tests/goldens/images/jpeg_{420,422,progressive,rgb}.jpg)
 ours="$program caption $work/mixed ${pictures[*]} --json --threads $threads --max-new-tokens 30 --min-new-tokens 30"

@@ -192,7 +192,9 @@ class Patchifier {
 }  // namespace
 
 void convolutions_to_products(Model& model) {
-  Patchifier(model).run();
+  if (has_operator(model, "Conv")) {
+    Patchifier(model).run();
+  }
 }
 
 }  // namespace lorapress

@@ -1,5 +1,8 @@
 #include "passes/rewrite.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "graph/model_proto.h"
 
 namespace lorapress {
@@ -46,6 +49,15 @@ const onnx::AttributeProto* find_attribute(const onnx::NodeProto& node, std::str
 }
 
 }  // namespace
+
+bool has_operator(const Model& model, std::string_view op_type) {
+  bool found = false;
+  for_each_graph(model.proto.graph(), [&](const onnx::GraphProto& graph) {
+    found = found || std::ranges::any_of(
+                         graph.node(), [&](const auto& node) { return node.op_type() == op_type; });
+  });
+  return found;
+}
 
 onnx::NodeProto make_node(std::string_view op_type,
                           const std::string& name,
@@ -125,14 +137,18 @@ void Rewriter::refresh() {
 
 void Rewriter::rewrite_graph(onnx::GraphProto& graph, const Visit& visit) {
   const int scope = ++scopes_;
-  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
-  nodes.Swap(graph.mutable_node());
-  for (onnx::NodeProto& node : nodes) {
-    for_each_subgraph(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
+  // Nodes that stay are handed over, not copied: graphs of tracers have thousands.
+  std::vector<std::unique_ptr<onnx::NodeProto>> nodes;
+  nodes.reserve(static_cast<size_t>(graph.node_size()));
+  std::vector<onnx::NodeProto*> taken(static_cast<size_t>(graph.node_size()));
+  graph.mutable_node()->ExtractSubrange(0, graph.node_size(), taken.data());
+  std::ranges::for_each(taken, [&](onnx::NodeProto* node) { nodes.emplace_back(node); });
+  for (auto& node : nodes) {
+    for_each_subgraph(*node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
     scope_ = scope;
     NodeList replacement;
-    if (!visit(node, replacement)) {
-      *graph.add_node() = std::move(node);
+    if (!visit(*node, replacement)) {
+      graph.mutable_node()->AddAllocated(node.release());
       continue;
     }
     for (onnx::NodeProto& made : replacement) {

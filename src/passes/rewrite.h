@@ -28,6 +28,9 @@ onnx::NodeProto make_node(std::string_view op_type,
 int64_t integer_attribute(const onnx::NodeProto& node, std::string_view name, int64_t fallback);
 float float_attribute(const onnx::NodeProto& node, std::string_view name, float fallback);
 
+// Whether any node, of the main graph or of a subgraph, is of this operator.
+bool has_operator(const Model& model, std::string_view op_type);
+
 class Rewriter {
  public:
   explicit Rewriter(Model& model);

@@ -11,9 +11,9 @@
 namespace lorapress {
 namespace {
 
-constexpr size_t kLanes = 16;
+// What AVX2 has: gcc 12 takes wider vectors apart value by value where it compares them.
+constexpr size_t kLanes = 8;
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-using HalfLanes = float __attribute__((vector_size(kLanes / 2 * sizeof(float))));
 using IntLanes = int32_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
 using ByteLanes = uint8_t __attribute__((vector_size(kLanes)));
 using PairLanes = uint16_t __attribute__((vector_size(kLanes)));
@@ -26,16 +26,10 @@ struct Range {
 
 // Smallest and largest of the lanes.
 [[gnu::always_inline]] inline Range fold(const Lanes& low, const Lanes& high) {
-  HalfLanes a = __builtin_shufflevector(low, low, 0, 1, 2, 3, 4, 5, 6, 7);
-  const HalfLanes b = __builtin_shufflevector(low, low, 8, 9, 10, 11, 12, 13, 14, 15);
-  HalfLanes c = __builtin_shufflevector(high, high, 0, 1, 2, 3, 4, 5, 6, 7);
-  const HalfLanes d = __builtin_shufflevector(high, high, 8, 9, 10, 11, 12, 13, 14, 15);
-  a = a < b ? a : b;
-  c = c > d ? c : d;
-  Range range{a[0], c[0]};
-  for (size_t i = 1; i < kLanes / 2; ++i) {
-    range.low = a[i] < range.low ? a[i] : range.low;
-    range.high = c[i] > range.high ? c[i] : range.high;
+  Range range{low[0], high[0]};
+  for (size_t i = 1; i < kLanes; ++i) {
+    range.low = low[i] < range.low ? low[i] : range.low;
+    range.high = high[i] > range.high ? high[i] : range.high;
   }
   return range;
 }
@@ -99,7 +93,7 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   return sum == 0.0F;
 }
 
-// 16 integers of one byte each, two to a byte.
+// Integers of one byte each, two to a byte.
 [[gnu::always_inline]] inline void store_pairs(const IntLanes& integers, uint8_t* out) {
   const ByteLanes bytes = __builtin_convertvector(integers, ByteLanes);
   PairLanes pairs;

@@ -20,7 +20,7 @@ using Ids = std::vector<int64_t>;
 
 Manifest press_golden(const fs::path& out,
                       std::vector<std::string> dtypes,
-                      int accuracy_level = 0) {
+                      int accuracy_level = 4) {
   const Golden golden("base");
   PressOptions options;
   options.source = golden.source(golden.cases().at(0));
