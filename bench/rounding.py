@@ -112,7 +112,8 @@ class Bench:
         rows = []
         for block_size in self.block_sizes:
             for kind in ("symmetric", "asymmetric"):
-                options = ["--block-size", str(block_size)]
+                # Activations as they are: rounding them would be part of what is compared.
+                options = ["--accuracy-level", "0", "--block-size", str(block_size)]
                 options += ["--asymmetric"] if kind == "asymmetric" else []
                 row: dict[str, Any] = {"block_size": block_size, "kind": kind}
                 for rounding in ROUNDINGS:

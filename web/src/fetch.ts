@@ -24,6 +24,15 @@ class Final extends Error {}
 
 const MAX_DELAY_MS = 15_000;
 
+/** The web, and the packages of browser extensions. */
+const PROTOCOLS = [
+  "https:",
+  "http:",
+  "chrome-extension:",
+  "moz-extension:",
+  "safari-web-extension:",
+];
+
 /** `url` names the folder or its lorapress.json; relative to `base` if given. */
 export function folderUrl(url: string | URL, base?: string): URL {
   let folder: URL;
@@ -32,8 +41,9 @@ export function folderUrl(url: string | URL, base?: string): URL {
   } catch (error) {
     fail("invalid_argument", `${String(url).slice(0, 200)} is not a URL`, error);
   }
-  if (folder.protocol !== "https:" && folder.protocol !== "http:") {
-    fail("invalid_argument", `${folder.href.slice(0, 200)}: expected an http or https address`);
+  if (!PROTOCOLS.includes(folder.protocol)) {
+    const shown = folder.href.slice(0, 200);
+    fail("invalid_argument", `${shown}: expected the address of a web server or of an extension`);
   }
   folder.search = "";
   folder.hash = "";

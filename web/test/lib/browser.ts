@@ -21,12 +21,25 @@ export const WEBGPU: readonly string[] = [
   "--use-webgpu-adapter=swiftshader",
 ];
 
-export function launch(args: readonly string[] = []): Promise<Browser> {
+function settings(args: readonly string[]): { executablePath: string; args: string[] } {
   const name = process.env["CHROMIUM"] ?? "chromium";
   const executablePath = execFileSync("which", [name], { encoding: "utf8" }).trim();
   // Optimizing 14 MB of WebAssembly in the background costs seconds each time and gains nothing here.
-  const flags = ["--no-sandbox", "--js-flags=--liftoff-only", ...args];
-  return chromium.launch({ executablePath, args: flags });
+  return { executablePath, args: ["--no-sandbox", "--js-flags=--liftoff-only", ...args] };
+}
+
+export function launch(args: readonly string[] = []): Promise<Browser> {
+  return chromium.launch(settings(args));
+}
+
+/** With a profile in `folder`, which extensions need. */
+export function launchProfile(folder: string, args: readonly string[]): Promise<BrowserContext> {
+  const ignoreDefaultArgs = ["--disable-extensions"];
+  return chromium.launchPersistentContext(folder, {
+    ...settings(args),
+    ignoreDefaultArgs,
+    timeout: 0,
+  });
 }
 
 export function serve(
