@@ -11,7 +11,7 @@ foreach(line IN LISTS lines)
     set(suite ${CMAKE_MATCH_1})
     string(APPEND entries "add_test([=[${suite}]=] [=[${PROGRAM}]=] [=[--gtest_filter=${suite}.*]=]\n"
                           "  --gtest_brief=1)\n"
-                          "set_tests_properties([=[${suite}]=] PROPERTIES TIMEOUT 300)\n")
+                          "set_tests_properties([=[${suite}]=] PROPERTIES TIMEOUT 1800)\n")
   endif()
 endforeach()
 file(WRITE ${OUTPUT} "${entries}")

@@ -27,8 +27,8 @@ Model to_model(const Graph& graph) {
 
 int64_t opset_of(const onnx::ModelProto& proto, std::string_view domain) {
   for (const auto& opset : proto.opset_import()) {
-    const std::string_view name = opset.domain() == "ai.onnx" ? "" : opset.domain();
-    if (name == domain) {
+    const std::string_view name = opset.domain();
+    if ((name == "ai.onnx" ? std::string_view() : name) == domain) {
       return opset.version();
     }
   }
