@@ -40,7 +40,7 @@ asan: build ## Unit tests and fuzz corpora under address and undefined-behaviour
 	ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 
 .PHONY: asan-parsers
-asan-parsers: build ## The fuzz corpora of all parsers under the same sanitizers, a third of the time
+asan-parsers: build ## The fuzz corpora of all parsers under the same sanitizers
 	cmake --preset asan --log-level=WARNING
 	cmake --build build-asan -j $(JOBS) --target fuzz_targets
 	ctest --test-dir build-asan --output-on-failure -j $(JOBS) --no-tests=error -R '_fuzz$$'

@@ -45,7 +45,7 @@ press "$real" real
 rm -rf "$site"
 mkdir -p "$site/models" "$site/stock" "$site/images"
 cp -al "$out/demo" "$out/real" "$site/models/"
-cp -a "$root/web/dist/bundle" "$site/bundle"
+node "$root/web/tools/bundle.mjs" "$site/bundle" test/page/internals.ts
 cp -a "$root/bench/web/page/." "$site/"
 cp "$v4/dist/transformers.min.js" \
   "$v4/node_modules/onnxruntime-web/dist/"ort-wasm-simd-threaded.asyncify.* \

@@ -1,7 +1,6 @@
 #include "passes/rewrite.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "graph/model_proto.h"
 
@@ -137,18 +136,14 @@ void Rewriter::refresh() {
 
 void Rewriter::rewrite_graph(onnx::GraphProto& graph, const Visit& visit) {
   const int scope = ++scopes_;
-  // Nodes that stay are handed over, not copied: graphs of tracers have thousands.
-  std::vector<std::unique_ptr<onnx::NodeProto>> nodes;
-  nodes.reserve(static_cast<size_t>(graph.node_size()));
-  std::vector<onnx::NodeProto*> taken(static_cast<size_t>(graph.node_size()));
-  graph.mutable_node()->ExtractSubrange(0, graph.node_size(), taken.data());
-  std::ranges::for_each(taken, [&](onnx::NodeProto* node) { nodes.emplace_back(node); });
-  for (auto& node : nodes) {
-    for_each_subgraph(*node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
+  google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
+  nodes.Swap(graph.mutable_node());
+  for (onnx::NodeProto& node : nodes) {
+    for_each_subgraph(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
     scope_ = scope;
     NodeList replacement;
-    if (!visit(*node, replacement)) {
-      graph.mutable_node()->AddAllocated(node.release());
+    if (!visit(node, replacement)) {
+      *graph.add_node() = std::move(node);
       continue;
     }
     for (onnx::NodeProto& made : replacement) {

@@ -199,6 +199,7 @@ TEST(Q4, TakesMatricesThatOnlyProductsRead) {
 
 TEST(Q4, WritesTheAccuracyLevel) {
   SchemeOptions options;
+  EXPECT_EQ(options.accuracy_level, 4);  // what nobody chose
   for (const int level : {0, 4}) {
     options.accuracy_level = level;
     const Model model = quantized(products_model(), options);

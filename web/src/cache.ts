@@ -134,8 +134,11 @@ export class IndexedDbStore implements ChunkStore {
 
   async put(digest: string, bytes: Uint8Array): Promise<void> {
     const transaction = this.database.transaction("chunks", "readwrite", { durability: "relaxed" });
-    // A view would take its whole buffer along, the file of all chunks.
-    const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
+    // A view would take its whole buffer along, the file of all chunks, and memory that threads share is
+    // refused.
+    const { buffer } = bytes;
+    const whole = buffer instanceof ArrayBuffer && bytes.length === buffer.byteLength;
+    const own = whole ? bytes : bytes.slice();
     transaction.objectStore("chunks").put(own, digest);
     await completed(transaction);
   }
@@ -281,8 +284,8 @@ export async function openStore(onRefused: (error: unknown) => void): Promise<Ch
   }
 }
 
-/** Deletes what any store holds for this origin. */
-export async function clearStores(): Promise<void> {
+/** Deletes every model that this origin has stored. */
+export async function clearCache(): Promise<void> {
   if (globalThis.indexedDB !== undefined) {
     await (await openFastest()).clear();
   }

@@ -1,6 +1,5 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import { clearStores } from "./cache.js";
 import type { Fetch } from "./fetch.js";
 import type { GenerateOptions } from "./generate.js";
 import { LocalBackend } from "./local.js";
@@ -10,6 +9,7 @@ import { WorkerBackend } from "./remote.js";
 
 export type { Caption, CaptionerInfo, Timings } from "./backend.js";
 export type { EarlyStopping } from "./beam.js";
+export { clearCache } from "./cache.js";
 export type { DtypeChoice } from "./devices.js";
 export type { Device } from "./engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
@@ -140,9 +140,4 @@ function anySignal(signal: AbortSignal, left: AbortController): AbortSignal {
     one.addEventListener("abort", () => both.abort(one.reason), { once: true });
   }
   return both.signal;
-}
-
-/** Deletes every model that this origin has stored. */
-export async function clearCache(): Promise<void> {
-  await clearStores();
 }

@@ -89,6 +89,7 @@ describe("captions", () => {
       const caption = await captionOnce(tab.page, { worker, threads: 2 });
       expect(caption).toEqual({ text: TEXT, threads: 2, notes: [] });
     }
+    expect((await captionOnce()).threads).toBe(1); // what a small model takes by itself
   });
 
   it("equal PyTorch's, greedy and with beams", async () => {

@@ -1,5 +1,5 @@
-// How fast chunks are written and read: IndexedDB and the origin private file system as the package uses
-// them, and that file system with synchronous handles, which only workers have.
+// How fast chunks are written and read: by the package's stores, and by the origin private file system with
+// synchronous handles, which only workers have.
 const worker = new Worker("stores_worker.mjs", { type: "module" });
 
 const side = {

@@ -1,50 +1,14 @@
+import { IndexedDbStore, OpfsStore } from "/bundle/internals.js";
+
 const CHUNK = 2 ** 23;
 // As the package. Of synchronous handles only one: with four Chromium sometimes never answers.
 const LANES = { IndexedDB: 4, OPFS: 4, "OPFS, synchronous": 1 };
 
-const settled = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-
-async function indexedDb() {
-  const opening = indexedDB.open("stores", 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore("chunks");
-  const database = await settled(opening);
-  return {
-    async put(name, bytes) {
-      const transaction = database.transaction("chunks", "readwrite", { durability: "relaxed" });
-      transaction.objectStore("chunks").put(bytes, name);
-      await new Promise((resolve, reject) => {
-        transaction.oncomplete = resolve;
-        transaction.onabort = () => reject(transaction.error);
-      });
-    },
-    get: (name) => settled(database.transaction("chunks").objectStore("chunks").get(name)),
-  };
-}
-
-const opfsFolder = async () =>
-  (await navigator.storage.getDirectory()).getDirectoryHandle("chunks", { create: true });
-
-async function opfs() {
-  const folder = await opfsFolder();
-  return {
-    async put(name, bytes) {
-      const stream = await (await folder.getFileHandle(name, { create: true })).createWritable();
-      await stream.write(bytes);
-      await stream.close();
-    },
-    async get(name) {
-      const file = await (await folder.getFileHandle(name)).getFile();
-      return new Uint8Array(await file.arrayBuffer());
-    },
-  };
-}
+const database = () => IndexedDbStore.open(indexedDB);
 
 async function opfsSynchronous() {
-  const folder = await opfsFolder();
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("synchronous", { create: true });
   const open = async (name, create) =>
     (await folder.getFileHandle(name, { create })).createSyncAccessHandle();
   return {
@@ -64,7 +28,11 @@ async function opfsSynchronous() {
   };
 }
 
-const OPEN = { IndexedDB: indexedDb, OPFS: opfs, "OPFS, synchronous": opfsSynchronous };
+const OPEN = {
+  IndexedDB: database,
+  OPFS: async () => OpfsStore.open(await database()),
+  "OPFS, synchronous": opfsSynchronous,
+};
 
 async function each(count, lanes, task) {
   let next = 0;
@@ -80,7 +48,7 @@ async function each(count, lanes, task) {
 
 /** `stage` "write" or "read"; chunks differ, so that nothing is stored once for all. */
 async function measure({ store, stage, count }) {
-  const { put, get } = await OPEN[store]();
+  const chunks = await OPEN[store]();
   const lanes = LANES[store];
   if (stage === "write") {
     const noise = new Uint32Array(CHUNK / 4);
@@ -91,11 +59,11 @@ async function measure({ store, stage, count }) {
     return each(count, lanes, async (i) => {
       const bytes = new Uint8Array(noise.slice().buffer);
       bytes[0] = i;
-      await put(`chunk${i}`, bytes);
+      await chunks.put(`chunk${i}`, bytes);
     });
   }
   return each(count, lanes, async (i) => {
-    const bytes = await get(`chunk${i}`);
+    const bytes = await chunks.get(`chunk${i}`);
     if (bytes.length !== CHUNK || bytes[0] !== i) {
       throw new Error(`chunk ${i} came back wrong`);
     }
