@@ -24,7 +24,7 @@ enum class Rounding {
 struct SchemeOptions {
   int64_t block_size = 32;  // q4, q4f16, bnb4: inputs that share a scale; a power of two, 16 to 256
   // q4, q4f16: MatMulNBits' attribute. 4: a CPU may round activations to 8 bit inside the product,
-  // where a token takes half the time (docs/quantization.md); 0: it computes in the input's type.
+  // where a token takes half the time (docs/performance.md); 0: it computes in the input's type.
   int accuracy_level = 4;
   bool per_channel = true;  // 8 bit: a scale for each output channel instead of one for the matrix
   bool symmetric = true;    // q4, q4f16: no zero points
