@@ -23,6 +23,7 @@ class Buffer {
     count_ = count;
   }
   [[nodiscard]] T* data() { return values_.get(); }
+  [[nodiscard]] const T* data() const { return values_.get(); }
   [[nodiscard]] size_t size() const { return count_; }
   [[nodiscard]] std::span<T> span() { return {values_.get(), count_}; }
   [[nodiscard]] T& operator[](size_t index) { return values_[index]; }

@@ -196,7 +196,6 @@ class CodesWeight final : public QuantizedWeight {
         });
   }
 
-  [[nodiscard]] bool row_wise() const override { return source_->matrix().row_wise(); }
   [[nodiscard]] const Weight& matrix() const override { return source_->matrix(); }
 
   void restore(int64_t row,

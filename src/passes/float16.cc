@@ -30,7 +30,7 @@ class ClampedWeight final : public Weight {
     std::ranges::copy(std::as_bytes(values.span()), out.begin());
   }
 
-  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+  [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
   WeightPtr source_;
@@ -138,7 +138,7 @@ class HalfPass {
     for (const auto& [name, fill] : fills) {
       requests.push_back({name, rewriter_.weight(name)});
     }
-    const auto magnitudes = scan_magnitudes(requests, context_.threads);
+    const auto magnitudes = scan_magnitudes(requests, context_.threads, context_.scans);
     for (size_t i = 0; i < requests.size(); ++i) {
       if (magnitudes[i][0] <= kLargestHalf) {
         continue;

@@ -139,7 +139,7 @@ class Int8Pass {
       requests.push_back(
           {name, table.weight, context_.options.per_channel ? table.channels : Channels::kAll});
     }
-    const auto magnitudes = scan_magnitudes(requests, context_.threads);
+    const auto magnitudes = scan_magnitudes(requests, context_.threads, context_.scans);
     size_t index = 0;
     for (auto& [name, table] : tables_) {
       require_finite(requests[index], magnitudes[index]);

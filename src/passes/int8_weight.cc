@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/fail.h"
 #include "base/simd.h"
+#include "weights/float_rows.h"
 
 namespace lorapress {
 namespace {
@@ -43,22 +44,23 @@ class Int8Weight final : public Weight {
   void read(const Block& block, std::span<std::byte> out) const override {
     // Adding 128 to a byte flips its highest bit.
     const uint8_t flip = dtype() == DType::kU8 ? kUint8ZeroPoint : 0;
-    Buffer<float> values(block.elements());
-    source_->read_floats(block, values.span());
+    Buffer<float> scratch;
     const auto width = static_cast<size_t>(block.cols);
-    for (size_t i = 0; i < static_cast<size_t>(block.rows); ++i) {
-      const float* from = values.data() + i * width;
-      auto* to = reinterpret_cast<uint8_t*>(out.data()) + i * width;
-      if (channels_ == Channels::kColumns) {
-        quantize_columns(from, scales_.data() + block.col, to, width, flip);
-      } else {
-        const size_t channel = channels_ == Channels::kAll ? 0 : static_cast<size_t>(block.row) + i;
-        quantize(from, to, width, scales_[channel], flip);
+    for_float_rows(*source_, block, scratch, [&](int64_t first, const FloatRows& rows) {
+      for (int64_t i = 0; i < rows.rows; ++i) {
+        const float* from = rows.data + i * rows.pitch;
+        auto* to = reinterpret_cast<uint8_t*>(out.data()) + static_cast<size_t>(first + i) * width;
+        if (channels_ == Channels::kColumns) {
+          quantize_columns(from, scales_.data() + block.col, to, width, flip);
+        } else {
+          const auto channel = static_cast<size_t>(block.row + first + i);
+          quantize(from, to, width, scales_[channels_ == Channels::kAll ? 0 : channel], flip);
+        }
       }
-    }
+    });
   }
 
-  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+  [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
   WeightPtr source_;

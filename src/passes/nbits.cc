@@ -62,20 +62,19 @@ class NBitsSource {
     // A transposed matrix reads nearly all of its source for any portion: fewer, larger ones.
     const int64_t most = (matrix_->row_wise() ? kPortion : 16 * kPortion) / (4 * width);
     const int64_t portion = std::clamp<int64_t>(most, 1, rows);
-    Buffer<float> values(static_cast<size_t>(portion * width));
+    Buffer<float> values;
     Buffer<float> scales(static_cast<size_t>(portion * blocks_));
     Buffer<uint8_t> zeros(format_.symmetric ? 0 : scales.size());
     Buffer<uint8_t> chosen;
     const auto factor = feedback_ ? feedback_->load() : nullptr;
-    for (int64_t done = 0; done < rows; done += portion) {
-      const int64_t count = std::min(portion, rows - done);
-      values.resize(static_cast<size_t>(count * width));
-      scales.resize(static_cast<size_t>(count * blocks_));
+    for (int64_t done = 0; done < rows;) {
+      const FloatRows part = filled_rows(row + done, std::min(portion, rows - done), values);
+      const auto count = static_cast<size_t>(part.rows);
+      scales.resize(count * static_cast<size_t>(blocks_));
       zeros.resize(format_.symmetric ? 0 : scales.size());
-      read_rows(row + done, count, values.span());
-      const BlockRows blocks = block_rows(values.span(), count);
+      const BlockRows blocks{part.data, count, static_cast<size_t>(blocks_), block_size()};
       if (factor) {
-        chosen.resize(static_cast<size_t>(count) * row_bytes());
+        chosen.resize(count * row_bytes());
         round_with_feedback(
             blocks, *factor, format_.scale_dtype, scales.span(), zeros.span(), chosen.span());
       } else {
@@ -83,6 +82,7 @@ class NBitsSource {
       }
       require_finite_scales(row + done, scales.span());
       use({row + done, blocks, scales.span(), zeros.span(), chosen.span()});
+      done += part.rows;
     }
   }
 
@@ -90,10 +90,6 @@ class NBitsSource {
 
  private:
   static constexpr int64_t kPortion = int64_t{256} << 10;  // bytes of float32
-
-  BlockRows block_rows(std::span<const float> values, int64_t rows) const {
-    return {values.data(), static_cast<size_t>(rows), static_cast<size_t>(blocks_), block_size()};
-  }
 
   std::shared_ptr<const ErrorFeedback> checked(
       std::shared_ptr<const ErrorFeedback> feedback) const {
@@ -107,22 +103,34 @@ class NBitsSource {
     return format_.rounding == Rounding::kSearch ? std::move(feedback) : nullptr;
   }
 
-  void read_rows(int64_t row, int64_t rows, std::span<float> values) const {
-    const int64_t columns = matrix_->cols();
-    const auto width = static_cast<size_t>(blocks_ * format_.block_size);
-    const auto used = static_cast<size_t>(columns);
-    matrix_->read_floats({row, rows, 0, columns}, values.first(static_cast<size_t>(rows) * used));
-    for (auto i = static_cast<size_t>(rows); width != used && i-- > 0;) {
-      float* to = values.data() + i * width;
-      std::memmove(to, values.data() + i * used, used * sizeof(float));
-      std::fill(to + used, to + width, 0.0F);
+  // Some of the rows, filled up with zeros to whole blocks: lent, or read into `values`.
+  FloatRows filled_rows(int64_t row, int64_t rows, Buffer<float>& values) const {
+    const Block block{row, rows, 0, matrix_->cols()};
+    const int64_t width = blocks_ * format_.block_size;
+    std::optional<FloatRows> part = width == block.cols ? matrix_->lend(block) : std::nullopt;
+    if (!part || part->pitch != width) {
+      values.resize(static_cast<size_t>(rows * width));
+      read_rows(block, values.span());
+      part = FloatRows{values.data(), rows, width, nullptr};
     }
-    if (!all_finite(values)) {
+    if (!all_finite({part->data, static_cast<size_t>(part->rows * width)})) {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks "
            "cannot "
            "hold; leave it out (--exclude) or repair the checkpoint",
            name_);
+    }
+    return *part;
+  }
+
+  void read_rows(const Block& block, std::span<float> values) const {
+    const auto width = static_cast<size_t>(blocks_ * format_.block_size);
+    const auto used = static_cast<size_t>(block.cols);
+    matrix_->read_floats(block, values.first(block.elements()));
+    for (auto i = static_cast<size_t>(block.rows); width != used && i-- > 0;) {
+      float* to = values.data() + i * width;
+      std::memmove(to, values.data() + i * used, used * sizeof(float));
+      std::fill(to + used, to + width, 0.0F);
     }
   }
 
@@ -193,7 +201,6 @@ class PackedWeight final : public QuantizedWeight {
     });
   }
 
-  [[nodiscard]] bool row_wise() const override { return source_->matrix().row_wise(); }
   [[nodiscard]] const Weight& matrix() const override { return source_->matrix(); }
 
   void restore(int64_t row,
@@ -266,7 +273,7 @@ class SideWeight : public Weight {
   virtual void store(std::span<const float> scales,
                      std::span<const uint8_t> zero_points,
                      std::span<std::byte> out) const = 0;
-  [[nodiscard]] const NBitsSource& source() const { return *source_; }
+  [[nodiscard]] const NBitsSource& quantized() const { return *source_; }
 
  private:
   static constexpr size_t kRows = 512;
@@ -321,7 +328,7 @@ class ZeroPointWeight final : public SideWeight {
   void store(std::span<const float> /*scales*/,
              std::span<const uint8_t> zero_points,
              std::span<std::byte> out) const override {
-    const auto blocks = static_cast<size_t>(source().blocks());
+    const auto blocks = static_cast<size_t>(quantized().blocks());
     const size_t pitch = (blocks + 1) / 2;
     for (size_t i = 0; i < out.size(); ++i) {
       const size_t row = i / pitch;

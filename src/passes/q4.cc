@@ -118,7 +118,7 @@ class HeldBackWeight final : public Weight {
     }
   }
 
-  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+  [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
   WeightPtr source_;

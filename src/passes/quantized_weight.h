@@ -19,6 +19,7 @@ class QuantizedWeight : public Weight {
   [[nodiscard]] const std::string& original_name() const { return original_name_; }
   // The matrix that was quantized; it may be a transposed view of the original.
   [[nodiscard]] virtual const Weight& matrix() const = 0;
+  [[nodiscard]] const Weight* source() const override { return &matrix(); }
   // Rows of the matrix, and the same rows as a runtime restores them; rows * matrix().cols() each.
   virtual void restore(int64_t row,
                        int64_t rows,

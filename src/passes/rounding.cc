@@ -15,9 +15,9 @@ namespace {
 constexpr size_t kLanes = 8;
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 using IntLanes = int32_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
-using ByteLanes = uint8_t __attribute__((vector_size(kLanes)));
-using PairLanes = uint16_t __attribute__((vector_size(kLanes)));
-using PackedLanes = uint8_t __attribute__((vector_size(kLanes / 2)));
+using PairLanes = uint64_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
+using ByteLanes = uint8_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
+using PackedLanes = uint8_t __attribute__((vector_size(kLanes)));
 
 struct Range {
   float low;
@@ -93,13 +93,31 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   return sum == 0.0F;
 }
 
-// Integers of one byte each, two to a byte.
-[[gnu::always_inline]] inline void store_pairs(const IntLanes& integers, uint8_t* out) {
-  const ByteLanes bytes = __builtin_convertvector(integers, ByteLanes);
-  PairLanes pairs;
-  std::memcpy(&pairs, &bytes, sizeof(pairs));
-  pairs |= pairs >> 4;
-  const PackedLanes packed = __builtin_convertvector(pairs, PackedLanes);
+// 4-bit integers of the nearest steps, halves up.
+[[gnu::always_inline]] inline void find_nearest(const Lanes& values, IntLanes& integers) {
+  Lanes x = values > 0.0F ? values : Lanes{};
+  x = x < 15.0F ? x : Lanes{} + 15.0F;
+  integers = __builtin_convertvector(x, IntLanes);
+  const Lanes rest = x - __builtin_convertvector(integers, Lanes);
+  integers -= rest >= 0.5F;  // a comparison that holds is -1
+}
+
+// The low byte of each pair becomes low | high << 4 of two neighbours.
+[[gnu::always_inline]] inline void join_pairs(const IntLanes& integers, PairLanes& pairs) {
+  std::memcpy(&pairs, &integers, sizeof(pairs));
+  pairs = (pairs | pairs >> 28) & 0xff;
+}
+
+// Two times kLanes integers, two to a byte. gcc 12 moves single bytes through general registers
+// where it converts vectors, and shuffles where it is told to.
+[[gnu::always_inline]] inline void store_pairs(const IntLanes integers[2], uint8_t* out) {
+  PairLanes pairs[2];
+  join_pairs(integers[0], pairs[0]);
+  join_pairs(integers[1], pairs[1]);
+  pairs[0] |= pairs[1] << 8;
+  ByteLanes bytes;
+  std::memcpy(&bytes, &pairs[0], sizeof(bytes));
+  const PackedLanes packed = __builtin_shufflevector(bytes, bytes, 0, 8, 16, 24, 1, 9, 17, 25);
   std::memcpy(out, &packed, sizeof(packed));
 }
 
@@ -114,15 +132,12 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
         static_cast<float>(zero_points == nullptr ? kDefaultZeroPoint : zero_points[block]);
     const float* from = rows.values + block * rows.block_size;
     uint8_t* to = packed + block * rows.block_size / 2;
-    for (size_t i = 0; i < rows.block_size; i += kLanes) {
-      Lanes x;
-      std::memcpy(&x, from + i, sizeof(x));
-      x = x * inverse + zero;
-      x = x > 0.0F ? x : Lanes{};
-      x = x < 15.0F ? x : Lanes{} + 15.0F;
-      IntLanes integers = __builtin_convertvector(x, IntLanes);
-      const Lanes rest = x - __builtin_convertvector(integers, Lanes);
-      integers -= rest >= 0.5F;  // a comparison that holds is -1
+    for (size_t i = 0; i < rows.block_size; i += 2 * kLanes) {
+      Lanes x[2];
+      std::memcpy(x, from + i, sizeof(x));
+      IntLanes integers[2];
+      find_nearest(x[0] * inverse + zero, integers[0]);
+      find_nearest(x[1] * inverse + zero, integers[1]);
       store_pairs(integers, to + i / 2);
     }
   }

@@ -18,6 +18,7 @@
 namespace lorapress {
 
 class ErrorFeedback;  // passes/error_feedback.h
+class ScanMemo;       // passes/weight_scan.h
 
 // What calibration learned of a linear layer's inputs, by the name of its weight in the unquantized
 // graph.
@@ -35,6 +36,7 @@ struct SchemeContext {
   std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
   unsigned threads = 0;
   CalibrationUse* use = nullptr;  // counts up, where statistics are given
+  ScanMemo* scans = nullptr;      // of the dtypes before, so that weights are scanned once
 };
 
 struct Scheme {

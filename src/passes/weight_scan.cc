@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <memory>
 #include <mutex>
 
 #include "base/buffer.h"
 #include "base/fail.h"
 #include "base/simd.h"
 #include "base/threads.h"
+#include "weights/float_rows.h"
 
 namespace lorapress {
 namespace {
@@ -37,55 +39,79 @@ LORAPRESS_SIMD void raise(const float* values, int32_t* most, size_t count) {
   }
 }
 
-// A request in the orientation whose rows are cheap to read, cut into stripes of rows.
+Channels turned(Channels channels) {
+  return channels == Channels::kRows      ? Channels::kColumns
+         : channels == Channels::kColumns ? Channels::kRows
+                                          : Channels::kAll;
+}
+
+// A request in the orientation whose rows are cheap to read, cut into stripes of rows. What is
+// asked of all is found row by row.
 struct Scan {
   WeightPtr weight;
-  Channels channels;
+  bool is_turned;
+  bool by_columns;
   int64_t stripe;  // rows
   std::vector<int32_t> most;
   std::mutex mutex;
 
-  explicit Scan(const ScanRequest& request) : weight(request.weight), channels(request.channels) {
-    if (!weight->row_wise() && weight->shape().size() == 2) {
+  explicit Scan(const ScanRequest& request)
+      : weight(request.weight),
+        is_turned(!weight->row_wise() && weight->shape().size() == 2),
+        by_columns(request.channels == (is_turned ? Channels::kRows : Channels::kColumns)) {
+    if (is_turned) {
       weight = transpose(weight);
-      channels = channels == Channels::kRows      ? Channels::kColumns
-                 : channels == Channels::kColumns ? Channels::kRows
-                                                  : Channels::kAll;
     }
     const auto values =
         static_cast<int64_t>(weight->row_wise() ? kStripeValues : kStripeValues * 8);
     stripe = std::max<int64_t>(1, values / std::max<int64_t>(weight->cols(), 1));
-    most.resize(
-        channels == Channels::kAll
-            ? 1
-            : static_cast<size_t>(channels == Channels::kRows ? weight->rows() : weight->cols()));
+    most.resize(static_cast<size_t>(by_columns ? weight->cols() : weight->rows()));
   }
 
   void read(int64_t row, Buffer<float>& buffer) {
     const Block block{row, std::min(stripe, weight->rows() - row), 0, weight->cols()};
-    buffer.resize(block.elements());
-    weight->read_floats(block, buffer.span());
     const auto width = static_cast<size_t>(block.cols);
-    const auto rows = static_cast<size_t>(block.rows);
-    if (channels == Channels::kRows) {
-      for (size_t i = 0; i < rows; ++i) {
-        most[static_cast<size_t>(row) + i] = largest(buffer.data() + i * width, width);
+    std::vector<int32_t> mine(by_columns ? most.size() : 0);
+    for_float_rows(*weight, block, buffer, [&](int64_t first, const FloatRows& rows) {
+      for (int64_t i = 0; i < rows.rows; ++i) {
+        const float* values = rows.data + i * rows.pitch;
+        if (by_columns) {
+          raise(values, mine.data(), width);
+        } else {
+          most[static_cast<size_t>(row + first + i)] = largest(values, width);
+        }
       }
-      return;
+    });
+    if (by_columns) {
+      const std::lock_guard lock(mutex);
+      std::ranges::transform(
+          most, mine, most.begin(), [](int32_t a, int32_t b) { return std::max(a, b); });
     }
-    std::vector<int32_t> mine(most.size());
-    if (channels == Channels::kAll) {
-      mine[0] = largest(buffer.data(), buffer.size());
-    } else {
-      for (size_t i = 0; i < rows; ++i) {
-        raise(buffer.data() + i * width, mine.data(), width);
-      }
-    }
-    const std::lock_guard lock(mutex);
-    std::ranges::transform(
-        most, mine, most.begin(), [](int32_t a, int32_t b) { return std::max(a, b); });
+  }
+
+  // Of what was scanned, in the orientation of the request.
+  [[nodiscard]] Channels channels() const {
+    const Channels scanned = by_columns ? Channels::kColumns : Channels::kRows;
+    return is_turned ? turned(scanned) : scanned;
   }
 };
+
+std::vector<float> magnitudes_of(std::span<const int32_t> bits) {
+  std::vector<float> found;
+  for (const int32_t each : bits) {
+    found.push_back(std::bit_cast<float>(each));
+  }
+  return found;
+}
+
+// One number for all channels.
+std::vector<float> joined(std::span<const float> magnitudes) {
+  int32_t most = 0;
+  for (const float value : magnitudes) {
+    most = std::max(most, magnitude_bits(value));
+  }
+  return {std::bit_cast<float>(most)};
+}
 
 struct Task {
   Scan* scan;
@@ -94,17 +120,39 @@ struct Task {
 
 }  // namespace
 
+std::optional<std::vector<float>> ScanMemo::find(const WeightPtr& weight, Channels channels) const {
+  for (const Channels known : {Channels::kRows, Channels::kColumns}) {
+    const auto found = known_.find({weight, known});
+    if (found != known_.end() && channels == known) {
+      return found->second;
+    }
+    if (found != known_.end() && channels == Channels::kAll) {
+      return joined(found->second);
+    }
+  }
+  return std::nullopt;
+}
+
+void ScanMemo::keep(const WeightPtr& weight, Channels channels, std::vector<float> magnitudes) {
+  known_[{weight, channels}] = std::move(magnitudes);
+}
+
 std::vector<std::vector<float>> scan_magnitudes(std::span<const ScanRequest> requests,
-                                                unsigned threads) {
-  std::vector<std::unique_ptr<Scan>> scans;
+                                                unsigned threads,
+                                                ScanMemo* memo) {
+  ScanMemo own;
+  ScanMemo& known = memo == nullptr ? own : *memo;
+  std::vector<std::unique_ptr<Scan>> scans;  // null where nothing is left to scan
   std::vector<Task> tasks;
   for (const ScanRequest& request : requests) {
-    Scan& scan = *scans.emplace_back(std::make_unique<Scan>(request));
-    if (scan.weight->cols() == 0) {
+    std::unique_ptr<Scan>& scan = scans.emplace_back();
+    if (known.find(request.weight, request.channels)) {
       continue;
     }
-    for (int64_t row = 0; row < scan.weight->rows(); row += scan.stripe) {
-      tasks.push_back({&scan, row});
+    scan = std::make_unique<Scan>(request);
+    for (int64_t row = 0; scan->weight->cols() != 0 && row < scan->weight->rows();
+         row += scan->stripe) {
+      tasks.push_back({scan.get(), row});
     }
   }
   std::vector<Buffer<float>> buffers(resolve_threads(threads));
@@ -112,11 +160,12 @@ std::vector<std::vector<float>> scan_magnitudes(std::span<const ScanRequest> req
     tasks[index].scan->read(tasks[index].row, buffers[worker]);
   });
   std::vector<std::vector<float>> magnitudes;
-  for (const auto& scan : scans) {
-    std::vector<float>& found = magnitudes.emplace_back();
-    for (const int32_t bits : scan->most) {
-      found.push_back(std::bit_cast<float>(bits));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto& [name, weight, channels] = requests[i];
+    if (scans[i]) {
+      known.keep(weight, scans[i]->channels(), magnitudes_of(scans[i]->most));
     }
+    magnitudes.push_back(known.find(weight, channels).value());
   }
   return magnitudes;
 }

@@ -53,6 +53,33 @@ TEST(WeightScan, JoinsItsStripes) {
   }
 }
 
+// A second dtype of the same model asks again, perhaps for other channels.
+TEST(WeightScan, RemembersWhatItScanned) {
+  const WeightPtr weight = float_constant({2, 3}, std::vector<float>{1, -5, 2, kNan, 4, 0});
+  for (const WeightPtr& each : {weight, transpose(weight)}) {
+    ScanMemo memo;
+    const auto scan_with = [&](Channels channels) {
+      const ScanRequest request{"w", each, channels};
+      return scan_magnitudes(std::span(&request, 1), 2, &memo)[0];
+    };
+    EXPECT_FALSE(memo.find(each, Channels::kAll));
+    EXPECT_TRUE(std::isnan(scan_with(Channels::kAll).at(0)));
+    const Channels rows_of_file = each == weight ? Channels::kRows : Channels::kColumns;
+    const Channels columns_of_file = each == weight ? Channels::kColumns : Channels::kRows;
+    const auto known = memo.find(each, rows_of_file);
+    ASSERT_TRUE(known);
+    EXPECT_EQ(known->at(0), 5.0F);
+    EXPECT_TRUE(std::isnan(known->at(1)));
+    EXPECT_FALSE(memo.find(each, columns_of_file));
+    const std::vector<float> columns = scan_with(columns_of_file);
+    EXPECT_TRUE(std::isnan(columns.at(0)));
+    EXPECT_EQ(columns.at(1), 5.0F);
+    EXPECT_EQ(columns.at(2), 2.0F);
+    EXPECT_TRUE(memo.find(each, columns_of_file));
+    EXPECT_FALSE(memo.find(zeros(DType::kF32, {2, 3}), Channels::kAll));
+  }
+}
+
 TEST(WeightScan, TakesEmptyAndScalarWeights) {
   EXPECT_EQ(scan(zeros(DType::kF32, {0, 5}), Channels::kAll), (std::vector<float>{0}));
   EXPECT_EQ(scan(zeros(DType::kF32, {5, 0}), Channels::kRows), std::vector<float>(5));

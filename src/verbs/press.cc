@@ -8,12 +8,15 @@
 #include "base/sha256.h"
 #include "bundles/manifest.h"
 #include "graph/check.h"
+#include "graph/source_order.h"
 #include "graph/write.h"
 #include "passes/scheme.h"
+#include "passes/weight_scan.h"
 #include "runtime/tokenizer.h"
 #include "verbs/calibrate.h"
 #include "verbs/folder_files.h"
 #include "verbs/trial_run.h"
+#include "weights/shared.h"
 
 namespace lorapress {
 namespace {
@@ -129,8 +132,11 @@ class Presser {
     tokenizer_ = find_tokenizer(checkpoint_);
     check_generation();
     report_.parameters = count_parameters(checkpoint_);
-    for (const auto& [name, tensor] : checkpoint_.tensors) {
+    for (auto& [name, tensor] : checkpoint_.tensors) {
       report_.adapted_tensors += tensor.adapted ? 1 : 0;
+      if (options.dtypes.size() > 1) {
+        tensor.weight = shared_.share(std::move(tensor.weight));
+      }
     }
     report_.read_seconds = watch_.lap();
   }
@@ -140,6 +146,7 @@ class Presser {
     for (size_t i = 0; i < graphs_.size(); ++i) {
       tell("check", i, graphs_.size());
       models_.push_back(to_model(graphs_[i].graph));
+      orders_.emplace_back(models_.back());
       check_model(models_.back());
     }
     report_.author_seconds = watch_.lap();
@@ -186,6 +193,7 @@ class Presser {
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
     write_manifest(folder, texts, written, graphs);
+    shared_.clear();
     report_.files = list_files(folder);
     report_.write_seconds = watch_.lap();
   }
@@ -212,7 +220,10 @@ class Presser {
                         {options_.scheme,
                          options_.calibrate.empty() ? nullptr : &statistics_,
                          &report_.notes,
-                         options_.threads});
+                         options_.threads,
+                         nullptr,
+                         &scans_});
+    orders_[i].apply(model);
     return model;
   }
 
@@ -293,10 +304,13 @@ class Presser {
   const PressOptions& options_;
   const Bundle& bundle_;
   Checkpoint checkpoint_;
+  SharedReads shared_;  // by the files of all dtypes
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;
   std::vector<BundleGraph> graphs_;
-  std::vector<Model> models_;          // of graphs_, in their order
+  std::vector<Model> models_;        // of graphs_, in their order
+  std::vector<SourceOrder> orders_;  // the same
+  ScanMemo scans_;
   std::set<std::string> half_caches_;  // dtypes whose cache is float16
   ActivationStats statistics_;
 };

@@ -4,38 +4,18 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "base/buffer.h"
 #include "base/sha256.h"
 #include "base/threads.h"
+#include "weights/pieces.h"
 
 namespace lorapress {
 namespace {
 
-struct Task {
-  size_t file;
-  uint64_t chunk;
-};
-
-// Files take turns, so that threads seldom wait for one another at the same file's write lock.
-std::vector<Task> interleave(const std::vector<FilePlan>& plans) {
-  std::vector<Task> tasks;
-  for (size_t file = 0; file < plans.size(); ++file) {
-    const uint64_t chunks = (plans[file].size() + kChunkBytes - 1) / kChunkBytes;
-    for (uint64_t chunk = 0; chunk < chunks; ++chunk) {
-      tasks.push_back({file, chunk});
-    }
-  }
-  const auto share = [&](const Task& task) {
-    return static_cast<double>(task.chunk) * static_cast<double>(kChunkBytes) /
-           static_cast<double>(plans[task.file].size());
-  };
-  std::ranges::stable_sort(tasks, {}, share);
-  return tasks;
-}
-
 constexpr size_t kWindow = size_t{128} << 10;
+constexpr uint64_t kStripe = uint64_t{256} << 10;  // bytes of a transposed weight that is lent
+constexpr uint64_t kLeastRows = 16;                // a cache line of float32 in every source row
 
 // What a worker keeps from chunk to chunk.
 struct ChunkBuffers {
@@ -43,33 +23,28 @@ struct ChunkBuffers {
   Buffer<std::byte> block;  // of weights that are not row-wise
 };
 
-// Writes one chunk. Bytes pass through a window small enough for the second-level cache, where they
-// are hashed and written while they are hot: handing the kernel whole chunks is two to three times
-// slower than the copy itself.
+// Writes pieces of a chunk. Bytes pass through a window small enough for the second-level cache,
+// where they are hashed and written while they are hot: handing the kernel whole chunks is two to
+// three times slower than the copy itself.
 class ChunkWriter {
  public:
-  ChunkWriter(const FilePlan& plan, OutputFile& file, bool hash, ChunkBuffers& buffers)
+  ChunkWriter(const FilePlan& plan, OutputFile& file, Sha256* hash, ChunkBuffers& buffers)
       : plan_(plan),
         file_(file),
-        hashed_(hash),
+        hash_(hash),
         window_(buffers.window.span()),
         block_(buffers.block) {}
 
-  // Returns the digest, or an empty string.
-  std::string write(uint64_t chunk) {
-    const uint64_t begin = chunk * kChunkBytes;
-    const uint64_t end = std::min(plan_.size(), begin + kChunkBytes);
-    hash_ = hashed_ ? std::make_optional<Sha256>() : std::nullopt;
-    position_ = begin;
-    for (auto segment = first_segment(begin);
-         segment != plan_.segments().end() && segment->offset < end;
+  void write(const Piece& piece) {
+    position_ = piece.begin;
+    for (auto segment = first_segment(piece.begin);
+         segment != plan_.segments().end() && segment->offset < piece.end;
          ++segment) {
-      const uint64_t from = std::max(begin, segment->offset);
-      const uint64_t to = std::min(end, segment->offset + segment->bytes);
+      const uint64_t from = std::max(piece.begin, segment->offset);
+      const uint64_t to = std::min(piece.end, segment->offset + segment->bytes);
       write_part(*segment, from - segment->offset, to - from);
     }
     flush();
-    return hash_ ? hash_->finish() : std::string();
   }
 
  private:
@@ -88,29 +63,53 @@ class ChunkWriter {
       put(std::as_bytes(std::span(text)).subspan(offset, count));
       return;
     }
-    const auto extent = hashed_ ? std::nullopt : (*weight)->extent();
+    const auto extent = hash_ != nullptr ? std::nullopt : (*weight)->extent();
     if (extent) {
       flush();
       file_.copy_from(*extent->file, extent->offset + offset, position_, count);
       position_ += count;
     } else if ((*weight)->row_wise()) {
       stream(**weight, offset, count);
+    } else if ((*weight)->lends()) {
+      put_stripes(**weight, offset, count);
     } else {
-      block_.resize(count);
-      read_bytes(**weight, offset, block_.span());
-      put(block_.span());
+      put_block(**weight, offset, count);
     }
   }
 
-  // Produces the weight straight into the window, window by window.
+  // Produces the weight straight into the window, in whole rows where they fit.
   void stream(const Weight& weight, uint64_t offset, uint64_t count) {
+    const uint64_t pitch = weight.bytes() / static_cast<uint64_t>(weight.rows());
     while (count > 0) {
-      const uint64_t step = std::min<uint64_t>(count, kWindow - filled_);
+      const bool whole = offset % pitch == 0 && pitch <= std::min<uint64_t>(count, kWindow);
+      if (whole && kWindow - filled_ < pitch) {
+        flush();
+      }
+      const uint64_t room = kWindow - filled_;
+      const uint64_t step = std::min(count, whole ? room / pitch * pitch : room);
       read_bytes(weight, offset, window_.subspan(filled_, step));
       advance(step);
       offset += step;
       count -= step;
     }
+  }
+
+  // A lent weight, in stripes that stay in the second-level cache until they are written.
+  void put_stripes(const Weight& weight, uint64_t offset, uint64_t count) {
+    const uint64_t pitch = weight.bytes() / static_cast<uint64_t>(weight.rows());
+    const uint64_t stripe = std::max(kLeastRows, kStripe / pitch / kLeastRows * kLeastRows) * pitch;
+    while (count > 0) {
+      const uint64_t step = std::min(count, stripe - offset % stripe);
+      put_block(weight, offset, step);
+      offset += step;
+      count -= step;
+    }
+  }
+
+  void put_block(const Weight& weight, uint64_t offset, uint64_t count) {
+    block_.resize(count);
+    read_bytes(weight, offset, block_.span());
+    put(block_.span());
   }
 
   void put(std::span<const std::byte> bytes) {
@@ -140,7 +139,7 @@ class ChunkWriter {
   }
 
   void emit(std::span<const std::byte> bytes) {
-    if (hash_) {
+    if (hash_ != nullptr) {
       hash_->update(bytes);
     }
     file_.write_at(position_, bytes);
@@ -149,12 +148,82 @@ class ChunkWriter {
 
   const FilePlan& plan_;
   OutputFile& file_;
-  bool hashed_;
-  std::optional<Sha256> hash_;
+  Sha256* hash_;           // null: bytes may be copied in the kernel
   uint64_t position_ = 0;  // where the window goes in the file
   size_t filled_ = 0;
   std::span<std::byte> window_;
   Buffer<std::byte>& block_;
+};
+
+class Writing {
+ public:
+  Writing(const std::vector<FilePlan>& plans, const StreamOptions& options)
+      : plans_(plans), options_(options) {
+    for (const FilePlan& plan : plans) {
+      const auto chunks = static_cast<size_t>((plan.size() + kChunkBytes - 1) / kChunkBytes);
+      files_.push_back(std::make_unique<OutputFile>(plan.path(), plan.size()));
+      written_.push_back({plan.path(), plan.size(), {}});
+      written_.back().chunk_sha256.resize(options.hash ? chunks : 0);
+      hashes_.emplace_back(options.hash ? chunks : 0);
+      total_ += plan.size();
+    }
+  }
+
+  void run() {
+    std::vector<Piece> pieces = plan_pieces(plans_);
+    const auto workers =
+        static_cast<unsigned>(std::min<size_t>(resolve_threads(options_.threads), pieces.size()));
+    PieceQueue queue(std::move(pieces));
+    parallel_for(workers, workers, [&](size_t /*index*/, unsigned /*worker*/) {
+      try {
+        ChunkBuffers buffers;
+        while (const auto taken = queue.take()) {
+          write(taken->piece, buffers);
+          queue.finish(*taken);
+        }
+      } catch (...) {
+        queue.stop();
+        throw;
+      }
+    });
+  }
+
+  std::vector<WrittenFile> finish() {
+    for (const auto& file : files_) {
+      file->close();
+    }
+    return std::move(written_);
+  }
+
+ private:
+  void write(const Piece& piece, ChunkBuffers& buffers) {
+    const FilePlan& plan = plans_[piece.file];
+    const auto chunk = static_cast<size_t>(piece.chunk());
+    std::unique_ptr<Sha256> none;
+    std::unique_ptr<Sha256>& hash = options_.hash ? hashes_[piece.file][chunk] : none;
+    if (options_.hash && piece.begin % kChunkBytes == 0) {
+      hash = std::make_unique<Sha256>();
+    }
+    ChunkWriter(plan, *files_[piece.file], hash.get(), buffers).write(piece);
+    if (options_.hash && (piece.end % kChunkBytes == 0 || piece.end == plan.size())) {
+      written_[piece.file].chunk_sha256[chunk] = hash->finish();
+      hash.reset();
+    }
+    if (options_.progress) {
+      const std::lock_guard lock(progress_mutex_);
+      done_ += piece.end - piece.begin;
+      options_.progress({"write", done_, total_});
+    }
+  }
+
+  const std::vector<FilePlan>& plans_;
+  const StreamOptions& options_;
+  std::vector<std::unique_ptr<OutputFile>> files_;
+  std::vector<WrittenFile> written_;
+  std::vector<std::vector<std::unique_ptr<Sha256>>> hashes_;  // of chunks that are begun
+  uint64_t total_ = 0;
+  std::mutex progress_mutex_;
+  uint64_t done_ = 0;
 };
 
 }  // namespace
@@ -177,39 +246,9 @@ void FilePlan::weight(WeightPtr weight) {
 
 std::vector<WrittenFile> write_files(const std::vector<FilePlan>& plans,
                                      const StreamOptions& options) {
-  std::vector<std::unique_ptr<OutputFile>> files;
-  std::vector<WrittenFile> written;
-  uint64_t total = 0;
-  for (const FilePlan& plan : plans) {
-    files.push_back(std::make_unique<OutputFile>(plan.path(), plan.size()));
-    written.push_back({plan.path(), plan.size(), {}});
-    written.back().chunk_sha256.resize(
-        options.hash ? static_cast<size_t>((plan.size() + kChunkBytes - 1) / kChunkBytes) : 0);
-    total += plan.size();
-  }
-  const std::vector<Task> tasks = interleave(plans);
-  std::mutex progress_mutex;
-  uint64_t done = 0;
-  std::vector<ChunkBuffers> buffers(
-      std::min<size_t>(resolve_threads(options.threads), tasks.size()));
-  parallel_for(tasks.size(), options.threads, [&](size_t index, unsigned worker) {
-    const Task& task = tasks[index];
-    std::string digest =
-        ChunkWriter(plans[task.file], *files[task.file], options.hash, buffers[worker])
-            .write(task.chunk);
-    if (options.hash) {
-      written[task.file].chunk_sha256[static_cast<size_t>(task.chunk)] = std::move(digest);
-    }
-    if (options.progress) {
-      const std::lock_guard lock(progress_mutex);
-      done += std::min(kChunkBytes, plans[task.file].size() - task.chunk * kChunkBytes);
-      options.progress({"write", done, total});
-    }
-  });
-  for (const auto& file : files) {
-    file->close();
-  }
-  return written;
+  Writing writing(plans, options);
+  writing.run();
+  return writing.finish();
 }
 
 }  // namespace lorapress

@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "test_util.h"
+#include "weights/shared.h"
 
 namespace lorapress {
 namespace {
@@ -109,6 +110,46 @@ TEST(WriteFiles, GivesTheSameBytesOnAnyNumberOfThreads) {
         expect_file(all[i], written[i], hash);
       }
     }
+  }
+}
+
+// Files of one model in several dtypes: bytes are those of each file by itself, the weights are
+// read once.
+TEST(WriteFiles, SharesReadsBetweenFiles) {
+  const TempFolder inputs;
+  std::vector<WeightPtr> weights;
+  for (uint32_t i = 0; i < 6; ++i) {  // 5.8 MB each
+    weights.push_back(file_of(inputs / std::to_string(i), DType::kF32, {1200, 1207}, i));
+  }
+  for (const unsigned threads : {1U, 2U, 4U}) {
+    const TempFolder folder;
+    SharedReads reads(size_t{threads == 1 ? 12U : 48U} << 20);  // two weights, or all
+    std::vector<WeightPtr> shared;
+    for (const WeightPtr& weight : weights) {
+      shared.push_back(reads.share(weight));
+    }
+    std::vector<Planned> expected;
+    std::vector<FilePlan> plans;
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const FilePlan empty(folder / std::string(dtype_name(dtype)));
+      expected.push_back({empty, {}});
+      plans.push_back(empty);
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const auto view = [&](const WeightPtr& weight) {
+          return cast(i % 2 == 0 && dtype != DType::kBF16 ? transpose(weight) : weight, dtype);
+        };
+        const std::string head = "head of " + std::to_string(i);
+        expected.back().literal(head);
+        expected.back().weight(view(weights[i]));
+        plans.back().literal(head);
+        plans.back().weight(view(shared[i]));
+      }
+    }
+    const auto written = write_files(plans, {.hash = true, .threads = threads, .progress = {}});
+    for (size_t i = 0; i < plans.size(); ++i) {
+      expect_file(expected[i], written[i], true);
+    }
+    EXPECT_EQ(reads.values_read(), 6U * 1200 * 1207);
   }
 }
 

@@ -7,6 +7,8 @@
 #include "base/checked.h"
 #include "base/convert.h"
 #include "base/fail.h"
+#include "weights/float_rows.h"
+#include "weights/transposed.h"
 
 namespace lorapress {
 namespace {
@@ -115,17 +117,28 @@ class CastWeight final : public Weight {
       : Weight(to, source->shape()), source_(std::move(source)) {}
 
   void read(const Block& block, std::span<std::byte> out) const override {
-    Buffer<float> values(block.elements());
-    source_->read_floats(block, values.span());
-    from_float32(dtype(), values.span(), out);
+    Buffer<float> scratch;
+    const size_t pitch = static_cast<size_t>(block.cols) * dtype_size(dtype());
+    for_float_rows(*source_, block, scratch, [&](int64_t first, const FloatRows& rows) {
+      // Rows without gaps are converted at once.
+      const int64_t step = rows.pitch == block.cols ? rows.rows : 1;
+      for (int64_t row = 0; row < rows.rows; row += step) {
+        const std::span values(rows.data + row * rows.pitch,
+                               static_cast<size_t>(step * block.cols));
+        from_float32(dtype(), values, out.subspan(static_cast<size_t>(first + row) * pitch));
+      }
+    });
   }
 
   // Widened values are the source's own, without a copy on the way.
   void read_floats(const Block& block, std::span<float> out) const override {
     dtype() == DType::kF32 ? source_->read_floats(block, out) : Weight::read_floats(block, out);
   }
+  [[nodiscard]] std::optional<FloatRows> lend(const Block& block) const override {
+    return dtype() == DType::kF32 ? source_->lend(block) : std::nullopt;
+  }
 
-  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+  [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
   WeightPtr source_;
@@ -155,96 +168,9 @@ class ReshapedWeight final : public Weight {
   }
 
   [[nodiscard]] std::optional<Extent> extent() const override { return source_->extent(); }
-  [[nodiscard]] bool row_wise() const override { return source_->row_wise(); }
+  [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
-  WeightPtr source_;
-};
-
-// out[c * pitch + r] = in[r * cols + c] for r < rows, c < cols. `pitch` is the row length of `out`
-// in units. Four by four in registers where both sides have room, unit by unit at the edges.
-template <typename Unit>
-void transpose_units(const std::byte* from, std::byte* to, size_t rows, size_t cols, size_t pitch) {
-  using Four __attribute__((vector_size(4 * sizeof(Unit)))) = Unit;
-  const auto load = [&](Four& four, size_t row, size_t col) {
-    std::memcpy(&four, from + (row * cols + col) * sizeof(Unit), sizeof(Four));
-  };
-  const auto store = [&](size_t col, size_t row, const Four& four) {
-    std::memcpy(to + (col * pitch + row) * sizeof(Unit), &four, sizeof(Four));
-  };
-  constexpr bool kFits = sizeof(Four) <= 16;  // wider ones are not a register everywhere
-  const size_t whole_rows = kFits ? rows / 4 * 4 : 0;
-  const size_t whole_cols = kFits ? cols / 4 * 4 : 0;
-  for (size_t col = 0; col < whole_cols; col += 4) {
-    for (size_t row = 0; row < whole_rows; row += 4) {
-      Four a;
-      Four b;
-      Four c;
-      Four d;
-      load(a, row, col);
-      load(b, row + 1, col);
-      load(c, row + 2, col);
-      load(d, row + 3, col);
-      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-      const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-      const Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      store(col, row, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
-      store(col + 1, row, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
-      store(col + 2, row, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
-      store(col + 3, row, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
-    }
-  }
-  for (size_t row = 0; row < rows; ++row) {
-    for (size_t col = row < whole_rows ? whole_cols : 0; col < cols; ++col) {
-      std::memcpy(to + (col * pitch + row) * sizeof(Unit),
-                  from + (row * cols + col) * sizeof(Unit),
-                  sizeof(Unit));
-    }
-  }
-}
-
-class TransposedWeight final : public Weight {
- public:
-  explicit TransposedWeight(WeightPtr source)
-      : Weight(source->dtype(), {source->shape().at(1), source->shape().at(0)}),
-        source_(std::move(source)) {}
-
-  // Strip by strip of source rows, each small enough for the second-level cache.
-  void read(const Block& block, std::span<std::byte> out) const override {
-    constexpr int64_t kStripBytes = int64_t{256} << 10;
-    const auto size = static_cast<int64_t>(dtype_size(dtype()));
-    const int64_t strip =
-        std::max<int64_t>(16, kStripBytes / std::max<int64_t>(block.rows * size, 1));
-    Buffer<std::byte> buffer;
-    for (int64_t done = 0; done < block.cols; done += strip) {
-      const Block turned{
-          block.col + done, std::min(strip, block.cols - done), block.row, block.rows};
-      buffer.resize(turned.elements() * static_cast<size_t>(size));
-      source_->read(turned, buffer.span());
-      put(buffer.data(), out.data() + done * size, turned, static_cast<size_t>(block.cols));
-    }
-  }
-
-  [[nodiscard]] bool row_wise() const override { return false; }
-  [[nodiscard]] const WeightPtr& source() const { return source_; }
-
- private:
-  void put(const std::byte* from, std::byte* to, const Block& turned, size_t pitch) const {
-    const auto rows = static_cast<size_t>(turned.rows);
-    const auto cols = static_cast<size_t>(turned.cols);
-    switch (dtype_size(dtype())) {
-      case 1:
-        return transpose_units<uint8_t>(from, to, rows, cols, pitch);
-      case 2:
-        return transpose_units<uint16_t>(from, to, rows, cols, pitch);
-      case 4:
-        return transpose_units<uint32_t>(from, to, rows, cols, pitch);
-      default:
-        return transpose_units<uint64_t>(from, to, rows, cols, pitch);
-    }
-  }
-
   WeightPtr source_;
 };
 
@@ -294,6 +220,7 @@ class ConcatWeight final : public Weight {
     }
   }
 
+  [[nodiscard]] const Weight* source() const override { return parts_[0].get(); }
   [[nodiscard]] bool row_wise() const override {
     return std::ranges::all_of(parts_, [](const WeightPtr& part) { return part->row_wise(); });
   }
@@ -332,7 +259,7 @@ WeightPtr cast(WeightPtr weight, DType to) {
     return weight;
   }
   if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
-    return transpose(cast(turned->source(), to));
+    return transpose(cast(turned->turned(), to));
   }
   return std::make_shared<CastWeight>(std::move(weight), to);
 }
@@ -345,7 +272,7 @@ WeightPtr reshape(WeightPtr weight, Shape shape) {
 
 WeightPtr transpose(WeightPtr weight) {
   if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
-    return turned->source();
+    return turned->turned();
   }
   return std::make_shared<TransposedWeight>(std::move(weight));
 }

@@ -32,6 +32,15 @@ struct Extent {
   uint64_t offset = 0;
 };
 
+// Rows that stand in memory as float32: row i begins at data + i * pitch. They stay while `owner`
+// is held.
+struct FloatRows {
+  const float* data = nullptr;
+  int64_t rows = 0;
+  int64_t pitch = 0;
+  std::shared_ptr<const void> owner;
+};
+
 // Matrix view: rows() is the first dimension, cols() the product of the others; a weight of rank 0
 // or 1 is one row. Row-major, little endian. Thread safe.
 class Weight {
@@ -54,9 +63,19 @@ class Weight {
   // The block as float32, for float dtypes. A merged weight gives the sums before they are rounded
   // to its dtype, so that cast(merged, float32) loses nothing.
   virtual void read_floats(const Block& block, std::span<float> out) const;
+  // The first rows of the block as read_floats() gives them, where they stand in memory already.
+  [[nodiscard]] virtual std::optional<FloatRows> lend(const Block& /*block*/) const {
+    return std::nullopt;
+  }
+  // Whether any block costs little more than a copy: the whole weight stays where it can be lent.
+  [[nodiscard]] virtual bool lends() const { return source() != nullptr && source()->lends(); }
+  // The weight (or one of those) that this one is a view of; null where there is none.
+  [[nodiscard]] virtual const Weight* source() const { return nullptr; }
   // Whether a few rows cost only those rows. A transposed weight reads (nearly) all of its source
   // for any stripe, so writers ask it for large blocks.
-  [[nodiscard]] virtual bool row_wise() const { return true; }
+  [[nodiscard]] virtual bool row_wise() const {
+    return source() == nullptr || source()->row_wise();
+  }
   // Set where the bytes stand in a file unchanged, so that a writer may copy them in the kernel.
   [[nodiscard]] virtual std::optional<Extent> extent() const { return std::nullopt; }
 
@@ -84,6 +103,9 @@ WeightPtr reshape(WeightPtr weight, Shape shape);  // same number of elements an
 // at whole rows of a weight that is not row-wise.
 WeightPtr transpose(WeightPtr weight);
 WeightPtr concat_rows(std::vector<WeightPtr> weights);  // along dimension 0; same dtype and columns
+
+// What is left when all views are taken off: weights with the same root are made of the same bytes.
+const Weight& root_of(const Weight& weight);
 
 // All of a small weight as float32.
 std::vector<float> read_all_float32(const Weight& weight);

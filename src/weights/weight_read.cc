@@ -17,6 +17,14 @@ void Weight::read_floats(const Block& block, std::span<float> out) const {
   to_float32(dtype_, stored.span(), out);
 }
 
+const Weight& root_of(const Weight& weight) {
+  const Weight* root = &weight;
+  while (root->source() != nullptr) {
+    root = root->source();
+  }
+  return *root;
+}
+
 std::vector<float> read_all_float32(const Weight& weight) {
   const Block all{0, weight.rows(), 0, weight.cols()};
   std::vector<float> values(all.elements());

@@ -72,6 +72,30 @@ TEST(PressedFolder, HasTheFilesOfTransformersJs) {
   EXPECT_EQ(read_json(folder / "out/preprocessor_config.json").at("size").at("height"), 32);
 }
 
+// Dtypes that are written together share what they read, and are what each is by itself.
+TEST(PressedFolder, HasTheSameFilesTogetherAndAlone) {
+  const TempFolder folder;
+  for (const std::string name : {"dora", "demo"}) {
+    PressOptions options = options_of("dora", folder / name);
+    if (name == "demo") {
+      options.source = {};
+      options.source.checkpoint = test::source_path("models/demo");
+    }
+    options.dtypes = {"q4", "fp32", "q8", "q4f16", "fp16", "uint8", "bnb4"};
+    export_bundle(options);
+    for (const std::string& dtype : std::vector(options.dtypes)) {
+      options.dtypes = {dtype};
+      options.out = folder / (name + "-" + dtype);
+      export_bundle(options);
+      const Manifest alone = read_manifest(options.out);
+      for (const auto& [role, file] : alone.graphs.at(dtype)) {
+        EXPECT_EQ(read_text(folder.path() / name / file), read_text(options.out / file))
+            << name << " " << file;
+      }
+    }
+  }
+}
+
 // The same input gives the same bytes, on any number of threads.
 TEST(PressedFolder, IsReproducible) {
   const TempFolder folder;

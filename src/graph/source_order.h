@@ -1,0 +1,26 @@
+// One order of the initializers for all dtypes of a graph, whatever order passes leave them in:
+// files that are written together then need the same weights at the same time.
+#ifndef LORAPRESS_GRAPH_SOURCE_ORDER_H_
+#define LORAPRESS_GRAPH_SOURCE_ORDER_H_
+
+#include <unordered_map>
+
+#include "graph/model.h"
+
+namespace lorapress {
+
+class SourceOrder {
+ public:
+  // The order of the model's own initializers.
+  explicit SourceOrder(const Model& model);
+  // Sorts the initializers of a model that passes made of it by the weights they are made of
+  // (root_of). One made of none of them stays behind the one before it.
+  void apply(Model& model) const;
+
+ private:
+  std::unordered_map<const Weight*, size_t> ranks_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_GRAPH_SOURCE_ORDER_H_
