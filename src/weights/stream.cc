@@ -14,8 +14,8 @@ namespace lorapress {
 namespace {
 
 constexpr size_t kWindow = size_t{128} << 10;
-constexpr uint64_t kStripe = uint64_t{256} << 10;  // bytes of a transposed weight that is lent
-constexpr uint64_t kLeastRows = 16;                // a cache line of float32 in every source row
+constexpr uint64_t kStripe = uint64_t{1} << 20;  // bytes of a transposed weight that is lent
+constexpr uint64_t kLeastRows = 16;              // a cache line of float32 in every source row
 
 // What a worker keeps from chunk to chunk.
 struct ChunkBuffers {
@@ -94,7 +94,8 @@ class ChunkWriter {
     }
   }
 
-  // A lent weight, in stripes that stay in the second-level cache until they are written.
+  // A lent weight, in stripes: small enough to stay in a cache until they are written, wide enough
+  // for runs of columns in every source row.
   void put_stripes(const Weight& weight, uint64_t offset, uint64_t count) {
     const uint64_t pitch = weight.bytes() / static_cast<uint64_t>(weight.rows());
     const uint64_t stripe = std::max(kLeastRows, kStripe / pitch / kLeastRows * kLeastRows) * pitch;
