@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <mutex>
-#include <thread>
+#include <utility>
 #include <vector>
 
 namespace lorapress {
@@ -44,6 +43,30 @@ void parallel_for(size_t count,
   }
   if (error) {
     std::rethrow_exception(error);
+  }
+}
+
+Background::Background(std::function<void()> task)
+    : thread_([this, task = std::move(task)] {
+        try {
+          task();
+        } catch (...) {
+          error_ = std::current_exception();
+        }
+      }) {}
+
+Background::~Background() {
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Background::wait() {
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  if (error_) {
+    std::rethrow_exception(std::exchange(error_, nullptr));
   }
 }
 

@@ -3,7 +3,9 @@
 #define LORAPRESS_BASE_THREADS_H_
 
 #include <cstddef>
+#include <exception>
 #include <functional>
+#include <thread>
 
 namespace lorapress {
 
@@ -14,6 +16,21 @@ void parallel_for(size_t count,
                   const std::function<void(size_t index, unsigned worker)>& task);
 
 unsigned resolve_threads(unsigned threads);
+
+// A task beside the caller's own work.
+class Background {
+ public:
+  explicit Background(std::function<void()> task);
+  ~Background();  // waits
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+  // Waits and throws what the task threw.
+  void wait();
+
+ private:
+  std::exception_ptr error_;
+  std::thread thread_;
+};
 
 }  // namespace lorapress
 

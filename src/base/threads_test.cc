@@ -85,5 +85,26 @@ TEST(Threads, DefaultToAFew) {
   EXPECT_EQ(resolve_threads(17), 17U);
 }
 
+TEST(Background, RunsBesideAndThrowsWhenAskedFor) {
+  std::atomic<bool> go{false};
+  std::atomic<bool> done{false};
+  {
+    Background work([&] {
+      while (!go) {
+        std::this_thread::yield();
+      }
+      done = true;
+    });
+    EXPECT_FALSE(done);
+    go = true;
+    work.wait();
+    EXPECT_TRUE(done);
+    work.wait();  // again is no harm
+  }
+  Background failing([] { throw std::runtime_error("broken"); });
+  EXPECT_THROW(failing.wait(), std::runtime_error);
+  const Background forgotten([] { throw std::runtime_error("nobody asks"); });
+}
+
 }  // namespace
 }  // namespace lorapress

@@ -94,8 +94,14 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
 }
 
 // 4-bit integers of the nearest steps, halves up.
-[[gnu::always_inline]] inline void find_nearest(const Lanes& values, IntLanes& integers) {
-  Lanes x = values > 0.0F ? values : Lanes{};
+[[gnu::always_inline]] inline void find_nearest(const float* from,
+                                                float inverse,
+                                                float zero,
+                                                IntLanes& integers) {
+  Lanes x;
+  std::memcpy(&x, from, sizeof(x));  // one at a time: gcc 12 copies two through the stack
+  x = x * inverse + zero;
+  x = x > 0.0F ? x : Lanes{};
   x = x < 15.0F ? x : Lanes{} + 15.0F;
   integers = __builtin_convertvector(x, IntLanes);
   const Lanes rest = x - __builtin_convertvector(integers, Lanes);
@@ -133,11 +139,9 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
     const float* from = rows.values + block * rows.block_size;
     uint8_t* to = packed + block * rows.block_size / 2;
     for (size_t i = 0; i < rows.block_size; i += 2 * kLanes) {
-      Lanes x[2];
-      std::memcpy(x, from + i, sizeof(x));
       IntLanes integers[2];
-      find_nearest(x[0] * inverse + zero, integers[0]);
-      find_nearest(x[1] * inverse + zero, integers[1]);
+      find_nearest(from + i, inverse, zero, integers[0]);
+      find_nearest(from + i + kLanes, inverse, zero, integers[1]);
       store_pairs(integers, to + i / 2);
     }
   }

@@ -1,11 +1,13 @@
 #include "lorapress/press.h"
 
 #include <chrono>
+#include <memory>
 #include <set>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/threads.h"
 #include "bundles/manifest.h"
 #include "graph/check.h"
 #include "graph/source_order.h"
@@ -130,7 +132,8 @@ class Presser {
     report_.notes = checkpoint_.notes;
     preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
     tokenizer_ = find_tokenizer(checkpoint_);
-    check_generation();
+    check_positions();
+    check_tokenizer();
     report_.parameters = count_parameters(checkpoint_);
     for (auto& [name, tensor] : checkpoint_.tensors) {
       report_.adapted_tensors += tensor.adapted ? 1 : 0;
@@ -157,6 +160,7 @@ class Presser {
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
     if (!options_.calibrate.empty()) {
+      tokenizer_check_->wait();
       statistics_ = measure_activations(folder);
     }
     for (const std::string& dtype : options_.dtypes) {
@@ -193,6 +197,7 @@ class Presser {
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
     write_manifest(folder, texts, written, graphs);
+    tokenizer_check_->wait();
     shared_.clear();
     report_.files = list_files(folder);
     report_.write_seconds = watch_.lap();
@@ -249,10 +254,17 @@ class Presser {
     return stats;
   }
 
-  // What only running the result would show, before anything is written.
-  void check_generation() const {
-    Tokenizer::from_json(tokenizer_.files.at("tokenizer.json"),
-                         (tokenizer_.folder / "tokenizer.json").string());
+  // What only running the result would show. It takes as long as all else before the first byte, so
+  // it goes on beside that.
+  void check_tokenizer() {
+    const std::string& json = tokenizer_.files.at("tokenizer.json");
+    tokenizer_check_ =
+        std::make_unique<Background>([json, path = tokenizer_.folder / "tokenizer.json"] {
+          Tokenizer::from_json(json, path.string());
+        });
+  }
+
+  void check_positions() const {
     const int64_t images = checkpoint_.vision->patches();
     const int64_t most = request().max_new_tokens;
     const int64_t positions = checkpoint_.text->max_position_embeddings;
@@ -307,6 +319,7 @@ class Presser {
   SharedReads shared_;  // by the files of all dtypes
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;
+  std::unique_ptr<Background> tokenizer_check_;
   std::vector<BundleGraph> graphs_;
   std::vector<Model> models_;        // of graphs_, in their order
   std::vector<SourceOrder> orders_;  // the same

@@ -115,7 +115,8 @@ class ChunkWriter {
 
   void put(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      if (filled_ == 0 && bytes.size() >= kWindow) {
+      if (bytes.size() >= kWindow) {
+        flush();
         emit(bytes.first(kWindow));
         bytes = bytes.subspan(kWindow);
         continue;

@@ -10,7 +10,7 @@
 namespace lorapress {
 namespace {
 
-// A square of units that fills 16-byte registers.
+// A square of units that fills 16-byte registers; loops over lines are unrolled to stay in them.
 template <typename Unit>
 struct Square {
   static constexpr size_t kSide = 16 / sizeof(Unit);
@@ -18,12 +18,14 @@ struct Square {
   Line lines[kSide];
 
   void load(const std::byte* from, size_t pitch) {
+#pragma GCC unroll 16
     for (size_t i = 0; i < kSide; ++i) {
       std::memcpy(&lines[i], from + i * pitch * sizeof(Unit), sizeof(Line));
     }
   }
 
   void store(std::byte* to, size_t pitch) const {
+#pragma GCC unroll 16
     for (size_t i = 0; i < kSide; ++i) {
       std::memcpy(to + i * pitch * sizeof(Unit), &lines[i], sizeof(Line));
     }
@@ -32,8 +34,10 @@ struct Square {
   // Every round interleaves line i with line i + kSide / 2, a perfect shuffle of the square's
   // units; log2(kSide) of them exchange rows and columns.
   void transpose() {
+#pragma GCC unroll 4
     for (size_t round = 1; round < kSide; round *= 2) {
       Square next;
+#pragma GCC unroll 8
       for (size_t i = 0; i < kSide / 2; ++i) {
         interleave(lines[i],
                    lines[i + kSide / 2],
