@@ -11,4 +11,12 @@
 #define LORAPRESS_SIMD
 #endif
 
+// Before a loop of at most 16 rounds whose number is known: arrays that it indexes stay in
+// registers.
+#if defined(__clang__)
+#define LORAPRESS_UNROLL _Pragma("unroll")
+#else
+#define LORAPRESS_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #endif  // LORAPRESS_BASE_SIMD_H_

@@ -193,11 +193,11 @@ class Presser {
     for (const auto& [name, json] : bundle_.files(request(), data_files)) {
       texts[name] = json.dump(2) + "\n";
     }
+    tokenizer_check_->wait();
     write_text_files(folder, texts);
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
     write_manifest(folder, texts, written, graphs);
-    tokenizer_check_->wait();
     shared_.clear();
     report_.files = list_files(folder);
     report_.write_seconds = watch_.lap();
@@ -254,8 +254,8 @@ class Presser {
     return stats;
   }
 
-  // What only running the result would show. It takes as long as all else before the first byte, so
-  // it goes on beside that.
+  // What only running the result would show, before anything is written. It takes as long as all
+  // else before the first byte, so it goes on beside that.
   void check_tokenizer() {
     const std::string& json = tokenizer_.files.at("tokenizer.json");
     tokenizer_check_ =

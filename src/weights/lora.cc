@@ -125,7 +125,12 @@ class MergedWeight final : public Weight {
     base_->read_floats(block, values);
     add_delta(block, values);
     if (delta_.magnitude) {
-      std::call_once(norms_once_, [&] { compute_dora_factors(); });
+      {
+        const std::lock_guard lock(factors_mutex_);
+        if (dora_factors_.empty()) {
+          compute_dora_factors();
+        }
+      }
       apply_dora(block, values);
     }
   }
@@ -144,7 +149,8 @@ class MergedWeight final : public Weight {
                        static_cast<float>(delta_.scaling));
   }
 
-  // magnitude / ||V|| per output feature; needs one pass over the whole weight, once.
+  // magnitude / ||V|| per output feature; needs one pass over the whole weight, once. Not
+  // std::call_once, which may never return after an exception.
   void compute_dora_factors() const {
     std::vector<double> squares(static_cast<size_t>(delta_.transposed ? cols() : rows()));
     constexpr int64_t kRows = 64;
@@ -160,16 +166,17 @@ class MergedWeight final : public Weight {
         squares[feature] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
       }
     }
-    dora_factors_ = read_all_float32(*delta_.magnitude);
-    if (dora_factors_.size() != squares.size()) {
+    std::vector<float> factors = read_all_float32(*delta_.magnitude);
+    if (factors.size() != squares.size()) {
       fail(ErrorCode::kMismatch,
            "a DoRA magnitude of {} values, expected {}",
-           dora_factors_.size(),
+           factors.size(),
            squares.size());
     }
     for (size_t i = 0; i < squares.size(); ++i) {
-      dora_factors_[i] /= static_cast<float>(std::sqrt(squares[i]));
+      factors[i] /= static_cast<float>(std::sqrt(squares[i]));
     }
+    dora_factors_ = std::move(factors);
   }
 
   void apply_dora(const Block& block, std::span<float> values) const {
@@ -184,7 +191,7 @@ class MergedWeight final : public Weight {
   WeightPtr base_;
   WeightPtr unmerged_;
   LoraDelta delta_;
-  mutable std::once_flag norms_once_;
+  mutable std::mutex factors_mutex_;
   mutable std::vector<float> dora_factors_;
 };
 

@@ -17,8 +17,11 @@ constexpr size_t kSlabValues = size_t{256} << 10;  // 1 MiB: whole rows of one w
 constexpr size_t kStepValues = size_t{64} << 10;
 constexpr size_t kLeastValues = size_t{4} << 10;  // of a weight that is shared
 
+// Not std::call_once: after an exception it never returns where pthread_once does not unwind (musl,
+// ThreadSanitizer).
 struct Slab {
-  std::once_flag filled;
+  std::mutex mutex;
+  bool filled = false;
   Buffer<float> values;
 };
 
@@ -35,7 +38,11 @@ class SharedReads::Store {
   // The rows from `row` on, `count` of them; filled by the first who asks.
   std::shared_ptr<const Slab> rows(uint64_t id, const Weight& source, int64_t row, int64_t count) {
     const std::shared_ptr<Slab> slab = find({id, row});
-    std::call_once(slab->filled, [&] { fill(source, row, count, slab->values); });
+    const std::lock_guard lock(slab->mutex);
+    if (!slab->filled) {
+      fill(source, row, count, slab->values);
+      slab->filled = true;
+    }
     return slab;
   }
 

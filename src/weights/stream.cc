@@ -201,15 +201,18 @@ class Writing {
   void write(const Piece& piece, ChunkBuffers& buffers) {
     const FilePlan& plan = plans_[piece.file];
     const auto chunk = static_cast<size_t>(piece.chunk());
-    std::unique_ptr<Sha256> none;
-    std::unique_ptr<Sha256>& hash = options_.hash ? hashes_[piece.file][chunk] : none;
-    if (options_.hash && piece.begin % kChunkBytes == 0) {
-      hash = std::make_unique<Sha256>();
+    Sha256* hash = nullptr;
+    if (options_.hash) {
+      std::unique_ptr<Sha256>& begun = hashes_[piece.file][chunk];
+      if (piece.begin % kChunkBytes == 0) {
+        begun = std::make_unique<Sha256>();
+      }
+      hash = begun.get();
     }
-    ChunkWriter(plan, *files_[piece.file], hash.get(), buffers).write(piece);
-    if (options_.hash && (piece.end % kChunkBytes == 0 || piece.end == plan.size())) {
+    ChunkWriter(plan, *files_[piece.file], hash, buffers).write(piece);
+    if (hash != nullptr && (piece.end % kChunkBytes == 0 || piece.end == plan.size())) {
       written_[piece.file].chunk_sha256[chunk] = hash->finish();
-      hash.reset();
+      hashes_[piece.file][chunk].reset();
     }
     if (options_.progress) {
       const std::lock_guard lock(progress_mutex_);

