@@ -29,6 +29,7 @@ from children import (
     wait_for_quiet,
 )
 from report import markdown
+from report import steps as step_table
 
 HERE = Path(__file__).resolve().parent
 MEGABYTE = 1e6
@@ -151,19 +152,27 @@ def judge(steps: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def measure_steps(
+    arguments: argparse.Namespace, names: list[str], checkpoint: Path, work: Path
+) -> dict[str, Any]:
+    """Make the checkpoint and time these steps."""
+    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    say(f"making the checkpoint ({arguments.shape})")
+    clear(checkpoint)
+    run([arguments.make_checkpoint, checkpoint, "--shape", arguments.shape])
+    steps = {}
+    for name in names:
+        say(f"{name}, {rounds} rounds")
+        steps[name] = build_step(arguments.program, STEPS[name], checkpoint, work, rounds)
+    return steps
+
+
 def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Run everything."""
     program, maker = arguments.program, arguments.make_checkpoint
-    rounds = arguments.rounds or (3 if arguments.quick else 7)
     load = os.getloadavg()[0]
     checkpoint = work / "checkpoint"
-    say(f"making the checkpoint ({arguments.shape})")
-    clear(checkpoint)
-    run([maker, checkpoint, "--shape", arguments.shape])
-    steps = {}
-    for name, command in STEPS.items():
-        say(f"{name}, {rounds} rounds")
-        steps[name] = build_step(program, command, checkpoint, work, rounds)
+    steps = measure_steps(arguments, list(STEPS), checkpoint, work)
     say("captions")
     runner = maker.parent / "single_captions"
     spoken = captions(program, runner, checkpoint, work, arguments.quick, arguments.threads)
@@ -197,12 +206,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--step", choices=STEPS, help="time this one alone, write nothing")
     parser.add_argument("--shape", default="135m")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     work = arguments.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     try:
+        if arguments.step:
+            step = measure_steps(arguments, [arguments.step], work / "checkpoint", work)
+            print(step_table({"steps": step}))
+            return 0
         result = measure(arguments, work)
     except (BenchError, OSError) as error:
         say(str(error))

@@ -45,6 +45,16 @@ foreach(script IN LISTS test_scripts)
   add_script_test(${name} ${script})
 endforeach()
 
+# The long ones begin first, so that they do not run alone at the end; seconds on two cores.
+foreach(cost web=230 oracle=190 hostile=120 e2e=100)
+  string(REPLACE "=" ";" cost ${cost})
+  list(GET cost 0 name)
+  list(GET cost 1 seconds)
+  if(TEST ${name})
+    set_tests_properties(${name} PROPERTIES COST ${seconds})
+  endif()
+endforeach()
+
 add_test(NAME check COMMAND bash tools/check.sh WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(check PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900)
 
