@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -46,28 +48,8 @@ void parallel_for(size_t count,
   }
 }
 
-Background::Background(std::function<void()> task)
-    : thread_([this, task = std::move(task)] {
-        try {
-          task();
-        } catch (...) {
-          error_ = std::current_exception();
-        }
-      }) {}
-
-Background::~Background() {
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-}
-
-void Background::wait() {
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  if (error_) {
-    std::rethrow_exception(std::exchange(error_, nullptr));
-  }
+std::shared_future<void> run_beside(std::function<void()> task) {
+  return std::async(std::launch::async, std::move(task)).share();
 }
 
 }  // namespace lorapress

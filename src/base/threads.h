@@ -3,9 +3,8 @@
 #define LORAPRESS_BASE_THREADS_H_
 
 #include <cstddef>
-#include <exception>
 #include <functional>
-#include <thread>
+#include <future>
 
 namespace lorapress {
 
@@ -17,20 +16,9 @@ void parallel_for(size_t count,
 
 unsigned resolve_threads(unsigned threads);
 
-// A task beside the caller's own work.
-class Background {
- public:
-  explicit Background(std::function<void()> task);
-  ~Background();  // waits
-  Background(const Background&) = delete;
-  Background& operator=(const Background&) = delete;
-  // Waits and throws what the task threw.
-  void wait();
-
- private:
-  std::exception_ptr error_;
-  std::thread thread_;
-};
+// Runs the task beside the caller's own work. get() waits and throws what the task threw; the last
+// owner waits too.
+std::shared_future<void> run_beside(std::function<void()> task);
 
 }  // namespace lorapress
 

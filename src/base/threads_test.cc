@@ -85,11 +85,11 @@ TEST(Threads, DefaultToAFew) {
   EXPECT_EQ(resolve_threads(17), 17U);
 }
 
-TEST(Background, RunsBesideAndThrowsWhenAskedFor) {
+TEST(RunBeside, ThrowsWhenAskedFor) {
   std::atomic<bool> go{false};
   std::atomic<bool> done{false};
   {
-    Background work([&] {
+    const auto work = run_beside([&] {
       while (!go) {
         std::this_thread::yield();
       }
@@ -97,13 +97,13 @@ TEST(Background, RunsBesideAndThrowsWhenAskedFor) {
     });
     EXPECT_FALSE(done);
     go = true;
-    work.wait();
+    work.get();
     EXPECT_TRUE(done);
-    work.wait();  // again is no harm
+    work.get();  // again is no harm
   }
-  Background failing([] { throw std::runtime_error("broken"); });
-  EXPECT_THROW(failing.wait(), std::runtime_error);
-  const Background forgotten([] { throw std::runtime_error("nobody asks"); });
+  const auto failing = run_beside([] { throw std::runtime_error("broken"); });
+  EXPECT_THROW(failing.get(), std::runtime_error);
+  const auto forgotten = run_beside([] { throw std::runtime_error("nobody asks"); });
 }
 
 }  // namespace

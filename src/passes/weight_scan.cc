@@ -39,12 +39,6 @@ LORAPRESS_SIMD void raise(const float* values, int32_t* most, size_t count) {
   }
 }
 
-Channels turned(Channels channels) {
-  return channels == Channels::kRows      ? Channels::kColumns
-         : channels == Channels::kColumns ? Channels::kRows
-                                          : Channels::kAll;
-}
-
 // A request in the orientation whose rows are cheap to read, cut into stripes of rows. What is
 // asked of all is found row by row.
 struct Scan {
@@ -91,8 +85,7 @@ struct Scan {
 
   // Of what was scanned, in the orientation of the request.
   [[nodiscard]] Channels channels() const {
-    const Channels scanned = by_columns ? Channels::kColumns : Channels::kRows;
-    return is_turned ? turned(scanned) : scanned;
+    return by_columns == is_turned ? Channels::kRows : Channels::kColumns;
   }
 };
 

@@ -1,7 +1,6 @@
 #include "lorapress/press.h"
 
 #include <chrono>
-#include <memory>
 #include <set>
 
 #include "base/fail.h"
@@ -160,7 +159,7 @@ class Presser {
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
     if (!options_.calibrate.empty()) {
-      tokenizer_check_->wait();
+      tokenizer_check_.get();
       statistics_ = measure_activations(folder);
     }
     for (const std::string& dtype : options_.dtypes) {
@@ -193,7 +192,7 @@ class Presser {
     for (const auto& [name, json] : bundle_.files(request(), data_files)) {
       texts[name] = json.dump(2) + "\n";
     }
-    tokenizer_check_->wait();
+    tokenizer_check_.get();
     write_text_files(folder, texts);
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
@@ -258,10 +257,9 @@ class Presser {
   // else before the first byte, so it goes on beside that.
   void check_tokenizer() {
     const std::string& json = tokenizer_.files.at("tokenizer.json");
-    tokenizer_check_ =
-        std::make_unique<Background>([json, path = tokenizer_.folder / "tokenizer.json"] {
-          Tokenizer::from_json(json, path.string());
-        });
+    tokenizer_check_ = run_beside([json, path = tokenizer_.folder / "tokenizer.json"] {
+      Tokenizer::from_json(json, path.string());
+    });
   }
 
   void check_positions() const {
@@ -319,7 +317,7 @@ class Presser {
   SharedReads shared_;  // by the files of all dtypes
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;
-  std::unique_ptr<Background> tokenizer_check_;
+  std::shared_future<void> tokenizer_check_;
   std::vector<BundleGraph> graphs_;
   std::vector<Model> models_;        // of graphs_, in their order
   std::vector<SourceOrder> orders_;  // the same

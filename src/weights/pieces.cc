@@ -31,10 +31,6 @@ const Weight* root_in(const FilePlan::Segment& segment) {
   return weight == nullptr ? nullptr : &root_of(**weight);
 }
 
-uint64_t values_in(const Weight& weight) {
-  return static_cast<uint64_t>(weight.rows()) * static_cast<uint64_t>(weight.cols());
-}
-
 // Roots of more than one file, numbered in the order of the plans.
 std::unordered_map<const Weight*, size_t> rank_shared(const std::vector<FilePlan>& plans) {
   struct Seen {
@@ -70,10 +66,9 @@ class FilePieces {
   void extend(uint64_t end, const Turn& turn) {
     const Turn own = std::max(turn, turn_);
     while (at_ < end) {
-      if (at_ % kChunkBytes == 0 || own != turn_ || !started_) {
+      if (at_ % kChunkBytes == 0 || own != turn_) {
         const double share = static_cast<double>(at_) / static_cast<double>(size_);
         out_.push_back({{file_, at_, at_}, own, share});
-        started_ = true;
       }
       turn_ = own;
       at_ = std::min(end, (at_ / kChunkBytes + 1) * kChunkBytes);
@@ -87,14 +82,13 @@ class FilePieces {
   std::vector<Planned>& out_;
   uint64_t at_ = 0;
   Turn turn_;
-  bool started_ = false;
 };
 
 // A weight that can be read row by row is cut in parts of whole rows.
 void add_weight(const FilePlan::Segment& segment, size_t rank, FilePieces& pieces) {
   const Weight& weight = *std::get<WeightPtr>(segment.content);
   const Weight& root = root_of(weight);
-  const uint64_t parts = weight.row_wise() ? (values_in(root) + kPartValues - 1) / kPartValues : 1;
+  const uint64_t parts = weight.row_wise() ? (root.values() + kPartValues - 1) / kPartValues : 1;
   const auto rows = static_cast<uint64_t>(weight.rows());
   for (uint64_t part = 0; part < parts; ++part) {
     const uint64_t last_row = rows * (part + 1) / parts;

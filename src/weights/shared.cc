@@ -46,9 +46,9 @@ class SharedReads::Store {
     return slab;
   }
 
-  // Whether a weight of so many bytes stays whole while several files are made of it.
-  [[nodiscard]] bool holds(uint64_t bytes) const {
-    return bytes <= most_slabs_ * kSlabValues * sizeof(float) / 2;
+  // Whether so many values stay while several files are made of them.
+  [[nodiscard]] bool holds(uint64_t values) const {
+    return values <= most_slabs_ * kSlabValues / 2;
   }
 
   void clear() {
@@ -142,9 +142,7 @@ class SharedReads::SharedWeight final : public Weight {
     return block.rows > 0 ? std::make_optional(lent(block)) : std::nullopt;
   }
 
-  [[nodiscard]] bool lends() const override {
-    return store_->holds(static_cast<uint64_t>(rows() * cols()) * sizeof(float));
-  }
+  [[nodiscard]] bool lends(uint64_t values) const override { return store_->holds(values); }
   [[nodiscard]] const Weight* source() const override { return source_.get(); }
 
  private:
@@ -179,10 +177,9 @@ SharedReads::SharedReads(size_t most_bytes) : store_(std::make_shared<Store>(mos
 SharedReads::~SharedReads() = default;
 
 WeightPtr SharedReads::share(WeightPtr weight) {
-  const auto values = static_cast<uint64_t>(weight->rows()) * static_cast<uint64_t>(weight->cols());
   const auto row = static_cast<uint64_t>(weight->cols());
-  if (!dtype_row(weight->dtype()).is_float || values < kLeastValues || row > kSlabValues ||
-      !weight->row_wise()) {
+  if (!dtype_row(weight->dtype()).is_float || weight->values() < kLeastValues ||
+      row > kSlabValues || !weight->row_wise()) {
     return weight;
   }
   return std::make_shared<SharedWeight>(std::move(weight), store_);

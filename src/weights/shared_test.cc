@@ -109,8 +109,11 @@ TEST(SharedReads, StaysBelowItsBound) {
   const auto large = counted({4000, 600}, DType::kF32, 4);  // 9.6 MB
   SharedReads reads(2 * kMegabyte);
   const WeightPtr shared = reads.share(large);
-  EXPECT_FALSE(shared->lends());
-  EXPECT_TRUE(reads.share(counted({400, 600}, DType::kF32, 5))->lends());
+  EXPECT_FALSE(shared->lends(shared->values()));
+  const WeightPtr part = reads.share(counted({400, 600}, DType::kF32, 5));
+  EXPECT_TRUE(part->lends(part->values()));
+  const WeightPtr joined = transpose(concat_rows({part, part, part}));  // more than stays
+  EXPECT_FALSE(joined->lends(joined->values()));
   EXPECT_EQ(all_bytes(*shared), all_bytes(*large));
   large->values = 0;
   std::vector<float> row(600);

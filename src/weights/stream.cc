@@ -70,7 +70,7 @@ class ChunkWriter {
       position_ += count;
     } else if ((*weight)->row_wise()) {
       stream(**weight, offset, count);
-    } else if ((*weight)->lends()) {
+    } else if ((*weight)->lends((*weight)->values())) {
       put_stripes(**weight, offset, count);
     } else {
       put_block(**weight, offset, count);

@@ -220,6 +220,9 @@ class ConcatWeight final : public Weight {
     }
   }
 
+  [[nodiscard]] bool lends(uint64_t values) const override {
+    return std::ranges::all_of(parts_, [&](const WeightPtr& part) { return part->lends(values); });
+  }
   [[nodiscard]] const Weight* source() const override { return parts_[0].get(); }
   [[nodiscard]] bool row_wise() const override {
     return std::ranges::all_of(parts_, [](const WeightPtr& part) { return part->row_wise(); });

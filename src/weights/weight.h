@@ -54,9 +54,10 @@ class Weight {
   [[nodiscard]] const Shape& shape() const { return shape_; }
   [[nodiscard]] int64_t rows() const { return rows_; }
   [[nodiscard]] int64_t cols() const { return cols_; }
-  [[nodiscard]] uint64_t bytes() const {
-    return static_cast<uint64_t>(rows_) * static_cast<uint64_t>(cols_) * dtype_size(dtype_);
+  [[nodiscard]] uint64_t values() const {
+    return static_cast<uint64_t>(rows_) * static_cast<uint64_t>(cols_);
   }
+  [[nodiscard]] uint64_t bytes() const { return values() * dtype_size(dtype_); }
 
   // REQUIRES: the block lies inside, out.size() == block.elements() * dtype_size(dtype()).
   virtual void read(const Block& block, std::span<std::byte> out) const = 0;
@@ -67,8 +68,11 @@ class Weight {
   [[nodiscard]] virtual std::optional<FloatRows> lend(const Block& /*block*/) const {
     return std::nullopt;
   }
-  // Whether any block costs little more than a copy: the whole weight stays where it can be lent.
-  [[nodiscard]] virtual bool lends() const { return source() != nullptr && source()->lends(); }
+  // Whether any block costs little more than a copy, for a weight of so many values that is made of
+  // this one: all of them stay where they can be lent.
+  [[nodiscard]] virtual bool lends(uint64_t values) const {
+    return source() != nullptr && source()->lends(values);
+  }
   // The weight (or one of those) that this one is a view of; null where there is none.
   [[nodiscard]] virtual const Weight* source() const { return nullptr; }
   // Whether a few rows cost only those rows. A transposed weight reads (nearly) all of its source
