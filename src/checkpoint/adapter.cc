@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "weights/table_rows.h"
 
 namespace lorapress {
 namespace {
@@ -126,6 +127,7 @@ AdapterConfig parse_adapter_config(std::string_view text, std::string_view where
   config.rank_pattern = parse_pattern(ordered, "rank_pattern", where);
   config.alpha_pattern = parse_pattern(ordered, "alpha_pattern", where);
   config.base_model_name_or_path = json_or<std::string>(json, "base_model_name_or_path", "", where);
+  config.trained = parse_trained_modules(json, where);
   check_rank(static_cast<double>(config.r), "r", where);
   for (const PatternRow& row : config.rank_pattern) {
     check_rank(row.value, row.key, where);
@@ -135,8 +137,18 @@ AdapterConfig parse_adapter_config(std::string_view text, std::string_view where
 
 void Adapter::add(const TensorName& tensor, WeightPtr value) {
   if (tensor.role == TensorRole::kBase || tensor.role == TensorRole::kReplacement) {
-    place(replacements[tensor.canonical], std::move(value), tensor.canonical, where);
-    return;
+    WeightPtr& slot = (tensor.original ? originals : replacements)[tensor.canonical];
+    // Where an embedding was resized, save_pretrained stores "modules_to_save.weight", too.
+    if (slot && same_values(*slot, *value)) {
+      return;
+    }
+    return place(slot, std::move(value), tensor.canonical, where);
+  }
+  if (tensor.role == TensorRole::kTokenRows) {
+    return place(token_rows[tensor.canonical],
+                 std::move(value),
+                 tensor.canonical + ": trainable_tokens_delta",
+                 where);
   }
   std::string key = tensor.canonical;
   if (tensor.role == TensorRole::kLoraBBias) {
@@ -202,6 +214,7 @@ Adapter open_adapter(const std::filesystem::path& folder, double weight) {
   Adapter adapter;
   adapter.where = folder.string();
   adapter.weight = weight;
+  adapter.own_folder = true;
   adapter.config = parse_adapter_config(read_text(config, kMaxJson), config.string());
   for (auto& [name, tensor] : open_safetensors(tensors)) {
     const auto parsed = parse_adapter_name(name);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "checkpoint/names.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/trained_modules.h"
 #include "weights/lora.h"
 
 namespace re2 {
@@ -37,6 +38,7 @@ struct AdapterConfig {
   std::vector<PatternRow> rank_pattern;  // in file order: the first match counts
   std::vector<PatternRow> alpha_pattern;
   std::string base_model_name_or_path;
+  TrainedModules trained;
 };
 
 // The text of an adapter_config.json. Throws kInvalidFile, kUnsupported.
@@ -56,10 +58,14 @@ struct Adapter {
   std::string name;   // "default" in the trainer's files
   AdapterConfig config;
   double weight = 1.0;
+  bool own_folder = false;                       // else its tensors stand among those of a model
   std::map<std::string, AdapterModule> modules;  // by canonical name of the base weight
   TensorMap replacements;  // canonical name -> tensor that replaces the base's
+  TensorMap originals;     // the same, of the base under a wrapper, which PEFT stores beside it
+  TensorMap token_rows;    // canonical name of a table -> the new rows of some tokens
 
-  // Throws kInvalidFile for a second tensor in the same place.
+  // Throws kInvalidFile for a second tensor in the same place, unless that is PEFT's second
+  // spelling of one modules_to_save tensor.
   void add(const TensorName& name, WeightPtr tensor);
   // Throws kMismatch where A or B is missing or their rank is not the configured one, kUnsupported
   // for tensors that are no floats, kInvalidFile where the scaling is not finite.
