@@ -332,8 +332,7 @@ void EmbeddingTables::note_tie(bool equal) {
   if (!equal && checkpoint_.text->tie_word_embeddings) {
     const bool lora = tensors.at(kInput).unmerged || tensors.at(kOutput).unmerged;
     notes.push_back(fmt::format(
-        "embed_tokens and lm_head are no longer equal: both tables are kept, tie_word_embeddings "
-        "is false{}",
+        "embed_tokens and lm_head differ: both tables are kept, tie_word_embeddings is false{}",
         lora ? ", as the trained model computes (PEFT's merge_and_unload() changes both tables)"
              : ""));
   }
