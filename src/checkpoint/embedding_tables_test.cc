@@ -34,7 +34,8 @@ TEST_F(Tables, OfDifferentValuesStayTwoWhateverTheFlagSays) {
     const Checkpoint checkpoint = open_checkpoint(source);
     EXPECT_FALSE(checkpoint.text->tie_word_embeddings) << flag;
     EXPECT_NE(first(checkpoint, kInput), first(checkpoint, kOutput));
-    EXPECT_EQ(contains(notes(checkpoint), "differ: both tables are kept"), flag == true) << notes(checkpoint);
+    EXPECT_EQ(contains(notes(checkpoint), "differ: both tables are kept"), flag == true)
+        << notes(checkpoint);
     EXPECT_EQ(checkpoint.text_json.value("tie_word_embeddings", false), false);
     EXPECT_EQ(checkpoint.text_json.contains("tie_word_embeddings"), !flag.is_null());
   }
