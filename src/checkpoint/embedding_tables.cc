@@ -201,7 +201,8 @@ void EmbeddingTables::replace_rows_of(const Adapter& adapter,
   const std::string module = module_of(name);
   if (table.unmerged) {
     fail(ErrorCode::kUnsupported,
-         "{}: {} has both a LoRA and trained tokens, which is not supported; train tokens of a table "
+         "{}: {} has both a LoRA and trained tokens, which is not supported; train tokens of a "
+         "table "
          "that has no LoRA",
          adapter.where,
          module);

@@ -88,6 +88,19 @@ TEST_F(Tables, OfAnAdapterFillTheAbsentOneWithoutANote) {
   EXPECT_EQ(notes(checkpoint), "");
 }
 
+// A trainer's one file whose text_config leaves the flag out.
+TEST_F(Tables, OfOneFileAreTheTrainedAndTheOriginal) {
+  write_tiny_llama(folder_ / "m", config_of(Json()), "lm_head.weight");
+  change_tensors(folder_ / "m",
+                 {{"model.embed_tokens.weight", nullptr},
+                  {kWrapped + "original_module.weight", table(12.0F)},
+                  {kWrapped + "modules_to_save.default.weight", table(3.0F)}});
+  const Checkpoint checkpoint = open();
+  EXPECT_EQ(first(checkpoint, kInput), 3.0F);
+  EXPECT_EQ(first(checkpoint, kOutput), 12.0F);
+  EXPECT_TRUE(contains(notes(checkpoint), "language_model.lm_head is absent")) << notes(checkpoint);
+}
+
 // The first folder's tied table is not paired with a later folder's.
 TEST_F(Tables, OfTwoFoldersAreNotMixed) {
   write_tied();

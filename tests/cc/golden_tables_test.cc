@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "lorapress/inspect.h"
 #include "lorapress/merge.h"
 
 #include "checkpoint/checkpoint.h"
@@ -132,6 +133,10 @@ TEST_P(GoldenTables, AreReadAsTorchComputes) {
   const bool lora_on_table = contains(GetParam(), "_lora") || GetParam() == "tied_weighted_head";
   EXPECT_EQ(mentions(checkpoint.notes, "merge_and_unload()"), flag && !tied_ && lora_on_table);
   expect_torch(checkpoint, tables_, row_);
+  if (source_.adapters.empty()) {
+    const Json text_part = Json::parse(inspect(source_.checkpoint)).at("text");
+    EXPECT_EQ(text_part.at("tie_word_embeddings"), tied_);
+  }
 }
 
 TEST_P(GoldenTables, AreMergedIntoAFolderThatIsReadAlike) {
