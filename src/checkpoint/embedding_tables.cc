@@ -271,8 +271,8 @@ void EmbeddingTables::settle_rows(const Weight& input, const Weight& output) {
   }
   if (rows != output.rows()) {
     fail(ErrorCode::kMismatch,
-         "{}: embed_tokens has {} rows and lm_head {}; the rows of the added tokens are not all "
-         "in the adapter; save it again with save_embedding_layers=True",
+         "{}: embed_tokens has {} rows and lm_head {}; the rows of the added tokens are not all in "
+         "the adapter; save it again with both tables (modules_to_save or save_embedding_layers)",
          resized_by_,
          rows,
          output.rows());
