@@ -256,12 +256,9 @@ class Folder {
     const std::string rows =
         add("Reshape", {x, rewriter_.integers({-1, weight->shape().at(1)})}, "");
     const std::string flat = add("Gemm", {rows, shared->second}, "", turn);
-    const std::string lead = add("Slice",
-                                 {add("Shape", {x}, ""),
-                                  rewriter_.integers({0}),
-                                  rewriter_.integers({-1}),
-                                  rewriter_.integers({0})},
-                                 "");
+    const std::string all = add("Shape", {x}, "");
+    const std::string lead = rewriter_.unique(base + "/Slice_output");
+    made.push_back(rewriter_.slice(rewriter_.unique(base + "/Slice"), all, lead, 0, -1, 0));
     const std::string shape = add(
         "Concat", {lead, rewriter_.integers({weight->shape().at(0)})}, "", {{"axis", int64_t{0}}});
     add("Reshape", {flat, shape}, node.output(0));
