@@ -147,7 +147,7 @@ class Quantizer {
                                  kept.empty() ? "it has no constant matrix of 1 kB" : kept));
     } else if (!kept.empty()) {
       report_.notes.push_back(
-          fmt::format("{} of {} matrices are not in {}: {}",
+          fmt::format("{} of {} matrices not in {}: {}",
                       outcome.kept.size(),
                       static_cast<int64_t>(outcome.kept.size()) + outcome.quantized,
                       outcome.form,
