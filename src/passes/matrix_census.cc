@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "graph/read_tensors.h"
 #include "graph/write.h"
 #include "passes/float16_ops.h"
 #include "passes/products.h"
@@ -131,7 +132,7 @@ void MatrixCensus::look_at(const Rewriter& graph, const onnx::NodeProto& node, i
   const auto excluded = [&](const std::string& what) {
     return std::ranges::find(options_.exclude, what) != options_.exclude.end();
   };
-  const std::string& label = node.name().empty() ? name : node.name();
+  const std::string label = shown(node.name().empty() ? name : node.name());
   const auto [at, added] = matrices_.try_emplace(name, Matrix{label, ""});
   Matrix& matrix = at->second;
   if (added && beside_.contains(name)) {

@@ -28,12 +28,10 @@ from onnx_forms import (
     guards,
     halves,
     masks,
-    opset7,
-    opset9,
-    opset10,
     stacked,
     variances,
 )
+from onnx_old import opset7, opset9, opset10
 from safetensors.numpy import save_file
 from torch import nn
 
