@@ -86,12 +86,12 @@ class Expander {
                             reshape(weight, {shape[shape.size() - 2], shape[shape.size() - 1]}));
     }
     graph_.rewrite([&](const Node& node, NodeList& made) {
-      if (multiplies(node) && takes(node)) {
-        return multiply(node, made);
-      }
       if (turns_left(node)) {
         turn(node, made);
         return true;
+      }
+      if (multiplies(node) && takes(node)) {
+        return multiply(node, made);
       }
       if (is_fused(node, "Attention") && takes(node) && attention_obstacle(graph_, node).empty()) {
         attend(node, made);
@@ -119,7 +119,8 @@ class Expander {
     const bool single = shape.size() > 2 &&
                         std::all_of(shape.begin(), shape.end() - 2, [](auto n) { return n == 1; });
     const auto rank = rank_of(graph_, node.input(0));
-    if (single && rank && *rank >= 1) {
+    const bool turned = integer_attribute(node, "transA", 0) != 0;
+    if (single && rank && *rank >= 1 && !turned) {
       ++stacked_[node.input(1)];
     }
   }
@@ -162,16 +163,22 @@ class Expander {
   }
 
   [[nodiscard]] bool turns_left(const Node& node) const {
-    return is_standard(node) && node.op_type() == "Gemm" && takes(node) &&
-           integer_attribute(node, "transA", 0) != 0;
+    const bool gemm = is_standard(node) && node.op_type() == "Gemm";
+    const bool fused = is_fused(node, "FusedMatMul") &&
+                       rank_of(graph_, node.input(0)).value_or(0) >= 2 &&
+                       integer_attribute(node, "transBatchA", 0) == 0;
+    return (gemm || fused) && takes(node) && integer_attribute(node, "transA", 0) != 0;
   }
 
-  //  x [K, M] ── Transpose ── Gemm ── y
+  //  x [..., K, M] ── Transpose ── Gemm or FusedMatMul ── y
   void turn(const Node& node, NodeList& made) {
     const std::string& name = node.name().empty() ? node.output(0) : node.name();
     const std::string turned = graph_.unique(name + "/Transpose");
-    made.push_back(make_node(
-        "Transpose", turned, {node.input(0)}, {turned}, {{"perm", std::vector<int64_t>{1, 0}}}));
+    const bool gemm = node.op_type() == "Gemm";
+    std::vector<int64_t> perm(gemm ? 2 : rank_of(graph_, node.input(0)).value());
+    std::iota(perm.begin(), perm.end(), int64_t{0});
+    std::swap(perm[perm.size() - 2], perm[perm.size() - 1]);
+    made.push_back(make_node("Transpose", turned, {node.input(0)}, {turned}, {{"perm", perm}}));
     Node product = node;
     product.set_input(0, turned);
     for (auto& attribute : *product.mutable_attribute()) {

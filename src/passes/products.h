@@ -13,7 +13,7 @@ namespace lorapress {
 // Main graph and bodies; everything excluded and weights below kSmallTensor stay as they are:
 //  - MatMul and FusedMatMul of a weight [1, ..., K, N] take [K, N]; an Unsqueeze behind them gives
 //    the leading ones where the left side has fewer dimensions. A vector on the left becomes a row.
-//  - Gemm with transA becomes Transpose and Gemm.
+//  - Gemm and FusedMatMul with transA get a Transpose before them.
 //  - Attention of com.microsoft becomes a product, Split and MultiHeadAttention, past and present
 //    as its keys and values.
 void expand_products(Model& model, const SchemeOptions& options);

@@ -74,6 +74,22 @@ TEST(Products, TurnTheLeftSideOfAGemm) {
             1e-5F);
 }
 
+TEST(Products, TurnTheLeftSideOfAFusedMatMul) {
+  const Model model = parsed_model(
+      "g (float[2,64,n] x) => (float[2,n,32] y) {"
+      "  y = com.microsoft.FusedMatMul <transA = 1, alpha = 2.0> (x, w)"
+      "}",
+      {{"w", random_weight({64, 32}, 1)}});
+  Model changed = model;
+  const SchemeOptions options;
+  SchemeOutcome outcome;
+  to_int8(changed, {options, nullptr, nullptr, 1, nullptr, nullptr, &outcome}, DType::kU8);
+  EXPECT_EQ(outcome.quantized, 1);
+  const OrtTensor x = OrtTensor::floats({2, 64, 3}, Random(1).numbers(2 * 64 * 3));
+  EXPECT_LE(largest_gap(run_model(changed, {{"x", &x}})[0], run_model(model, {{"x", &x}})[0]),
+            0.5F);
+}
+
 Model attention(const std::string& inputs, const std::string& attributes, int64_t columns = 192) {
   return parsed_model(
       "g (float[2,5,64] x, int32[m] mask) => (float[2,5,64] y) {"
