@@ -39,12 +39,17 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
                            {"rewrite", report.rewrite_seconds},
                            {"write", report.write_seconds}}},
                          {"peak_memory_bytes", peak_memory_bytes()},
+                         {"quantized_matrices", report.quantized_matrices},
+                         {"kept", nlohmann::json::array()},
                          {"notes", report.notes},
                          {"files", nlohmann::json::array()}};
   if (report.calibration_images > 0) {
     json["calibration"] = {{"images", report.calibration_images},
                            {"weights", report.calibrated_weights},
                            {"weights_not_observed", report.uncalibrated_weights}};
+  }
+  for (const KeptMatrix& kept : report.kept) {
+    json["kept"].push_back({{"name", kept.name}, {"reason", kept.reason}});
   }
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
@@ -123,6 +128,12 @@ void add_quantize(CLI::App& app, Run& run) {
   command->add_flag("--external-data",
                     options.external_data,
                     "Weights in OUT_data beside the graph (always so above 2 GB)");
+  command->add_flag("--freeze-inputs",
+                    options.freeze_inputs,
+                    "Initializers that are inputs, too, become constants that no caller can feed");
+  command->add_flag("--allow-unquantized",
+                    options.allow_unquantized,
+                    "Write OUT even if the dtype changes nothing in it");
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag("--force", options.force, "Replace files that are there");
   command->add_flag("--json", arguments->json, "Report as one JSON document");

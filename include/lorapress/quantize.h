@@ -33,6 +33,12 @@ struct SchemeOptions {
   std::vector<std::string> exclude;  // names of nodes or weights that stay as they are
 };
 
+// A constant matrix that a scheme leaves as it is.
+struct KeptMatrix {
+  std::string name;    // of the node that reads it, or its own where that has none
+  std::string reason;  // a few words
+};
+
 struct DTypeInfo {
   std::string name;     // as --dtype takes it and transformers.js names it
   std::string suffix;   // of file names: "", "_fp16", "_quantized", ...
@@ -51,6 +57,11 @@ struct QuantizeOptions {
   std::filesystem::path calibrate;
   bool external_data = false;  // weights in OUT_data; always so above 2 GB
   bool force = false;          // replace files
+  // Initializers that are inputs, too, become constants. Otherwise they stay the defaults of these
+  // inputs, and float32, from IR version 4 on (before, ONNX wants every initializer to be an
+  // input).
+  bool freeze_inputs = false;
+  bool allow_unquantized = false;  // write OUT even if the dtype changes nothing
   unsigned threads = 0;
   ProgressFn progress;
 };
@@ -60,6 +71,8 @@ struct QuantizeReport {
   std::vector<OutputFileInfo> files;         // names beside OUT
   std::map<std::string, int64_t> operators;  // nodes added (> 0) and removed (< 0) by type
   std::vector<std::string> notes;
+  int64_t quantized_matrices = 0;  // 8 and 4 bit
+  std::vector<KeptMatrix> kept;    // the others; `notes` has them in one line
   int64_t calibration_images = 0;
   int64_t calibrated_weights = 0;
   int64_t uncalibrated_weights = 0;  // nothing in the main graph multiplies by them: plain search
@@ -70,8 +83,8 @@ struct QuantizeReport {
 };
 
 // Reads the graph, rewrites it for the dtype and streams it to OUT; memory does not grow with the
-// model. Initializers that are also inputs count as constants. Throws Error; OUT appears whole or
-// not at all.
+// model. Throws Error, kUnsupported where the dtype would change nothing; OUT appears whole or not
+// at all.
 QuantizeReport quantize(const QuantizeOptions& options);
 
 }  // namespace lorapress

@@ -20,7 +20,14 @@ onnx::ModelProto stand_in(const Model& model) {
       *proto->add_value_info() = info;  // the checker demands the shape that ONNX leaves optional
     }
   }
+  std::set<std::string> inputs;
+  for (const auto& input : model.proto.graph().input()) {
+    inputs.insert(input.name());
+  }
   for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
+    if (inputs.contains(declared.name())) {
+      continue;  // a default, which proves nothing of what will be fed
+    }
     const auto weight = model.weights.find(declared.name());
     if (weight != model.weights.end() && weight->second->bytes() > kSmallTensor) {
       auto* input = proto->add_input();

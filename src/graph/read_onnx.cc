@@ -35,15 +35,18 @@ void check_versions(const onnx::ModelProto& proto, const std::filesystem::path& 
   }
 }
 
-Model read(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
+Model read(const std::filesystem::path& path,
+           std::vector<std::filesystem::path>* files,
+           bool freeze_inputs) {
   SlimModel slim = read_slim(path);
   check_versions(slim.proto, path);
   inline_functions(slim.proto, path);
   slim.proto.mutable_graph()->clear_quantization_annotation();
+  const bool defaults = !freeze_inputs && slim.proto.ir_version() >= kIrOfConstants;
   slim.proto.set_ir_version(std::max(slim.proto.ir_version(), kIrOfConstants));
   Model model{std::move(slim.proto), {}};
   TensorReader tensors(slim.file, std::move(slim.contents));
-  resolve_scopes(model, tensors);
+  resolve_scopes(model, tensors, defaults);
   infer_types(model);
   if (files != nullptr) {
     *files = tensors.files();
@@ -53,8 +56,10 @@ Model read(const std::filesystem::path& path, std::vector<std::filesystem::path>
 
 }  // namespace
 
-Model read_onnx(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
-  return with_file_errors([&] { return read(path, files); });
+Model read_onnx(const std::filesystem::path& path,
+                std::vector<std::filesystem::path>* files,
+                bool freeze_inputs) {
+  return with_file_errors([&] { return read(path, files, freeze_inputs); });
 }
 
 }  // namespace lorapress

@@ -9,15 +9,18 @@
 
 namespace lorapress {
 
-// The oldest opset that the schemes' operators belong to; the newest is that of the ONNX sources.
-inline constexpr int64_t kFirstOpset = 11;
+// The oldest opset that ONNX Runtime runs; the newest is that of the ONNX sources. Nodes stay in
+// the opset that they were written for.
+inline constexpr int64_t kFirstOpset = 7;
 
 // Reads the graph, finds the weights (in the file, in external data beside it, in typed fields),
 // inlines local functions, hoists the weights of bodies (read_scopes.h) and infers types.
-// `files`, where given, becomes the files that were opened, the model first. Throws kNotFound,
-// kInvalidFile or kUnsupported.
+// `files`, where given, becomes the files that were opened, the model first. Initializers that are
+// inputs are their defaults from IR version 4 on, where it lets callers feed others; before, and
+// with `freeze_inputs`, they are constants. Throws kNotFound, kInvalidFile or kUnsupported.
 Model read_onnx(const std::filesystem::path& path,
-                std::vector<std::filesystem::path>* files = nullptr);
+                std::vector<std::filesystem::path>* files = nullptr,
+                bool freeze_inputs = false);
 
 }  // namespace lorapress
 

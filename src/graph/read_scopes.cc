@@ -59,7 +59,8 @@ std::optional<onnx::TensorProto> constant_of(onnx::NodeProto& node) {
 
 class Resolver {
  public:
-  Resolver(Model& model, TensorReader& tensors) : model_(model), tensors_(tensors) {}
+  Resolver(Model& model, TensorReader& tensors, bool defaults)
+      : model_(model), tensors_(tensors), defaults_(defaults) {}
 
   void run() {
     onnx::GraphProto& main = *model_.proto.mutable_graph();
@@ -142,7 +143,23 @@ class Resolver {
         input.set_name(define(input.name(), scope, nullptr, "an input"));
         scope.own.insert(input.name());
         *graph.add_input() = std::move(input);
+      } else if (defaults_ && scope.main()) {
+        require_type_of_default(input, graph);
+        *graph.add_input() = std::move(input);
       }
+    }
+  }
+
+  void require_type_of_default(const onnx::ValueInfoProto& input,
+                               const onnx::GraphProto& graph) const {
+    const auto& initializers = graph.initializer();
+    const auto tensor = std::ranges::find(initializers, input.name(), &onnx::TensorProto::name);
+    const int wanted = input.type().tensor_type().elem_type();
+    if (wanted != 0 && wanted != tensor->data_type()) {
+      refuse("input {} is of onnx type {}, but its initializer of type {}",
+             shown(input.name()),
+             wanted,
+             tensor->data_type());
     }
   }
 
@@ -322,6 +339,7 @@ class Resolver {
 
   Model& model_;
   TensorReader& tensors_;
+  bool defaults_;
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, int> next_;
   std::vector<onnx::TensorProto> hoisted_;
@@ -330,8 +348,8 @@ class Resolver {
 
 }  // namespace
 
-void resolve_scopes(Model& model, TensorReader& tensors) {
-  Resolver(model, tensors).run();
+void resolve_scopes(Model& model, TensorReader& tensors, bool defaults) {
+  Resolver(model, tensors, defaults).run();
 }
 
 }  // namespace lorapress

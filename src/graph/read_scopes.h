@@ -12,10 +12,11 @@ namespace lorapress {
 //   can see them).
 // - Names that bodies share with anything else get a number behind them. Names of the main graph
 //   stay.
-// - An initializer that is also an input of the main graph is a constant: the input goes.
+// - An initializer that is also an input of the main graph stays the default of that input if
+//   `defaults` is set, and is a constant otherwise: the input goes.
 // - A body that gives out a value from outside itself gives out an Identity of it, as ONNX wants.
 // Throws kInvalidFile for names that nothing produces, or twice, or later.
-void resolve_scopes(Model& model, TensorReader& tensors);
+void resolve_scopes(Model& model, TensorReader& tensors, bool defaults);
 
 }  // namespace lorapress
 

@@ -13,6 +13,7 @@
 #include "base/simd.h"
 #include "passes/nbits_plan.h"
 #include "passes/patchify.h"
+#include "passes/products.h"
 #include "passes/quantized_weight.h"
 #include "passes/rounding.h"
 
@@ -267,11 +268,14 @@ Bnb4Weights quantize_bnb4(const std::string& name, WeightPtr matrix, int64_t blo
 //  A [..., K] ── MatMulBnb4(packed, absmax) ── [..., N]
 void apply_bnb4(Model& model, const SchemeContext& context) {
   convolutions_to_products(model);
+  expand_products(model, context.options);
   Rewriter graph(model);
+  MatrixCensus census(graph, context.options);
   const int64_t block_size = context.options.block_size;
   std::map<std::string, Bnb4Tensors> tensors;
-  for (const auto& [name, plan] : plan_matrices(graph, context.options)) {
+  for (const auto& [name, plan] : plan_matrices(graph, context.options, census)) {
     if (plan.looked_up) {
+      census.because(name, "looked up, which bnb4 has no form for");
       continue;
     }
     const Bnb4Weights made = quantize_bnb4(name, plan.matrix, block_size);
@@ -280,6 +284,7 @@ void apply_bnb4(Model& model, const SchemeContext& context) {
                      plan.matrix->rows(),
                      plan.matrix->cols()};
   }
+  census.report(context, "4 bit", tensors);
   if (tensors.empty()) {
     return;
   }
@@ -301,11 +306,7 @@ void apply_bnb4(Model& model, const SchemeContext& context) {
                                  {"quant_type", kNormalFloat}},
                                 kMicrosoftDomain));
     };
-    if (use->kind == MatrixUse::Kind::kGemm) {
-      emit_gemm(graph, node, multiply, nodes);
-    } else {
-      multiply(node.output(0));
-    }
+    emit_product(graph, node, graph.weight(use->weight)->dtype(), multiply, nodes);
     return true;
   });
   graph.require_opset(std::string(kMicrosoftDomain), 1);

@@ -1,56 +1,17 @@
 #include "passes/float16.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
-#include "base/buffer.h"
 #include "base/fail.h"
 #include "graph/write.h"
+#include "passes/float16_constants.h"
+#include "passes/float16_ops.h"
 #include "passes/float16_plan.h"
 #include "passes/weight_scan.h"
 
 namespace lorapress {
 namespace {
-
-constexpr float kLargestHalf = 65504.0F;
-
-// Fills of masks such as the lowest float32 or -inf, as the lowest float16.
-class ClampedWeight final : public Weight {
- public:
-  explicit ClampedWeight(WeightPtr source)
-      : Weight(source->dtype(), source->shape()), source_(std::move(source)) {}
-
-  void read(const Block& block, std::span<std::byte> out) const override {
-    Buffer<float> values(block.elements());
-    source_->read_floats(block, values.span());
-    for (float& value : values.span()) {
-      value = std::max(value, -kLargestHalf);
-    }
-    std::ranges::copy(std::as_bytes(values.span()), out.begin());
-  }
-
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
-
- private:
-  WeightPtr source_;
-};
-
-// Whether everything out of range lies below: a fill, and no overflow of a trained value.
-bool only_falls_below(const Weight& weight) {
-  Buffer<float> values;
-  const int64_t step =
-      std::max<int64_t>(1, (int64_t{1} << 18) / std::max<int64_t>(weight.cols(), 1));
-  for (int64_t row = 0; row < weight.rows(); row += step) {
-    const Block block{row, std::min(step, weight.rows() - row), 0, weight.cols()};
-    values.resize(block.elements());
-    weight.read_floats(block, values.span());
-    if (!std::ranges::all_of(values.span(), [](float v) { return v <= kLargestHalf; })) {
-      return false;  // NaN too
-    }
-  }
-  return true;
-}
 
 class HalfPass {
  public:
@@ -60,8 +21,11 @@ class HalfPass {
   void run() {
     lift_constants();
     check_weights();
+    constants_.filled = filled_values(rewriter_, constants_.fills);
+    bounded_ = compared_values(rewriter_, constants_.fills);
+    bounded_.insert(constants_.filled.begin(), constants_.filled.end());
     const Float16Plan::Stays stays = [this](const onnx::NodeProto& node) { return keeps(node); };
-    const Float16Plan plan(model_.proto.graph(), rewriter_, stays);
+    const Float16Plan plan(model_.proto.graph(), rewriter_, constants_, stays);
     plan_ = &plan;
     name_values();
     convert_weights();
@@ -69,6 +33,12 @@ class HalfPass {
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList& made) {
       return convert(node, plan.modes()[index++], made);
     });
+    if (context_.outcome != nullptr) {
+      context_.outcome->form = "float16";
+      context_.outcome->changed =
+          !half_weights_.empty() ||
+          std::ranges::find(plan.modes(), Mode::kHalf) != plan.modes().end();
+    }
     convert_types(*model_.proto.mutable_graph(), false);
     rewriter_.drop_unused_weights();
   }
@@ -96,32 +66,6 @@ class HalfPass {
     rewriter_.refresh();
   }
 
-  static WeightPtr constant_of(const onnx::NodeProto& node) {
-    if (node.attribute_size() != 1) {
-      return nullptr;
-    }
-    const auto& attribute = node.attribute(0);
-    if (attribute.name() == "value_float") {
-      const float value = attribute.f();
-      return float_constant({}, std::span(&value, 1));
-    }
-    if (attribute.name() == "value_floats") {
-      const std::vector<float> values(attribute.floats().begin(), attribute.floats().end());
-      return float_constant({std::ssize(values)}, values);
-    }
-    const onnx::TensorProto& tensor = attribute.t();
-    if (attribute.name() != "value" || tensor.data_type() != onnx::TensorProto::FLOAT) {
-      return nullptr;
-    }
-    const Shape shape(tensor.dims().begin(), tensor.dims().end());
-    if (tensor.has_raw_data()) {
-      const auto bytes = std::as_bytes(std::span(tensor.raw_data()));
-      return constant_weight(DType::kF32, shape, {bytes.begin(), bytes.end()});
-    }
-    const std::vector<float> values(tensor.float_data().begin(), tensor.float_data().end());
-    return float_constant(shape, values);
-  }
-
   // Finds what float16 cannot hold: fills are clamped, other weights leave their nodes in float32.
   void check_weights() {
     std::map<std::string, bool> fills;  // by weight that is read: nothing but fill readers
@@ -131,6 +75,9 @@ class HalfPass {
         if (weight && weight->dtype() == DType::kF32) {
           bool& fill = fills.try_emplace(input, true).first->second;
           fill = fill && carries_fill(node);
+          if (!is_product(node)) {
+            elementwise_.insert(input);
+          }
         }
       }
     });
@@ -140,29 +87,46 @@ class HalfPass {
     }
     const auto magnitudes = scan_magnitudes(requests, context_.threads, context_.scans);
     for (size_t i = 0; i < requests.size(); ++i) {
-      if (magnitudes[i][0] <= kLargestHalf) {
+      const std::string& name = requests[i].name;
+      const WeightPtr& weight = requests[i].weight;
+      const float most = magnitudes[i][0];
+      if (most < kSmallestHalf && vanishes_in_half(*weight)) {
+        constants_.vanishing.insert(name);
+      }
+      if (most <= kLargestHalf) {
         continue;
       }
-      const std::string& name = requests[i].name;
-      if (fills.at(name) && only_falls_below(*requests[i].weight)) {
-        model_.weights[name] = std::make_shared<ClampedWeight>(requests[i].weight);
+      if (fills.at(name) && only_falls_below(*weight)) {
+        constants_.fills.insert(name);
         continue;
       }
       require_finite(requests[i], magnitudes[i]);
-      wide_.insert(name);
-      if (context_.notes != nullptr) {
-        context_.notes->push_back(
-            fmt::format("{}: values up to {} pass float16's {}; it stays float32",
-                        name,
-                        magnitudes[i][0],
-                        kLargestHalf));
+      constants_.wide.insert(name);
+      if (name.starts_with("/passes/")) {
+        continue;  // a factor that quantization took out of a Gemm
       }
+      note(fmt::format(
+          "{}: values up to {} pass float16's {}; it stays float32", name, most, kLargestHalf));
+    }
+    rewriter_.for_each_node([&](const onnx::NodeProto& node) {
+      if (loses_variance(rewriter_, node) && fragile_.insert(node.output(0)).second) {
+        note(fmt::format("{}: float16 cannot hold its variances; BatchNormalization stays float32",
+                         node.name().empty() ? node.output(0) : node.name()));
+      }
+    });
+  }
+
+  void note(std::string text) const {
+    if (context_.notes != nullptr) {
+      context_.notes->push_back(std::move(text));
     }
   }
 
   [[nodiscard]] bool keeps(const onnx::NodeProto& node) const {
-    return excluded(node.name()) || std::ranges::any_of(node.input(), [&](const std::string& name) {
-             return wide_.contains(name) || (rewriter_.weight(name) && excluded(name));
+    const bool fragile = node.output_size() > 0 && fragile_.contains(node.output(0));
+    return fragile || excluded(node.name()) ||
+           std::ranges::any_of(node.input(), [&](const std::string& name) {
+             return constants_.wide.contains(name) || (rewriter_.weight(name) && excluded(name));
            });
   }
 
@@ -191,7 +155,8 @@ class HalfPass {
     }
   }
 
-  // Float weights that float16 nodes read. A small one that others read too is there in both types.
+  // Float weights that float16 nodes read. A small one that others read too is there in both types,
+  // a large one in float16 alone, unless it would not be the same then.
   void convert_weights() {
     std::vector<std::string> names;
     for (const auto& [name, weight] : model_.weights) {
@@ -202,12 +167,19 @@ class HalfPass {
     std::ranges::sort(names);
     for (const std::string& name : names) {
       const WeightPtr weight = model_.weights.at(name);
-      WeightPtr half = cast(weight, DType::kF16);
+      // A product adds up many weights, for which the nearest numbers are best.
+      const bool fill = constants_.fills.contains(name);
+      WeightPtr half = cast(fill                          ? clamped(weight)
+                            : elementwise_.contains(name) ? raised(weight)
+                                                          : weight,
+                            DType::kF16);
       if (plan_->readers(name).single == 0) {
         half_weights_[name] = name;
         model_.weights[name] = std::move(half);
       } else if (weight->bytes() <= kSmallTensor) {
         half_weights_[name] = rewriter_.add_weight(name + "/float16", std::move(half));
+      } else if (fill || is_output(name)) {
+        narrowed_.insert(name);
       } else {
         half_weights_[name] = name;
         model_.weights[name] = std::move(half);
@@ -231,13 +203,28 @@ class HalfPass {
     return found;
   }
 
-  void add_cast(const std::string& from, const std::string& to, bool half, NodeList& made) {
+  void add_cast(std::string from, const std::string& to, bool half, NodeList& made) {
     const DType dtype = half ? DType::kF16 : DType::kF32;
+    if (half && (bounded_.contains(from) || bounded_.contains(to))) {
+      from = bound(from, made);
+    }
     made.push_back(make_node("Cast",
                              rewriter_.unique(from + "/Cast"),
                              {from},
                              {to},
                              {{"to", int64_t{dtype_row(dtype).onnx}}}));
+  }
+
+  // No lower than float16's lowest. Until opset 11 bounds were attributes.
+  std::string bound(const std::string& from, NodeList& made) {
+    constexpr int64_t kInputs = 11;
+    std::string bounded = rewriter_.unique(from + "/bounded");
+    const std::string name = rewriter_.unique(from + "/Clip");
+    made.push_back(
+        rewriter_.opset() < kInputs
+            ? make_node("Clip", name, {from}, {bounded}, {{"min", -kLargestHalf}})
+            : make_node("Clip", name, {from, rewriter_.scalar(-kLargestHalf)}, {bounded}));
+    return bounded;
   }
 
   // The name under which a value can be read in the wanted type; casts where there is none yet.
@@ -246,6 +233,9 @@ class HalfPass {
       return half                      ? weight->second
              : widened_.contains(name) ? cast_to(name, false, name, made)
                                        : name;
+    }
+    if (half && narrowed_.contains(name)) {
+      return cast_to(name, true, name, made);
     }
     const Flow flow = plan_->flow(name);
     if (flow == Flow::kNone) {
@@ -270,9 +260,6 @@ class HalfPass {
     if (node.op_type() == "Cast" && is_half(plan_->flow(node.output(0)))) {
       changed.mutable_attribute(0)->set_i(dtype_row(DType::kF16).onnx);
     }
-    if (node.op_type() == "ConstantOfShape" || node.op_type() == "Constant") {
-      clamp_attribute(changed);
-    }
     NodeList after;
     for (int i = 0; i < node.output_size(); ++i) {
       const auto renamed = made_as_.find(node.output(i));
@@ -284,28 +271,6 @@ class HalfPass {
     made.push_back(std::move(changed));
     std::ranges::move(after, std::back_inserter(made));
     return true;
-  }
-
-  static void clamp_attribute(onnx::NodeProto& node) {
-    for (auto& attribute : *node.mutable_attribute()) {
-      onnx::TensorProto* tensor = attribute.has_t() ? attribute.mutable_t() : nullptr;
-      if (tensor == nullptr || tensor->data_type() != onnx::TensorProto::FLOAT) {
-        continue;
-      }
-      for (float& value : *tensor->mutable_float_data()) {
-        value = std::max(value, -kLargestHalf);
-      }
-      if (!tensor->has_raw_data()) {
-        continue;
-      }
-      std::string& raw = *tensor->mutable_raw_data();
-      for (size_t at = 0; at + sizeof(float) <= raw.size(); at += sizeof(float)) {
-        float value = 0.0F;
-        std::memcpy(&value, raw.data() + at, sizeof(float));
-        value = std::max(value, -kLargestHalf);
-        std::memcpy(raw.data() + at, &value, sizeof(float));
-      }
-    }
   }
 
   // Declared types, of the main graph and of bodies.
@@ -342,9 +307,13 @@ class HalfPass {
   const SchemeContext& context_;
   Rewriter rewriter_;
   const Float16Plan* plan_ = nullptr;
-  std::unordered_set<std::string> wide_;                       // weights beyond the range
+  HalfConstants constants_;
+  std::unordered_set<std::string> fragile_;      // outputs of nodes that need their float32 weights
+  std::unordered_set<std::string> elementwise_;  // weights that more than products read
+  std::unordered_set<std::string> bounded_;      // at -65504 when they become float16
   std::unordered_map<std::string, std::string> half_weights_;  // their names in float16
   std::unordered_set<std::string> widened_;                    // stored in float16 alone
+  std::unordered_set<std::string> narrowed_;                   // stored in float32 alone
   std::unordered_map<std::string, std::string> made_as_;       // outputs made in another type
   std::map<std::pair<int, std::string>, std::string> casts_;   // by scope and value
 };

@@ -1,174 +1,13 @@
 #include "passes/float16_plan.h"
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 
 #include "graph/write.h"
+#include "passes/float16_ops.h"
 
 namespace lorapress {
 namespace {
-
-using Names = std::span<const std::string_view>;
-
-// No float16 form, or none that every runtime has. onnxruntime/python/tools/transformers/float16.py
-// (DEFAULT_OP_BLOCK_LIST) and what quantizes.
-constexpr std::array<std::string_view, 40> kNoHalf = {
-    "ArrayFeatureExtractor",
-    "BlackmanWindow",
-    "Constant",
-    "ConstantOfShape",
-    "CumSum",
-    "DFT",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "EyeLike",
-    "HammingWindow",
-    "HannWindow",
-    "LabelEncoder",
-    "Max",
-    "MelWeightMatrix",
-    "Min",
-    "Multinomial",
-    "NonMaxSuppression",
-    "OneHot",
-    "Optional",
-    "OptionalGetElement",
-    "OptionalHasElement",
-    "QLinearConv",
-    "QLinearMatMul",
-    "QuantizeLinear",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Range",
-    "Resize",
-    "RoiAlign",
-    "STFT",
-    "SequenceAt",
-    "SequenceConstruct",
-    "SequenceInsert",
-    "SplitToSequence",
-    "StringNormalizer",
-    "TfIdfVectorizer",
-    "TopK",
-    "Upsample",
-};
-
-constexpr std::array<std::string_view, 15> kStatistics = {
-    "Exp",
-    "Log",
-    "LogSoftmax",
-    "LpNormalization",
-    "Pow",
-    "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMean",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "Sqrt",
-};
-
-// Those that join a statistic with the values it was taken of.
-constexpr std::array<std::string_view, 4> kArithmetic = {"Add", "Div", "Mul", "Sub"};
-
-constexpr std::array<std::string_view, 30> kSimple = {
-    "Abs",    "Add",     "Ceil",    "Clip",      "Concat",         "Cos",       "Div",    "Einsum",
-    "Expand", "Flatten", "Floor",   "Gather",    "GatherElements", "Identity",  "MatMul", "Mod",
-    "Mul",    "Neg",     "Pad",     "ReduceMax", "ReduceMin",      "Reshape",   "Round",  "Sin",
-    "Slice",  "Split",   "Squeeze", "Sub",       "Tile",           "Transpose",
-};
-constexpr std::array<std::string_view, 9> kSimpleToo = {"Equal",
-                                                        "Greater",
-                                                        "GreaterOrEqual",
-                                                        "Less",
-                                                        "LessOrEqual",
-                                                        "ScatterND",
-                                                        "Trilu",
-                                                        "Unsqueeze",
-                                                        "Where"};
-
-// Never float, whatever comes in. The first output alone where `first_only`.
-constexpr std::array<std::string_view, 23> kNotFloat = {
-    "And",
-    "ArgMax",
-    "ArgMin",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "IsInf",
-    "IsNaN",
-    "Less",
-    "LessOrEqual",
-    "NonMaxSuppression",
-    "NonZero",
-    "Not",
-    "OptionalHasElement",
-    "Or",
-    "QuantizeLinear",
-    "SequenceConstruct",
-    "SequenceEmpty",
-    "SequenceInsert",
-    "SequenceLength",
-    "Shape",
-    "Size",
-    "SplitToSequence",
-};
-
-// Read the type or the shape, or convert.
-constexpr std::array<std::string_view, 7> kAny = {
-    "Cast", "IsInf", "IsNaN", "NonZero", "Shape", "Size", "SequenceLength"};
-
-// Operators of com.microsoft whose schemas take float16.
-constexpr std::array<std::string_view, 24> kMicrosoftHalf = {
-    "Attention",
-    "BiasAdd",
-    "BiasGelu",
-    "BiasSplitGelu",
-    "DecoderMaskedMultiHeadAttention",
-    "DecoderMaskedSelfAttention",
-    "EmbedLayerNormalization",
-    "FastGelu",
-    "FusedMatMul",
-    "GatherBlockQuantized",
-    "Gelu",
-    "GroupNorm",
-    "GroupQueryAttention",
-    "MatMulBnb4",
-    "MatMulNBits",
-    "MultiHeadAttention",
-    "NhwcConv",
-    "PackedMultiHeadAttention",
-    "QuickGelu",
-    "RelativePositionBias",
-    "RotaryEmbedding",
-    "SkipGroupNorm",
-    "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-};
-
-bool is_one_of(Names names, const std::string& name) {
-  return std::ranges::find(names, std::string_view(name)) != names.end();
-}
-
-bool is_standard(const onnx::NodeProto& node) {
-  return node.domain().empty() || node.domain() == "ai.onnx";
-}
-
-bool is_simple(const onnx::NodeProto& node) {
-  return is_standard(node) &&
-         (is_one_of(kSimple, node.op_type()) || is_one_of(kSimpleToo, node.op_type()));
-}
-
-bool has_half_form(const onnx::NodeProto& node) {
-  return is_standard(node)
-             ? !is_one_of(kNoHalf, node.op_type())
-             : node.domain() == kMicrosoftDomain && is_one_of(kMicrosoftHalf, node.op_type());
-}
 
 bool is_float32(const std::optional<DeclaredType>& type) {
   return type && type->type.dtype == DType::kF32;
@@ -188,31 +27,11 @@ void for_each_body(const onnx::NodeProto& node, const Visit& visit) {
 
 }  // namespace
 
-bool is_cache_port(std::string_view name) {
-  return name.starts_with("past_key_values.") || name.starts_with("present.");
-}
-
-bool input_stays_float(const onnx::NodeProto& node, int input) {
-  return (node.op_type() == "GroupNorm" || node.op_type() == "SkipGroupNorm") &&
-         node.domain() == kMicrosoftDomain && (input == 1 || input == 2);
-}
-
-bool output_stays_float(const onnx::NodeProto& node, int output) {
-  const bool norm = node.op_type() == "LayerNormalization" ||
-                    node.op_type() == "SkipLayerNormalization" ||
-                    node.op_type() == "SkipSimplifiedLayerNormalization";
-  return norm && (output == 1 || output == 2);  // mean and inverse deviation
-}
-
-bool carries_fill(const onnx::NodeProto& node) {
-  return is_simple(node) && node.op_type() != "MatMul" && node.op_type() != "Einsum" &&
-         node.op_type() != "Gather";
-}
-
 Float16Plan::Float16Plan(const onnx::GraphProto& graph,
                          const Rewriter& rewriter,
+                         const HalfConstants& constants,
                          const Stays& stays)
-    : rewriter_(rewriter), stays_(stays) {
+    : rewriter_(rewriter), constants_(constants), stays_(stays) {
   walk(graph, false);
 }
 
@@ -234,7 +53,9 @@ bool Float16Plan::is_float_weight(const std::string& name) const {
 void Float16Plan::walk(const onnx::GraphProto& graph, bool is_body) {
   for (const auto& input : graph.input()) {
     if (is_float32(rewriter_.type(input.name())) && !rewriter_.weight(input.name())) {
-      flows_[input.name()] = is_body || is_cache_port(input.name()) ? Flow::kHalf : Flow::kFloat;
+      const bool half =
+          is_body || (is_cache_port(input.name()) && !rewriter_.has_default(input.name()));
+      flows_[input.name()] = half ? Flow::kHalf : Flow::kFloat;
     }
   }
   for (const auto& node : graph.node()) {
@@ -278,13 +99,11 @@ bool Float16Plan::gives_float(const onnx::NodeProto& node, int output) const {
              flow(attribute.g().output(at).name()) != Flow::kNone;
     }
   }
-  if (is_one_of(kNotFloat, op) ||
-      (output > 0 &&
-       (op == "TopK" || op == "MaxPool" || op == "Dropout" || op == "DynamicQuantizeLinear"))) {
-    return op == "DynamicQuantizeLinear" && output == 1;
+  if (gives_no_float(node, output)) {
+    return false;
   }
   if (op == "DynamicQuantizeLinear") {
-    return false;
+    return true;  // the scale
   }
   if (op == "Cast" || op == "ConstantOfShape" || op == "Constant" || op.starts_with("Random")) {
     const char* key = op == "Cast" ? "to" : "dtype";
@@ -303,6 +122,9 @@ void Float16Plan::decide(const onnx::NodeProto& node) {
   Flow out = Flow::kHalf;
   Mode mode = mode_of(node, &out);
   modes_.push_back(mode);
+  if (makes_tiny(node)) {
+    tiny_.insert(node.output(0));
+  }
   for (int i = 0; i < node.output_size(); ++i) {
     if (!node.output(i).empty() && gives_float(node, i)) {
       flows_[node.output(i)] = output_stays_float(node, i) ? Flow::kFloat : out;
@@ -314,6 +136,46 @@ void Float16Plan::decide(const onnx::NodeProto& node) {
       ++(mode == Mode::kHalf && !input_stays_float(node, i) ? readers.half : readers.single);
     }
   }
+}
+
+// A constant such as eps, moved or made by ConstantOfShape.
+bool Float16Plan::makes_tiny(const onnx::NodeProto& node) const {
+  if (is_standard(node) && node.op_type() == "ConstantOfShape" && node.output_size() == 1) {
+    return std::ranges::any_of(node.attribute(), [](const onnx::AttributeProto& attribute) {
+      const WeightPtr value = attribute.has_t() ? float_tensor(attribute.t()) : nullptr;
+      return value && vanishes_in_half(*value);
+    });
+  }
+  return only_moves(node) && node.input_size() > 0 && is_tiny(node.input(0));
+}
+
+bool Float16Plan::is_tiny(const std::string& name) const {
+  return tiny_.contains(name) || (constants_.vanishing.contains(name) && is_float_weight(name));
+}
+
+// x / (max|x| + eps), log(p + eps), clip(p, eps): with an eps that float16 has no number for, also
+// as an attribute, as Clip had before opset 11.
+bool Float16Plan::guards(const onnx::NodeProto& node) const {
+  const bool bounds = is_standard(node) && (node.op_type() == "Max" || node.op_type() == "Min");
+  if (!bounds && !is_simple(node)) {
+    return false;
+  }
+  const auto tiny = [](float value) { return value != 0.0F && std::fabs(value) < kSmallestHalf; };
+  const bool attribute = node.op_type() == "Clip" && (tiny(float_attribute(node, "min", 0.0F)) ||
+                                                      tiny(float_attribute(node, "max", 0.0F)));
+  return attribute || std::ranges::any_of(node.input(),
+                                          [&](const std::string& input) { return is_tiny(input); });
+}
+
+// Scores with a mask that was made of fed values, and their softmax: where all of a row is masked
+// the fills alone decide, which needs numbers beyond float16's.
+bool Float16Plan::joins_mask(const onnx::NodeProto& node) const {
+  const std::string& op = node.op_type();
+  const bool fits = is_standard(node) && (op == "Add" || op == "Sub" || op == "Softmax");
+  return fits && std::ranges::any_of(node.input(), [&](const std::string& input) {
+           const Flow in = flow(input);
+           return constants_.filled.contains(input) && (in == Flow::kFloat || in == Flow::kIndex);
+         });
 }
 
 // A Cast to float32 of integers starts arithmetic on them. One of float16 or float32 values is
@@ -354,7 +216,7 @@ Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
     *out = Flow::kHalf;
     return Mode::kHalf;
   }
-  if (is_standard(node) && is_one_of(kAny, op)) {
+  if (takes_any_type(node)) {
     return Mode::kAny;
   }
   const bool constant = !half && !single && !statistic && !index && !large_weight;
@@ -362,12 +224,20 @@ Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
   if (stays_(node)) {
     return Mode::kFloat;
   }
+  if (joins_mask(node)) {
+    *out = half || single || statistic ? Flow::kFloat : Flow::kIndex;
+    return Mode::kFloat;
+  }
+  if (!constant && guards(node)) {
+    *out = half || single || statistic ? Flow::kStatistic : Flow::kIndex;
+    return Mode::kFloat;
+  }
   if (!has_half_form(node) || !any_float) {
     *out = constant ? Flow::kConstant : index ? Flow::kIndex : Flow::kFloat;
     return Mode::kFloat;
   }
   const bool wholly_special = !half && !single && (statistic || index);
-  if (is_standard(node) && is_one_of(kStatistics, op)) {
+  if (is_statistic(node)) {
     *out = wholly_special && index ? Flow::kIndex : constant ? Flow::kConstant : Flow::kStatistic;
     return Mode::kFloat;
   }
@@ -379,7 +249,7 @@ Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
                                       : Flow::kConstant;
     return Mode::kFloat;
   }
-  if (is_standard(node) && is_one_of(kArithmetic, op) && statistic) {
+  if (is_arithmetic(node) && statistic) {
     return Mode::kFloat;
   }
   *out = Flow::kHalf;

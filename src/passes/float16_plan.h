@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "passes/float16_constants.h"
 #include "passes/rewrite.h"
 
 namespace lorapress {
@@ -40,13 +41,18 @@ enum class Mode {
 //    weight.
 //  - Floats made from integers stay float32 as far as simple nodes go: rotary angles, masks.
 //  - What only small constants enter stays; it is cast once.
+//  - So do the sum of scores and a mask that was made of fed values, and its softmax.
+//  - So does what an eps below float16's numbers enters, as far as simple nodes go.
 //  - Bodies of If, Loop and Scan take and give float16.
 //  - Everything else is float16.
 class Float16Plan {
  public:
   // Nodes that stay whatever they are: excluded, or reading a weight beyond the range.
   using Stays = std::function<bool(const onnx::NodeProto&)>;
-  Float16Plan(const onnx::GraphProto& graph, const Rewriter& rewriter, const Stays& stays);
+  Float16Plan(const onnx::GraphProto& graph,
+              const Rewriter& rewriter,
+              const HalfConstants& constants,
+              const Stays& stays);
 
   // Of the nodes in the order in which Rewriter::rewrite() visits them.
   [[nodiscard]] const std::vector<Mode>& modes() const { return modes_; }
@@ -71,22 +77,20 @@ class Float16Plan {
   [[nodiscard]] Mode cast_mode(const onnx::NodeProto& node, Flow* out) const;
   [[nodiscard]] bool is_float_weight(const std::string& name) const;
   [[nodiscard]] bool gives_float(const onnx::NodeProto& node, int output) const;
+  [[nodiscard]] bool makes_tiny(const onnx::NodeProto& node) const;
+  [[nodiscard]] bool is_tiny(const std::string& name) const;
+  [[nodiscard]] bool joins_mask(const onnx::NodeProto& node) const;
+  [[nodiscard]] bool guards(const onnx::NodeProto& node) const;
 
   const Rewriter& rewriter_;
+  const HalfConstants& constants_;
   const Stays& stays_;
   std::unordered_map<std::string, Flow> flows_;
   std::unordered_map<std::string, Readers> readers_;
   std::unordered_set<std::string> body_outputs_;
+  std::unordered_set<std::string> tiny_;  // values made of constants that vanish in float16
   std::vector<Mode> modes_;
 };
-
-// Key and value cache ports of a decoder.
-bool is_cache_port(std::string_view name);
-// Inputs and outputs that are float32 by the operator's definition, whatever the others are.
-bool input_stays_float(const onnx::NodeProto& node, int input);
-bool output_stays_float(const onnx::NodeProto& node, int output);
-// Operators that only move, select or add values, through which a large negative fill passes.
-bool carries_fill(const onnx::NodeProto& node);
 
 }  // namespace lorapress
 

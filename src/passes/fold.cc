@@ -1,6 +1,7 @@
 #include "passes/fold.h"
 
 #include <cstring>
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -248,28 +249,42 @@ class Folder {
       made.push_back(make_node(op, name, inputs, {output}, attributes));
       return output;
     };
+    const auto gemm_inputs = [&](const std::string& left) {
+      std::vector<std::string> inputs{left, shared->second};
+      constexpr int64_t kOptionalBias = 11;
+      if (rewriter_.opset() < kOptionalBias) {
+        inputs.push_back(zero(weight->dtype()));
+      }
+      return inputs;
+    };
     const Attributes turn{{"transB", int64_t{1}}};
     if (type && type->has_shape && type->type.dims.size() == 2) {
-      add("Gemm", {x, shared->second}, node.output(0), turn);
+      add("Gemm", gemm_inputs(x), node.output(0), turn);
       return true;
     }
     const std::string rows =
         add("Reshape", {x, rewriter_.integers({-1, weight->shape().at(1)})}, "");
-    const std::string flat = add("Gemm", {rows, shared->second}, "", turn);
-    const std::string lead = add("Slice",
-                                 {add("Shape", {x}, ""),
-                                  rewriter_.integers({0}),
-                                  rewriter_.integers({-1}),
-                                  rewriter_.integers({0})},
-                                 "");
+    const std::string flat = add("Gemm", gemm_inputs(rows), "", turn);
+    const std::string all = add("Shape", {x}, "");
+    const std::string lead = rewriter_.unique(base + "/Slice_output");
+    made.push_back(rewriter_.slice(rewriter_.unique(base + "/Slice"), all, lead, 0, -1, 0));
     const std::string shape = add(
         "Concat", {lead, rewriter_.integers({weight->shape().at(0)})}, "", {{"axis", int64_t{0}}});
     add("Reshape", {flat, shape}, node.output(0));
     return true;
   }
 
+  std::string zero(DType dtype) {
+    std::string& name = zeros_[dtype];
+    if (name.empty()) {
+      name = rewriter_.add_weight("/passes/zero", zeros(dtype, {}));
+    }
+    return name;
+  }
+
   Model& model_;
   Rewriter rewriter_;
+  std::map<DType, std::string> zeros_;
   std::unordered_map<std::string, int> declared_;        // index of an initializer
   std::unordered_map<std::string, Integers> constants_;  // small integers in Constant nodes
   std::unordered_map<std::string, size_t> turns_;        // Transpose nodes that read a value

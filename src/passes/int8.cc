@@ -3,22 +3,24 @@
 #include <algorithm>
 #include <map>
 
-#include "base/fail.h"
 #include "graph/write.h"
+#include "passes/float16_ops.h"
 #include "passes/int8_weight.h"
+#include "passes/nbits_plan.h"
 #include "passes/patchify.h"
-#include "passes/rewrite.h"
+#include "passes/products.h"
 
 namespace lorapress {
 namespace {
 
-enum class Use { kMatMul, kGemm, kGather };
+// A product is a MatMul, Gemm or FusedMatMul.
+enum class Use { kProduct, kGather };
 
 // How one node reads one weight.
 struct Reading {
   std::string weight;
   Use use;
-  bool turned = false;  // Gemm with transB: the weight is [out, in]
+  bool turned = false;  // transB: the weight is [out, in]
 };
 
 // What became of one weight. `shape` is that of the float weight.
@@ -40,24 +42,21 @@ struct Quantized {
   std::string zero_point;
 };
 
+constexpr int64_t kFirstOpset = 11;  // of DynamicQuantizeLinear
+const Attributes kToFloat{{"to", int64_t{dtype_row(DType::kF32).onnx}}};
+
 class Int8Pass {
  public:
   Int8Pass(Model& model, const SchemeContext& context, DType dtype)
       : rewriter_(model), context_(context), dtype_(dtype) {}
 
   void run() {
+    MatrixCensus census(rewriter_, context_.options);
     rewriter_.for_each_node([&](const onnx::NodeProto& node) { collect(node); });
-    std::erase_if(tables_, [&](const auto& entry) { return !keeps_whole(entry); });
+    std::erase_if(tables_, [&](const auto& entry) { return !keeps_whole(entry, census); });
+    census.report(context_, "8 bit", tables_);
     if (tables_.empty()) {
       return;
-    }
-    constexpr int64_t kFirstOpset = 11;  // of DynamicQuantizeLinear
-    if (rewriter_.opset() < kFirstOpset) {
-      fail(ErrorCode::kUnsupported,
-           "opset {} has no DynamicQuantizeLinear, expected {} or newer; export the model again "
-           "with a newer opset",
-           rewriter_.opset(),
-           kFirstOpset);
     }
     quantize_tables();
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList& made) {
@@ -80,27 +79,22 @@ class Int8Pass {
 
   // The reading that can be done in 8 bits, if the node does one.
   [[nodiscard]] std::optional<Reading> read_by(const onnx::NodeProto& node) const {
-    if (!(node.domain().empty() || node.domain() == "ai.onnx") || node.input_size() < 2 ||
-        excluded(node.name())) {
+    if (node.input_size() < 2 || excluded(node.name())) {
       return std::nullopt;
     }
     const auto matrix = [&](const std::string& name) {
       const WeightPtr weight = rewriter_.weight(name);
-      return weight && weight->dtype() == DType::kF32 && weight->shape().size() == 2;
+      return weight && (weight->dtype() == DType::kF32 || weight->dtype() == DType::kF16) &&
+             weight->shape().size() == 2;
     };
-    if (node.op_type() == "MatMul" && matrix(node.input(1))) {
-      return Reading{node.input(1), Use::kMatMul};
+    if (is_standard(node) && node.op_type() == "Gather") {
+      return matrix(node.input(0)) && integer_attribute(node, "axis", 0) == 0
+                 ? std::optional(Reading{node.input(0), Use::kGather})
+                 : std::nullopt;
     }
-    if (node.op_type() == "Gemm" && matrix(node.input(1)) &&
-        integer_attribute(node, "transA", 0) == 0 && float_attribute(node, "alpha", 1.0F) == 1.0F &&
-        (node.input_size() < 3 || float_attribute(node, "beta", 1.0F) == 1.0F)) {
-      return Reading{node.input(1), Use::kGemm, integer_attribute(node, "transB", 0) != 0};
-    }
-    if (node.op_type() == "Gather" && matrix(node.input(0)) &&
-        integer_attribute(node, "axis", 0) == 0) {
-      return Reading{node.input(0), Use::kGather};
-    }
-    return std::nullopt;
+    const auto use = matrix(node.input(1)) ? matrix_use(rewriter_, node) : std::nullopt;
+    return use ? std::optional(Reading{use->weight, Use::kProduct, use->rows_are_outputs})
+               : std::nullopt;
   }
 
   void collect(const onnx::NodeProto& node) {
@@ -126,11 +120,22 @@ class Int8Pass {
   }
 
   // Whether nothing but 8-bit readings needs the weight, so that it is stored once.
-  [[nodiscard]] bool keeps_whole(const std::pair<const std::string, Table>& entry) const {
+  [[nodiscard]] bool keeps_whole(const std::pair<const std::string, Table>& entry,
+                                 MatrixCensus& census) const {
     const auto& [name, table] = entry;
+    const Weight& weight = *table.weight;
+    const auto channels = static_cast<uint64_t>(
+        weight.shape().at(table.channels == Channels::kRows ? 0 : 1));  // each with a float32 scale
+    const bool smaller = weight.values() + 4 * channels < weight.bytes();
+    if (!smaller) {
+      census.because(name, "8 bit and scales would not make it smaller");
+    }
+    if (table.multiplied && !table.ranks_known) {
+      census.because(name, "looked up by indices of unknown rank");
+    }
     return table.fits && (table.ranks_known || !table.multiplied) &&
            table.readings == rewriter_.uses(name) && !excluded(name) &&
-           table.weight->bytes() >= kSmallTensor;
+           4 * weight.values() >= kSmallTensor && smaller;
   }
 
   void quantize_tables() {
@@ -164,16 +169,17 @@ class Int8Pass {
   }
 
   // One DynamicQuantizeLinear for all products of an activation.
-  const Quantized& quantized(const std::string& activation, NodeList& made) {
+  const Quantized& quantized(const std::string& activation, bool half, NodeList& made) {
     const auto [at, added] = activations_.try_emplace({rewriter_.scope(), activation});
     if (added) {
       const std::string base = activation + "/DynamicQuantizeLinear";
+      const std::string floats = as_float(activation, half, made);
       at->second = {rewriter_.unique(activation + "_quantized"),
                     rewriter_.unique(activation + "_scale"),
                     rewriter_.unique(activation + "_zero_point")};
       made.push_back(make_node("DynamicQuantizeLinear",
                                rewriter_.unique(base),
-                               {activation},
+                               {floats},
                                {at->second.bytes, at->second.scale, at->second.zero_point}));
     }
     return at->second;
@@ -191,31 +197,72 @@ class Int8Pass {
     return output;
   }
 
+  // A float16 value as float32, once in a scope.
+  std::string as_float(const std::string& name, bool half, NodeList& made) {
+    if (!half) {
+      return name;
+    }
+    std::string& found = floats_[{rewriter_.scope(), name}];
+    if (found.empty()) {
+      found = emit(made, "Cast", name + "/float32", {name}, kToFloat);
+    }
+    return found;
+  }
+
+  [[nodiscard]] static bool is_half(const Table& table) {
+    return table.weight->dtype() == DType::kF16;
+  }
+
   //  x ── DynamicQuantizeLinear ─┬─ MatMulInteger(weight) ── Cast ─┐
-  //                              └─ scale ── Mul(weight scale) ─── Mul ── (Add bias) ── y
+  //                              └─ scale ── Mul(weight scale) ─── Mul ── (alpha, bias) ── y
   // The order of the inputs is the one that ONNX Runtime fuses to MatMulIntegerToFloat and
   // DynamicQuantizeMatMul (core/optimizer/matmul_integer_to_float.cc).
+  // Opsets before that of DynamicQuantizeLinear have the same as one node of com.microsoft. In a
+  // float16 model all of it is float32, between casts.
   void multiply(const onnx::NodeProto& node, const Table& table, NodeList& made) {
+    emit_product(
+        rewriter_,
+        node,
+        DType::kF32,
+        [&](const std::string& output) {
+          rewriter_.opset() < kFirstOpset ? multiply_fused(node, table, output, made)
+                                          : multiply(node, table, output, made);
+        },
+        made);
+  }
+
+  void multiply_fused(const onnx::NodeProto& node,
+                      const Table& table,
+                      const std::string& output,
+                      NodeList& made) {
+    std::vector<std::string> inputs{
+        as_float(node.input(0), is_half(table), made), table.bytes, table.scales};
+    if (dtype_ == DType::kU8) {
+      inputs.push_back(zero_point_);
+    }
+    made.push_back(
+        make_node("DynamicQuantizeMatMul", node.name(), inputs, {output}, {}, kMicrosoftDomain));
+    rewriter_.require_opset(std::string(kMicrosoftDomain), 1);
+  }
+
+  void multiply(const onnx::NodeProto& node,
+                const Table& table,
+                const std::string& output,
+                NodeList& made) {
     const std::string& name = node.name().empty() ? node.output(0) : node.name();
-    const Quantized x = quantized(node.input(0), made);
+    const Quantized x = quantized(node.input(0), is_half(table), made);
     std::vector<std::string> inputs{x.bytes, table.bytes, x.zero_point};
     if (dtype_ == DType::kU8) {
       inputs.push_back(zero_point_);
     }
     const std::string sums = emit(made, "MatMulInteger", name + "/MatMulInteger", inputs);
-    const std::string floats =
-        emit(made, "Cast", name + "/Cast", {sums}, {{"to", int64_t{dtype_row(DType::kF32).onnx}}});
+    const std::string floats = emit(made, "Cast", name + "/Cast", {sums}, kToFloat);
     const std::string scale = emit(made, "Mul", name + "/Mul_scales", {x.scale, table.scales});
-    const bool biased = node.op_type() == "Gemm" && node.input_size() > 2 && !node.input(2).empty();
-    const std::string product = biased ? rewriter_.unique(name + "/product") : node.output(0);
-    made.push_back(make_node("Mul", rewriter_.unique(name + "/Mul"), {floats, scale}, {product}));
-    if (biased) {
-      made.push_back(make_node(
-          "Add", rewriter_.unique(name + "/Add"), {product, node.input(2)}, {node.output(0)}));
-    }
+    made.push_back(make_node("Mul", rewriter_.unique(name + "/Mul"), {floats, scale}, {output}));
   }
 
-  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ── y
+  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ──
+  //  (Cast) ── y
   // A table that a product reads too is there as [hidden, vocab]:
   //  ── Gather(ids, axis 1) [hidden, ids…] ── Transpose [ids…, hidden] ── Cast ── …
   void look_up(const onnx::NodeProto& node, const Table& table, NodeList& made) {
@@ -234,8 +281,7 @@ class Int8Pass {
       perm.push_back(0);
       rows = emit(made, "Transpose", name + "/Transpose", {rows}, {{"perm", perm}});
     }
-    rows =
-        emit(made, "Cast", name + "/Cast", {rows}, {{"to", int64_t{dtype_row(DType::kF32).onnx}}});
+    rows = emit(made, "Cast", name + "/Cast", {rows}, kToFloat);
     if (dtype_ == DType::kU8) {
       rows = emit(made,
                   "Sub",
@@ -248,8 +294,16 @@ class Int8Pass {
           emit(made, "Reshape", name + "/Reshape_scales", {scale, rewriter_.integers({-1, 1})});
       scale = emit(made, "Gather", name + "/Gather_scales", {column, ids}, {{"axis", int64_t{0}}});
     }
-    made.push_back(
-        make_node("Mul", rewriter_.unique(name + "/Mul"), {rows, scale}, {node.output(0)}));
+    const bool half = is_half(table);
+    const std::string values = half ? rewriter_.unique(name + "/float32") : node.output(0);
+    made.push_back(make_node("Mul", rewriter_.unique(name + "/Mul"), {rows, scale}, {values}));
+    if (half) {
+      made.push_back(make_node("Cast",
+                               rewriter_.unique(name + "/Cast_result"),
+                               {values},
+                               {node.output(0)},
+                               {{"to", int64_t{dtype_row(DType::kF16).onnx}}}));
+    }
   }
 
   Rewriter rewriter_;
@@ -257,6 +311,7 @@ class Int8Pass {
   DType dtype_;
   std::map<std::string, Table> tables_;  // by the name of the float weight, in a fixed order
   std::map<std::pair<int, std::string>, Quantized> activations_;
+  std::map<std::pair<int, std::string>, std::string> floats_;  // of float16 activations
   std::string zero_point_;
 };
 
@@ -264,6 +319,7 @@ class Int8Pass {
 
 void to_int8(Model& model, const SchemeContext& context, DType dtype) {
   convolutions_to_products(model);
+  expand_products(model, context.options);
   Int8Pass(model, context, dtype).run();
 }
 

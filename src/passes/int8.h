@@ -6,8 +6,8 @@
 
 namespace lorapress {
 
-// MatMul and Gemm with a constant right side become MatMulInteger, Gather from a constant table
-// looks up bytes; see int8.cc for the subgraphs. `dtype` is that of the weights, int8 or uint8.
+// Products with a constant right side become MatMulInteger, Gather from a constant table looks up
+// bytes; see int8.cc for the subgraphs. `dtype` is that of the weights, int8 or uint8.
 // A weight that something else reads too, or that is smaller than kSmallTensor, stays as it is.
 void to_int8(Model& model, const SchemeContext& context, DType dtype);
 

@@ -1,5 +1,7 @@
 #include "passes/int8.h"
 
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "graph/check.h"
@@ -174,10 +176,58 @@ TEST(Int8Pass, KeepsTheBiasOfAGemm) {
   EXPECT_EQ(count_nodes(changed, "Gemm"), 0U);
   EXPECT_LE(largest_gap(run_model(changed, {{"x", &x}})[0], run_model(model, {{"x", &x}})[0]),
             kTolerance);
-  const Model scaled =
-      parsed_model("g (float[b,64] x) => (float[b,32] y) { y = Gemm <alpha = 0.5> (x, w, c) }",
-                   {{"w", random_weight({64, 32}, 1)}, {"c", random_weight({32}, 2)}});
-  EXPECT_EQ(count_nodes(quantized(scaled, DType::kU8), "Gemm"), 1U);
+}
+
+// Factors far from 1: what they make is what the Gemm makes, infinite or not a number where that
+// is.
+TEST(Int8Pass, AppliesTheFactorsOfAGemm) {
+  const OrtTensor x = floats({5, 64}, 3);
+  for (const auto& [alpha, beta] : {std::pair("0.5", "2.0"),
+                                    {"-1e30", "1.0"},
+                                    {"3e38", "1.0"},
+                                    {"1e-30", "0.0"},
+                                    {"0.0", "1e-20"}}) {
+    const Model model = parsed_model(
+        fmt::format(
+            "g (float[b,64] x) => (float[b,32] y) {{ y = Gemm <alpha = {}, beta = {}> (x, w, c) }}",
+            alpha,
+            beta),
+        {{"w", random_weight({64, 32}, 1)}, {"c", random_weight({32}, 2, 10.0F)}});
+    const Model changed = quantized(model, DType::kU8);
+    EXPECT_EQ(count_nodes(changed, "Gemm"), 0U);
+    const auto wanted = run_model(model, {{"x", &x}})[0];
+    const auto got = run_model(changed, {{"x", &x}})[0];
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const float scale = std::max(std::fabs(std::strtof(alpha, nullptr)), 1e-30F);
+      EXPECT_EQ(std::isfinite(got[i]) || std::fabs(wanted[i]) > 1e38F, true) << alpha << " " << i;
+      if (std::isfinite(wanted[i]) && std::isfinite(got[i])) {
+        EXPECT_LE(std::fabs(got[i] / scale - wanted[i] / scale), kTolerance) << alpha << " " << i;
+      }
+    }
+  }
+}
+
+TEST(Int8Pass, QuantizesAFloat16Model) {
+  const Model model = parsed_model(
+      "g (float16[b,64] x) => (float[b,32] y, float[b,32] z) {"
+      "  a = MatMul(x, w)"
+      "  b = Gemm <alpha = 0.5> (x, w, c)"
+      "  y = Cast <to = 1> (a)"
+      "  z = Cast <to = 1> (b)"
+      "}",
+      {{"w", cast(random_weight({64, 32}, 1), DType::kF16)},
+       {"c", cast(random_weight({32}, 2), DType::kF16)}});
+  const OrtTensor x = floats({5, 64}, 3).converted(DType::kF16);
+  const auto wanted = run_model(model, {{"x", &x}});
+  for (const DType dtype : {DType::kI8, DType::kU8}) {
+    const Model changed = quantized(model, dtype);
+    EXPECT_EQ(count_nodes(changed, "MatMulInteger"), 2U);
+    EXPECT_EQ(count_nodes(changed, "DynamicQuantizeLinear"), 1U);  // one cast, too
+    EXPECT_FALSE(changed.weights.contains("w"));
+    const auto got = run_model(changed, {{"x", &x}});
+    EXPECT_LE(largest_gap(got[0], wanted[0]), kTolerance);
+    EXPECT_LE(largest_gap(got[1], wanted[1]), kTolerance);
+  }
 }
 
 const std::string kBranches =
@@ -221,14 +271,23 @@ TEST(Int8Pass, NamesAWeightThatIsNotFinite) {
   EXPECT_TRUE(contains(text, "w: the value at [5, 6]")) << text;
 }
 
-TEST(Int8Pass, RefusesOpsetsWithoutItsOperators) {
-  Model model = parsed_model("g (float[b,64] x) => (float[b,32] y) { y = MatMul(x, w) }",
-                             {{"w", random_weight({64, 32}, 1)}},
-                             9);
-  const SchemeOptions options;
-  const std::string text = message_of(
-      ErrorCode::kUnsupported, [&] { to_int8(model, {options, nullptr, nullptr, 1}, DType::kU8); });
-  EXPECT_TRUE(contains(text, "opset 9")) << text;
+// Opsets before 11 have no DynamicQuantizeLinear.
+TEST(Int8Pass, MultipliesInOldOpsets) {
+  const OrtTensor x = floats({5, 64}, 4);
+  for (const int opset : {7, 9, 10}) {
+    const Model model = parsed_model(kTwoProducts, two_products(), opset);
+    const auto wanted = run_model(model, {{"x", &x}});
+    for (const bool per_channel : {true, false}) {
+      for (const DType dtype : {DType::kI8, DType::kU8}) {
+        SchemeOptions options;
+        options.per_channel = per_channel;
+        const Model changed = quantized(model, dtype, options);
+        EXPECT_EQ(opset_of(changed.proto, ""), opset);
+        EXPECT_EQ(count_nodes(changed, "DynamicQuantizeMatMul"), 2U);
+        EXPECT_LE(largest_gap(run_model(changed, {{"x", &x}})[0], wanted[0]), kTolerance);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace lorapress {
 
-// A float32 weight w of rank 2 as int8 or uint8:
+// A weight w of rank 2, float32 or float16, as int8 or uint8:
 //
 //   q = round_half_even(w / scale) + zero_point,   zero_point = 0 (int8) or 128 (uint8)
 //

@@ -1,5 +1,7 @@
 #include "passes/nbits_lookup.h"
 
+#include <utility>
+
 #include "passes/nbits_plan.h"
 
 namespace lorapress {
@@ -41,11 +43,12 @@ class LookupEmitter {
       return;
     }
     const std::string row = emit("Reshape", "padded", {values, row_shape}, dims({padded}));
-    nodes_.push_back(make_node(
-        "Slice",
-        node_name("row"),
-        {row, graph_.integers({0}), graph_.integers({table_.columns}), graph_.integers({-1})},
-        {gather_.output(0)}));
+    nodes_.push_back(graph_.slice(node_name("row"),
+                                  row,
+                                  gather_.output(0),
+                                  0,
+                                  table_.columns,
+                                  static_cast<int64_t>(ids_.size())));
   }
 
  private:
@@ -139,13 +142,15 @@ class LookupEmitter {
     for (const std::string& half : {low, high}) {
       Dims column = type;
       column.emplace_back(1);
-      halves.push_back(
-          emit("Unsqueeze", suffix + "_column", {half, graph_.integers({-1})}, column));
+      const auto axis = static_cast<int64_t>(type.size());
+      halves.push_back(node_name(suffix + "_column"));
+      declare_value(graph_.model(), halves.back(), {table_.dtype, column});
+      nodes_.push_back(graph_.unsqueeze(halves.back(), half, halves.back(), {axis}));
     }
     Dims pair = type;
     pair.emplace_back(2);
-    const std::string pairs =
-        emit("Concat", suffix + "_pairs", halves, pair, {{"axis", int64_t{-1}}});
+    const auto last = static_cast<int64_t>(type.size());
+    const std::string pairs = emit("Concat", suffix + "_pairs", halves, pair, {{"axis", last}});
     return emit("Reshape",
                 suffix + "_integers",
                 {pairs, shape({behind[0], width})},
@@ -161,11 +166,10 @@ class LookupEmitter {
     std::string zeros =
         emit("Reshape", "zeros_column", {halves, shape({2 * pitch, 1})}, dims({2 * pitch, 1}));
     if (table_.blocks % 2 != 0) {
-      zeros = emit(
-          "Slice",
-          "zeros_used",
-          {zeros, graph_.integers({0}), graph_.integers({table_.blocks}), graph_.integers({-2})},
-          dims({table_.blocks, 1}));
+      const std::string all = std::exchange(zeros, node_name("zeros_used"));
+      declare_value(graph_.model(), zeros, {table_.dtype, dims({table_.blocks, 1})});
+      const auto axis = static_cast<int64_t>(ids_.size());
+      nodes_.push_back(graph_.slice(zeros, all, zeros, 0, table_.blocks, axis));
     }
     return zeros;
   }

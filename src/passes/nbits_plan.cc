@@ -1,6 +1,7 @@
 #include "passes/nbits_plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "graph/model_proto.h"
 
@@ -48,18 +49,19 @@ struct Readers {
 }  // namespace
 
 std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto& node) {
-  if (!node.domain().empty() && node.domain() != "ai.onnx") {
-    return std::nullopt;
+  const std::string& op = node.op_type();
+  const bool standard = node.domain().empty() || node.domain() == "ai.onnx";
+  const bool fused = node.domain() == kMicrosoftDomain && op == "FusedMatMul";
+  if ((fused || (standard && (op == "MatMul" || op == "Gemm"))) && node.input_size() >= 2) {
+    const auto flag = [&](std::string_view name) { return integer_attribute(node, name, 0) != 0; };
+    const bool plain = !flag("transA") && !flag("transBatchA") && !flag("transBatchB");
+    return plain && float_matrix(graph, node.input(1)) && !graph.weight(node.input(0)) &&
+                   !is_vector(graph, node.input(0))
+               ? std::optional(
+                     MatrixUse{Kind::kProduct, node.input(1), op != "MatMul" && flag("transB")})
+               : std::nullopt;
   }
-  if (node.op_type() == "MatMul" && node.input_size() == 2 && float_matrix(graph, node.input(1)) &&
-      !graph.weight(node.input(0)) && !is_vector(graph, node.input(0))) {
-    return MatrixUse{Kind::kMatMul, node.input(1), false};
-  }
-  if (node.op_type() == "Gemm" && node.input_size() >= 2 && float_matrix(graph, node.input(1)) &&
-      !graph.weight(node.input(0)) && integer_attribute(node, "transA", 0) == 0) {
-    return MatrixUse{Kind::kGemm, node.input(1), integer_attribute(node, "transB", 0) != 0};
-  }
-  if (node.op_type() == "Gather" && node.input_size() == 2 && float_matrix(graph, node.input(0)) &&
+  if (standard && op == "Gather" && node.input_size() == 2 && float_matrix(graph, node.input(0)) &&
       !graph.weight(node.input(1)) && integer_attribute(node, "axis", 0) == 0 &&
       has_rank(graph, node.input(1))) {
     return MatrixUse{Kind::kGather, node.input(0), true};
@@ -68,7 +70,8 @@ std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto
 }
 
 std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
-                                                   const SchemeOptions& options) {
+                                                   const SchemeOptions& options,
+                                                   MatrixCensus& census) {
   std::map<std::string, Readers> readers;
   graph.for_each_node([&](const onnx::NodeProto& node) {
     const auto use = matrix_use(graph, node);
@@ -90,7 +93,11 @@ std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
     }
     const bool all = found.products + found.lookups == graph.uses(name);
     const bool table = found.products != 0 || matrix->rows() >= 2 * matrix->cols();
-    if (all && !found.mixed && table && worth_it(*matrix, options.block_size)) {
+    if (!table) {
+      census.because(name, "a table of less than twice as many rows as columns");
+    } else if (!worth_it(*matrix, options.block_size)) {
+      census.because(name, "blocks would not make it half as small");
+    } else if (all && !found.mixed) {
       planned[name] = {std::move(matrix), found.lookups != 0, found.products != 0};
     }
   }
@@ -112,42 +119,122 @@ void declare_value(Model& model, const std::string& name, const TensorType& type
   set_type(type, info->mutable_type());
 }
 
-void emit_gemm(Rewriter& graph,
-               const onnx::NodeProto& node,
-               const std::function<void(const std::string&)>& product,
-               NodeList& nodes) {
-  const float alpha = float_attribute(node, "alpha", 1.0F);
-  const float beta = float_attribute(node, "beta", 1.0F);
-  const DType dtype = graph.weight(node.input(1))->dtype();
-  const std::string& name = node.name().empty() ? node.output(0) : node.name();
-  const auto factor = [&](float value) {
-    return dtype == DType::kF32
-               ? graph.scalar(value)
-               : graph.add_weight(name + "/factor", cast(float_constant({}, {&value, 1}), dtype));
-  };
-  const auto made = [&](const std::string& suffix) {
-    std::string value = graph.unique(name + suffix);
-    declare_value(graph.model(), value, {dtype, {Dim(), Dim()}});
-    return value;
-  };
-  const bool biased = node.input_size() > 2 && !node.input(2).empty() && beta != 0.0F;
-  std::string last = alpha == 1.0F && !biased ? node.output(0) : made("/product");
-  product(last);
-  if (alpha != 1.0F) {
-    const std::string scaled = biased ? made("/scaled") : node.output(0);
-    nodes.push_back(
-        make_node("Mul", graph.unique(name + "/Mul_alpha"), {last, factor(alpha)}, {scaled}));
-    last = scaled;
-  }
-  if (biased) {
-    std::string bias = node.input(2);
-    if (beta != 1.0F) {
-      bias = graph.unique(name + "/bias");
-      nodes.push_back(make_node(
-          "Mul", graph.unique(name + "/Mul_beta"), {node.input(2), factor(beta)}, {bias}));
+namespace {
+
+// Whether a factor keeps its value, but for the last bits.
+bool fits_half(float value) {
+  const float size = std::fabs(value);
+  return size == 0.0F || (size >= 0x1p-14F && size <= 65504.0F);
+}
+
+class ProductEmitter {
+ public:
+  ProductEmitter(Rewriter& graph, const onnx::NodeProto& node, DType made, NodeList& nodes)
+      : graph_(graph),
+        node_(node),
+        made_(made),
+        alpha_(float_attribute(node, "alpha", 1.0F)),
+        beta_(float_attribute(node, "beta", 1.0F)),
+        wanted_(graph.weight(node.input(1))->dtype()),
+        inner_(fits_half(alpha_) && fits_half(beta_) ? made : DType::kF32),
+        name_(node.name().empty() ? node.output(0) : node.name()),
+        left_(graph.type(node.input(0))),
+        nodes_(nodes) {}
+
+  void run(const std::function<void(const std::string& output)>& product) {
+    const bool biased = node_.input_size() > 2 && !node_.input(2).empty() && beta_ != 0.0F;
+    steps_left_ = (inner_ != made_ ? 1 : 0) + (alpha_ != 1.0F ? 1 : 0) + (biased ? 1 : 0) +
+                  (wanted_ != inner_ ? 1 : 0);
+    std::string last = steps_left_ == 0 ? node_.output(0) : value("/product", made_);
+    product(last);
+    if (inner_ != made_) {
+      last = step("Cast", "/Cast_product", "/wide", inner_, {last}, to(inner_));
     }
-    nodes.push_back(make_node("Add", graph.unique(name + "/Add"), {last, bias}, {node.output(0)}));
+    if (alpha_ != 1.0F) {
+      last = step("Mul", "/Mul_alpha", "/scaled", inner_, {last, factor(alpha_)});
+    }
+    if (biased) {
+      const std::string c = bias();
+      last = step("Add", "/Add", "/sum", inner_, {last, c});
+    }
+    if (wanted_ != inner_) {
+      step("Cast", "/Cast_result", "", wanted_, {last}, to(wanted_));
+    }
   }
+
+ private:
+  static Attributes to(DType dtype) { return {{"to", int64_t{dtype_row(dtype).onnx}}}; }
+
+  std::string factor(float number) {
+    return inner_ == DType::kF32
+               ? graph_.scalar(number)
+               : graph_.add_weight(name_ + "/factor",
+                                   cast(float_constant({}, {&number, 1}), inner_));
+  }
+
+  std::string value(const std::string& suffix, DType dtype) {
+    std::string made = graph_.unique(name_ + suffix);
+    const bool gemm = node_.op_type() == "Gemm";
+    if (gemm || (left_ && left_->has_shape)) {
+      declare_value(graph_.model(), made, {dtype, Dims(gemm ? 2 : left_->type.dims.size())});
+    }
+    return made;
+  }
+
+  // The last one gives the node's own output.
+  std::string step(std::string_view op,
+                   const std::string& node_suffix,
+                   const std::string& suffix,
+                   DType dtype,
+                   const std::vector<std::string>& inputs,
+                   const Attributes& attributes = {}) {
+    std::string output = --steps_left_ == 0 ? node_.output(0) : value(suffix, dtype);
+    nodes_.push_back(
+        make_node(op, graph_.unique(name_ + node_suffix), inputs, {output}, attributes));
+    return output;
+  }
+
+  // beta * C, which has fewer dimensions than the product or as many.
+  std::string bias() {
+    std::string last = node_.input(2);
+    const auto add = [&](std::string_view op,
+                         const std::string& suffix,
+                         const std::vector<std::string>& inputs,
+                         const Attributes& attributes) {
+      last = graph_.unique(name_ + suffix);
+      nodes_.push_back(
+          make_node(op, graph_.unique(name_ + suffix + "_node"), inputs, {last}, attributes));
+    };
+    if (wanted_ != inner_) {
+      add("Cast", "/wide_bias", {last}, to(inner_));
+    }
+    if (beta_ != 1.0F) {
+      add("Mul", "/bias", {last, factor(beta_)}, {});
+    }
+    return last;
+  }
+
+  Rewriter& graph_;
+  const onnx::NodeProto& node_;
+  DType made_;  // the type of the product
+  float alpha_;
+  float beta_;
+  DType wanted_;  // of the result
+  DType inner_;   // in which factors and C are applied
+  std::string name_;
+  std::optional<DeclaredType> left_;
+  NodeList& nodes_;
+  int steps_left_ = 0;
+};
+
+}  // namespace
+
+void emit_product(Rewriter& graph,
+                  const onnx::NodeProto& node,
+                  DType made,
+                  const std::function<void(const std::string&)>& product,
+                  NodeList& nodes) {
+  ProductEmitter(graph, node, made, nodes).run(product);
 }
 
 }  // namespace lorapress

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "passes/matrix_census.h"
 #include "passes/rewrite.h"
 #include "passes/scheme.h"
 
@@ -14,14 +15,15 @@ namespace lorapress {
 
 // How one node reads a constant matrix.
 struct MatrixUse {
-  enum class Kind { kMatMul, kGemm, kGather };
+  enum class Kind { kProduct, kGather };  // MatMul, Gemm, FusedMatMul; Gather
   Kind kind;
   std::string weight;
-  bool rows_are_outputs;  // the weight is [outputs, inputs]: Gemm with transB, Gather
+  bool rows_are_outputs;  // the weight is [outputs, inputs]: transB, Gather
 };
 
 // Empty for every other node, and for forms that have no counterpart (transA, axis other than 0,
-// constant indices, indices of unknown rank, a vector on the left).
+// constant indices, indices of unknown rank, a vector on the left). expand_products() has made some
+// others into these.
 std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto& node);
 
 struct PlannedMatrix {
@@ -33,22 +35,25 @@ struct PlannedMatrix {
 // By the name of the weight. Matrices below two blocks, those that would not become half as small,
 // excluded ones (by node or weight), and those that something else reads or that are read in both
 // orientations are left out. A table that only lookups read is one when it has at least twice as
-// many rows as columns; position tables seldom do.
+// many rows as columns; position tables seldom do. The census gets the reasons.
 std::map<std::string, PlannedMatrix> plan_matrices(const Rewriter& graph,
-                                                   const SchemeOptions& options);
+                                                   const SchemeOptions& options,
+                                                   MatrixCensus& census);
 
 // ActivationStats of the weight; null when there are none.
 std::shared_ptr<const ErrorFeedback> feedback_of(const SchemeContext& context,
                                                  const std::string& weight);
 
-// Gemm around a quantized product: alpha and beta * C. `product` turns A into the value of the
-// given name; what comes behind it is appended.
+// What is around a quantized product: alpha and beta * C of Gemm and FusedMatMul. `product` turns A
+// into the value of the given name, in the type `made`; what comes behind it is appended. The
+// result has the type of the weight. Factors that float16 cannot hold are applied in float32.
 //
-//  A ── product ── (Mul alpha) ── (Add (C (Mul beta))) ── Y
-void emit_gemm(Rewriter& graph,
-               const onnx::NodeProto& node,
-               const std::function<void(const std::string& output)>& product,
-               NodeList& nodes);
+//  A ── product ── (Mul alpha) ── (Add (C (Mul beta))) ── (Cast) ── Y
+void emit_product(Rewriter& graph,
+                  const onnx::NodeProto& node,
+                  DType made,
+                  const std::function<void(const std::string& output)>& product,
+                  NodeList& nodes);
 
 // Declares the type of a value that a pass made, for the passes behind it.
 void declare_value(Model& model, const std::string& name, const TensorType& type);

@@ -7,6 +7,7 @@
 #include "passes/nbits_lookup.h"
 #include "passes/nbits_plan.h"
 #include "passes/patchify.h"
+#include "passes/products.h"
 #include "passes/rotary_tables.h"
 
 namespace lorapress {
@@ -16,9 +17,10 @@ class Q4Pass {
  public:
   Q4Pass(Model& model, const SchemeContext& context, DType scale_dtype)
       : graph_(model), options_(context.options) {
+    MatrixCensus census(graph_, options_);
     const NBitsFormat format{
         options_.block_size, options_.symmetric, options_.rounding, scale_dtype};
-    for (const auto& [name, plan] : plan_matrices(graph_, options_)) {
+    for (const auto& [name, plan] : plan_matrices(graph_, options_, census)) {
       const auto feedback = feedback_of(context, name);
       if (context.statistics != nullptr && context.use != nullptr) {
         ++(feedback ? context.use->observed : context.use->unobserved);
@@ -34,6 +36,7 @@ class Q4Pass {
                  options_.block_size,
                  plan.matrix->dtype()};
     }
+    census.report(context, "4 bit", tensors_);
   }
 
   void run() {
@@ -58,21 +61,12 @@ class Q4Pass {
                MatrixUse::Kind kind,
                const NBitsTensors& tensors,
                NodeList& nodes) {
-    switch (kind) {
-      case MatrixUse::Kind::kMatMul:
-        multiply(node, tensors, node.output(0), nodes);
-        break;
-      case MatrixUse::Kind::kGemm:
-        emit_gemm(
-            graph_,
-            node,
-            [&](const std::string& output) { multiply(node, tensors, output, nodes); },
-            nodes);
-        break;
-      case MatrixUse::Kind::kGather:
-        emit_lookup(graph_, node, tensors, nodes);
-        break;
+    if (kind == MatrixUse::Kind::kGather) {
+      emit_lookup(graph_, node, tensors, nodes);
+      return;
     }
+    const auto product = [&](const std::string& output) { multiply(node, tensors, output, nodes); };
+    emit_product(graph_, node, tensors.dtype, product, nodes);
   }
 
   //  A [..., K] ── MatMulNBits(packed, scales, zero points) ── [..., N]
@@ -129,6 +123,7 @@ class HeldBackWeight final : public Weight {
 
 void quantize_q4(Model& model, const SchemeContext& context, DType scale_dtype) {
   convolutions_to_products(model);
+  expand_products(model, context.options);
   Q4Pass(model, context, scale_dtype).run();
 }
 
@@ -141,7 +136,9 @@ void apply_q4f16(Model& model, const SchemeContext& context) {
       weight = held.back();
     }
   }
-  to_float16(model, context);
+  SchemeContext halving = context;
+  halving.outcome = nullptr;  // which is that of 4 bit
+  to_float16(model, halving);
   compute_rotary_tables(model);  // a quarter of a megabyte at SmolLM's size
   for (const auto& weight : held) {
     weight->release();

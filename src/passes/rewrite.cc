@@ -7,6 +7,9 @@
 namespace lorapress {
 namespace {
 
+constexpr int64_t kAxesAreInputs = 13;    // of Unsqueeze and Split
+constexpr int64_t kBoundsAreInputs = 10;  // of Slice
+
 // The graphs that hang on a node: bodies of If, Loop and Scan.
 template <typename Node, typename Visit>
 void for_each_subgraph(Node& node, const Visit& visit) {
@@ -98,7 +101,11 @@ void Rewriter::refresh() {
   names_.clear();
   uses_.clear();
   outputs_.clear();
+  inputs_.clear();
   types_.clear();
+  for (const auto& input : model_.proto.graph().input()) {
+    inputs_.insert(input.name());
+  }
   const auto declare_type = [&](const onnx::ValueInfoProto& info) {
     names_.insert(info.name());
     if (auto declared = declared_type(info.type())) {
@@ -165,8 +172,16 @@ void Rewriter::for_each_node(const std::function<void(const onnx::NodeProto&)>& 
 }
 
 WeightPtr Rewriter::weight(const std::string& name) const {
+  return inputs_.contains(name) ? nullptr : any_weight(name);
+}
+
+WeightPtr Rewriter::any_weight(const std::string& name) const {
   const auto found = model_.weights.find(name);
   return found == model_.weights.end() ? nullptr : found->second;
+}
+
+bool Rewriter::has_default(const std::string& name) const {
+  return inputs_.contains(name) && model_.weights.contains(name);
 }
 
 std::optional<DeclaredType> Rewriter::type(const std::string& name) const {
@@ -203,6 +218,13 @@ std::string Rewriter::add_weight(const std::string& base, WeightPtr weight) {
   return name;
 }
 
+void Rewriter::replace_weight(const std::string& name, WeightPtr weight) {
+  auto& declared = *model_.proto.mutable_graph()->mutable_initializer();
+  *std::ranges::find(declared, name, &onnx::TensorProto::name) = declare(name, *weight);
+  set_type(name, {weight->dtype(), Dims(weight->shape().begin(), weight->shape().end())});
+  model_.weights[name] = std::move(weight);
+}
+
 std::string Rewriter::constant(const std::string& name,
                                DType dtype,
                                Shape shape,
@@ -235,6 +257,43 @@ std::string Rewriter::integers(const std::vector<int64_t>& values) {
                   {bytes.begin(), bytes.end()});
 }
 
+onnx::NodeProto Rewriter::unsqueeze(const std::string& name,
+                                    const std::string& input,
+                                    const std::string& output,
+                                    const std::vector<int64_t>& axes) {
+  return opset() < kAxesAreInputs
+             ? make_node("Unsqueeze", name, {input}, {output}, {{"axes", axes}})
+             : make_node("Unsqueeze", name, {input, integers(axes)}, {output});
+}
+
+onnx::NodeProto Rewriter::split(const std::string& name,
+                                const std::string& input,
+                                const std::vector<std::string>& outputs,
+                                int64_t axis,
+                                const std::vector<int64_t>& sizes) {
+  return opset() < kAxesAreInputs
+             ? make_node("Split", name, {input}, outputs, {{"axis", axis}, {"split", sizes}})
+             : make_node("Split", name, {input, integers(sizes)}, outputs, {{"axis", axis}});
+}
+
+onnx::NodeProto Rewriter::slice(const std::string& name,
+                                const std::string& input,
+                                const std::string& output,
+                                int64_t begin,
+                                int64_t end,
+                                int64_t axis) {
+  if (opset() < kBoundsAreInputs) {
+    const auto one = [](int64_t value) { return std::vector<int64_t>{value}; };
+    return make_node("Slice",
+                     name,
+                     {input},
+                     {output},
+                     {{"axes", one(axis)}, {"starts", one(begin)}, {"ends", one(end)}});
+  }
+  return make_node(
+      "Slice", name, {input, integers({begin}), integers({end}), integers({axis})}, {output});
+}
+
 void Rewriter::require_opset(const std::string& domain, int64_t version) {
   for (auto& opset : *model_.proto.mutable_opset_import()) {
     if (opset.domain() == domain || (domain.empty() && opset.domain() == "ai.onnx")) {
@@ -252,7 +311,7 @@ void Rewriter::drop_unused_weights() {
   google::protobuf::RepeatedPtrField<onnx::TensorProto> declared;
   declared.Swap(model_.proto.mutable_graph()->mutable_initializer());
   for (onnx::TensorProto& tensor : declared) {
-    if (uses(tensor.name()) == 0) {
+    if (uses(tensor.name()) == 0 && !inputs_.contains(tensor.name())) {
       model_.weights.erase(tensor.name());
       constants_.clear();
     } else {

@@ -49,8 +49,13 @@ class Rewriter {
   // Reads without changing.
   void for_each_node(const std::function<void(const onnx::NodeProto& node)>& visit) const;
 
-  // Null when the name is not that of a lazy weight.
+  // Null when the name is not that of a lazy weight, and for the defaults of inputs, which are no
+  // constants.
   [[nodiscard]] WeightPtr weight(const std::string& name) const;
+  // Defaults of inputs, too.
+  [[nodiscard]] WeightPtr any_weight(const std::string& name) const;
+  // Whether it is an input of the main graph that an initializer gives a default.
+  [[nodiscard]] bool has_default(const std::string& name) const;
   // What is known of a value: declared, inferred, or that of a weight.
   [[nodiscard]] std::optional<DeclaredType> type(const std::string& name) const;
   void set_type(const std::string& name, const TensorType& type);
@@ -64,10 +69,30 @@ class Rewriter {
   std::string unique(const std::string& base);
   // Declares the weight in the main graph under unique(base) and returns the name.
   std::string add_weight(const std::string& base, WeightPtr weight);
+  // Another weight under a name that is there.
+  void replace_weight(const std::string& name, WeightPtr weight);
   // Small constants, made once per content.
   std::string scalar(float value);
   std::string integer(int64_t value);                        // int64 scalar
   std::string integers(const std::vector<int64_t>& values);  // int64 [n]
+
+  // Nodes in the form of the graph's opset: before 13 axes and parts were attributes, before 10
+  // bounds, too.
+  onnx::NodeProto unsqueeze(const std::string& name,
+                            const std::string& input,
+                            const std::string& output,
+                            const std::vector<int64_t>& axes);
+  onnx::NodeProto split(const std::string& name,
+                        const std::string& input,
+                        const std::vector<std::string>& outputs,
+                        int64_t axis,
+                        const std::vector<int64_t>& sizes);
+  onnx::NodeProto slice(const std::string& name,
+                        const std::string& input,
+                        const std::string& output,
+                        int64_t begin,
+                        int64_t end,
+                        int64_t axis);
 
   // Imports the domain at this version or a newer one that is there.
   void require_opset(const std::string& domain, int64_t version);
@@ -88,6 +113,7 @@ class Rewriter {
   std::unordered_set<std::string> names_;
   std::unordered_map<std::string, size_t> uses_;
   std::unordered_set<std::string> outputs_;
+  std::unordered_set<std::string> inputs_;  // of the main graph
   std::unordered_map<std::string, DeclaredType> types_;
   std::unordered_map<std::string, std::string> constants_;
 };

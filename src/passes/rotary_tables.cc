@@ -161,7 +161,10 @@ class RotaryPass {
 }  // namespace
 
 void compute_rotary_tables(Model& model) {
-  RotaryPass(model).run();
+  constexpr int64_t kFirstOpset = 13;  // of what it emits
+  if (opset_of(model.proto, "") >= kFirstOpset) {
+    RotaryPass(model).run();
+  }
 }
 
 }  // namespace lorapress

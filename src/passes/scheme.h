@@ -30,6 +30,14 @@ struct CalibrationUse {
   int64_t unobserved = 0;
 };
 
+// What a scheme did to a model.
+struct SchemeOutcome {
+  bool changed = false;          // anything
+  int64_t quantized = 0;         // matrices in 8 or 4 bit
+  std::vector<KeptMatrix> kept;  // the others
+  std::string_view form;         // what these are not in
+};
+
 struct SchemeContext {
   const SchemeOptions& options;
   const ActivationStats* statistics = nullptr;  // null: every input counts alike
@@ -37,6 +45,7 @@ struct SchemeContext {
   unsigned threads = 0;
   CalibrationUse* use = nullptr;  // counts up, where statistics are given
   ScanMemo* scans = nullptr;      // of the dtypes before, so that weights are scanned once
+  SchemeOutcome* outcome = nullptr;
 };
 
 struct Scheme {

@@ -10,6 +10,7 @@
 #include "graph/read_onnx.h"
 #include "graph/write.h"
 #include "passes/fold.h"
+#include "passes/matrix_census.h"
 #include "passes/scheme.h"
 #include "verbs/calibrate_file.h"
 
@@ -86,7 +87,7 @@ class Quantizer {
 
  private:
   void read() {
-    model_ = read_onnx(options_.model, &sources_);
+    model_ = read_onnx(options_.model, &sources_, options_.freeze_inputs);
     for (const fs::path& file : sources_) {
       report_.bytes_in += fs::file_size(file);
     }
@@ -113,13 +114,17 @@ class Quantizer {
 
   void rewrite() {
     CalibrationUse use;
+    SchemeOutcome outcome;
     scheme(options_.dtype)
         .apply(model_,
                {options_.scheme,
                 options_.calibrate.empty() ? nullptr : &statistics_,
                 &report_.notes,
                 options_.threads,
-                &use});
+                &use,
+                nullptr,
+                &outcome});
+    describe(outcome);
     report_.calibrated_weights = use.observed;
     report_.uncalibrated_weights = use.unobserved;
     model_.proto.mutable_graph()->clear_value_info();  // of the graph as it was
@@ -127,6 +132,37 @@ class Quantizer {
     count_operators(model_.proto.graph(), 1, report_);
     std::erase_if(report_.operators, [](const auto& row) { return row.second == 0; });
     report_.rewrite_seconds = lap_();
+  }
+
+  // What stays as it was; an error where that is all.
+  void describe(const SchemeOutcome& outcome) {
+    report_.quantized_matrices = outcome.quantized;
+    report_.kept = outcome.kept;
+    const std::string kept = describe_kept(outcome);
+    if (outcome.form == "float16" && !outcome.changed) {
+      report_.notes.emplace_back("nothing in it computes in float32 and could in float16");
+    } else if (!outcome.changed && options_.dtype != "fp32") {
+      refuse_or_note(fmt::format("nothing in it is quantized to {}: {}",
+                                 outcome.form,
+                                 kept.empty() ? "it has no constant matrix of 1 kB" : kept));
+    } else if (!kept.empty()) {
+      report_.notes.push_back(
+          fmt::format("{} of {} matrices not in {}: {}",
+                      outcome.kept.size(),
+                      static_cast<int64_t>(outcome.kept.size()) + outcome.quantized,
+                      outcome.form,
+                      kept));
+    }
+  }
+
+  void refuse_or_note(const std::string& why) {
+    if (!options_.allow_unquantized) {
+      fail(ErrorCode::kUnsupported,
+           "{}: {}; choose another --dtype, or pass --allow-unquantized to write it all the same",
+           options_.model.string(),
+           why);
+    }
+    report_.notes.push_back(why);
   }
 
   // ONNX's strict checker refuses graphs that run all the same. Our part must not break one that it
@@ -137,7 +173,7 @@ class Quantizer {
     } catch (const Error&) {
       std::string input_alone;
       try {
-        check_model(read_onnx(options_.model));
+        check_model(read_onnx(options_.model, nullptr, options_.freeze_inputs));
       } catch (const Error& error) {
         input_alone = error.what();
       }

@@ -120,8 +120,9 @@ TEST_F(QuantizeCalibrated, TakesAGraphWhoseInputIsAnImage) {
   const QuantizeReport report = quantize(options_);
   EXPECT_EQ(report.calibration_images, 10);
   EXPECT_GT(report.calibrated_weights, 0);
-  ASSERT_EQ(report.notes.size(), 2U);
+  ASSERT_EQ(report.notes.size(), 3U);
   EXPECT_TRUE(contains(report.notes[1], "calibrated with 10 images"));
+  EXPECT_TRUE(contains(report.notes[2], "/depth/Conv (read by Conv)")) << report.notes[2];
   EXPECT_TRUE(contains(report.notes[0], "no preprocessor_config.json")) << report.notes[0];
   const std::string plain_bytes = read_text(options_.out);
   // Other normalisation, other statistics, other integers.
@@ -129,7 +130,7 @@ TEST_F(QuantizeCalibrated, TakesAGraphWhoseInputIsAnImage) {
              R"({"size": {"height": 16, "width": 16}, "image_mean": [0, 0, 0.9],
                  "image_std": [0.1, 3, 3]})");
   options_.force = true;
-  EXPECT_EQ(quantize(options_).notes.size(), 1U);
+  EXPECT_EQ(quantize(options_).notes.size(), 2U);
   const std::string other = read_text(options_.out);
   EXPECT_EQ(other.size(), plain_bytes.size());
   EXPECT_NE(other, plain_bytes);

@@ -34,6 +34,8 @@ COMMANDS = {
     "merge": ["--adapter", "--base", "--dtype", "--threads", "--force", "--json"],
     "quantize": [
         "--calibrate",
+        "--freeze-inputs",
+        "--allow-unquantized",
         "--dtype",
         "--external-data",
         "--threads",

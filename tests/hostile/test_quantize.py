@@ -42,6 +42,11 @@ WEIGHT = struct.pack("<4096f", *(((i * 37) % 101 - 50) / 200 for i in range(4096
 MATMUL = node(b"MatMul", [b"x", b"w"], [b"y"])
 
 
+def equation() -> bytes:
+    """The attribute of an Einsum that is a product."""
+    return field(1, b"equation") + field(20, 3) + field(4, b"ij,jk->ik")
+
+
 def external(**keys: str) -> bytes:
     """Data fields that point into another file."""
     entries = (field(13, field(1, k.encode()) + field(2, v.encode())) for k, v in keys.items())
@@ -189,7 +194,7 @@ class Quantize(Case):
                 "invalid_file",
                 ["gives y again"],
             ),
-            ("an old opset", model([MATMUL], [weight], 9), "unsupported", ["opset 9", "11 to"]),
+            ("an old opset", model([MATMUL], [weight], 6), "unsupported", ["opset 6", "7 to"]),
             ("a new opset", model([MATMUL], [weight], 999), "unsupported", ["opset 999"]),
             ("bodies in bodies", model([deep], [weight]), "invalid_file", ["nested too deep"]),
             (
@@ -250,6 +255,60 @@ class Quantize(Case):
                         self.target.unlink()
                     else:
                         self.refuse_model("invalid_file", ["w"], dtype=dtype)
+
+    def test_nothing_to_quantize(self):
+        small = tensor(b"w", (2, 2), field(9, WEIGHT[:16]))
+        self.write(model([node(b"MatMul", [b"w", b"x"], [b"y"])], [small]))
+        for dtype in dtypes():
+            with self.subTest(dtype):
+                if dtype in ("fp32", "fp16"):
+                    self.quantize(dtype=dtype)
+                    self.target.unlink()
+                    continue
+                self.refuse_model("unsupported", ["nothing in it is quantized"], dtype=dtype)
+                report = json.loads(self.quantize("--allow-unquantized", "--json", dtype=dtype))
+                self.assertEqual(report["quantized_matrices"], 0)
+                self.assertTrue(any("nothing in it" in note for note in report["notes"]))
+                self.target.unlink()
+
+    def test_what_stays_is_named(self):
+        left = [
+            node(b"MatMul", [b"x", b"w"], [b"h"]),
+            node(b"Gemm", [b"x", b"v"], [b"g"], field(3, b"/g\n\x1b[2J")),
+            node(b"Einsum", [b"h", b"u"], [b"e"], field(5, equation())),
+            node(b"Add", [b"g", b"e"], [b"y"]),
+        ]
+        self.write(model(left, [tensor(n, (64, 64), field(9, WEIGHT)) for n in (b"w", b"v", b"u")]))
+        report = json.loads(self.quantize("--json", "--exclude", "v", dtype="q8"))
+        self.assertEqual(report["quantized_matrices"], 1)
+        reasons = sorted(kept["reason"] for kept in report["kept"])
+        self.assertEqual(reasons, ["--exclude", "read by Einsum"])
+        self.assertEqual(report["notes"][-1].count("\n"), 0)
+        text = self.quantize("--force", "--exclude", "v", dtype="q4")
+        self.assertIn("2 of 3 matrices not in 4 bit", text)
+        self.assertNotIn("\x1b", text)
+
+    def test_inputs_with_defaults(self):
+        weight = tensor(b"w", (64, 64), field(9, WEIGHT))
+        whole = model([MATMUL], [weight])
+        graph = field(1, MATMUL) + field(2, b"g") + field(5, weight)
+        graph += field(11, port(b"x", 2, 64)) + field(11, port(b"w", 64, 64))
+        graph += field(12, port(b"y", 2, 64))
+        head = field(8, field(1, b"") + field(2, 17))
+        for ir, fed in ((3, False), (8, True)):
+            self.write(field(1, ir) + head + field(7, graph))
+            if fed:
+                self.refuse_model("unsupported", ["w", "--freeze-inputs"], dtype="q8")
+                self.quantize("--freeze-inputs", dtype="q8")
+            else:
+                self.quantize(dtype="q8")
+            self.assertLess(self.target.stat().st_size, len(whole) // 2)
+            self.target.unlink()
+        # A default of another type than the input.
+        floats = port(b"w", 64, 64)
+        graph = graph.replace(floats, floats.replace(field(1, 1), field(1, 7), 1))
+        self.write(field(1, 8) + head + field(7, graph))
+        self.refuse_model("invalid_file", ["input w is of onnx type 7"])
 
     def test_out(self):
         shutil.copy(GOLDENS / "external.onnx", self.source)

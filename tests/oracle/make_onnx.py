@@ -20,6 +20,18 @@ import onnxruntime
 import torch
 from common import rng_for
 from onnx_by_hand import HIDDEN, OPSET, Arrays, bodies, external, fields, functions, numbers
+from onnx_forms import (
+    defaults,
+    defaults_first,
+    fused,
+    gemms,
+    guards,
+    halves,
+    masks,
+    stacked,
+    variances,
+)
+from onnx_old import opset7, opset9, opset10
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -203,6 +215,18 @@ CASES: list[Callable[[Path], Arrays]] = [
     external,
     functions,
     fields,
+    guards,
+    masks,
+    variances,
+    stacked,
+    gemms,
+    halves,
+    fused,
+    defaults,
+    defaults_first,
+    opset7,
+    opset9,
+    opset10,
 ]
 
 
