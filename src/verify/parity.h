@@ -22,12 +22,12 @@ struct ReferenceImage {
 };
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and
-// lets it run freely from where it first leaves it. What is wrong beside numbers goes to `faults`,
+// lets it run freely, by the rules, from where it first leaves it. What is wrong beside numbers goes to `faults`,
 // once each.
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,
-                          int64_t max_new_tokens,
+                          const TokenRules& rules,
                           std::set<std::string>& faults);
 
 // Adds the images up, decides whether the dtype passes, and says why not.

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "runtime/sampling.h"
 #include "verify/rows.h"
 
 namespace lorapress {
@@ -44,7 +45,7 @@ struct ReferenceOptions {
 
 struct ReferenceCaption {
   std::vector<int64_t> ids;  // the closing end-of-text included
-  Rows logits;               // [ids, vocab_size]: what each id is the argmax of
+  Rows logits;               // [ids, vocab_size]: what each id was chosen by
 };
 
 class ReferenceModel {
@@ -69,12 +70,14 @@ class ReferenceModel {
                                          const std::vector<std::vector<int64_t>>& forced,
                                          bool after_last = false) const;
 
-  // The most probable token, again and again, until one of `eos_token_ids` or `max_new_tokens`.
+  // The most probable token, again and again, until one of `eos_token_ids` or `max_new_tokens`;
+  // `rules` say what is chosen from, the logits are those before the rules.
   // Throws kRuntime where logits are not finite.
   [[nodiscard]] std::vector<ReferenceCaption> greedy(
       const std::vector<Rows>& prefixes,
       int64_t max_new_tokens,
-      const std::vector<int64_t>& eos_token_ids) const;
+      const std::vector<int64_t>& eos_token_ids,
+      const TokenRules& rules = {}) const;
 
  private:
   struct Impl;

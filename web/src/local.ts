@@ -15,7 +15,7 @@ import { createEngine } from "./engine.js";
 import { BytesGone, type Device, type Engine, type GraphBytes } from "./engine_api.js";
 import { messageOf } from "./errors.js";
 import { folderUrl } from "./fetch.js";
-import { type GenerateOptions, generate, requireRoom, settingsOf } from "./generate.js";
+import { fitted, type GenerateOptions, generate, settingsOf } from "./generate.js";
 import { preprocess } from "./image.js";
 import { Limiter, Loader } from "./loader.js";
 import { externalData, type Manifest } from "./manifest.js";
@@ -139,7 +139,7 @@ export class LocalBackend implements Backend {
     signal: AbortSignal,
     onPiece: (piece: string) => void,
   ): Promise<Caption> {
-    const settings = settingsOf(options, this.manifest);
+    const asked = settingsOf(options, this.manifest);
     return this.queue.run(async () => {
       signal.throwIfAborted();
       const lap = stopwatch();
@@ -156,8 +156,8 @@ export class LocalBackend implements Backend {
         );
         const decoderWaitMs = lap();
         const prompt =
-          typeof settings.prompt === "string" ? tokenizer.encode(settings.prompt) : settings.prompt;
-        requireRoom(this.manifest, prompt, settings.maxNewTokens);
+          typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
+        const settings = fitted(asked, this.manifest, prompt);
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const say = (piece: string): void => {
           if (piece !== "") {

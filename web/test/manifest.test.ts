@@ -46,6 +46,23 @@ it("finds the weights beside a graph", () => {
   expect(externalData(manifest, "onnx/encoder_model.onnx")).toEqual([]);
 });
 
+it("bounds the lists of generation settings", () => {
+  const manifest = JSON.parse(read("accepted/generation.json"));
+  const most = 2 ** 18;
+  const parsed = (settings: Record<string, unknown>): unknown => {
+    const generation = { ...manifest.generation, ...settings };
+    return parseManifest(JSON.stringify({ ...manifest, generation }), "here");
+  };
+  expect(() => parsed({ suppress_tokens: Array(most).fill(1) })).not.toThrow();
+  for (const settings of [
+    { suppress_tokens: Array(most + 1).fill(1) },
+    { bad_words_ids: Array(most + 1).fill([1]) },
+    { bad_words_ids: Array(most / 2 + 1).fill([1, 2]) },
+  ]) {
+    expect(() => parsed(settings)).toThrow(`${most}`);
+  }
+});
+
 it("reads what the program writes", () => {
   const text = readFileSync(join(pressed("demo"), MANIFEST_NAME), "utf8");
   const manifest = parseManifest(text, MANIFEST_NAME);
