@@ -9,6 +9,7 @@
 
 #include "bundles/manifest.h"
 #include "golden_util.h"
+#include "single_util.h"
 
 namespace lorapress {
 namespace {
@@ -154,6 +155,52 @@ TEST(GenerationFiles, GenaiGetsWhatItsSearchKnows) {
        {"bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "num_beams"}) {
     EXPECT_TRUE(contains(*note, name)) << *note;
   }
+}
+
+bool follows(const PressReport& report) {
+  return std::ranges::none_of(report.notes, [](const std::string& note) {
+    return contains(note, "the loop inside the graph does not follow");
+  });
+}
+
+TEST(GenerationFiles, TheSingleGraphEqualsTransformersInWhatItFollows) {
+  size_t captions = 0;
+  for (const Json& part : files().at("checkpoints")) {
+    for (const Json& row : part.at("searches")) {
+      const WithFile made(part.at("checkpoint"), row.at("file"));
+      if (!follows(made.press_to(made.out(), "single"))) {
+        continue;
+      }
+      const test::Single single(made.out());
+      std::vector<std::vector<float>> images;
+      for (const Json& wanted : row.at("captions")) {
+        SCOPED_TRACE(part.at("checkpoint").dump() + row.at("file").dump() + wanted.dump());
+        images.push_back(made.golden().row("pixel_values", wanted.at("image")));
+        EXPECT_EQ(single.caption({images.back()}, 0),
+                  std::vector<Ids>{wanted.at("ids").get<Ids>()});
+        ++captions;
+      }
+      // Together, the shorter ones are padded.
+      const std::vector<Ids> together = single.caption(images, 0);
+      for (size_t i = 0; i < together.size(); ++i) {
+        const Ids alone = row.at("captions").at(i).at("ids");
+        EXPECT_TRUE(std::ranges::equal(alone, together[i] | std::views::take(alone.size())))
+            << row.at("file").dump();
+      }
+    }
+  }
+  EXPECT_GT(captions, 40U);
+}
+
+TEST(GenerationFiles, TheSingleGraphNamesWhatItLeavesOut) {
+  Json file = everything();
+  file["forced_eos_token_id"] = 3;
+  const WithFile made("base", file);
+  const PressReport report = made.press_to(made.out(), "single");
+  EXPECT_EQ(std::ranges::count(report.notes,
+                               "the loop inside the graph does not follow no_repeat_ngram_size, "
+                               "bad_words_ids of several tokens, forced_eos_token_id"),
+            1);
 }
 
 TEST(GenerationFiles, OptionsOverrideTheFolder) {

@@ -116,6 +116,19 @@ def files_for(plain: list[list[int]], eos: list[int], positions: int) -> list[di
         {**greedy[9], "num_beams": beams, "early_stopping": early, "length_penalty": penalty}
         for beams, early, penalty in ((2, False, 1.0), (3, True, 0.5), (4, "never", 2.0))
     ]
+    short = {  # without what takes many nodes in a graph
+        "repetition_penalty": 1.2,
+        "bad_words_ids": [[a[1]], [b[2]], [eos[0]]],
+        "suppress_tokens": suppress,
+        "begin_suppress_tokens": begin,
+        "min_new_tokens": 6,
+        "max_new_tokens": MAX_NEW_TOKENS,
+    }
+    greedy.append(short)
+    beams += [
+        {**short, "num_beams": beams, "early_stopping": early, "length_penalty": penalty}
+        for beams, early, penalty in ((2, False, -1.0), (3, True, 0.5), (4, "never", 2.0))
+    ]
     common = {"eos_token_id": eos, "pad_token_id": eos[0], "transformers_version": "5.0.0"}
     return [{**row, **common} for row in greedy + beams]
 
