@@ -122,9 +122,10 @@ void add(CLI::App& app,
       ->check(number(1, 1 << 20))
       ->type_name("N");
   command
-      ->add_option("--num-beams",
-                   options.num_beams,
-                   "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
+      ->add_option(
+          "--num-beams",
+          options.num_beams,
+          "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
       ->check(number(1, 64))
       ->type_name("N");
   command->add_flag("--uint8-input",

@@ -260,6 +260,14 @@ void apply_rules(const TokenRules& rules,
   }
 }
 
+int64_t likeliest(const TokenRules& rules,
+                  std::span<const int64_t> generated,
+                  std::span<const float> logits) {
+  std::vector<float> scores(logits.begin(), logits.end());
+  apply_rules(rules, generated, scores);
+  return argmax(scores);
+}
+
 void apply_filters(const SamplingFilters& filters, std::span<float> scores) {
   if (filters.temperature != 1.0) {
     const auto temperature = static_cast<float>(filters.temperature);

@@ -47,6 +47,10 @@ void log_softmax(std::span<float> scores);
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores);
+// The largest score's index after the rules.
+int64_t likeliest(const TokenRules& rules,
+                  std::span<const int64_t> generated,
+                  std::span<const float> logits);
 void apply_filters(const SamplingFilters& filters, std::span<float> scores);
 
 // Uniform numbers in [0, 1) with 53 bits, the same on every machine: genrand_res53() of the

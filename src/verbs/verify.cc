@@ -246,7 +246,12 @@ class Verifier {
     }
     std::vector<Rows> prefixes = reference_->encode(pixels);
     std::vector<ReferenceCaption> captions = reference_->greedy(
-        prefixes, report_.max_new_tokens, check_.tokens.eos_token_ids, checkpoint_rules_);
+        prefixes,
+        report_.max_new_tokens,
+        check_.tokens.eos_token_ids,
+        [this](std::span<const int64_t> generated, std::span<const float> logits) {
+          return likeliest(checkpoint_rules_, generated, logits);
+        });
     for (size_t i = 0; i < group.size(); ++i) {
       VerifyImage& entry = report_.images[group[i].image];
       entry.ids = captions[i].ids;

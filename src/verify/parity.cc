@@ -4,7 +4,6 @@
 #include <array>
 
 #include "base/fail.h"
-#include "runtime/sampling.h"
 #include "verify/distance.h"
 
 namespace lorapress {
@@ -46,9 +45,7 @@ class FreeRun {
       open_ = false;
       return -1;
     }
-    std::vector<float> scores(logits.begin(), logits.end());
-    apply_rules(rules_, ids_, scores);
-    const int64_t token = argmax(scores);
+    const int64_t token = likeliest(rules_, ids_, logits);
     ids_.push_back(token);
     const auto& eos = rules_.eos_token_ids;
     open_ = std::ssize(ids_) < rules_.max_new_tokens && std::ranges::find(eos, token) == eos.end();

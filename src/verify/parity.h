@@ -7,6 +7,7 @@
 
 #include "lorapress/verify.h"
 
+#include "runtime/sampling.h"
 #include "verify/folder_model.h"
 #include "verify/reference.h"
 
@@ -22,8 +23,8 @@ struct ReferenceImage {
 };
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and
-// lets it run freely, by the rules, from where it first leaves it. What is wrong beside numbers goes to `faults`,
-// once each.
+// lets it run freely, by the rules, from where it first leaves it. What is wrong beside numbers
+// goes to `faults`, once each.
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,
