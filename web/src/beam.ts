@@ -1,7 +1,7 @@
 // Beam search of one sequence, as transformers 5 does it (GenerationMixin._beam_search), on plain
 // log-probabilities: the caller runs the model. The twin of src/runtime/beam.cc.
 
-import type { EarlyStopping } from "./manifest.js";
+import type { EarlyStopping } from "./generation_settings.js";
 
 export interface BeamOptions {
   readonly numBeams: number;

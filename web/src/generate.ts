@@ -2,7 +2,12 @@
 import { BeamSearch, type Hypothesis } from "./beam.js";
 import type { EncodedImage, Engine, Logits, Sequences } from "./engine_api.js";
 import { fail } from "./errors.js";
-import type { EarlyStopping, GenerationSettings, Manifest } from "./manifest.js";
+import {
+  type EarlyStopping,
+  type GenerationSettings,
+  generationOf,
+} from "./generation_settings.js";
+import type { Manifest } from "./manifest.js";
 import {
   applyFilters,
   applyRules,
@@ -52,8 +57,12 @@ type Numeric = Exclude<
 >;
 
 /** The options' settings, else the folder's. Throws invalid_argument for what cannot be meant. */
-export function settingsOf(options: GenerateOptions, manifest: Manifest): OpenSettings {
-  const chosen = choose(options, manifest.generation);
+export function settingsOf(
+  options: GenerateOptions,
+  manifest: Manifest,
+  folder: GenerationSettings = generationOf(manifest),
+): OpenSettings {
+  const chosen = choose(options, folder);
   const integer = (name: Numeric, standard: number, least: number, most: number): number => {
     const value = chosen[name] ?? standard;
     if (!Number.isInteger(value) || value < least || value > most) {

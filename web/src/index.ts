@@ -13,8 +13,8 @@ export type { DtypeChoice } from "./devices.js";
 export type { Device } from "./engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
 export type { GenerateOptions } from "./generate.js";
+export type { EarlyStopping, GenerationSettings } from "./generation_settings.js";
 export type { Pixels } from "./image.js";
-export type { EarlyStopping, GenerationSettings } from "./manifest.js";
 export type { ImageSource } from "./picture.js";
 export type { LoadPhase, LoadProgress, ProgressListener } from "./progress.js";
 

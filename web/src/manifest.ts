@@ -12,7 +12,6 @@ const FORMAT_VERSION = 1;
 const MAX_FILES = 4096;
 const MAX_FILE_BYTES = 2 ** 40;
 const MAX_COUNT = 2 ** 24;
-const MAX_LISTED_IDS = 2 ** 18;
 const PATH = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const RESAMPLES = ["bilinear", "bicubic"] as const;
@@ -37,37 +36,6 @@ export interface Preprocessing {
   readonly std: Triple;
 }
 
-/** false: a guess ends it; true: the first numBeams finished ones do; "never": only certainty does. */
-export type EarlyStopping = boolean | "never";
-
-/** As transformers' generate() names them; what is absent is off, or left to the folder. */
-export interface GenerationSettings {
-  /** With image and prompt; maxNewTokens goes before it. */
-  readonly maxLength?: number | undefined;
-  /** No end token before. */
-  readonly minNewTokens?: number | undefined;
-  /** With image and prompt; minNewTokens goes before it. */
-  readonly minLength?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
-  readonly noRepeatNgramSize?: number | undefined;
-  readonly badWordsIds?: readonly (readonly number[])[] | undefined;
-  /** Never. */
-  readonly suppressTokens?: readonly number[] | undefined;
-  /** Not as the first token. */
-  readonly beginSuppressTokens?: readonly number[] | undefined;
-  /** The second token. */
-  readonly forcedBosTokenId?: number | undefined;
-  /** Any of them, as the last of maxNewTokens. */
-  readonly forcedEosTokenId?: readonly number[] | undefined;
-  readonly numBeams?: number | undefined;
-  readonly lengthPenalty?: number | undefined;
-  readonly earlyStopping?: EarlyStopping | undefined;
-  readonly doSample?: boolean | undefined;
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
-}
-
 export interface Manifest {
   readonly bundle: string;
   readonly defaultDtype: string;
@@ -81,8 +49,8 @@ export interface Manifest {
   readonly eosTokenIds: readonly number[];
   /** Behind the image tokens. */
   readonly maxNewTokens: number;
-  /** Where a caption's options say nothing. */
-  readonly generation: GenerationSettings;
+  /** Token ids and settings, for generation_settings.ts. */
+  readonly generation: Fields;
   readonly preprocessing: Preprocessing;
   readonly tokenizerFile: string;
   /** dtype -> role -> path. */
@@ -91,7 +59,7 @@ export interface Manifest {
 }
 
 /** Reads fields of one object; every complaint begins with where it stands. */
-class Fields {
+export class Fields {
   readonly where: string;
   private readonly json: JsonObject;
 
@@ -112,13 +80,14 @@ class Fields {
     return this.bounded(key, this.get(key), least, most);
   }
 
-  bounded(key: string, value: unknown, least: number, most: number): number {
-    if (
-      typeof value !== "number" ||
-      !Number.isSafeInteger(value) ||
-      value < least ||
-      value > most
-    ) {
+  bounded(
+    key: string,
+    value: unknown,
+    least: number,
+    most: number,
+    isNumber: (value: unknown) => boolean = Number.isSafeInteger,
+  ): number {
+    if (typeof value !== "number" || !isNumber(value) || value < least || value > most) {
       this.refuse(key, `is ${shown(value)}, expected ${least} to ${most}`);
     }
     return value;
@@ -146,8 +115,7 @@ class Fields {
       : this.refuse(key, "is missing, expected an object");
   }
 
-  list(key: string, most: number): readonly unknown[] {
-    const value = this.get(key);
+  list(key: string, most: number, value: unknown = this.get(key)): readonly unknown[] {
     if (!Array.isArray(value) || value.length > most) {
       this.refuse(key, `is not a list of at most ${most}`);
     }
@@ -264,77 +232,6 @@ function parseEos(fields: Fields, last: number): number[] {
   return ids.map((id) => fields.bounded("eos_token_id", id, 0, last));
 }
 
-function present(fields: Fields, key: string): unknown {
-  return fields.get(key) ?? undefined; // null counts as absent
-}
-
-function parseTokens(fields: Fields, key: string, json: unknown, vocabSize: number): number[] {
-  if (!Array.isArray(json) || json.length > MAX_LISTED_IDS) {
-    fields.refuse(key, `is not a list of at most ${MAX_LISTED_IDS} token ids`);
-  }
-  return json.map((id) => fields.bounded(key, id, 0, vocabSize - 1));
-}
-
-function parseWords(fields: Fields, key: string, vocabSize: number): number[][] | undefined {
-  const json = present(fields, key);
-  if (json === undefined) {
-    return undefined;
-  }
-  const words = Array.isArray(json)
-    ? json.map((word) => parseTokens(fields, key, word, vocabSize))
-    : fields.refuse(key, "is not a list of words");
-  const ids = words.reduce((sum, word) => sum + word.length, 0);
-  if (ids > MAX_LISTED_IDS || words.some((word) => word.length === 0)) {
-    fields.refuse(key, `holds an empty word, or more than ${MAX_LISTED_IDS} token ids`);
-  }
-  return words;
-}
-
-// Keys and ranges are those of src/checkpoint/generation_settings.cc.
-function parseGeneration(fields: Fields, vocabSize: number): GenerationSettings {
-  const integer = (key: string, least: number, most: number): number | undefined =>
-    present(fields, key) === undefined ? undefined : fields.integer(key, least, most);
-  const number = (key: string, least: number, most: number): number | undefined => {
-    const value = present(fields, key) === undefined ? undefined : fields.number(key);
-    if (value !== undefined && !(value >= least && value <= most)) {
-      fields.refuse(key, `is ${value}, expected ${least} to ${most}`);
-    }
-    return value;
-  };
-  const tokens = (key: string, orOne = false): number[] | undefined => {
-    const json = present(fields, key);
-    const list = orOne && typeof json === "number" ? [json] : json;
-    return list === undefined ? undefined : parseTokens(fields, key, list, vocabSize);
-  };
-  const earlyStopping = present(fields, "early_stopping");
-  if (![undefined, true, false, "never"].includes(earlyStopping as EarlyStopping)) {
-    fields.refuse("early_stopping", 'is neither true, false nor "never"');
-  }
-  const doSample = present(fields, "do_sample");
-  if (doSample !== undefined && typeof doSample !== "boolean") {
-    fields.refuse("do_sample", "is neither true nor false");
-  }
-  return {
-    maxLength: integer("max_length", 1, MAX_COUNT),
-    minNewTokens: integer("min_new_tokens", 0, 2 ** 20),
-    minLength: integer("min_length", 0, MAX_COUNT),
-    repetitionPenalty: number("repetition_penalty", 0.01, 100),
-    noRepeatNgramSize: integer("no_repeat_ngram_size", 0, 2 ** 20),
-    badWordsIds: parseWords(fields, "bad_words_ids", vocabSize),
-    suppressTokens: tokens("suppress_tokens"),
-    beginSuppressTokens: tokens("begin_suppress_tokens"),
-    forcedBosTokenId: integer("forced_bos_token_id", 0, vocabSize - 1),
-    forcedEosTokenId: tokens("forced_eos_token_id", true),
-    numBeams: integer("num_beams", 1, 64),
-    lengthPenalty: number("length_penalty", -10, 10),
-    earlyStopping: earlyStopping as EarlyStopping | undefined,
-    doSample,
-    temperature: number("temperature", 1e-6, 100),
-    topK: integer("top_k", 0, 2 ** 20),
-    topP: number("top_p", 1e-6, 1),
-  };
-}
-
 /** `where` names the text in errors. Throws LorapressError: invalid_file or unsupported. */
 export function parseManifest(text: string, where: string): Manifest {
   const root = new Fields(parseJson(text, where), where);
@@ -369,7 +266,7 @@ export function parseManifest(text: string, where: string): Manifest {
     startTokenId: generation.integer("decoder_start_token_id", 0, vocabSize - 1),
     eosTokenIds: parseEos(generation, vocabSize - 1),
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
-    generation: parseGeneration(generation, vocabSize),
+    generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
     tokenizerFile: listed(root.object("tokenizer").get("file"), files, where),
     graphs,
