@@ -8,9 +8,10 @@ namespace lorapress::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Without further options the likeliest token is taken at each step (greedy). Names and "
-    "meanings "
-    "are those\nof transformers' generate(), and so are the results, token for token.\n"
+    "What is not given is the folder's own setting (press takes them from the checkpoint's\n"
+    "generation_config.json; `lorapress inspect` shows them), and where it has none, what stands\n"
+    "in brackets: the likeliest token at each step. Names and meanings are those of transformers'\n"
+    "generate(), and so are the results, token for token.\n"
     "\n"
     "  lorapress caption model photo.jpg                      one caption\n"
     "  lorapress caption model photo.jpg --prompt \"a photo of\"\n"
@@ -98,17 +99,25 @@ void add_beams(CLI::App& command, CaptionArguments& arguments) {
 void add_sampling(CLI::App& command, CaptionArguments& arguments) {
   const std::string group = "Sampling (any of these turns it on)";
   command
+      .add_option("--do-sample",
+                  arguments.do_sample,
+                  "true: draw tokens; false: take the likeliest, whatever the folder says")
+      ->check(CLI::IsMember({"true", "false"}).description(""))
+      ->type_name("BOOL")
+      ->group(group);
+  command
       .add_option("--temperature",
-                  arguments.temperature,
+                  arguments.generate.temperature,
                   "Below 1 bolder towards the likely, above 1 more random (1)")
       ->type_name("X")
       ->group(group);
-  command.add_option("--top-k", arguments.top_k, "Draw from the K likeliest tokens (0: all)")
+  command
+      .add_option("--top-k", arguments.generate.top_k, "Draw from the K likeliest tokens (0: all)")
       ->type_name("K")
       ->group(group);
   command
       .add_option("--top-p",
-                  arguments.top_p,
+                  arguments.generate.top_p,
                   "Draw from the fewest tokens whose probabilities reach P (1: all)")
       ->type_name("P")
       ->group(group);
@@ -160,15 +169,17 @@ void add_caption_options(CLI::App& command, CaptionArguments& arguments) {
 
 void finish_caption_options(CaptionArguments& arguments) {
   GenerateOptions& generate = arguments.generate;
-  const std::string_view early = arguments.early_stopping;
-  generate.early_stopping = early == "true"    ? EarlyStopping::kFirst
-                            : early == "never" ? EarlyStopping::kNever
-                                               : EarlyStopping::kHeuristic;
-  generate.do_sample =
-      arguments.temperature || arguments.top_k || arguments.top_p || arguments.seed;
-  generate.temperature = arguments.temperature.value_or(generate.temperature);
-  generate.top_k = arguments.top_k.value_or(generate.top_k);
-  generate.top_p = arguments.top_p.value_or(generate.top_p);
+  if (!arguments.early_stopping.empty()) {
+    const std::string_view early = arguments.early_stopping;
+    generate.early_stopping = early == "true"    ? EarlyStopping::kFirst
+                              : early == "never" ? EarlyStopping::kNever
+                                                 : EarlyStopping::kHeuristic;
+  }
+  if (!arguments.do_sample.empty()) {
+    generate.do_sample = arguments.do_sample == "true";
+  } else if (generate.temperature || generate.top_k || generate.top_p || arguments.seed) {
+    generate.do_sample = true;
+  }
   generate.seed = arguments.seed.value_or(generate.seed);
 }
 

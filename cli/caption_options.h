@@ -17,10 +17,8 @@ struct CaptionArguments {
   std::vector<std::string> images;
   CaptionerOptions captioner;
   GenerateOptions generate;
-  std::string early_stopping = "false";
-  std::optional<double> temperature;  // any of these four turns sampling on
-  std::optional<int64_t> top_k;
-  std::optional<double> top_p;
+  std::string early_stopping;  // empty: the folder's
+  std::string do_sample;       // empty: true with any of temperature, top_k, top_p and seed
   std::optional<uint32_t> seed;
   std::optional<int64_t> batch;
   std::string jsonl;

@@ -118,13 +118,14 @@ void add(CLI::App& app,
   command
       ->add_option("--max-new-tokens",
                    options.max_new_tokens,
-                   "Written as the folder's default (the checkpoint's max_length)")
+                   "Written as the folder's default (the checkpoint's own, else 30)")
       ->check(number(1, 1 << 20))
       ->type_name("N");
   command
-      ->add_option("--num-beams",
-                   options.num_beams,
-                   "single: beam search of N beams inside the graph (1: greedy)")
+      ->add_option(
+          "--num-beams",
+          options.num_beams,
+          "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
       ->check(number(1, 64))
       ->type_name("N");
   command->add_flag("--uint8-input",

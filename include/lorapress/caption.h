@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lorapress/error.h"
+#include "lorapress/generation_settings.h"
 
 namespace lorapress {
 
@@ -23,30 +24,10 @@ struct CaptionerOptions {
   unsigned threads = 0;  // 0: one per core
 };
 
-// When beam search ends: transformers' early_stopping = False, True, "never".
-enum class EarlyStopping {
-  kHeuristic,  // no running beam of the present length beats the worst finished one
-  kFirst,      // as many captions are finished as there are beams
-  kNever,      // no running beam can beat the worst finished one any more
-};
-
-// The fields are named and mean as in transformers' generate(); docs/generation.md says more.
-struct GenerateOptions {
-  int64_t max_new_tokens = 0;  // 0: the folder's own setting
-  std::string prompt;          // text after the image, before what is generated
-  int64_t min_new_tokens = 0;  // no end token before
-
-  double repetition_penalty = 1.0;   // of tokens that were generated; 1 is off
-  int64_t no_repeat_ngram_size = 0;  // no n-gram twice; 0 is off
-
-  int64_t num_beams = 1;
-  double length_penalty = 1.0;  // of beams: score = sum of log-probabilities / length ^ penalty
-  EarlyStopping early_stopping = EarlyStopping::kHeuristic;
-
-  bool do_sample = false;  // else the likeliest token; not with beams
-  double temperature = 1.0;
-  int64_t top_k = 0;   // 0 is off
-  double top_p = 1.0;  // 1 is off
+// What is absent is the folder's own setting. Either way of choosing tokens displaces the other of
+// the folder: options with sampling its beams, options with beams its sampling.
+struct GenerateOptions : GenerationSettings {
+  std::string prompt;  // text after the image, before what is generated
   uint32_t seed = 0;   // of every image anew
 };
 
@@ -96,6 +77,9 @@ class Captioner {
                                      const GenerateOptions& options = {}) const;
   // An image file as pixel_values.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
+
+  // What a caption with these options is made with: theirs, else the folder's.
+  [[nodiscard]] GenerationSettings settings(const GenerateOptions& options = {}) const;
 
   // What CaptionerOptions::dtype came to.
   [[nodiscard]] GraphDtypes dtypes() const;

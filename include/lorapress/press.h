@@ -26,7 +26,8 @@ struct PressOptions {
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
   // Bundle "single" only.
-  int64_t num_beams = 1;       // 1: greedy; more: beam search inside the graph
+  // 1: greedy; more: beam search inside the graph; absent: the checkpoint's own setting
+  std::optional<int64_t> num_beams;
   bool uint8_input = false;    // raw RGB bytes of any size in, preprocessing inside the graph
   bool step = false;           // pixel_values, input_ids -> logits in place of the whole loop
   bool external_data = false;  // weights beside the graphs; always so above 2 GB

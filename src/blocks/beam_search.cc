@@ -26,10 +26,15 @@ class BeamSearch {
   BeamSearch(const Builder& b,
              const std::string& scope,
              const Generation& generation,
-             int64_t num_beams)
-      : b_(b), graph_(b.graph), scope_(scope), generation_(generation), beams_(num_beams) {
+             const LoopBeams& options)
+      : b_(b),
+        graph_(b.graph),
+        scope_(scope),
+        generation_(generation),
+        options_(options),
+        beams_(options.num_beams) {
     const auto ends = static_cast<int64_t>(generation.eos_token_ids.size());
-    candidates_ = std::max<int64_t>(2, 1 + ends) * num_beams;
+    candidates_ = std::max<int64_t>(2, 1 + ends) * beams_;
     batch_ = length_of(b, scope + "/batch_size", generation.prefix, 0);
   }
 
@@ -131,6 +136,27 @@ class BeamSearch {
     return graph_.op("Add", name(what), {scores, penalty});
   }
 
+  // length ^ length_penalty
+  Value length_divisor(const std::string& what, const Value& length) {
+    const Value tokens = to_dtype(b_, name(what), length, DType::kF32);
+    if (options_.length_penalty == 1.0) {
+      return tokens;
+    }
+    const Value exponent = graph_.scalar(static_cast<float>(options_.length_penalty));
+    return graph_.op("Pow", name(what + "/power"), {tokens, exponent});
+  }
+
+  // bool [B, K] -> bool [B, 1]: whether all of a row's beams are finished
+  Value are_full(const std::string& what, const Value& is_finished) {
+    const Value open = to_dtype(b_,
+                                name(what + "/open"),
+                                graph_.op("Not", name(what + "/is_open"), {is_finished}),
+                                DType::kI64);
+    const auto [most, index] = top(what + "/any_open", open, 1);
+    const Value any = to_dtype(b_, name(what + "/any"), most, DType::kBool);
+    return graph_.op("Not", name(what), {any});
+  }
+
   // The best `candidates_` continuations of a row's beams, best first.
   struct Candidates {
     Value scores;  // [B, candidates]
@@ -139,12 +165,21 @@ class BeamSearch {
     Value hits;    // bool [B, candidates]: ended, by its token or because the length is reached
   };
 
-  //  logits ── LogSoftmax ── + running scores ── Reshape [B, r * vocab] ── TopK
-  Candidates find_candidates(const Value& logits, const Value& scores, const Value& length) {
+  //  logits ── LogSoftmax ── rules ── + running scores ── Reshape [B, r * vocab] ── TopK
+  Candidates find_candidates(const Value& logits,
+                             const std::vector<Value>& now,
+                             const Value& iteration,
+                             const Value& length) {
+    const Value& scores = now[kRunningScores];
     const int64_t vocab = logits.dim(2).value;
     const Value beams = length_of(b_, name("running_beams"), scores, 1);
     const Value log_probs =
-        graph_.op("LogSoftmax", name("LogSoftmax"), {logits}, {{"axis", int64_t{-1}}});
+        apply_rules(b_,
+                    name("rules"),
+                    generation_.rules,
+                    graph_.op("LogSoftmax", name("LogSoftmax"), {logits}, {{"axis", int64_t{-1}}}),
+                    now[kRunning],
+                    iteration);
     const Value shape = graph_.op("Concat",
                                   name("beam_shape"),
                                   {batch_, beams, graph_.integers({vocab})},
@@ -206,8 +241,11 @@ class BeamSearch {
     const Value among_first = graph_.initializer(
         name("among_first"), constant_weight(DType::kBool, {candidates_}, std::move(first)));
     const Value ends = graph_.op("And", name("ends_now"), {found.hits, among_first});
-    const Value per_token = to_dtype(b_, name("length_float"), length, DType::kF32);
-    Value scores = graph_.op("Div", name("length_penalty"), {found.scores, per_token});
+    const Value divisor = length_divisor("length_float", length);
+    Value scores = graph_.op("Div", name("length_penalty"), {found.scores, divisor});
+    if (options_.first_are_enough) {
+      scores = ban("not_full", scores, are_full("were_full", now[kIsFinished]));
+    }
     scores = ban("improving", scores, graph_.op("Not", name("settled"), {now[kImprovable]}));
     scores = ban("ending", scores, graph_.op("Not", name("goes_on"), {ends}));
     const Value so_far = graph_.op(
@@ -233,8 +271,10 @@ class BeamSearch {
       return graph_.op("Gather", name(what), {x, graph_.integers({at})}, {{"axis", int64_t{1}}});
     };
     const Value best = column("best_running", next[kRunningScores], 0);
-    const Value per_token = to_dtype(b_, name("best_length"), length, DType::kF32);
-    const Value reachable = graph_.op("Div", name("reachable"), {best, per_token});
+    const bool at_the_end = options_.only_the_best_ends && options_.length_penalty > 0.0;
+    const Value divisor =
+        length_divisor("best_length", at_the_end ? generation_.max_new_tokens : length);
+    const Value reachable = graph_.op("Div", name("reachable"), {best, divisor});
     const Value worst = column("worst_score", next[kScores], beams_ - 1);
     const Value to_beat =
         graph_.op("Where", name("to_beat"), {next[kIsFinished], worst, graph_.scalar(kNever)});
@@ -252,7 +292,7 @@ class BeamSearch {
     const StepOutput output =
         generation_.step(now[kEmbeddings], {values.begin() + 2 + kCarriedCount, values.end()});
     const Value length = graph_.op("Add", name("length"), {values[0], graph_.integer(1)});
-    const Candidates found = find_candidates(output.logits, now[kRunningScores], length);
+    const Candidates found = find_candidates(output.logits, now, values[0], length);
     std::vector<Value> next(kCarriedCount);
     choose_running(found, now[kRunning], output.cache, next);
     choose_finished(now, found, length, next);
@@ -260,7 +300,13 @@ class BeamSearch {
     const Value improvable = any_of(b_, name("any_improvable"), next[kImprovable]);
     const Value open =
         graph_.op("Not", name("any_open"), {all_of(b_, name("all_hit"), found.hits)});
-    next.insert(next.begin(), graph_.op("And", name("go_on"), {improvable, open}));
+    Value go_on = graph_.op("And", name("go_on"), {improvable, open});
+    if (options_.first_are_enough) {
+      const Value full = all_of(b_, name("all_full"), next[kIsFinished]);
+      go_on =
+          graph_.op("And", name("go_on_open"), {go_on, graph_.op("Not", name("not_all"), {full})});
+    }
+    next.insert(next.begin(), go_on);
     return next;
   }
 
@@ -281,6 +327,7 @@ class BeamSearch {
   Graph& graph_;
   std::string scope_;
   const Generation& generation_;
+  LoopBeams options_;
   int64_t beams_;
   int64_t candidates_ = 0;
   Value batch_;
@@ -295,8 +342,8 @@ class BeamSearch {
 Value beam_search(const Builder& b,
                   const std::string& scope,
                   const Generation& generation,
-                  int64_t num_beams) {
-  return BeamSearch(b, scope, generation, num_beams).run();
+                  const LoopBeams& beams) {
+  return BeamSearch(b, scope, generation, beams).run();
 }
 
 }  // namespace lorapress

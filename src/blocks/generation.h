@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "blocks/builder.h"
+#include "blocks/token_rules.h"
 
 namespace lorapress {
 
@@ -29,6 +30,15 @@ struct Generation {
   Value max_new_tokens;            // int64 scalar, at least 1
   std::vector<int64_t> eos_token_ids;
   int64_t pad_token_id = 0;
+  LoopRules rules;
+};
+
+// As the settings of those names in transformers' generate().
+struct LoopBeams {
+  int64_t num_beams = 2;
+  double length_penalty = 1.0;
+  bool first_are_enough = false;    // early_stopping = True
+  bool only_the_best_ends = false;  // early_stopping = "never"
 };
 
 // -> int64 [batch, new]. A row that has ended is padded; the loop ends with the last row.
@@ -36,12 +46,11 @@ struct Generation {
 Value greedy_search(const Builder& b, const std::string& scope, const Generation& generation);
 
 // -> int64 [batch, new]: the best sequence of each row. REQUIRES num_beams * max(2, 1 + eos tokens)
-// candidates in the vocabulary. As GenerationMixin._beam_search of transformers 5 with
-// length_penalty 1 and early_stopping off.
+// candidates in the vocabulary. As GenerationMixin._beam_search of transformers 5.
 Value beam_search(const Builder& b,
                   const std::string& scope,
                   const Generation& generation,
-                  int64_t num_beams);
+                  const LoopBeams& beams);
 
 }  // namespace lorapress
 

@@ -5,8 +5,8 @@ namespace lorapress {
 
 // Carried: embeddings, ended [batch, 1], ids [batch, so far], cache.
 //
-//   embeddings, cache ── step ── logits ── ArgMax ── Where(ended, pad, .) ─┬─ Gather(table) ──
-//   embeddings'
+//   embeddings, cache ── step ── logits ── rules ── ArgMax ── Where(ended, pad, .) ─┬─
+//   Gather(table) ── embeddings'
 //                          └── cache'                                      ├─ Concat(ids, .) ──
 //                          ids'
 //                                                                          └─ in eos? Or ended ──
@@ -39,10 +39,10 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
   const BodyPtr body = graph.body(scope + "/body", ports, [&](const std::vector<Value>& values) {
     const Value& ended = values[3];
     const StepOutput output = generation.step(values[2], {values.begin() + 5, values.end()});
-    const Value best = graph.op("ArgMax",
-                                scope + "/ArgMax",
-                                {output.logits},
-                                {{"axis", int64_t{2}}, {"keepdims", int64_t{0}}});
+    const Value scores =
+        apply_rules(b, scope + "/rules", generation.rules, output.logits, values[4], values[0]);
+    const Value best = graph.op(
+        "ArgMax", scope + "/ArgMax", {scores}, {{"axis", int64_t{2}}, {"keepdims", int64_t{0}}});
     const Value token =
         graph.op("Where", scope + "/token", {ended, graph.integer(generation.pad_token_id), best});
     const Value at_end = is_one_of(b, scope + "/at_end", token, generation.eos_token_ids);

@@ -7,9 +7,12 @@
 //   embedding<suffix>.onnx  input_ids, image_features -> inputs_embeds
 //   model<suffix>.onnx      inputs_embeds, past -> logits, present
 
+#include <algorithm>
+
 #include "blocks/linear.h"
 #include "blocks/shapes.h"
 #include "bundles/parts.h"
+#include "checkpoint/generation_settings.h"
 #include "passes/scheme.h"
 
 namespace lorapress {
@@ -65,7 +68,40 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
+// What the "search" section of genai_config.json takes, in genai's meaning: lengths count the
+// image's ids, and so does nothing else, since they are no tokens. Its multi-modal pipeline has no
+// beams.
+Json search_json(const BundleRequest& request) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  const int64_t image = request.checkpoint.vision->patches();
+  const int64_t positions = request.checkpoint.text->max_position_embeddings;
+  Json search = {{"do_sample", settings.do_sample.value_or(false)},
+                 {"num_beams", 1},
+                 {"max_length", std::min(positions, image + request.max_new_tokens)},
+                 {"past_present_share_buffer", false}};
+  if (const int64_t least = min_new_tokens(request); least > 0) {
+    search["min_length"] = std::min(positions, image + least);
+  }
+  const Json all = generation_settings_json(settings);
+  for (const char* key :
+       {"repetition_penalty", "no_repeat_ngram_size", "temperature", "top_k", "top_p"}) {
+    if (all.contains(key)) {
+      search[key] = all.at(key);
+    }
+  }
+  return search;
+}
+
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  note_not_followed(request,
+                    "onnxruntime-genai",
+                    {"bad_words_ids",
+                     "suppress_tokens",
+                     "begin_suppress_tokens",
+                     "forced_bos_token_id",
+                     "forced_eos_token_id",
+                     "num_beams"},
+                    notes);
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
   made.push_back({"vision", "vision", author_vision(request, weights)});
@@ -98,7 +134,6 @@ Json config_json(const BundleRequest& request) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
   const std::string suffix(scheme(request.default_dtype).suffix);
-  const int64_t image_tokens = request.checkpoint.vision->patches();
   return {{"model",
            {{"type", "phi3v"},
             {"bos_token_id", tokens.bos_token_id},
@@ -115,12 +150,7 @@ Json config_json(const BundleRequest& request) {
              {{"filename", "vision" + suffix + ".onnx"},
               {"inputs", {{"pixel_values", "pixel_values"}}},
               {"outputs", {{"image_features", "image_features"}}}}}}},
-          {"search",
-           {{"do_sample", false},
-            {"num_beams", 1},
-            {"max_length",
-             std::min(text.max_position_embeddings, image_tokens + request.max_new_tokens)},
-            {"past_present_share_buffer", false}}}};
+          {"search", search_json(request)}};
 }
 
 std::map<std::string, Json> files(const BundleRequest& request,

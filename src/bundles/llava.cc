@@ -31,6 +31,7 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
 }
 
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  note_transformers_js(request, notes);
   const ImageToken token = image_token(request.tokenizer);
   if (token.dropped_post_processor) {
     notes.emplace_back(

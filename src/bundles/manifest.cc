@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/fail.h"
+#include "checkpoint/generation_settings.h"
 
 namespace lorapress {
 namespace {
@@ -160,8 +161,10 @@ void parse_generation(const Json& json, const std::string& where, Manifest& mani
   const int64_t last = manifest.vocab_size - 1;
   manifest.decoder_start_token_id = bounded(json, "decoder_start_token_id", 0, last, where);
   manifest.max_new_tokens = bounded(json, "max_new_tokens", 1, 1 << 20, where);
+  manifest.generation = parse_generation_settings(json, manifest.vocab_size, where);
+  manifest.generation.max_new_tokens.reset();
   const auto eos = json.find("eos_token_id");
-  if (eos == json.end() || !eos->is_array() || eos->empty()) {
+  if (eos == json.end() || !eos->is_array() || eos->empty() || eos->size() > 1024) {
     fail(ErrorCode::kInvalidFile, "{}: \"eos_token_id\" is not a list of token ids", where);
   }
   for (const Json& id : *eos) {
@@ -214,6 +217,12 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
 
 Json manifest_json(const BundleRequest& request, const std::string& bundle_name) {
   const SpecialTokens& tokens = request.tokenizer.tokens;
+  Json generation = generation_settings_json(request.tokenizer.generation.settings);
+  generation.update({{"decoder_start_token_id", tokens.decoder_start_token_id},
+                     {"bos_token_id", tokens.bos_token_id},
+                     {"eos_token_id", tokens.eos_token_ids},
+                     {"pad_token_id", tokens.pad_token_id},
+                     {"max_new_tokens", request.max_new_tokens}});
   return {{"format_version", kManifestVersion},
           {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
           {"bundle", bundle_name},
@@ -221,12 +230,7 @@ Json manifest_json(const BundleRequest& request, const std::string& bundle_name)
           {"model", model_json(request.checkpoint)},
           {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
           {"opset", request.opset},
-          {"generation",
-           {{"decoder_start_token_id", tokens.decoder_start_token_id},
-            {"bos_token_id", tokens.bos_token_id},
-            {"eos_token_id", tokens.eos_token_ids},
-            {"pad_token_id", tokens.pad_token_id},
-            {"max_new_tokens", request.max_new_tokens}}},
+          {"generation", generation},
           {"preprocessing", manifest_entry(request.preprocessing)},
           {"tokenizer", {{"file", "tokenizer.json"}}},
           {"chunk_bytes", kChunkBytes}};

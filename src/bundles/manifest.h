@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "lorapress/generation_settings.h"
+
 #include "base/json.h"
 #include "bundles/bundle.h"
 #include "bundles/preprocessing.h"
@@ -35,7 +37,8 @@ struct Manifest {
   int64_t max_position_embeddings = 0;
   int64_t decoder_start_token_id = 0;
   std::vector<int64_t> eos_token_ids;
-  int64_t max_new_tokens = 0;
+  int64_t max_new_tokens = 0;     // behind the image tokens
+  GenerationSettings generation;  // all but max_new_tokens
   Preprocessing preprocessing;
   std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
   std::vector<ManifestFile> files;

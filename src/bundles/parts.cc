@@ -1,6 +1,9 @@
 #include "bundles/parts.h"
 
+#include <algorithm>
+
 #include "blocks/shapes.h"
+#include "checkpoint/generation_settings.h"
 
 namespace lorapress {
 
@@ -121,13 +124,64 @@ Json eos_json(const SpecialTokens& tokens) {
                                           : Json(tokens.eos_token_ids);
 }
 
+int64_t min_new_tokens(const BundleRequest& request) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  const int64_t image = request.checkpoint.vision.value().patches();
+  return settings.min_new_tokens.value_or(
+      std::max<int64_t>(0, settings.min_length.value_or(0) - image));
+}
+
+// Lengths count the image tokens in the checkpoint's file; no client here does so.
 Json generation_config(const BundleRequest& request) {
   const SpecialTokens& tokens = request.tokenizer.tokens;
-  return {{"decoder_start_token_id", tokens.decoder_start_token_id},
-          {"eos_token_id", eos_json(tokens)},
-          {"bos_token_id", tokens.bos_token_id},
-          {"pad_token_id", tokens.pad_token_id},
-          {"max_new_tokens", request.max_new_tokens}};
+  const GenerationConfig& generation = request.tokenizer.generation;
+  Json json = generation.kept;
+  json.erase("max_length");
+  json.erase("min_length");
+  json.erase("min_new_tokens");
+  if (const int64_t least = min_new_tokens(request); least > 0) {
+    json["min_new_tokens"] = least;
+  }
+  json.erase("bad_words_ids");
+  if (const auto& words = generation.settings.bad_words_ids) {
+    const auto kept = without_end_words(*words, tokens.eos_token_ids);
+    if (!kept.empty()) {  // which no client takes
+      json["bad_words_ids"] = kept;
+    }
+  }
+  json["decoder_start_token_id"] = tokens.decoder_start_token_id;
+  json["eos_token_id"] = eos_json(tokens);
+  json["bos_token_id"] = tokens.bos_token_id;
+  json["pad_token_id"] = tokens.pad_token_id;
+  json["max_new_tokens"] = request.max_new_tokens;
+  return json;
+}
+
+void note_not_followed(const BundleRequest& request,
+                       const std::string& client,
+                       const std::vector<std::string>& keys,
+                       std::vector<std::string>& notes) {
+  const Json settings = generation_settings_json(request.tokenizer.generation.settings);
+  std::vector<std::string> set;
+  std::ranges::copy_if(keys, std::back_inserter(set), [&](const std::string& key) {
+    return settings.contains(key);
+  });
+  if (!set.empty()) {
+    notes.push_back(fmt::format("{} does not follow {}", client, fmt::join(set, ", ")));
+  }
+}
+
+void note_transformers_js(const BundleRequest& request, std::vector<std::string>& notes) {
+  note_not_followed(request,
+                    "stock transformers.js",
+                    {"num_beams", "length_penalty", "early_stopping", "top_p"},
+                    notes);
+  note_not_followed(request, "stock transformers.js below 4", {"suppress_tokens"}, notes);
+  if (request.tokenizer.generation.settings.forced_bos_token_id) {
+    notes.emplace_back(
+        "forced_bos_token_id: stock transformers.js forces the first token; generate() behind "
+        "image embeddings, and what is here, the second");
+  }
 }
 
 std::map<std::string, Json> plain_files(const BundleRequest& request,

@@ -54,12 +54,21 @@ void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes);
 
-// transformers' generation_config.json.
+// The fewest new tokens behind the image alone; 0: any number.
+int64_t min_new_tokens(const BundleRequest& request);
+// transformers' generation_config.json: the checkpoint's, with the bundle's token ids and lengths.
 Json generation_config(const BundleRequest& request);
 // Bundle::files where the client is the user's own code: generation_config.json and
 // preprocessor_config.json.
 std::map<std::string, Json> plain_files(const BundleRequest& request,
                                         const std::map<std::string, int>& data_files);
+// Adds a note of those settings that the checkpoint has and `client` passes over.
+void note_not_followed(const BundleRequest& request,
+                       const std::string& client,
+                       const std::vector<std::string>& keys,
+                       std::vector<std::string>& notes);
+// The same of stock transformers.js, 3.8 and 4.3 (src/generation, _get_logits_processor).
+void note_transformers_js(const BundleRequest& request, std::vector<std::string>& notes);
 // The number, or the list where there are several.
 Json eos_json(const SpecialTokens& tokens);
 // transformers.js_config: dtype and which graphs have external data.

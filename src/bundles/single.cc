@@ -6,6 +6,8 @@
 //                            pixel_values, input_ids -> logits (with --step)
 //   tokenizer.json and what lies beside it, generation_config.json, preprocessor_config.json
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "blocks/generation.h"
 #include "blocks/linear.h"
@@ -82,6 +84,54 @@ void check_beams(const BundleRequest& request) {
   }
 }
 
+LoopRules loop_rules(const BundleRequest& request) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  const std::vector<int64_t> none;
+  LoopRules rules;
+  rules.repetition_penalty = settings.repetition_penalty.value_or(1.0);
+  rules.min_new_tokens = min_new_tokens(request);
+  rules.ends = request.tokenizer.tokens.eos_token_ids;
+  rules.forbidden = settings.suppress_tokens.value_or(none);
+  rules.forbidden_first = settings.begin_suppress_tokens.value_or(none);
+  if (settings.bad_words_ids) {
+    for (const auto& word : without_end_words(*settings.bad_words_ids, rules.ends)) {
+      if (word.size() == 1) {
+        rules.forbidden.push_back(word[0]);
+      }
+    }
+  }
+  return rules;
+}
+
+LoopBeams loop_beams(const BundleRequest& request) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  return {request.generation.num_beams,
+          settings.length_penalty.value_or(1.0),
+          settings.early_stopping == EarlyStopping::kFirst,
+          settings.early_stopping == EarlyStopping::kNever};
+}
+
+// What would take many nodes per step, or chance.
+void note_left_out(const GenerationSettings& settings, std::vector<std::string>& notes) {
+  std::vector<std::string_view> names;
+  const auto add = [&](const char* name, bool is_set) {
+    if (is_set) {
+      names.emplace_back(name);
+    }
+  };
+  const auto has_several = [](const std::vector<int64_t>& word) { return word.size() > 1; };
+  add("no_repeat_ngram_size", settings.no_repeat_ngram_size.has_value());
+  add("bad_words_ids of several tokens",
+      settings.bad_words_ids && std::ranges::any_of(*settings.bad_words_ids, has_several));
+  add("forced_bos_token_id", settings.forced_bos_token_id.has_value());
+  add("forced_eos_token_id", settings.forced_eos_token_id.has_value());
+  add("do_sample", settings.do_sample.value_or(false));
+  if (!names.empty()) {
+    notes.push_back(
+        fmt::format("the loop inside the graph does not follow {}", fmt::join(names, ", ")));
+  }
+}
+
 Graph author_loop(const BundleRequest& request, WeightTaker& weights) {
   const TextConfig& text = request.checkpoint.text.value();
   const TextFamily& family = text_family(text.model_type);
@@ -99,9 +149,10 @@ Graph author_loop(const BundleRequest& request, WeightTaker& weights) {
         family.decode(b, weights, text, generation.table, embeddings, paired(cache));
     return StepOutput{output.logits, flat(output.present)};
   };
-  const int64_t beams = request.generation.num_beams;
-  const Value ids = beams > 1 ? beam_search(b, "/beam_search", generation, beams)
-                              : greedy_search(b, "/greedy_search", generation);
+  generation.rules = loop_rules(request);
+  const LoopBeams beams = loop_beams(request);
+  const Value ids = beams.num_beams > 1 ? beam_search(b, "/beam_search", generation, beams)
+                                        : greedy_search(b, "/greedy_search", generation);
   graph.output(ids, "generated_ids", {"batch_size", "new_tokens"});
   return graph;
 }
@@ -130,6 +181,7 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
   if (request.generation.step) {
     made.push_back({"step", "onnx/model", author_step(request, weights)});
   } else {
+    note_left_out(request.tokenizer.generation.settings, notes);
     made.push_back({"captioner", "onnx/model", author_loop(request, weights)});
   }
   finish_weights(request, weights, notes);

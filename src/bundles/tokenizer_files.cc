@@ -14,7 +14,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizer = "tokenizer.json";
 constexpr const char* kConfig = "tokenizer_config.json";
-constexpr const char* kGeneration = "generation_config.json";
 constexpr std::array kOptional = {
     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
 
@@ -84,30 +83,19 @@ std::string token_text(const Json& config, const char* key, const std::string& w
              : "";
 }
 
-// Of the first folder that has one: a base's holds for an adapter folder, which has none.
-std::vector<int64_t> eos_from_generation_config(const Checkpoint& checkpoint) {
-  const auto folder = std::ranges::find_if(
-      checkpoint.folders, [](const fs::path& place) { return fs::exists(place / kGeneration); });
-  if (folder == checkpoint.folders.end()) {
-    return {};
+// transformers.js counts the start token among those that a repetition penalty makes less likely;
+// then one that ends nothing is better, if there is one.
+int64_t start_token(const SpecialTokens& tokens, const GenerationSettings& settings) {
+  const int64_t eos = tokens.eos_token_ids[0];
+  if (!settings.repetition_penalty) {
+    return eos;
   }
-  const fs::path path = *folder / kGeneration;
-  const Json json = read_json(path);
-  const auto eos = json.find("eos_token_id");
-  if (eos == json.end() || eos->is_null()) {
-    return {};
-  }
-  std::vector<int64_t> ids;
-  for (const Json& id : eos->is_array() ? *eos : Json::array({*eos})) {
-    if (!id.is_number_integer()) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: eos_token_id holds {}, expected token ids",
-           path.string(),
-           id.dump());
+  for (const int64_t id : {tokens.bos_token_id, tokens.pad_token_id}) {
+    if (std::ranges::find(tokens.eos_token_ids, id) == tokens.eos_token_ids.end()) {
+      return id;
     }
-    ids.push_back(id.get<int64_t>());
   }
-  return ids;
+  return eos;
 }
 
 // End-of-text: generation_config.json, else the decoder's config, else the tokenizer's eos_token.
@@ -116,7 +104,7 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
                              const TokenizerFiles& tokenizer) {
   const TextConfig& text = checkpoint.text.value();
   SpecialTokens tokens;
-  tokens.eos_token_ids = eos_from_generation_config(checkpoint);
+  tokens.eos_token_ids = tokenizer.generation.eos_token_ids;
   if (tokens.eos_token_ids.empty()) {
     tokens.eos_token_ids = text.eos_token_ids;
   }
@@ -142,10 +130,13 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
     }
   }
   const int64_t eos = tokens.eos_token_ids[0];
-  const auto inside = [&](int64_t id) { return id >= 0 && id < text.vocab_size ? id : eos; };
-  tokens.decoder_start_token_id = eos;
-  tokens.bos_token_id = inside(text.bos_token_id);
-  tokens.pad_token_id = inside(text.pad_token_id);
+  const auto inside = [&](int64_t id) { return id >= 0 && id < text.vocab_size; };
+  const auto first_inside = [&](int64_t id, int64_t second) {
+    return inside(id) ? id : inside(second) ? second : eos;
+  };
+  tokens.bos_token_id = first_inside(tokenizer.generation.bos_token_id, text.bos_token_id);
+  tokens.pad_token_id = first_inside(tokenizer.generation.pad_token_id, text.pad_token_id);
+  tokens.decoder_start_token_id = start_token(tokens, tokenizer.generation.settings);
   return tokens;
 }
 
@@ -169,6 +160,7 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
         found.files[name] = read_text(folder / name);
       }
     }
+    found.generation = read_generation_config(checkpoint);
     found.tokens = special_tokens(checkpoint, folder, found);
     return found;
   }

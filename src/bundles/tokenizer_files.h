@@ -1,4 +1,4 @@
-// The tokenizer's files and the special token ids that generation needs.
+// The tokenizer's files, the special token ids and the settings of generation.
 #ifndef LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
 #define LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/generation_config.h"
 
 namespace lorapress {
 
@@ -23,6 +24,7 @@ struct TokenizerFiles {
   std::map<std::string, std::string>
       files;  // name -> content: tokenizer.json and what lies beside it
   SpecialTokens tokens;
+  GenerationConfig generation;
   std::filesystem::path folder;  // where they were found
 };
 

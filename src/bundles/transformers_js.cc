@@ -6,6 +6,8 @@
 //   (projected image tokens) onnx/decoder_model_merged<suffix>.onnx  input_ids,
 //   encoder_hidden_states, past -> logits, present
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "blocks/linear.h"
 #include "bundles/parts.h"
@@ -63,7 +65,20 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
+bool starts_with_an_end(const SpecialTokens& tokens) {
+  return std::ranges::find(tokens.eos_token_ids, tokens.decoder_start_token_id) !=
+         tokens.eos_token_ids.end();
+}
+
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  note_transformers_js(request, notes);
+  if (const GenerationSettings& settings = request.tokenizer.generation.settings;
+      settings.repetition_penalty && starts_with_an_end(request.tokenizer.tokens)) {
+    notes.push_back(fmt::format(
+        "repetition_penalty: stock transformers.js counts its start token {} as generated, which "
+        "is an end token here, as the checkpoint has no other special one",
+        request.tokenizer.tokens.decoder_start_token_id));
+  }
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
   made.push_back({"encoder",

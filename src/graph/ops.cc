@@ -312,6 +312,7 @@ constexpr std::array kOps = {
     OpRow{"ReduceMin", "", 13, reduce},
     OpRow{"ReduceSum", "", 13, reduce},
     OpRow{"Reshape", "", 14, reshape},
+    OpRow{"ScatterElements", "", 16, same_as_first},
     OpRow{"Shape", "", 15, shape},
     OpRow{"Sigmoid", "", 13, same_as_first},
     OpRow{"Slice", "", 13, slice},

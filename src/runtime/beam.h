@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "lorapress/caption.h"
+#include "lorapress/generation_settings.h"
 
 namespace lorapress {
 

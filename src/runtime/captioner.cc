@@ -9,6 +9,7 @@
 #include "bundles/manifest.h"
 #include "runtime/decoder_session.h"
 #include "runtime/generate.h"
+#include "runtime/generate_options.h"
 #include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "runtime/tokenizer.h"
@@ -49,12 +50,8 @@ struct Captioner::Impl {
                 options.threads),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
-  [[nodiscard]] int64_t max_new_tokens(const GenerateOptions& options) const {
-    return options.max_new_tokens > 0 ? options.max_new_tokens : manifest.max_new_tokens;
-  }
-
   // The start token, which is dropped inside the graph (see bundles/transformers_js.cc), and the
-  // prompt. Throws when they and the new tokens do not fit the model.
+  // prompt.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
     std::vector<int64_t> ids = tokenizer.encode(options.prompt);
     for (const int64_t id : ids) {
@@ -65,18 +62,34 @@ struct Captioner::Impl {
              manifest.vocab_size);
       }
     }
-    const int64_t room = manifest.max_position_embeddings - manifest.image_tokens - std::ssize(ids);
-    if (max_new_tokens(options) > room) {
+    ids.insert(ids.begin(), manifest.decoder_start_token_id);
+    return ids;
+  }
+
+  [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
+                                          std::span<const int64_t> ids) const {
+    const GenerationSettings settings = chosen_settings(options, manifest.generation);
+    const int64_t prompt = std::ssize(ids) - 1;
+    const int64_t positions = manifest.image_tokens + prompt;
+    const GenerationContext context{
+        manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, positions};
+    const int64_t most = new_tokens(settings, context);
+    if (most > manifest.max_position_embeddings - positions) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
            "positions; lower --max-new-tokens or shorten the prompt",
            manifest.image_tokens,
-           ids.size(),
-           max_new_tokens(options),
+           prompt,
+           most,
            manifest.max_position_embeddings);
     }
-    ids.insert(ids.begin(), manifest.decoder_start_token_id);
-    return ids;
+    return {token_rules(settings, context),
+            beam_options(settings, context),
+            sampling_filters(settings),
+            settings.do_sample.value_or(false),
+            options.seed,
+            positions,
+            ids};
   }
 
   void check_pixels(std::span<const float> pixel_values) const {
@@ -105,6 +118,7 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
                                                const TokenFn& on_token) const {
   check_options(options);
   const std::vector<int64_t> ids = first_ids(options);
+  const GenerationRequest asked = request(options, ids);
   std::vector<Caption> results(images.size());
   std::vector<OrtTensor> tokens;
   for (size_t i = 0; i < images.size(); ++i) {
@@ -116,14 +130,8 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
   if (images.empty()) {
     return results;
   }
-  const GenerationRequest request{options,
-                                  max_new_tokens(options),
-                                  manifest.image_tokens + std::ssize(ids) - 1,
-                                  ids,
-                                  manifest.eos_token_ids,
-                                  manifest.vocab_size};
   GenerationTimes times;
-  std::vector<Generated> generated = generate(session, tokens, request, times, on_token);
+  std::vector<Generated> generated = generate(session, tokens, asked, times, on_token);
   const auto share = static_cast<double>(images.size());
   for (size_t i = 0; i < images.size(); ++i) {
     results[i].ids = std::move(generated[i].ids);
@@ -142,6 +150,14 @@ Captioner::Captioner(Captioner&&) noexcept = default;
 
 GraphDtypes Captioner::dtypes() const {
   return {impl_->choice.encoder, impl_->choice.prefill, impl_->choice.decoder};
+}
+
+GenerationSettings Captioner::settings(const GenerateOptions& options) const {
+  GenerationSettings settings = chosen_settings(options, impl_->manifest.generation);
+  if (!settings.max_new_tokens && !settings.max_length) {
+    settings.max_new_tokens = impl_->manifest.max_new_tokens;
+  }
+  return settings;
 }
 
 int64_t Captioner::height() const {
@@ -166,7 +182,7 @@ Caption Captioner::caption_pixels(std::span<const float> pixel_values,
                                   const TextFn& on_text) const {
   TextStream stream(impl_->tokenizer);
   TokenFn on_token;
-  if (on_text && options.num_beams == 1) {
+  if (on_text && settings(options).num_beams.value_or(1) == 1) {
     on_token = [&](int64_t token) { on_text(stream.push(token)); };
   }
   const std::span<const float> images[] = {pixel_values};

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "base/fail.h"
-#include "runtime/beam.h"
-#include "runtime/sampling.h"
 
 namespace lorapress {
 namespace {
@@ -25,18 +24,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-std::vector<int64_t> to_vector(std::span<const int64_t> ids) {
-  return {ids.begin(), ids.end()};
-}
-
-TokenRules rules_of(const GenerationRequest& request) {
-  const GenerateOptions& options = request.options;
-  return {options.repetition_penalty,
-          options.no_repeat_ngram_size,
-          options.min_new_tokens,
-          to_vector(request.eos_token_ids)};
-}
-
 bool contains(std::span<const int64_t> ids, int64_t id) {
   return std::ranges::find(ids, id) != ids.end();
 }
@@ -54,9 +41,7 @@ class TokenLoop {
  public:
   TokenLoop(const GenerationRequest& request, size_t rows)
       : request_(request),
-        rules_(rules_of(request)),
-        filters_{request.options.temperature, request.options.top_k, request.options.top_p},
-        random_(rows, RandomNumbers(request.options.seed)),  // each image for itself
+        random_(rows, RandomNumbers(request.seed)),  // each image for itself
         rows_(rows) {}
 
   // Chooses every open row's next token; false when no row goes on.
@@ -68,10 +53,10 @@ class TokenLoop {
         continue;
       }
       const std::span<float> scores = decoding.logits(static_cast<int64_t>(row));
-      apply_rules(rules_, ids, scores);
+      apply_rules(request_.rules, ids, scores);
       ids.push_back(next(row, scores));
       open = open || !has_ended(ids);
-      if (on_token && !contains(request_.eos_token_ids, ids.back())) {
+      if (on_token && !contains(request_.rules.eos_token_ids, ids.back())) {
         on_token(ids.back());
       }
     }
@@ -89,21 +74,19 @@ class TokenLoop {
 
  private:
   [[nodiscard]] bool has_ended(const std::vector<int64_t>& ids) const {
-    return std::ssize(ids) >= request_.max_new_tokens ||
-           (!ids.empty() && contains(request_.eos_token_ids, ids.back()));
+    return std::ssize(ids) >= request_.rules.max_new_tokens ||
+           (!ids.empty() && contains(request_.rules.eos_token_ids, ids.back()));
   }
 
   int64_t next(size_t row, std::span<float> scores) {
-    if (!request_.options.do_sample) {
+    if (!request_.do_sample) {
       return argmax(scores);
     }
-    apply_filters(filters_, scores);
+    apply_filters(request_.filters, scores);
     return sample(scores, random_[row].next());
   }
 
   const GenerationRequest& request_;
-  TokenRules rules_;
-  SamplingFilters filters_;
   std::vector<RandomNumbers> random_;
   std::vector<Generated> rows_;
 };
@@ -112,13 +95,8 @@ class TokenLoop {
 class BeamLoop {
  public:
   BeamLoop(const GenerationRequest& request, size_t images)
-      : rules_(rules_of(request)), beams_(static_cast<size_t>(request.options.num_beams)) {
-    const BeamOptions options{request.options.num_beams,
-                              request.max_new_tokens,
-                              request.options.length_penalty,
-                              request.options.early_stopping,
-                              to_vector(request.eos_token_ids)};
-    searches_.assign(images, BeamSearch(options));
+      : rules_(request.rules), beams_(static_cast<size_t>(request.beams.num_beams)) {
+    searches_.assign(images, BeamSearch(request.beams));
     tokens_.resize(images * beams_);
     parents_.resize(images * beams_);
   }
@@ -162,32 +140,22 @@ class BeamLoop {
       rows.emplace_back(scores);
     }
     search.advance(rows);
+    if (std::isinf(search.running()[0].score) && !search.finished()[0].finished) {
+      fail(ErrorCode::kRuntime, "no token is left to choose: the rules forbid every token");
+    }
     for (size_t beam = 0; beam < beams_; ++beam) {
       tokens_[first_row + beam] = search.running()[beam].ids.back();
       parents_[first_row + beam] = static_cast<int64_t>(first_row) + search.parents()[beam];
     }
   }
 
-  TokenRules rules_;
+  const TokenRules& rules_;
   size_t beams_;
   bool first_ = true;
   std::vector<BeamSearch> searches_;
   std::vector<int64_t> tokens_;
   std::vector<int64_t> parents_;  // rows
 };
-
-// Every step asks for (1 + end tokens) continuations per beam, and the first has one row of scores.
-void check_beams(const GenerationRequest& request) {
-  const int64_t beams = request.options.num_beams;
-  const int64_t needed = beams * (1 + std::ssize(request.eos_token_ids));
-  if (beams > 1 && needed > request.vocab_size) {
-    fail(ErrorCode::kInvalidArgument,
-         "{} beams need {} tokens to choose from, the model has {}; lower --num-beams",
-         beams,
-         needed,
-         request.vocab_size);
-  }
-}
 
 }  // namespace
 
@@ -196,10 +164,10 @@ std::vector<Generated> generate(const DecoderSession& session,
                                 const GenerationRequest& request,
                                 GenerationTimes& times,
                                 const TokenFn& on_token) {
-  check_beams(request);
   Stopwatch watch;
-  const int64_t beams = request.options.num_beams;
-  Decoding decoding(session, {std::ssize(images), beams, request.prompt, request.max_new_tokens});
+  const int64_t beams = request.beams.num_beams;
+  Decoding decoding(session,
+                    {std::ssize(images), beams, request.prompt, request.rules.max_new_tokens});
   prefill_all(decoding, images, request);
   times.prefill_ms = watch.lap();
   std::vector<Generated> results;

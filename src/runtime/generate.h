@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "lorapress/caption.h"
-
+#include "runtime/beam.h"
 #include "runtime/decoder_session.h"
+#include "runtime/sampling.h"
 
 namespace lorapress {
 
@@ -19,12 +19,13 @@ struct Generated {
 };
 
 struct GenerationRequest {
-  const GenerateOptions& options;      // checked
-  int64_t max_new_tokens = 0;          // at least 1
+  TokenRules rules;         // max_new_tokens at least 1
+  BeamOptions beams;        // one: tokens are chosen one by one
+  SamplingFilters filters;  // with do_sample
+  bool do_sample = false;
+  uint32_t seed = 0;
   int64_t prompt = 0;                  // positions of image and text
   std::span<const int64_t> first_ids;  // the start token, then the prompt
-  std::span<const int64_t> eos_token_ids;
-  int64_t vocab_size = 0;
 };
 
 struct GenerationTimes {

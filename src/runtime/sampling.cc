@@ -190,6 +190,33 @@ void penalise(double penalty, std::span<const int64_t> generated, std::span<floa
   }
 }
 
+void forbid(std::span<const int64_t> ids, std::span<float> scores) {
+  for (const int64_t id : ids) {
+    scores[static_cast<size_t>(id)] = kForbidden;
+  }
+}
+
+// The last token of every word whose others are the latest tokens (NoBadWordsLogitsProcessor).
+void forbid_words(std::span<const std::vector<int64_t>> words,
+                  std::span<const int64_t> generated,
+                  std::span<float> scores) {
+  for (const std::vector<int64_t>& word : words) {
+    const auto before = std::span(word).first(word.size() - 1);
+    if (before.size() <= generated.size() &&
+        std::ranges::equal(before, generated.last(before.size()))) {
+      scores[static_cast<size_t>(word.back())] = kForbidden;
+    }
+  }
+}
+
+// Nothing else (ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor).
+void force(std::span<const int64_t> ids, std::span<float> scores) {
+  std::ranges::fill(scores, kForbidden);
+  for (const int64_t id : ids) {
+    scores[static_cast<size_t>(id)] = 0.0F;
+  }
+}
+
 }  // namespace
 
 int64_t argmax(std::span<const float> scores) {
@@ -215,11 +242,30 @@ void apply_rules(const TokenRules& rules,
   if (rules.no_repeat_ngram_size > 0) {
     forbid_ngrams(rules.no_repeat_ngram_size, generated, scores);
   }
-  if (std::ssize(generated) < rules.min_new_tokens) {
-    for (const int64_t id : rules.eos_token_ids) {
-      scores[static_cast<size_t>(id)] = kForbidden;
-    }
+  forbid_words(rules.bad_words_ids, generated, scores);
+  const int64_t length = std::ssize(generated);
+  if (length < rules.min_new_tokens) {
+    forbid(rules.eos_token_ids, scores);
   }
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
+  if (rules.forced_bos_token_id && length == 1) {
+    force({&*rules.forced_bos_token_id, 1}, scores);
+  }
+  if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
+    force(rules.forced_eos_token_ids, scores);
+  }
+  forbid(rules.suppress_tokens, scores);
+  if (length == (rules.forced_bos_token_id ? 1 : 0)) {
+    forbid(rules.begin_suppress_tokens, scores);
+  }
+}
+
+int64_t likeliest(const TokenRules& rules,
+                  std::span<const int64_t> generated,
+                  std::span<const float> logits) {
+  std::vector<float> scores(logits.begin(), logits.end());
+  apply_rules(rules, generated, scores);
+  return argmax(scores);
 }
 
 void apply_filters(const SamplingFilters& filters, std::span<float> scores) {

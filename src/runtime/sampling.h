@@ -4,19 +4,28 @@
 #define LORAPRESS_RUNTIME_SAMPLING_H_
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <span>
 #include <vector>
 
 namespace lorapress {
 
-// What forbids or discourages tokens, in the order in which it is applied. Logits for greedy search
-// and sampling, log-probabilities for beams.
+// What forbids or discourages tokens, in the order in which it is applied, which is that of
+// GenerationMixin._get_logits_processor. Logits for greedy search and sampling, log-probabilities
+// for beams. Token ids are inside the vocabulary.
 struct TokenRules {
   double repetition_penalty = 1.0;  // above 0; 1 is off
   int64_t no_repeat_ngram_size = 0;
-  int64_t min_new_tokens = 0;  // no end token before
-  std::vector<int64_t> eos_token_ids;
+  std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
+  int64_t min_new_tokens = 0;                            // no end token before
+  std::vector<int64_t> eos_token_ids = {};
+  std::optional<int64_t> forced_bos_token_id = {};  // the only one behind one generated token
+  std::vector<int64_t> forced_eos_token_ids = {};   // the only ones as the last of max_new_tokens
+  int64_t max_new_tokens = 0;
+  std::vector<int64_t> suppress_tokens = {};
+  // Not as the first token; with a forced_bos_token_id not as the second.
+  std::vector<int64_t> begin_suppress_tokens = {};
 };
 
 // What sampling leaves to choose from, in the order in which it is applied.
@@ -38,6 +47,10 @@ void log_softmax(std::span<float> scores);
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores);
+// The largest score's index after the rules.
+int64_t likeliest(const TokenRules& rules,
+                  std::span<const int64_t> generated,
+                  std::span<const float> logits);
 void apply_filters(const SamplingFilters& filters, std::span<float> scores);
 
 // Uniform numbers in [0, 1) with 53 bits, the same on every machine: genrand_res53() of the

@@ -2,6 +2,8 @@
 
 #include "lorapress/error.h"
 
+#include "checkpoint/generation_settings.h"
+#include "runtime/generate_options.h"
 #include "runtime/generation_test_util.h"
 
 namespace lorapress {
@@ -58,15 +60,17 @@ TEST(Sampling, FiltersAndDrawsEqualTransformersAndNumpy) {
 TEST(Sampling, RulesEqualTransformers) {
   for (const Json& row : vectors().at("rules")) {
     SCOPED_TRACE(row.dump());
-    const Json& options = row.at("options");
-    const TokenRules rules{options.value("repetition_penalty", 1.0),
-                           options.value("no_repeat_ngram_size", int64_t{0}),
-                           options.value("min_new_tokens", int64_t{0}),
-                           row.at("eos").get<Ids>()};
+    const GenerationContext context{row.at("eos").get<Ids>(),
+                                    std::ssize(vectors().at("rule_scores")),
+                                    row.value("max_new_tokens", int64_t{100}),
+                                    0};
+    const TokenRules rules =
+        token_rules(parse_generation_settings(row.at("options"), context.vocab_size, "x"), context);
     std::vector<float> scores = to_scores(vectors().at("rule_scores"));
     apply_rules(rules, row.at("generated").get<Ids>(), scores);
     expect_scores(scores, to_scores(row.at("scores")));
   }
+  EXPECT_GT(vectors().at("rules").size(), 80U);
 }
 
 TEST(Sampling, ArgmaxIsTheFirstOfEqualScores) {

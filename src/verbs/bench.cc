@@ -85,11 +85,11 @@ BenchCaption caption_once(const Captioner& captioner,
   const Caption caption =
       image.empty() ? captioner.caption_pixels(card, generate) : captioner.caption(image, generate);
   const double whole_ms = ms_since(start);
-  if (std::ssize(caption.ids) != generate.max_new_tokens) {
+  if (std::ssize(caption.ids) != *generate.max_new_tokens) {
     fail(ErrorCode::kRuntime,
          "{} tokens were generated where {} were asked for",
          caption.ids.size(),
-         generate.max_new_tokens);
+         *generate.max_new_tokens);
   }
   return {caption.encode_ms, caption.prefill_ms, caption.decode_ms, whole_ms};
 }
@@ -99,10 +99,12 @@ BenchReport run(const BenchOptions& options) {
   GenerateOptions generate;
   generate.max_new_tokens = check_options(options, manifest);
   generate.min_new_tokens = generate.max_new_tokens;
+  generate.num_beams = 1;
+  generate.do_sample = false;
   BenchReport report;
   report.dtype = options.dtype.empty() ? manifest.default_dtype : options.dtype;
   report.image_tokens = manifest.image_tokens;
-  report.new_tokens = generate.max_new_tokens;
+  report.new_tokens = *generate.max_new_tokens;
   const Clock::time_point start = Clock::now();
   const Captioner captioner(options.folder, {report.dtype, options.threads});
   report.load_ms = ms_since(start);

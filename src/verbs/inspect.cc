@@ -1,11 +1,15 @@
 #include "lorapress/inspect.h"
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "bundles/manifest.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/generation_config.h"
+#include "checkpoint/generation_settings.h"
 #include "graph/onnx_summary.h"
 
 namespace lorapress {
@@ -68,6 +72,13 @@ Json text_json(const TextConfig& text) {
           {"tie_word_embeddings", text.tie_word_embeddings}};
 }
 
+// Only where something is set.
+void store_generation(const GenerationSettings& settings, Json& json) {
+  if (Json found = generation_settings_json(settings); !found.empty()) {
+    json["generation"] = std::move(found);
+  }
+}
+
 Json inspect_checkpoint(const fs::path& path) {
   Source source;
   source.checkpoint = path;
@@ -78,6 +89,7 @@ Json inspect_checkpoint(const fs::path& path) {
     totals.add(*tensor.weight);
   }
   totals.store(json);
+  json["notes"] = checkpoint.notes;
   json["adapters"] = Json::array();
   for (const AdapterSummary& adapter : checkpoint.adapters) {
     json["adapters"].push_back(adapter_json(adapter));
@@ -91,8 +103,10 @@ Json inspect_checkpoint(const fs::path& path) {
   }
   if (checkpoint.text) {
     json["text"] = text_json(*checkpoint.text);
+    const GenerationConfig generation = read_generation_config(checkpoint);
+    store_generation(generation.settings, json);
+    std::ranges::copy(generation.notes, std::back_inserter(json["notes"]));
   }
-  json["notes"] = checkpoint.notes;
   return json;
 }
 
@@ -138,6 +152,7 @@ Json inspect_bundle(const fs::path& path) {
                {"image_tokens", manifest.image_tokens},
                {"vocab_size", manifest.vocab_size},
                {"max_new_tokens", manifest.max_new_tokens}};
+  store_generation(manifest.generation, json);
   uint64_t bytes = 0;
   json["files"] = Json::array();
   for (const ManifestFile& file : manifest.files) {

@@ -41,12 +41,12 @@ class Stopwatch {
 };
 
 GenerationChoice generation_choice(const PressOptions& options) {
-  return {options.num_beams, options.uint8_input, options.step};
+  return {options.num_beams.value_or(1), options.uint8_input, options.step};
 }
 
 void check_generation_choice(const PressOptions& options) {
   const GenerationChoice choice = generation_choice(options);
-  if (!choice.is_default() && !bundle(options.bundle).generates) {
+  if ((options.num_beams || !choice.is_default()) && !bundle(options.bundle).generates) {
     fail(ErrorCode::kInvalidArgument,
          "--num-beams, --uint8-input and --step are of bundle single, this is {}",
          options.bundle);
@@ -131,6 +131,10 @@ class Presser {
     report_.notes = checkpoint_.notes;
     preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
     tokenizer_ = find_tokenizer(checkpoint_);
+    std::ranges::copy(tokenizer_.generation.notes, std::back_inserter(report_.notes));
+    if (options.max_new_tokens != 0) {
+      tokenizer_.generation.settings.max_length.reset();
+    }
     check_positions();
     check_tokenizer();
     report_.parameters = count_parameters(checkpoint_);
@@ -278,8 +282,12 @@ class Presser {
   }
 
   [[nodiscard]] BundleRequest request() const {
-    const int64_t most =
-        options_.max_new_tokens != 0 ? options_.max_new_tokens : checkpoint_.max_new_tokens;
+    const int64_t most = options_.max_new_tokens != 0 ? options_.max_new_tokens
+                                                      : tokenizer_.generation.max_new_tokens;
+    GenerationChoice generation = generation_choice(options_);
+    if (!options_.num_beams && bundle_.generates && !options_.step) {
+      generation.num_beams = tokenizer_.generation.settings.num_beams.value_or(1);
+    }
     return {checkpoint_,
             preprocessing_,
             tokenizer_,
@@ -287,7 +295,7 @@ class Presser {
             options_.opset,
             most,
             options_.dtypes[0],
-            generation_choice(options_),
+            generation,
             {half_caches_.begin(), half_caches_.end()}};
   }
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
+#include "runtime/generate_options.h"
 #include "runtime/preprocess.h"
 #include "runtime/tokenizer.h"
 #include "verify/folder_check.h"
@@ -66,6 +67,9 @@ class Verifier {
     std::ranges::copy(check_.notes, std::back_inserter(report_.notes));
     report_.faults = check_.faults;
     report_.max_new_tokens = new_tokens();
+    folder_rules_ = rules(manifest_.generation, manifest_.eos_token_ids);
+    checkpoint_rules_ = rules(check_.generation, check_.tokens.eos_token_ids);
+    note_search();
     choose_dtypes();
     pictures_ = options.images.empty() ? drawn_pictures()
                                        : pictures_of_folder(options.images, report_.notes);
@@ -129,6 +133,22 @@ class Verifier {
            checkpoint_.text->max_position_embeddings);
     }
     return wanted;
+  }
+
+  [[nodiscard]] TokenRules rules(GenerationSettings settings,
+                                 const std::vector<int64_t>& eos_token_ids) const {
+    settings.max_new_tokens = report_.max_new_tokens;
+    return token_rules(settings, {eos_token_ids, manifest_.vocab_size, 0, manifest_.image_tokens});
+  }
+
+  void note_search() {
+    const GenerationSettings& settings = manifest_.generation;
+    const int64_t beams = settings.num_beams.value_or(1);
+    if (beams > 1 || settings.do_sample.value_or(false)) {
+      report_.notes.push_back(
+          fmt::format("the captions here are greedy, by the folder's rules; its {} is not compared",
+                      beams > 1 ? fmt::format("search with {} beams", beams) : "sampling"));
+    }
   }
 
   // In the order of the command line, else the folder's default first.
@@ -225,8 +245,13 @@ class Verifier {
       pixels.push_back(image.checkpoint_pixels);
     }
     std::vector<Rows> prefixes = reference_->encode(pixels);
-    std::vector<ReferenceCaption> captions =
-        reference_->greedy(prefixes, report_.max_new_tokens, check_.tokens.eos_token_ids);
+    std::vector<ReferenceCaption> captions = reference_->greedy(
+        prefixes,
+        report_.max_new_tokens,
+        check_.tokens.eos_token_ids,
+        [this](std::span<const int64_t> generated, std::span<const float> logits) {
+          return likeliest(checkpoint_rules_, generated, logits);
+        });
     for (size_t i = 0; i < group.size(); ++i) {
       VerifyImage& entry = report_.images[group[i].image];
       entry.ids = captions[i].ids;
@@ -245,7 +270,7 @@ class Verifier {
       for (const ReferenceImage& image : group) {
         tell(dtype.dtype);
         dtype.images.push_back(
-            compare_image(model, manifest_, image, report_.max_new_tokens, faults_[dtype.dtype]));
+            compare_image(model, manifest_, image, folder_rules_, faults_[dtype.dtype]));
         dtype.images.back().text = tokenizer_->decode(dtype.images.back().ids);
       }
     }
@@ -259,6 +284,8 @@ class Verifier {
   Checkpoint checkpoint_;
   Manifest manifest_;
   FolderCheck check_;
+  TokenRules folder_rules_;
+  TokenRules checkpoint_rules_;
   VerifyReport report_;
   std::vector<Picture> pictures_;
   std::optional<Tokenizer> tokenizer_;

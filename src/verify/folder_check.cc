@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "checkpoint/generation_settings.h"
 #include "runtime/tokenizer.h"
 
 namespace lorapress {
@@ -96,6 +97,29 @@ void check_tokens(const Manifest& manifest, FolderCheck& check) {
   }
 }
 
+// All but the greatest length, which `press --max-new-tokens` sets.
+void check_generation(const Manifest& manifest, FolderCheck& check) {
+  const auto settings = [](GenerationSettings those) {
+    those.max_length.reset();
+    return generation_settings_json(those);
+  };
+  const Json found = settings(manifest.generation);
+  const Json expected = settings(check.generation);
+  Json keys = found;
+  keys.update(expected);
+  for (const auto& [key, value] : keys.items()) {
+    const Json there = found.value(key, Json());
+    const Json wanted = expected.value(key, Json());
+    if (there != wanted) {
+      const auto text = [](const Json& json) {
+        return json.is_null() ? "not set" : json.dump().substr(0, 80);
+      };
+      check.faults.push_back(
+          fmt::format("{}: {} is {}, expected {}", kManifestName, key, text(there), text(wanted)));
+    }
+  }
+}
+
 // The same bytes, or else the same text for every token.
 void check_tokenizer(const std::filesystem::path& folder,
                      const TokenizerFiles& files,
@@ -156,8 +180,10 @@ FolderCheck check_folder(const std::filesystem::path& folder,
   check.preprocessing = find_preprocessing(checkpoint, check.notes);
   const TokenizerFiles files = find_tokenizer(checkpoint);
   check.tokens = files.tokens;
+  check.generation = files.generation.settings;
   check_preprocessing(folder, manifest, checkpoint, check);
   check_tokens(manifest, check);
+  check_generation(manifest, check);
   check_tokenizer(folder, files, manifest.vocab_size, check);
   return check;
 }

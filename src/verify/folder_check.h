@@ -14,14 +14,15 @@
 namespace lorapress {
 
 struct FolderCheck {
-  Preprocessing preprocessing;  // the checkpoint's own
-  SpecialTokens tokens;         // the checkpoint's own
+  Preprocessing preprocessing;    // the checkpoint's own
+  SpecialTokens tokens;           // the checkpoint's own
+  GenerationSettings generation;  // the checkpoint's own, without lengths
   std::vector<std::string> faults;
   std::vector<std::string> notes;
 };
 
 // Throws kMismatch where shapes differ, so that nothing could be compared. Constants that differ
-// (mean, std, rescale, filter, end tokens) are faults.
+// (mean, std, rescale, filter, end tokens, generation settings) are faults.
 FolderCheck check_folder(const std::filesystem::path& folder,
                          const Manifest& manifest,
                          const Checkpoint& checkpoint);

@@ -36,19 +36,20 @@ const Requirement& requirement(std::string_view dtype) {
 // The folder's own greedy caption, as far as it is known.
 class FreeRun {
  public:
-  FreeRun(const FolderModel& model, const Manifest& manifest, int64_t most)
-      : model_(model), manifest_(manifest), most_(most) {}
+  FreeRun(const FolderModel& model, const TokenRules& rules) : model_(model), rules_(rules) {}
 
   [[nodiscard]] bool open() const { return open_; }
-  // The next token; -1 ends the caption.
-  void push(int64_t token) {
-    if (token < 0) {
+  // Takes the next token and gives it. Logits that are not finite end the caption; then -1.
+  int64_t choose(std::span<const float> logits) {
+    if (argmax_or_none(logits) < 0) {
       open_ = false;
-      return;
+      return -1;
     }
+    const int64_t token = likeliest(rules_, ids_, logits);
     ids_.push_back(token);
-    const auto& eos = manifest_.eos_token_ids;
-    open_ = std::ssize(ids_) < most_ && std::ranges::find(eos, token) == eos.end();
+    const auto& eos = rules_.eos_token_ids;
+    open_ = std::ssize(ids_) < rules_.max_new_tokens && std::ranges::find(eos, token) == eos.end();
+    return token;
   }
   // Goes on by itself behind the tokens so far.
   void finish(const OrtTensor& image, const std::vector<OrtTensor>& cache) {
@@ -56,7 +57,7 @@ class FreeRun {
     DecoderStep step;
     while (open_) {
       DecoderStep next = model_.step(std::span(ids_).last(1), image, *past);
-      push(argmax_or_none(next.logits));
+      choose(next.logits);
       step = std::move(next);
       past = &step.cache;
     }
@@ -65,8 +66,7 @@ class FreeRun {
 
  private:
   const FolderModel& model_;
-  const Manifest& manifest_;
-  int64_t most_;
+  const TokenRules& rules_;
   std::vector<int64_t> ids_;
   bool open_ = true;
 };
@@ -109,7 +109,7 @@ void check_exact(DtypeParity& parity) {
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,
-                          int64_t max_new_tokens,
+                          const TokenRules& rules,
                           std::set<std::string>& faults) {
   ImageParity parity;
   parity.image = reference.image;
@@ -127,7 +127,7 @@ ImageParity compare_image(const FolderModel& model,
   parity.prefix_error = error.value();
 
   const std::vector<int64_t>& ids = reference.caption.ids;
-  FreeRun free(model, manifest, max_new_tokens);
+  FreeRun free(model, rules);
   bool together = true;  // the free caption has been the reference's so far
   std::vector<OrtTensor> cache = model.empty_cache();
   int64_t input = manifest.decoder_start_token_id;
@@ -138,13 +138,11 @@ ImageParity compare_image(const FolderModel& model,
     }
     const auto wanted = reference.caption.logits.row(static_cast<int64_t>(t));
     parity.kl.push_back(add_position(parity.forced, wanted, step.logits));
-    const int64_t token = argmax_or_none(step.logits);
-    if (token < 0) {
+    if (argmax_or_none(step.logits) < 0) {
       faults.insert("logits are not finite; a value beyond the dtype's range?");
     }
     if (together && free.open()) {
-      free.push(token);
-      together = token == ids[t];
+      together = free.choose(step.logits) == ids[t];
       if (!together) {
         free.finish(image, step.cache);
       }

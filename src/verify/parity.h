@@ -7,6 +7,7 @@
 
 #include "lorapress/verify.h"
 
+#include "runtime/sampling.h"
 #include "verify/folder_model.h"
 #include "verify/reference.h"
 
@@ -22,12 +23,12 @@ struct ReferenceImage {
 };
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and
-// lets it run freely from where it first leaves it. What is wrong beside numbers goes to `faults`,
-// once each.
+// lets it run freely, by the rules, from where it first leaves it. What is wrong beside numbers
+// goes to `faults`, once each.
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,
-                          int64_t max_new_tokens,
+                          const TokenRules& rules,
                           std::set<std::string>& faults);
 
 // Adds the images up, decides whether the dtype passes, and says why not.

@@ -13,13 +13,15 @@ namespace {
 using reference::Sequence;
 using reference::Span;
 
-int64_t most_probable(std::span<const float> logits) {
+int64_t next_token(std::span<const float> logits,
+                   const ChooseFn& choose,
+                   std::span<const int64_t> generated) {
   const bool finite = std::ranges::all_of(logits, [](float value) { return std::isfinite(value); });
   if (!finite) {
     fail(ErrorCode::kRuntime,
          "the checkpoint's own weights give logits that are not finite; look for NaN in them");
   }
-  return std::ranges::max_element(logits) - logits.begin();
+  return choose ? choose(generated, logits) : std::ranges::max_element(logits) - logits.begin();
 }
 
 void append_row(Rows& rows, std::span<const float> row) {
@@ -118,10 +120,10 @@ std::vector<Rows> ReferenceModel::logits(const std::vector<Rows>& prefixes,
   return answers;
 }
 
-std::vector<ReferenceCaption> ReferenceModel::greedy(
-    const std::vector<Rows>& prefixes,
-    int64_t max_new_tokens,
-    const std::vector<int64_t>& eos_token_ids) const {
+std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& prefixes,
+                                                     int64_t max_new_tokens,
+                                                     const std::vector<int64_t>& eos_token_ids,
+                                                     const ChooseFn& choose) const {
   const reference::Decoder& decoder = impl_->decoder;
   std::vector<ReferenceCaption> captions(prefixes.size());
   std::vector<Sequence> sequences(prefixes.size());
@@ -147,7 +149,7 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(
     for (size_t at = 0; at < running.size(); ++at) {
       ReferenceCaption& caption = captions[running[at]];
       const auto line = logits.row(static_cast<int64_t>(at));
-      const int64_t id = most_probable(line);
+      const int64_t id = next_token(line, choose, caption.ids);
       append_row(caption.logits, line);
       caption.ids.push_back(id);
       if (std::ranges::find(eos_token_ids, id) == eos_token_ids.end()) {

@@ -42,9 +42,13 @@ struct ReferenceOptions {
   std::function<void()> on_layer;  // after every layer; may throw to cancel
 };
 
+// The next token behind those that were generated, by its logits; these are finite.
+using ChooseFn =
+    std::function<int64_t(std::span<const int64_t> generated, std::span<const float> logits)>;
+
 struct ReferenceCaption {
   std::vector<int64_t> ids;  // the closing end-of-text included
-  Rows logits;               // [ids, vocab_size]: what each id is the argmax of
+  Rows logits;               // [ids, vocab_size]: what each id was chosen by
 };
 
 class ReferenceModel {
@@ -69,12 +73,12 @@ class ReferenceModel {
                                          const std::vector<std::vector<int64_t>>& forced,
                                          bool after_last = false) const;
 
-  // The most probable token, again and again, until one of `eos_token_ids` or `max_new_tokens`.
-  // Throws kRuntime where logits are not finite.
-  [[nodiscard]] std::vector<ReferenceCaption> greedy(
-      const std::vector<Rows>& prefixes,
-      int64_t max_new_tokens,
-      const std::vector<int64_t>& eos_token_ids) const;
+  // A token after the other, until one of `eos_token_ids` or `max_new_tokens`: the most probable
+  // one, or what `choose` takes. Throws kRuntime where logits are not finite.
+  [[nodiscard]] std::vector<ReferenceCaption> greedy(const std::vector<Rows>& prefixes,
+                                                     int64_t max_new_tokens,
+                                                     const std::vector<int64_t>& eos_token_ids,
+                                                     const ChooseFn& choose = {}) const;
 
  private:
   struct Impl;

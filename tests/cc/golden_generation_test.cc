@@ -24,7 +24,9 @@ const Json& searches() {
 
 GenerateOptions to_options(const Json& json, int64_t max_new_tokens) {
   GenerateOptions options;
-  options.max_new_tokens = json.value("max_new_tokens", max_new_tokens);
+  if (const int64_t most = json.value("max_new_tokens", max_new_tokens); most > 0) {
+    options.max_new_tokens = most;
+  }
   options.min_new_tokens = json.value("min_new_tokens", int64_t{0});
   options.num_beams = json.value("num_beams", int64_t{1});
   options.length_penalty = json.value("length_penalty", 1.0);
@@ -112,7 +114,7 @@ TEST_P(Generation, SearchesEqualTransformers) {
     const GenerateOptions options = to_options(row.at("options"), part().at("max_new_tokens"));
     const Caption found = captioner_->caption_pixels(pictures_->at(row), options);
     EXPECT_EQ(found.ids, row.at("ids").get<Ids>());
-    if (options.num_beams > 1) {
+    if (options.num_beams.value_or(1) > 1) {
       EXPECT_NEAR(found.score, row.at("score").get<double>(), 1e-3);
     }
   }

@@ -16,13 +16,27 @@ using test::Golden;
 struct Layout {
   std::string bundle = "transformers.js";
   GenerationChoice choice = {};
+  bool rules = false;  // of tokens and beams, as a generation_config.json may have them
 };
+
+GenerationSettings all_rules() {
+  GenerationSettings settings;
+  settings.repetition_penalty = 1.5;
+  settings.min_new_tokens = 2;
+  settings.suppress_tokens = {1};
+  settings.begin_suppress_tokens = {2};
+  settings.length_penalty = 0.5;
+  settings.early_stopping = EarlyStopping::kFirst;
+  return settings;
+}
 
 // Every graph that press can author.
 std::vector<Layout> layouts() {
   return {{},
           {"single", {}},
           {"single", {.num_beams = 3}},
+          {"single", {}, true},
+          {"single", {.num_beams = 3}, true},
           {"single", {.uint8_input = true, .step = true}},
           {"components", {}},
           {"llava", {}},
@@ -36,7 +50,10 @@ std::vector<BundleGraph> graphs_of(const Golden& golden,
   const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
   std::vector<std::string> notes;
   const Preprocessing preprocessing = find_preprocessing(checkpoint, notes);
-  const TokenizerFiles tokenizer = find_tokenizer(checkpoint);
+  TokenizerFiles tokenizer = find_tokenizer(checkpoint);
+  if (layout.rules) {
+    tokenizer.generation.settings = all_rules();
+  }
   const BundleRequest request{
       checkpoint, preprocessing, tokenizer, ops, opset, 30, "fp32", layout.choice};
   return bundle(layout.bundle).graphs(request, notes);

@@ -186,15 +186,16 @@ TEST(Caption, RefusesWhatDoesNotFit) {
   const Captioner captioner(folder / "out");
   std::vector<float> pixels(static_cast<size_t>(3 * captioner.height() * captioner.width()));
   GenerateOptions options;
-  options.max_new_tokens = 512 - 16;  // positions minus image tokens
-  EXPECT_NO_THROW(captioner.caption_pixels(pixels, {1, ""}));
+  options.max_new_tokens = 1;
+  EXPECT_NO_THROW(captioner.caption_pixels(pixels, options));
+  const GenerateOptions short_one = options;
   for (const int64_t most : {int64_t{512 - 15}, INT64_MAX}) {
     options.max_new_tokens = most;
     message_of(ErrorCode::kInvalidArgument, [&] { captioner.caption_pixels(pixels, options); });
   }
   for (const size_t count : {pixels.size() - 1, pixels.size() + 1, size_t{0}}) {
     const std::vector<float> wrong(count);
-    message_of(ErrorCode::kInvalidArgument, [&] { captioner.caption_pixels(wrong, {1, ""}); });
+    message_of(ErrorCode::kInvalidArgument, [&] { captioner.caption_pixels(wrong, short_one); });
   }
   message_of(ErrorCode::kNotFound, [&] { captioner.caption(folder / "none.png"); });
   message_of(ErrorCode::kNotFound, [&] { Captioner other(folder / "out", {"fp16", 1}); });

@@ -1,6 +1,7 @@
 """Every command on golden checkpoints: what it writes, says, and says as JSON."""
 
 import json
+import shutil
 
 from harness import BASE, CHECKPOINTS, ROOT, Case, read_tensors, run
 
@@ -108,6 +109,31 @@ class Press(Case):
             ),
             3,
         )
+
+    def test_generation_config(self):
+        checkpoint = self.tmp / "checkpoint"
+        shutil.copytree(BASE, checkpoint)
+        settings = {"num_beams": 2, "do_sample": None, "min_p": 0.1, "guidance_scale": 2.0}
+        (checkpoint / "generation_config.json").write_text(json.dumps(settings))
+        report = json.loads(self.succeed("press", checkpoint, self.out, "--json"))
+        self.assertTrue(any("guidance_scale" in note for note in report["notes"]))
+        written = json.loads((self.out / "generation_config.json").read_text())
+        self.assertEqual(written["num_beams"], 2)
+        self.assertEqual(written["min_p"], 0.1)
+        self.assertNotIn("guidance_scale", written)
+        for path in (checkpoint, self.out):
+            shown = json.loads(self.succeed("inspect", path, "--json"))
+            self.assertEqual(shown["generation"], {"num_beams": 2})
+
+        def caption(*options):
+            return json.loads(self.succeed("caption", self.out, IMAGE, "--json", *options))
+
+        own, two = caption()["captions"][0], caption("--num-beams", 2)["captions"][0]
+        self.assertEqual((own["ids"], own["score"]), (two["ids"], two["score"]))
+        one = caption("--num-beams", 1)["captions"][0]
+        self.assertNotIn("score", one)
+        self.assertEqual(one["ids"], caption("--do-sample", "true", "--top-k", 1)["captions"][0]["ids"])
+        self.assertEqual(own["ids"], caption("--do-sample", "false")["captions"][0]["ids"])
 
     def test_adapters(self):
         folder = CHECKPOINTS / "adapter"

@@ -61,6 +61,7 @@ COMMANDS = {
         "--num-beams",
         "--length-penalty",
         "--early-stopping",
+        "--do-sample",
         "--temperature",
         "--top-k",
         "--top-p",

@@ -236,6 +236,27 @@ class Tokenizers(Case):
             (folder / "generation_config.json").write_text('{"eos_token_id": [0, "x"]}')
             self.refuse_press(folder, "invalid_file", ["generation_config.json", '"x"'])
 
+    def test_generation_config(self):
+        with self.fresh() as folder:
+            path = folder / "generation_config.json"
+            for settings, has in [
+                ({"num_beams": 65}, ['"num_beams" is 65', "1 to 64"]),
+                ({"repetition_penalty": "1.2"}, ['"repetition_penalty" is "1.2"', "a number"]),
+                ({"early_stopping": "soon"}, ['"early_stopping" is "soon"', "never"]),
+                ({"bad_words_ids": [[320]]}, ['"bad_words_ids" holds 320', "below 320"]),
+                ({"suppress_tokens": [1] * 300_000}, ['"suppress_tokens"', "more than"]),
+                ({"do_sample": True, "temperature": 0}, ['"temperature" is 0', "100"]),
+                ({"suppress_tokens": [3], "forced_eos_token_id": 3}, ["forced_eos_token_id"]),
+                ([], ["not a JSON object"]),
+            ]:
+                with self.subTest(has):
+                    path.write_text(json.dumps(settings))
+                    self.refuse_press(folder, "invalid_file", [str(folder), *has])
+            path.write_text('{"num_beams": 2, "num_beams": 3}')
+            self.refuse_press(folder, "invalid_file", [str(path), "num_beams"])
+            path.write_text('{"x": "' + "x" * (9 << 20) + '"}')
+            self.refuse_press(folder, "invalid_file", [str(path)])
+
     def test_preprocessor(self):
         with self.fresh() as folder:
             for name, content, code, has in [

@@ -24,12 +24,14 @@ from transformers import (
 import loader
 from catalog import SPECS
 from common import GOLDENS, quiet, rng_for, versions, write_json
+import generation_files
 from golden import generation, realise, run
 from markov import Noise, beam_cases
 from model import PrefixConditioningVLM
 from specs import Spec
 
 CHECKPOINTS = ("base", "odd", "dora", "ropescale")
+FILES = ("base", "odd")  # of which generation_config.json files are tried
 IMAGES = (0, 1)
 STEPS = 14
 TABLE_STEPS = 9
@@ -229,8 +231,8 @@ def sampled(
     return ids
 
 
-def checkpoint_part(name: str, folder: Path) -> dict[str, Any]:
-    """Return every search of one checkpoint."""
+def checkpoint_part(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return every search of one checkpoint, and those by whole files."""
     spec = next(spec for spec in SPECS if spec.name == name)
     vlm = realise(
         loader.load(folder / spec.checkpoint, spec), spec.cases[0], folder, torch.float32
@@ -258,14 +260,21 @@ def checkpoint_part(name: str, folder: Path) -> dict[str, Any]:
     lengths = {len(case["ids"]) for case in searches}
     print(f"{name}: eos {eos}, {len(searches)} searches ({dropped} near a tie left out),"
           f" lengths {sorted(lengths)}, {len(samples)} samples")
-    return {
-        "checkpoint": name,
-        "case": spec.cases[0].name,
+    known = {"checkpoint": name, "case": spec.cases[0].name}
+    part = {
+        **known,
         "max_new_tokens": STEPS,
         "eos_token_ids": eos,
         "searches": searches,
         "samples": samples,
     }
+    if name not in FILES:
+        return part, None
+    rows = [prefix[image : image + 1] for image in IMAGES]
+    plain = [
+        run(vlm, row, generation(spec, max_new_tokens=STEPS)).sequences[0].tolist() for row in rows
+    ]
+    return part, {**known, **generation_files.checkpoint_files(vlm, rows, plain, eos, draw)}
 
 
 def main() -> int:
@@ -285,7 +294,8 @@ def main() -> int:
             "random": random_cases(),
             "filters": filter_cases(),
             "rule_scores": logits_vectors()["usual"][:12],
-            "rules": rule_cases(),
+            "rules": rule_cases()
+            + generation_files.rule_cases(logits_vectors()["usual"][:12], finite),
         },
     )
     write_json(
@@ -293,7 +303,8 @@ def main() -> int:
         {"format": 1, "versions": said, "tables": beam_cases(beam_rows(), TABLE_STEPS)},
     )
     parts = [checkpoint_part(name, args.checkpoints / name) for name in CHECKPOINTS]
-    write_json(args.out / "searches.json", {"format": 1, "versions": said, "checkpoints": parts})
+    for name, rows in (("searches", [a for a, _ in parts]), ("files", [b for _, b in parts if b])):
+        write_json(args.out / f"{name}.json", {"format": 1, "versions": said, "checkpoints": rows})
     return 0
 
 

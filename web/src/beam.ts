@@ -1,8 +1,7 @@
 // Beam search of one sequence, as transformers 5 does it (GenerationMixin._beam_search), on plain
 // log-probabilities: the caller runs the model. The twin of src/runtime/beam.cc.
 
-/** false: a guess ends it; true: the first num_beams finished ones do; "never": only certainty does. */
-export type EarlyStopping = boolean | "never";
+import type { EarlyStopping } from "./generation_settings.js";
 
 export interface BeamOptions {
   readonly numBeams: number;

@@ -1,44 +1,40 @@
 // The loops of generation: greedy, sampling, and beams that run as one batch after one prefill.
-import { BeamSearch, type EarlyStopping, type Hypothesis } from "./beam.js";
+import { BeamSearch, type Hypothesis } from "./beam.js";
 import type { EncodedImage, Engine, Logits, Sequences } from "./engine_api.js";
 import { fail } from "./errors.js";
+import {
+  type EarlyStopping,
+  type GenerationSettings,
+  generationOf,
+} from "./generation_settings.js";
 import type { Manifest } from "./manifest.js";
-import { applyFilters, applyRules, argmax, logSoftmax, RandomNumbers, sample } from "./sampling.js";
+import {
+  applyFilters,
+  applyRules,
+  argmax,
+  logSoftmax,
+  RandomNumbers,
+  type SamplingFilters,
+  sample,
+  type TokenRules,
+} from "./sampling.js";
 
-/** As transformers' generate(); what is left out is off, or the folder's own setting. */
-export interface GenerateOptions {
+/** What is left out is the folder's own setting. */
+export interface GenerateOptions extends GenerationSettings {
   /** Text (or its token ids) after the image, before what is generated. */
   readonly prompt?: string | readonly number[] | undefined;
   readonly maxNewTokens?: number | undefined;
-  readonly minNewTokens?: number | undefined;
-  readonly numBeams?: number | undefined;
-  readonly lengthPenalty?: number | undefined;
-  readonly earlyStopping?: EarlyStopping | undefined;
-  readonly doSample?: boolean | undefined;
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
   /** Equal seeds draw equal captions, here and in `lorapress caption`. */
   readonly seed?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
-  readonly noRepeatNgramSize?: number | undefined;
 }
 
-export interface Settings {
+export interface Settings extends TokenRules, SamplingFilters {
   readonly prompt: string | readonly number[];
-  readonly maxNewTokens: number;
   readonly numBeams: number;
   readonly lengthPenalty: number;
   readonly earlyStopping: EarlyStopping;
   readonly doSample: boolean;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
   readonly seed: number;
-  readonly repetitionPenalty: number;
-  readonly noRepeatNgramSize: number;
-  readonly minNewTokens: number;
-  readonly eosTokenIds: readonly number[];
 }
 
 export interface Generated {
@@ -60,10 +56,15 @@ type Numeric = Exclude<
   undefined
 >;
 
-/** Throws invalid_argument for what cannot be meant. */
-export function settingsOf(options: GenerateOptions, manifest: Manifest): Settings {
+/** The options' settings, else the folder's. Throws invalid_argument for what cannot be meant. */
+export function settingsOf(
+  options: GenerateOptions,
+  manifest: Manifest,
+  folder: GenerationSettings = generationOf(manifest),
+): OpenSettings {
+  const chosen = choose(options, folder);
   const integer = (name: Numeric, standard: number, least: number, most: number): number => {
-    const value = options[name] ?? standard;
+    const value = chosen[name] ?? standard;
     if (!Number.isInteger(value) || value < least || value > most) {
       fail(
         "invalid_argument",
@@ -73,7 +74,7 @@ export function settingsOf(options: GenerateOptions, manifest: Manifest): Settin
     return value;
   };
   const above = (name: Numeric, standard: number, most: number): number => {
-    const value = options[name] ?? standard;
+    const value = chosen[name] ?? standard;
     if (typeof value !== "number" || !(value > 0 && value <= most)) {
       fail(
         "invalid_argument",
@@ -82,40 +83,99 @@ export function settingsOf(options: GenerateOptions, manifest: Manifest): Settin
     }
     return value;
   };
-  const lengthPenalty = options.lengthPenalty ?? 1;
+  const optional = (name: Numeric, least: number, most: number): number | undefined =>
+    chosen[name] === undefined ? undefined : integer(name, least, least, most);
+  const last = manifest.vocabSize - 1;
+  const { lengthPenalty = 1, earlyStopping = false } = chosen;
   if (!Number.isFinite(lengthPenalty)) {
     fail("invalid_argument", `lengthPenalty is ${String(lengthPenalty)}, expected a number`);
   }
-  const earlyStopping = options.earlyStopping ?? false;
   if (typeof earlyStopping !== "boolean" && earlyStopping !== "never") {
     fail(
       "invalid_argument",
       `earlyStopping is ${String(earlyStopping)}, expected a boolean or "never"`,
     );
   }
-  const settings: Settings = {
+  const settings: OpenSettings = {
     prompt: Array.isArray(options.prompt) ? options.prompt : String(options.prompt ?? ""),
-    maxNewTokens: integer("maxNewTokens", manifest.maxNewTokens, 1, MAX_INTEGER),
-    minNewTokens: integer("minNewTokens", 0, 0, MAX_INTEGER),
+    maxNewTokens: optional("maxNewTokens", 1, MAX_INTEGER),
+    maxLength: optional("maxLength", 1, MAX_INTEGER),
+    minNewTokens: optional("minNewTokens", 0, MAX_INTEGER),
+    minLength: integer("minLength", 0, 0, MAX_INTEGER),
     numBeams: integer("numBeams", 1, 1, MAX_BEAMS),
     lengthPenalty,
     earlyStopping,
-    doSample: options.doSample ?? false,
+    doSample: chosen.doSample ?? false,
     temperature: above("temperature", 1, 1e6),
     topK: integer("topK", 0, 0, MAX_INTEGER),
     topP: above("topP", 1, 1),
     seed: integer("seed", 0, 0, 2 ** 32 - 1),
     repetitionPenalty: above("repetitionPenalty", 1, 1e6),
     noRepeatNgramSize: integer("noRepeatNgramSize", 0, 0, MAX_INTEGER),
+    badWordsIds: wordsOf(chosen.badWordsIds ?? [], manifest),
+    suppressTokens: tokensOf("suppressTokens", chosen.suppressTokens ?? [], last),
+    beginSuppressTokens: tokensOf("beginSuppressTokens", chosen.beginSuppressTokens ?? [], last),
+    forcedBosTokenId: optional("forcedBosTokenId", 0, last),
+    forcedEosTokenId: tokensOf("forcedEosTokenId", chosen.forcedEosTokenId ?? [], last),
     eosTokenIds: manifest.eosTokenIds,
   };
   refuseContradictions(options, settings, manifest);
   return settings;
 }
 
+/** Settings whose lengths hang on the prompt. */
+export interface OpenSettings extends Omit<Settings, "maxNewTokens" | "minNewTokens"> {
+  readonly maxNewTokens: number | undefined;
+  readonly maxLength: number | undefined;
+  readonly minNewTokens: number | undefined;
+  readonly minLength: number;
+}
+
+// Sampling of the options displaces the folder's beams, and beams its sampling; of two names for one
+// length, the options' goes before the folder's other one.
+function choose(options: GenerateOptions, folder: GenerationSettings): GenerateOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const chosen: Mutable<GenerateOptions> = { ...folder, ...Object.fromEntries(given) };
+  if (chosen.doSample === true && (chosen.numBeams ?? 1) > 1) {
+    if (options.doSample === undefined) {
+      chosen.doSample = false;
+    } else if (options.numBeams === undefined) {
+      chosen.numBeams = 1;
+    }
+  }
+  if (options.minLength !== undefined && options.minNewTokens === undefined) {
+    chosen.minNewTokens = undefined;
+  }
+  return chosen;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+function tokensOf(name: string, ids: readonly number[], last: number): readonly number[] {
+  const bad = Array.isArray(ids)
+    ? ids.find((id) => !Number.isInteger(id) || id < 0 || id > last)
+    : ids;
+  if (bad !== undefined) {
+    fail("invalid_argument", `${name} holds ${String(bad)}, expected token ids up to ${last}`);
+  }
+  return ids;
+}
+
+// A word that is nothing but an end token is left out, as NoBadWordsLogitsProcessor does.
+function wordsOf(
+  words: readonly (readonly number[])[],
+  { vocabSize, eosTokenIds }: Manifest,
+): readonly (readonly number[])[] {
+  if (!Array.isArray(words) || words.some((word) => !Array.isArray(word) || word.length === 0)) {
+    fail("invalid_argument", "badWordsIds is not a list of words, each a list of token ids");
+  }
+  const known = words.map((word) => tokensOf("badWordsIds", word, vocabSize - 1));
+  return known.filter((word) => word.length > 1 || !eosTokenIds.includes(word[0] as number));
+}
+
 function refuseContradictions(
   options: GenerateOptions,
-  settings: Settings,
+  settings: OpenSettings,
   manifest: Manifest,
 ): void {
   const filtered = (["temperature", "topK", "topP", "seed"] as const).find(
@@ -136,12 +196,12 @@ function refuseContradictions(
   }
 }
 
-/** Throws when image, prompt and new tokens do not fit the model. */
-export function requireRoom(
+/** The settings behind image and prompt. Throws when these and the new tokens do not fit the model. */
+export function fitted(
+  settings: OpenSettings,
   manifest: Manifest,
   prompt: readonly number[],
-  maxNewTokens: number,
-): void {
+): Settings {
   const inside = (id: number): boolean =>
     Number.isInteger(id) && id >= 0 && id < manifest.vocabSize;
   const outside = prompt.find((id) => !inside(id));
@@ -149,12 +209,24 @@ export function requireRoom(
     fail("mismatch", `the prompt has the token ${outside}, the model knows ${manifest.vocabSize}`);
   }
   const { imageTokens, maxPositions } = manifest;
-  if (imageTokens + prompt.length + maxNewTokens > maxPositions) {
+  const { maxLength, minLength, ...rest } = settings;
+  const positions = imageTokens + prompt.length;
+  const ofLength = maxLength === undefined ? manifest.maxNewTokens : maxLength - positions;
+  const maxNewTokens = settings.maxNewTokens ?? ofLength;
+  if (maxNewTokens < 1) {
+    fail(
+      "invalid_argument",
+      `maxLength ${maxLength} counts the ${positions} positions of image and prompt and leaves no room behind them`,
+    );
+  }
+  if (positions + maxNewTokens > maxPositions) {
     fail(
       "invalid_argument",
       `${imageTokens} image tokens, ${prompt.length} prompt tokens and ${maxNewTokens} new tokens do not fit the model's ${maxPositions} positions`,
     );
   }
+  const minNewTokens = settings.minNewTokens ?? Math.max(0, minLength - positions);
+  return { ...rest, maxNewTokens, minNewTokens };
 }
 
 /** `onToken` hears every new token but an end token; of beams nothing, since they may change. */
@@ -255,9 +327,12 @@ async function searchBeams(run: Run, first: Logits, settings: Settings): Promise
       return scores;
     });
     search.advance(logProbs);
+    const [running, finished] = [search.running[0] as Hypothesis, search.finished[0] as Hypothesis];
+    if (running.score === Number.NEGATIVE_INFINITY && !finished.finished) {
+      fail("runtime", "no token is left to choose: the rules forbid every token");
+    }
     if (search.done) {
-      const { ids, score } = search.finished[0] as Hypothesis;
-      return { ids, score };
+      return { ids: finished.ids, score: finished.score };
     }
     const tokens = search.running.map(({ ids }) => ids.at(-1) as number);
     logits = await run.step(search.parents, tokens);

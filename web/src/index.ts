@@ -8,12 +8,12 @@ import type { ProgressListener } from "./progress.js";
 import { WorkerBackend } from "./remote.js";
 
 export type { Caption, CaptionerInfo, Timings } from "./backend.js";
-export type { EarlyStopping } from "./beam.js";
 export { clearCache } from "./cache.js";
 export type { DtypeChoice } from "./devices.js";
 export type { Device } from "./engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
 export type { GenerateOptions } from "./generate.js";
+export type { EarlyStopping, GenerationSettings } from "./generation_settings.js";
 export type { Pixels } from "./image.js";
 export type { ImageSource } from "./picture.js";
 export type { LoadPhase, LoadProgress, ProgressListener } from "./progress.js";

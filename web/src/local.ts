@@ -15,7 +15,8 @@ import { createEngine } from "./engine.js";
 import { BytesGone, type Device, type Engine, type GraphBytes } from "./engine_api.js";
 import { messageOf } from "./errors.js";
 import { folderUrl } from "./fetch.js";
-import { type GenerateOptions, generate, requireRoom, settingsOf } from "./generate.js";
+import { fitted, type GenerateOptions, generate, settingsOf } from "./generate.js";
+import { type GenerationSettings, generationOf } from "./generation_settings.js";
 import { preprocess } from "./image.js";
 import { Limiter, Loader } from "./loader.js";
 import { externalData, type Manifest } from "./manifest.js";
@@ -76,6 +77,7 @@ export class LocalBackend implements Backend {
   readonly info: CaptionerInfo;
   readonly ready: Promise<void>;
   private readonly manifest: Manifest;
+  private readonly generation: GenerationSettings;
   private readonly parts: Parts;
   private readonly queue: Limiter = new Limiter(1);
   private readonly tokenizer: Promise<Tokenizer>;
@@ -87,6 +89,7 @@ export class LocalBackend implements Backend {
     this.parts = parts;
     this.info = parts.info;
     this.manifest = parts.loader.manifest;
+    this.generation = generationOf(this.manifest);
     parts.meter.enter("download");
     // Requests go out in this order.
     this.tokenizer = quiet(this.loadTokenizer());
@@ -139,7 +142,7 @@ export class LocalBackend implements Backend {
     signal: AbortSignal,
     onPiece: (piece: string) => void,
   ): Promise<Caption> {
-    const settings = settingsOf(options, this.manifest);
+    const asked = settingsOf(options, this.manifest, this.generation);
     return this.queue.run(async () => {
       signal.throwIfAborted();
       const lap = stopwatch();
@@ -156,8 +159,8 @@ export class LocalBackend implements Backend {
         );
         const decoderWaitMs = lap();
         const prompt =
-          typeof settings.prompt === "string" ? tokenizer.encode(settings.prompt) : settings.prompt;
-        requireRoom(this.manifest, prompt, settings.maxNewTokens);
+          typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
+        const settings = fitted(asked, this.manifest, prompt);
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const say = (piece: string): void => {
           if (piece !== "") {

@@ -47,7 +47,10 @@ export interface Manifest {
   readonly maxPositions: number;
   readonly startTokenId: number;
   readonly eosTokenIds: readonly number[];
+  /** Behind the image tokens. */
   readonly maxNewTokens: number;
+  /** Token ids and settings, for generation_settings.ts. */
+  readonly generation: Fields;
   readonly preprocessing: Preprocessing;
   readonly tokenizerFile: string;
   /** dtype -> role -> path. */
@@ -56,7 +59,7 @@ export interface Manifest {
 }
 
 /** Reads fields of one object; every complaint begins with where it stands. */
-class Fields {
+export class Fields {
   readonly where: string;
   private readonly json: JsonObject;
 
@@ -77,13 +80,14 @@ class Fields {
     return this.bounded(key, this.get(key), least, most);
   }
 
-  bounded(key: string, value: unknown, least: number, most: number): number {
-    if (
-      typeof value !== "number" ||
-      !Number.isSafeInteger(value) ||
-      value < least ||
-      value > most
-    ) {
+  bounded(
+    key: string,
+    value: unknown,
+    least: number,
+    most: number,
+    isNumber: (value: unknown) => boolean = Number.isSafeInteger,
+  ): number {
+    if (typeof value !== "number" || !isNumber(value) || value < least || value > most) {
       this.refuse(key, `is ${shown(value)}, expected ${least} to ${most}`);
     }
     return value;
@@ -111,8 +115,7 @@ class Fields {
       : this.refuse(key, "is missing, expected an object");
   }
 
-  list(key: string, most: number): readonly unknown[] {
-    const value = this.get(key);
+  list(key: string, most: number, value: unknown = this.get(key)): readonly unknown[] {
     if (!Array.isArray(value) || value.length > most) {
       this.refuse(key, `is not a list of at most ${most}`);
     }
@@ -263,6 +266,7 @@ export function parseManifest(text: string, where: string): Manifest {
     startTokenId: generation.integer("decoder_start_token_id", 0, vocabSize - 1),
     eosTokenIds: parseEos(generation, vocabSize - 1),
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
+    generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
     tokenizerFile: listed(root.object("tokenizer").get("file"), files, where),
     graphs,

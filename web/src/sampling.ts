@@ -2,12 +2,25 @@
 // generate(), on plain vectors; the twin of src/runtime/sampling.cc.
 import { fail } from "./errors.js";
 
-/** What forbids or discourages tokens. Logits for greedy and sampling, log-probabilities for beams. */
+/**
+ * What forbids or discourages tokens, in the order in which it is applied. Logits for greedy and
+ * sampling, log-probabilities for beams. Token ids are inside the vocabulary.
+ */
 export interface TokenRules {
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
+  /** None empty, none a lone end token. */
+  readonly badWordsIds: readonly (readonly number[])[];
   readonly minNewTokens: number;
   readonly eosTokenIds: readonly number[];
+  /** The only one behind one generated token. */
+  readonly forcedBosTokenId: number | undefined;
+  /** The only ones as the last of maxNewTokens. */
+  readonly forcedEosTokenId: readonly number[];
+  readonly maxNewTokens: number;
+  readonly suppressTokens: readonly number[];
+  /** Not as the first token; with a forcedBosTokenId not as the second. */
+  readonly beginSuppressTokens: readonly number[];
 }
 
 /** What sampling leaves to choose from, in the order in which it is applied. */
@@ -66,10 +79,53 @@ export function applyRules(
   if (rules.noRepeatNgramSize > 0) {
     forbidNgrams(rules.noRepeatNgramSize, generated, scores);
   }
+  forbidWords(rules.badWordsIds, generated, scores);
   if (generated.length < rules.minNewTokens) {
-    for (const id of rules.eosTokenIds) {
-      scores[id] = FORBIDDEN;
+    forbid(rules.eosTokenIds, scores);
+  }
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
+  if (rules.forcedBosTokenId !== undefined && generated.length === 1) {
+    force([rules.forcedBosTokenId], scores);
+  }
+  if (rules.forcedEosTokenId.length > 0 && generated.length === rules.maxNewTokens - 1) {
+    force(rules.forcedEosTokenId, scores);
+  }
+  forbid(rules.suppressTokens, scores);
+  if (generated.length === (rules.forcedBosTokenId === undefined ? 0 : 1)) {
+    forbid(rules.beginSuppressTokens, scores);
+  }
+}
+
+function forbid(ids: readonly number[], scores: Float32Array): void {
+  for (const id of ids) {
+    scores[id] = FORBIDDEN;
+  }
+}
+
+// The last token of every word whose others are the latest tokens.
+function forbidWords(
+  words: readonly (readonly number[])[],
+  generated: readonly number[],
+  scores: Float32Array,
+): void {
+  for (const word of words) {
+    const before = word.length - 1;
+    const first = generated.length - before;
+    let same = first >= 0;
+    for (let i = 0; i < before && same; ++i) {
+      same = word[i] === generated[first + i];
     }
+    if (same) {
+      scores[word[before] as number] = FORBIDDEN;
+    }
+  }
+}
+
+// Nothing else.
+function force(ids: readonly number[], scores: Float32Array): void {
+  scores.fill(FORBIDDEN);
+  for (const id of ids) {
+    scores[id] = 0;
   }
 }
 

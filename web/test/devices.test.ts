@@ -8,7 +8,7 @@ import {
   graphPath,
   inspectDevice,
 } from "../src/devices.js";
-import { type GenerateOptions, requireRoom, settingsOf } from "../src/generate.js";
+import { fitted, type GenerateOptions, type Settings, settingsOf } from "../src/generate.js";
 import { halvesToFloats } from "../src/half.js";
 import { parseManifest } from "../src/manifest.js";
 import { ROOT } from "./lib/program.js";
@@ -88,8 +88,9 @@ describe("generation settings", () => {
   const manifest = parseManifest(several, "here");
 
   it("come from the folder where nothing is said", () => {
-    expect(settingsOf({}, manifest)).toMatchObject({
+    expect(fitted(settingsOf({}, manifest), manifest, [])).toMatchObject({
       maxNewTokens: 30,
+      minNewTokens: 0,
       numBeams: 1,
       temperature: 1,
       topK: 0,
@@ -120,6 +121,15 @@ describe("generation settings", () => {
     { noRepeatNgramSize: -1 },
     { lengthPenalty: Number.POSITIVE_INFINITY },
     { earlyStopping: "always" },
+    { suppressTokens: [320] },
+    { suppressTokens: 3 },
+    { beginSuppressTokens: [0.5] },
+    { forcedBosTokenId: 320 },
+    { forcedEosTokenId: [-1] },
+    { badWordsIds: [[]] },
+    { badWordsIds: [1] },
+    { badWordsIds: [[320]] },
+    { maxLength: 0 },
   ];
   for (const options of bad) {
     it(`refuse ${JSON.stringify(options)}`, () => {
@@ -130,11 +140,74 @@ describe("generation settings", () => {
   }
 
   it("must fit the model", () => {
-    expect(() => requireRoom(manifest, [1], 495)).not.toThrow();
-    expect(() => requireRoom(manifest, [1], 496)).toThrow("do not fit the model's 512 positions");
+    const behind = (prompt: number[], options: GenerateOptions): Settings =>
+      fitted(settingsOf(options, manifest), manifest, prompt);
+    expect(behind([1], { maxNewTokens: 495 }).maxNewTokens).toBe(495);
+    expect(() => behind([1], { maxNewTokens: 496 })).toThrow(
+      "do not fit the model's 512 positions",
+    );
     for (const id of [320, -1, 0.5]) {
-      expect(() => requireRoom(manifest, [id], 1)).toThrow("the prompt has the token");
+      expect(() => behind([id], { maxNewTokens: 1 })).toThrow("the prompt has the token");
     }
+    // As generate(inputs_embeds=...): 16 image tokens and the prompt count in both.
+    expect(behind([1, 2], { maxLength: 20, minLength: 19 })).toMatchObject({
+      maxNewTokens: 2,
+      minNewTokens: 1,
+    });
+    expect(() => behind([1], { maxLength: 17 })).toThrow("leaves no room");
+  });
+});
+
+describe("a folder's generation settings", () => {
+  const folder = {
+    ...JSON.parse(several),
+    generation: {
+      ...JSON.parse(several).generation,
+      repetition_penalty: 1.5,
+      bad_words_ids: [[2], [2, 3]],
+      suppress_tokens: [4],
+      num_beams: 3,
+      early_stopping: "never",
+      min_length: 20,
+      max_length: 30,
+      forced_eos_token_id: 5,
+      do_sample: null,
+    },
+  };
+  const manifest = parseManifest(JSON.stringify(folder), "here");
+  const all = (options: GenerateOptions): Settings =>
+    fitted(settingsOf(options, manifest), manifest, []);
+
+  it("hold where the options say nothing", () => {
+    expect(all({ suppressTokens: undefined })).toMatchObject({
+      repetitionPenalty: 1.5,
+      badWordsIds: [[2, 3]], // a lone end token is no word
+      suppressTokens: [4],
+      numBeams: 3,
+      earlyStopping: "never",
+      minNewTokens: 4,
+      maxNewTokens: 14,
+      forcedEosTokenId: [5],
+      doSample: false,
+    });
+  });
+
+  it("give way to the options", () => {
+    const options = { repetitionPenalty: 1, badWordsIds: [], suppressTokens: [], minNewTokens: 0 };
+    expect(all({ ...options, maxNewTokens: 40 })).toMatchObject({ ...options, maxNewTokens: 40 });
+    expect(all({ doSample: true, topK: 5 })).toMatchObject({ doSample: true, numBeams: 1 });
+    expect(() => all({ topK: 5 })).toThrow("has no effect without doSample");
+  });
+
+  it("that sample give way to beams", () => {
+    const text = JSON.stringify({
+      ...folder,
+      generation: { ...folder.generation, num_beams: 1, do_sample: true, top_k: 50 },
+    });
+    const sampling = parseManifest(text, "here");
+    expect(settingsOf({}, sampling)).toMatchObject({ doSample: true, topK: 50 });
+    expect(settingsOf({ numBeams: 2 }, sampling)).toMatchObject({ doSample: false, numBeams: 2 });
+    expect(settingsOf({ temperature: 0.5 }, sampling)).toMatchObject({ temperature: 0.5 });
   });
 });
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { generationOf } from "../src/generation_settings.js";
 import { parseJson } from "../src/json.js";
 import { externalData, MANIFEST_NAME, parseManifest } from "../src/manifest.js";
 import { pressed, ROOT } from "./lib/program.js";
@@ -22,7 +23,7 @@ describe("the program's hostile manifests", () => {
 
   for (const [name, code, why] of rows) {
     it(`${name}: ${why}`, () => {
-      expect(() => parseManifest(read(name), "here")).toThrow(
+      expect(() => generationOf(parseManifest(read(name), "here"))).toThrow(
         expect.objectContaining({
           name: "LorapressError",
           code,
@@ -34,7 +35,9 @@ describe("the program's hostile manifests", () => {
 
   for (const name of readdirSync(join(HOSTILE, "accepted"))) {
     it(`accepted/${name} is read`, () => {
-      expect(parseManifest(read(`accepted/${name}`), "here").vocabSize).toBe(320);
+      const manifest = parseManifest(read(`accepted/${name}`), "here");
+      expect(manifest.vocabSize).toBe(320);
+      expect(generationOf(manifest).topK).toBe(name === "generation.json" ? 50 : undefined);
     });
   }
 });
@@ -44,6 +47,23 @@ it("finds the weights beside a graph", () => {
   const paths = externalData(manifest, "onnx/decoder_model_merged.onnx").map(({ path }) => path);
   expect(paths).toEqual(["onnx/decoder_model_merged.onnx_data"]);
   expect(externalData(manifest, "onnx/encoder_model.onnx")).toEqual([]);
+});
+
+it("bounds the lists of generation settings", () => {
+  const manifest = JSON.parse(read("accepted/generation.json"));
+  const most = 2 ** 18;
+  const parsed = (settings: Record<string, unknown>): unknown => {
+    const generation = { ...manifest.generation, ...settings };
+    return generationOf(parseManifest(JSON.stringify({ ...manifest, generation }), "here"));
+  };
+  expect(() => parsed({ suppress_tokens: Array(most).fill(1) })).not.toThrow();
+  for (const settings of [
+    { suppress_tokens: Array(most + 1).fill(1) },
+    { bad_words_ids: Array(most + 1).fill([1]) },
+    { bad_words_ids: Array(most / 2 + 1).fill([1, 2]) },
+  ]) {
+    expect(() => parsed(settings)).toThrow(`${most}`);
+  }
 });
 
 it("reads what the program writes", () => {

@@ -59,8 +59,16 @@ describe("the vectors that the program's tests read", () => {
       const settings = {
         repetitionPenalty: row.options.repetition_penalty ?? 1,
         noRepeatNgramSize: row.options.no_repeat_ngram_size ?? 0,
+        badWordsIds: (row.options.bad_words_ids ?? []).filter(
+          (word: number[]) => word.length > 1 || !row.eos.includes(word[0]),
+        ),
         minNewTokens: row.options.min_new_tokens ?? 0,
         eosTokenIds: row.eos,
+        forcedBosTokenId: row.options.forced_bos_token_id,
+        forcedEosTokenId: [row.options.forced_eos_token_id ?? []].flat(),
+        maxNewTokens: row.max_new_tokens ?? 100,
+        suppressTokens: row.options.suppress_tokens ?? [],
+        beginSuppressTokens: row.options.begin_suppress_tokens ?? [],
       };
       applyRules(settings, row.generated, scores);
       expectScores(scores, toScores(row.scores), JSON.stringify([row.options, row.generated]));

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { allGoldens, pixelValues, pressCase, readGolden, untilEnd } from './goldens.mjs';
+import { allGoldens, pixelValues, pressCase, pressWithFile, readGolden, untilEnd } from './goldens.mjs';
 import { press, ROOT } from './program.mjs';
 import { captioner, load, parts, STACKS } from './stacks.mjs';
 
@@ -29,6 +29,9 @@ export async function testVersion(version) {
       testCase(library, stack, base, base.cases[0], options);
     }
     testAutoClasses(library, stack, base);
+    if (stack.settings.length > 0) {
+      testGenerationFiles(library, stack);
+    }
     testDemo(library, stack);
   });
 }
@@ -109,6 +112,30 @@ function testAutoClasses(library, stack, golden) {
     assert.deepEqual(tokenizer.batch_decode(ids, { skip_special_tokens: true }), [part.captions[0].text]);
     await model.dispose();
   });
+}
+
+/** Checkpoints with a generation_config.json, where this version follows all of it: captions without options. */
+function testGenerationFiles(library, stack) {
+  const { checkpoints } = JSON.parse(readFileSync(join(ROOT, 'tests/goldens/generation/files.json'), 'utf8'));
+  const ours = ['eos_token_id', 'pad_token_id', 'transformers_version', 'house_rule', 'typical_p'];
+  const lengths = ['max_new_tokens', 'max_length', 'min_new_tokens', 'min_length'];
+  const followed = new Set([...ours, ...lengths, ...stack.settings]);
+  for (const { checkpoint, searches } of checkpoints) {
+    const golden = readGolden(checkpoint);
+    const rows = searches.filter(({ file }) => Object.keys(file).every((key) => followed.has(key)));
+    it(`${checkpoint}: there are files to follow`, () => assert.ok(rows.length > 5, `${rows.length}`));
+    for (const { file, captions } of rows) {
+      it(`${checkpoint}: follows ${JSON.stringify(file)}`, async () => {
+        const pipe = await captioner(library, stack, await pressWithFile(golden, file, stack.press));
+        const images = await Promise.all(golden.images.map((image) => library.RawImage.read(image)));
+        const { pixel_values } = await pipe.processor(images);
+        for (const { image, ids } of captions) {
+          assert.deepEqual(await generateIds(stack, pipe.model, pick(pixel_values, [image]), {}), [ids]);
+        }
+        await pipe.dispose();
+      });
+    }
+  }
 }
 
 /** The trained checkpoint says what transformers' own generate said about the same files. */

@@ -1,10 +1,11 @@
 // tests/goldens/checkpoints: tiny checkpoints and what PyTorch, transformers and PEFT make of them.
 // tests/oracle/golden.py says how they are made.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { press, ROOT } from './program.mjs';
+import { press, ROOT, shared } from './program.mjs';
 import { readSafetensors } from './safetensors.mjs';
 
 const CHECKPOINTS = join(ROOT, 'tests/goldens/checkpoints');
@@ -60,6 +61,22 @@ export function pressCase(golden, part, options = []) {
   const adapters = part.adapters.flatMap(({ path, weight }) => ['--adapter', `${join(golden.folder, path)}:${weight}`]);
   const name = [golden.name, part.name, ...options.map((option) => option.replace(/^--/, ''))].join('-');
   return press(name, golden.checkpoint, [...adapters, '--max-new-tokens', `${golden.maxNewTokens}`, ...options]);
+}
+
+/**
+ * Presses a copy of a golden's checkpoint with a generation_config.json of its own.
+ * @param {Golden} golden
+ * @param {object} file
+ * @param {string[]} options
+ */
+export async function pressWithFile(golden, file, options) {
+  const text = JSON.stringify(file);
+  const name = `${golden.name}-${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+  const checkpoint = await shared(`${name}-checkpoint`, async (path) => {
+    cpSync(golden.checkpoint, path, { recursive: true });
+    writeFileSync(join(path, 'generation_config.json'), text);
+  });
+  return press([name, ...options].join(''), checkpoint, options);
 }
 
 /** A row of ids up to its first end token: what follows in a batch is no part of the caption. */

@@ -57,8 +57,8 @@ function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) 
 }
 
 function tokenProblems({ generation, model }) {
-  const { max_new_tokens, ...tokens } = generation;
-  const outside = Object.values(tokens).flat().filter((id) => id >= model.vocab_size);
+  const tokens = Object.entries(generation).filter(([key]) => /_ids?$|_tokens$/.test(key) && !/_new_tokens$/.test(key));
+  const outside = tokens.flatMap(([, ids]) => [ids].flat(2)).filter((id) => id >= model.vocab_size);
   return outside.map((id) => `generation: token ${id}, the vocabulary has ${model.vocab_size}`);
 }
 

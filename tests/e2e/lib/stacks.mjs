@@ -9,22 +9,32 @@ import { basename, dirname } from 'node:path';
  * @property {string} version that package.json pins
  * @property {string[]} press options of press for this version
  * @property {string[][]} variants further options of press to try
+ * @property {string[]} settings of generation_config.json that it follows as generate() does, lengths and ids apart
  * @property {object} load options of pipeline() and from_pretrained()
  * @property {(model: any, pixels: any, options: object) => Promise<number[][]>} generate
  */
 
 const VARIANTS = [['--external-data'], ['--ops', 'standard'], ['--ops', 'standard', '--external-data']];
 
+const SETTINGS = [
+  'repetition_penalty',
+  'no_repeat_ngram_size',
+  'bad_words_ids',
+  'begin_suppress_tokens',
+  'forced_eos_token_id',
+];
+
 /** @type {Record<string, Stack>} */
 export const STACKS = {
-  v4: { name: 'transformers-v4', version: '4.3.1', press: [], variants: VARIANTS, load: {}, generate: generateTensor },
-  v3: { name: 'transformers-v3', version: '3.8.1', press: [], variants: VARIANTS, load: {}, generate: generateTensor },
+  v4: { name: 'transformers-v4', version: '4.3.1', press: [], variants: VARIANTS, settings: [...SETTINGS, 'suppress_tokens'], load: {}, generate: generateTensor },
+  v3: { name: 'transformers-v3', version: '3.8.1', press: [], variants: VARIANTS, settings: SETTINGS, load: {}, generate: generateTensor },
   // Its ONNX Runtime 1.14 knows no GroupQueryAttention, and it loads no external data.
   v2: {
     name: 'transformers-v2',
     version: '2.17.2',
     press: ['--ops', 'standard'],
     variants: [],
+    settings: [],
     load: { quantized: false },
     generate: generateLists,
   },

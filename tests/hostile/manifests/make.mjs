@@ -119,6 +119,35 @@ const SPOILED = [
   ['eos_outside', 'invalid_file', 'an end token outside of the vocabulary', (m) => (m.generation.eos_token_id = [320])],
   ['start_outside', 'invalid_file', 'a start token outside of the vocabulary', (m) => (m.generation.decoder_start_token_id = 320)],
   ['tokens_endless', 'invalid_file', 'more new tokens than there is time', (m) => (m.generation.max_new_tokens = 2 ** 53)],
+  ...[
+    ['no_number', 'a penalty in quotes', { repetition_penalty: '1.2' }],
+    ['no_penalty', 'a penalty of nothing', { repetition_penalty: 0 }],
+    ['beams_none', 'no beams', { num_beams: 0 }],
+    ['beams_many', 'a thousand beams', { num_beams: 1000 }],
+    ['beams_half', 'half a beam', { num_beams: 1.5 }],
+    ['ngram_negative', 'n-grams of fewer than no tokens', { no_repeat_ngram_size: -1 }],
+    ['length_infinite', 'a length penalty beyond numbers', { length_penalty: 1e300 }],
+    ['early_sometimes', 'an unknown way to stop', { early_stopping: 'sometimes' }],
+    ['early_number', 'a way to stop that is a number', { early_stopping: 1 }],
+    ['sample_text', 'sampling in quotes', { do_sample: 'true' }],
+    ['temperature_zero', 'a division by zero', { temperature: 0 }],
+    ['top_p_above', 'more than all probabilities', { top_p: 1.5 }],
+    ['top_k_negative', 'fewer than no tokens', { top_k: -1 }],
+    ['suppress_outside', 'a forbidden token outside of the vocabulary', { suppress_tokens: [320] }],
+    ['suppress_number', 'forbidden tokens that are a number', { suppress_tokens: 3 }],
+    ['suppress_object', 'forbidden tokens that are an object', { begin_suppress_tokens: { 0: 1 } }],
+    ['forced_outside', 'a forced token outside of the vocabulary', { forced_bos_token_id: 320 }],
+    ['forced_negative', 'a forced token below the vocabulary', { forced_eos_token_id: [-1] }],
+    ['words_flat', 'bad words without words', { bad_words_ids: [1, 2] }],
+    ['words_empty', 'a bad word without tokens', { bad_words_ids: [[]] }],
+    ['words_outside', 'a bad word outside of the vocabulary', { bad_words_ids: [[1, 320]] }],
+    ['least_negative', 'fewer than no new tokens', { min_new_tokens: -1 }],
+    ['least_huge', 'more new tokens at least than there is time', { min_length: 2 ** 40 }],
+    ['most_none', 'a length of nothing', { max_length: 0 }],
+  ].map(
+    /** @returns {[string, string, string, (manifest: Manifest) => void]} */
+    ([name, wrong, settings]) => [`generation_${name}`, 'invalid_file', `${wrong}`, (m) => Object.assign(m.generation, settings)],
+  ),
   ['image_huge', 'invalid_file', 'pictures of 10^12 pixels', (m) => (m.preprocessing.size = { height: 1e6, width: 1e6 })],
   ['image_two_means', 'invalid_file', 'two channels', (m) => m.preprocessing.image_mean.pop()],
   ['image_no_spread', 'invalid_file', 'a division by zero', (m) => (m.preprocessing.image_std = [0.5, 0, 0.5])],
@@ -154,6 +183,7 @@ export function allFiles() {
   files.set('index.tsv', rows.map((row) => `${row.join('\t')}\n`).join(''));
   files.set('accepted/one_dtype.json', text(sound()));
   files.set('accepted/several.json', text(several()));
+  files.set('accepted/generation.json', text(generation()));
   return files;
 }
 
@@ -165,6 +195,31 @@ function several() {
   manifest.generation.eos_token_id = [2, 319];
   const names = ['encoder_model_quantized.onnx', 'decoder_model_merged_quantized.onnx', 'decoder_model_merged.onnx_data'];
   manifest.files.push(...names.map((name) => file(`onnx/${name}`, 3 * CHUNK - 1)), file('added_tokens.json', 0));
+  return manifest;
+}
+
+/** Every generation setting. */
+function generation() {
+  const manifest = /** @type {Manifest} */ (sound());
+  Object.assign(manifest.generation, {
+    max_length: 50,
+    min_new_tokens: 2,
+    min_length: 20,
+    repetition_penalty: 1.25,
+    no_repeat_ngram_size: 3,
+    bad_words_ids: [[5], [6, 7]],
+    suppress_tokens: [8, 319],
+    begin_suppress_tokens: [],
+    forced_bos_token_id: 9,
+    forced_eos_token_id: [0, 1],
+    num_beams: 4,
+    length_penalty: -0.5,
+    early_stopping: 'never',
+    do_sample: false,
+    temperature: 0.5,
+    top_k: 50,
+    top_p: 0.9,
+  });
   return manifest;
 }
 

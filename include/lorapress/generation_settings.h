@@ -1,0 +1,46 @@
+// The settings of transformers' generate() that LoraPress follows, under their names there.
+#ifndef LORAPRESS_GENERATION_SETTINGS_H_
+#define LORAPRESS_GENERATION_SETTINGS_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace lorapress {
+
+// When beam search ends: transformers' early_stopping = False, True, "never".
+enum class EarlyStopping {
+  kHeuristic,  // no running beam of the present length beats the worst finished one
+  kFirst,      // as many captions are finished as there are beams
+  kNever,      // no running beam can beat the worst finished one any more
+};
+
+// What is absent is left to whoever is asked next: a call's options before the folder's settings,
+// and these before what is noted here. docs/generation.md says what each does.
+struct GenerationSettings {
+  std::optional<int64_t> max_new_tokens;
+  std::optional<int64_t> max_length;      // with image and prompt; max_new_tokens goes before it
+  std::optional<int64_t> min_new_tokens;  // no end token before (0)
+  std::optional<int64_t> min_length;      // with image and prompt; min_new_tokens goes before it
+
+  std::optional<double> repetition_penalty;     // of tokens that were generated (1: off)
+  std::optional<int64_t> no_repeat_ngram_size;  // no n-gram twice (0: off)
+  std::optional<std::vector<std::vector<int64_t>>> bad_words_ids;
+  std::optional<std::vector<int64_t>> suppress_tokens;        // never
+  std::optional<std::vector<int64_t>> begin_suppress_tokens;  // not as the first token
+  std::optional<int64_t> forced_bos_token_id;                 // the second token, see generation.md
+  std::optional<std::vector<int64_t>> forced_eos_token_id;    // any of them, where the length ends
+
+  std::optional<int64_t> num_beams;      // (1)
+  std::optional<double> length_penalty;  // of beams: sum of log-probabilities / length ^ this (1)
+  std::optional<EarlyStopping> early_stopping;  // of beams (kHeuristic)
+
+  std::optional<bool> do_sample;      // else the likeliest token; not with beams (false)
+  std::optional<double> temperature;  // (1)
+  std::optional<int64_t> top_k;       // (0: off)
+  std::optional<double> top_p;        // (1: off)
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_GENERATION_SETTINGS_H_
