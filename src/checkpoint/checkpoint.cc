@@ -1,12 +1,11 @@
 #include "checkpoint/checkpoint.h"
 
-#include <algorithm>
-#include <array>
-
 #include "base/fail.h"
 #include "base/file.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/quantized.h"
 #include "checkpoint/resolve.h"
+#include "weights/residual.h"
 
 namespace lorapress {
 namespace {
@@ -27,13 +26,8 @@ AdapterConfig embedded_adapter_config(const ModelFolder& model) {
   if (std::filesystem::exists(own)) {
     return parse_adapter_config(read_text(own, kMaxJson), own.string());
   }
-  const std::string where = (model.path / "config.json").string();
-  AdapterConfig config;
-  config.r = json_or<int64_t>(model.config, "lora_r", config.r, where);
-  config.lora_alpha = json_or<double>(model.config, "lora_alpha", config.lora_alpha, where);
-  config.use_rslora = json_or<bool>(model.config, "use_rslora", false, where);
-  config.fan_in_fan_out = json_or<bool>(model.config, "fan_in_fan_out", false, where);
-  return config;
+  const std::filesystem::path trainer = model.path / "config.json";
+  return parse_trainer_config(read_text(trainer, kMaxJson), trainer.string());
 }
 
 // lora_bias=True trains a bias in lora_B that merging adds to the base's.
@@ -67,15 +61,6 @@ void merge_biases(const Adapter& adapter, Checkpoint& checkpoint) {
   }
 }
 
-// Names for a message: all of them, unless there are very many.
-std::string listed(const std::vector<std::string>& names) {
-  constexpr size_t kMost = 100;
-  const auto shown = std::span(names).first(std::min(names.size(), kMost));
-  const std::string rest =
-      names.size() > kMost ? fmt::format(" and {} more", names.size() - kMost) : "";
-  return fmt::format("{}{}", fmt::join(shown, ", "), rest);
-}
-
 class Assembler {
  public:
   explicit Assembler(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -87,7 +72,9 @@ class Assembler {
     for (const auto& [name, tensor] : checkpoint_.tensors) {
       earlier.insert(name);
     }
-    for (auto& [raw, weight] : open_model_folder(model.path)) {
+    check_quantization(model.config, (model.path / "config.json").string());
+    for (auto& [raw, weight] :
+         dequantized(open_model_folder(model.path), model.path.string(), checkpoint_.notes)) {
       const auto name = parse_tensor_name(raw, model.layout);
       if (!name) {
         if (model.layout == Layout::kComposite) {
@@ -100,7 +87,9 @@ class Assembler {
       }
       if (name->role == TensorRole::kBase) {
         // Earlier folders win; modules_to_save keeps the untouched copy as original_module.
-        checkpoint_.tensors.try_emplace(name->canonical, ModelTensor{weight, name->merged});
+        checkpoint_.tensors.try_emplace(
+            name->canonical,
+            ModelTensor{weight, name->merged, false, nullptr, model.path.string()});
         const auto [other, is_new] = spelled.emplace(name->canonical, raw);
         if (!is_new) {
           fail(ErrorCode::kInvalidFile,
@@ -113,6 +102,11 @@ class Assembler {
         Adapter& adapter = embedded[name->adapter];
         adapter.where = model.path.string();
         adapter.add(*name, weight);
+      }
+    }
+    for (auto& [name, adapter] : embedded) {
+      for (auto& [key, module] : adapter.modules) {
+        module.own_base = spelled.contains(key);
       }
     }
     drop_foreign(model, earlier, embedded);
@@ -162,6 +156,10 @@ class Assembler {
              fmt::join(replacement->shape(), ", "),
              fmt::join(base->second.weight->shape(), ", "));
       }
+      if (base == checkpoint_.tensors.end() && name != kHead && name != kEmbedding) {
+        homeless.push_back(name);
+        continue;
+      }
       const std::string merged = base == checkpoint_.tensors.end() ? name : base->second.name;
       checkpoint_.tensors[name] = {replacement, merged, true};
     }
@@ -181,6 +179,9 @@ class Assembler {
            listed(homeless));
     }
     merge_biases(adapter, checkpoint_);
+    for (const std::string& note : adapter.config.notes) {
+      checkpoint_.notes.push_back(note);
+    }
     checkpoint_.adapters.push_back({adapter.where,
                                     adapter.name,
                                     adapter.config.r,
@@ -248,6 +249,13 @@ class Assembler {
       if (!tensor.unmerged) {
         tensor.unmerged = tensor.weight;
       }
+      const WeightPtr trained = adapter.trained_base(module, name, tensor.unmerged);
+      if (trained != tensor.unmerged) {
+        tensor.weight = tensor.weight == tensor.unmerged
+                            ? trained
+                            : moved_by(tensor.weight, tensor.unmerged, trained);
+        tensor.unmerged = trained;
+      }
       tensor.weight = merge_lora(tensor.weight, adapter.delta(module), tensor.unmerged);
     } catch (const Error& error) {
       throw Error(error.code(), adapter.where + ": " + name + ": " + error.what());
@@ -268,6 +276,9 @@ Checkpoint open_checkpoint(const Source& source) {
   checkpoint.folder = source.checkpoint;
   checkpoint.config = resolved.models[0].config;
   resolve_configs(resolved, checkpoint);
+  for (Json* config : {&checkpoint.config, &checkpoint.vision_json, &checkpoint.text_json}) {
+    drop_quantization(*config);
+  }
   Assembler assembler(checkpoint);
   for (const ModelFolder& model : resolved.models) {
     checkpoint.folders.push_back(model.path);
@@ -285,63 +296,6 @@ Checkpoint open_checkpoint(const Source& source) {
     checkpoint.folders.push_back(folder.folder);
   }
   return checkpoint;
-}
-
-WeightPtr WeightTaker::take(const std::string& name, const Shape& shape) {
-  const auto found = checkpoint_.tensors.find(name);
-  taken_.insert(name);
-  if (found == checkpoint_.tensors.end()) {
-    missing_.push_back(fmt::format("{} [{}]", name, fmt::join(shape, ", ")));
-  } else if (found->second.weight->shape() != shape) {
-    misshapen_.push_back(fmt::format("{} is [{}], expected [{}]",
-                                     name,
-                                     fmt::join(found->second.weight->shape(), ", "),
-                                     fmt::join(shape, ", ")));
-  } else if (!dtype_row(found->second.weight->dtype()).is_float) {
-    misshapen_.push_back(fmt::format(
-        "{} is {}, expected a float dtype", name, dtype_name(found->second.weight->dtype())));
-  } else {
-    return found->second.weight;
-  }
-  return zeros(DType::kF32, shape);
-}
-
-uint64_t WeightTaker::drop(const std::string& prefix) {
-  uint64_t bytes = 0;
-  for (const auto& [name, tensor] : checkpoint_.tensors) {
-    if (name.starts_with(prefix)) {
-      taken_.insert(name);
-      bytes += tensor.weight->bytes();
-    }
-  }
-  return bytes;
-}
-
-void WeightTaker::finish(const std::vector<std::string>& prefixes) const {
-  std::vector<std::string> unused;
-  for (const auto& [name, tensor] : checkpoint_.tensors) {
-    const bool ours = std::ranges::any_of(
-        prefixes, [&](const std::string& prefix) { return name.starts_with(prefix); });
-    if (ours && !taken_.contains(name)) {
-      unused.push_back(name);
-    }
-  }
-  std::string message;
-  const auto report = [&](std::string_view what, const std::vector<std::string>& names) {
-    if (!names.empty()) {
-      message += fmt::format(
-          "{}{} {}: {}", message.empty() ? "" : "; ", names.size(), what, listed(names));
-    }
-  };
-  report("missing", missing_);
-  report("of the wrong shape or dtype", misshapen_);
-  report("unused (is config.json of another model?)", unused);
-  if (!message.empty()) {
-    fail(ErrorCode::kMismatch,
-         "{}: tensors do not match config.json: {}",
-         checkpoint_.folder.string(),
-         message);
-  }
 }
 
 }  // namespace lorapress
