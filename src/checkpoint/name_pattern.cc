@@ -1,6 +1,7 @@
 #include "checkpoint/name_pattern.h"
 
 #include <algorithm>
+#include <iterator>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -32,6 +33,12 @@ bool is_plain(std::string_view key) {
 }
 
 bool matches_plain(std::string_view key, std::string_view module) {
+  std::string single;  // a byte for each character: others than ASCII match a dot alone
+  if (!std::ranges::all_of(module, [](char c) { return (c & 0x80) == 0; })) {
+    std::ranges::copy_if(
+        module, std::back_inserter(single), [](char c) { return (c & 0xC0) != 0x80; });
+    module = single;
+  }
   if (key.size() > module.size()) {
     return false;
   }
@@ -53,14 +60,23 @@ class Translator {
   std::string run() {
     while (at_ < key_.size()) {
       const char c = key_[at_];
+      if (std::string_view("*+?").find(c) != std::string_view::npos) {
+        note_repeat(c);
+        copy(1);
+        continue;
+      }
+      if (c == '{') {
+        repeat();
+        continue;
+      }
+      repeats_ = 0;
+      nothing_ = c == '(' || c == '|' || c == '^';
       if (c == '\\') {
         escape(false);
       } else if (c == '[') {
         char_class();
       } else if (c == '(') {
         group();
-      } else if (c == '{') {
-        repeat();
       } else {
         copy(1);
       }
@@ -83,6 +99,15 @@ class Translator {
          where_,
          key_,
          what);
+  }
+
+  // x*? and x*+ are one repeat; any other repeat of a repeat or of nothing is an error to Python,
+  // and some are none to PCRE2.
+  void note_repeat(char c) {
+    if (nothing_ || repeats_ > 1 || (repeats_ == 1 && c != '?' && c != '+')) {
+      refuse("a repeat of a repeat or of nothing");
+    }
+    ++repeats_;
   }
 
   void escape(bool in_class) {
@@ -167,8 +192,11 @@ class Translator {
     if (end >= key_.size() || key_[end] != '}' || (low.empty() && !comma)) {
       out_ += "\\{";
       at_ += 1;
+      repeats_ = 0;
+      nothing_ = false;
       return;
     }
+    note_repeat('{');
     out_ += fmt::format("{{{}{}{}}}", low.empty() ? "0" : low, comma ? "," : "", high);
     at_ = end + 1;
   }
@@ -176,6 +204,8 @@ class Translator {
   std::string_view key_;
   std::string_view where_;
   size_t at_ = 0;
+  int repeats_ = 0;      // repeats and their modifier right before this place
+  bool nothing_ = true;  // nothing stands before this place that can be repeated
   std::string out_;
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import config as variants
 from peft.tuners.lora.layer import LoraLayer
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from common import GOLDENS, folder_bytes, quiet, rng_for, versions, write_json
+from pattern_keys import KEYS, NAMES
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 16,
@@ -47,7 +50,7 @@ class AdapterCase:
 
 LOOKAROUND = {r"(?!.*layers\.1).*q_proj": 33, r"(?<=\.)v_proj": 40, "down_proj": 5}
 BACKREFERENCE = {r".*(t)\3n\.q_proj": 77, r".*_(?P<x>p)ro(?!(?P=x))j": 9}
-NAMES = {"^model.layers.0.self_attn.q_proj": 3, "model.layers.1.mlp.down_proj": 7, ".*_proj$": 11}
+PATTERNS = {"^model.layers.0.self_attn.q_proj": 3, "model.layers.1.mlp.down_proj": 7, ".*_proj$": 11}
 BLOCKS = {"target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["v_proj"], "nblocks": 2}
 
 CASES = (
@@ -78,7 +81,7 @@ CASES = (
     AdapterCase("fan_in_fan_out", {}, edit={"fan_in_fan_out": True}),
     AdapterCase("lookaround", {"alpha_pattern": LOOKAROUND}),
     AdapterCase("backreference", {"alpha_pattern": BACKREFERENCE}),
-    AdapterCase("names", {"alpha_pattern": NAMES, "rank_pattern": {"(down|up)_proj": 2}}),
+    AdapterCase("names", {"alpha_pattern": PATTERNS, "rank_pattern": {"(down|up)_proj": 2}}),
 )
 
 
@@ -169,6 +172,15 @@ def make(case: AdapterCase, root: Path) -> dict[str, Any]:
     }
 
 
+def matches(key: str) -> list[str] | None:
+    """Return the names that PEFT matches by a key, or None where Python cannot compile it."""
+    try:
+        # Where nothing matches, PEFT's answer is the name itself.
+        return [name for name in NAMES if get_pattern_key([key], f"{name}") is key]
+    except re.error:
+        return None
+
+
 def main() -> int:
     """Make the folder under --out."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,6 +195,8 @@ def main() -> int:
     rows = [make(case, root) for case in CASES]
     for path in root.rglob("*.safetensors"):
         path.chmod(0o644)
+    patterns = {"names": list(NAMES), "keys": [{"key": k, "matches": matches(k)} for k in KEYS]}
+    write_json(root / "patterns.json", patterns)
     document = {"format": 1, "versions": versions("torch", "peft", "transformers"), "cases": rows}
     write_json(root / "adapters.json", document)
     print(f"adapters: {len(rows)} cases, {folder_bytes(root)} bytes")

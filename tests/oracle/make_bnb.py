@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bitsandbytes.functional import dequantize_4bit, int8_vectorwise_dequant
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+from bitsandbytes.functional import dequantize_blockwise, int8_vectorwise_dequant
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from safetensors.torch import save_file
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
@@ -76,9 +77,20 @@ def quantized(name: str, root: Path) -> Any:
 
 
 def floats(layer: Any) -> torch.Tensor:
-    """Dequantize one layer by bitsandbytes itself."""
+    """Dequantize one layer by bitsandbytes itself.
+
+    By its code for all devices: the CPU kernel of 0.50.2 takes the wrong scales where rows are
+    shorter than blocks, and loses the sign of zeros.
+    """
     if isinstance(layer, Linear4bit):
-        return dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+        state = layer.weight.quant_state
+        scales = state.absmax
+        if state.nested:
+            scales = dequantize_blockwise(scales, state.state2) + state.offset
+        codes = layer.weight.data.view(torch.uint8).reshape(-1)
+        return _dequantize_4bit_compute(
+            codes, scales.float(), state.code, state.blocksize, state.shape, state.dtype
+        )
     scales = layer.state.SCB if layer.state.SCB is not None else layer.weight.SCB
     return int8_vectorwise_dequant(layer.weight.data, scales)
 
