@@ -215,6 +215,15 @@ Adapter open_adapter(const std::filesystem::path& folder, double weight) {
     adapter.add(*parsed, tensor);
   }
   adapter.check();
+  if (std::ranges::any_of(adapter.modules, [&](const auto& entry) {
+        return base_change(adapter.config, adapter.kasa(entry.second)) != BaseChange::kNone;
+      })) {
+    adapter.config.notes.push_back(
+        fmt::format("{}: its initialization changes the base, and does so again here, as when PEFT "
+                    "loads it; if "
+                    "the base is the changed one already, set init_lora_weights to true",
+                    config.string()));
+  }
   return adapter;
 }
 

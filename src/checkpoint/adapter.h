@@ -46,9 +46,9 @@ struct Adapter {
   [[nodiscard]] WeightPtr trained_base(const AdapterModule& module,
                                        const std::string& key,
                                        const WeightPtr& base) const;
+  [[nodiscard]] bool kasa(const AdapterModule& module) const;
 
  private:
-  [[nodiscard]] bool kasa(const AdapterModule& module) const;
   void check_kind(const std::string& key, const AdapterModule& module) const;
   void check_module(const std::string& key, const AdapterModule& module) const;
 };
