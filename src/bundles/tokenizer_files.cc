@@ -152,7 +152,7 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
 }  // namespace
 
 TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
-  for (const fs::path& folder : checkpoint.folders) {
+  for (const fs::path& folder : checkpoint.tokenizer_folders()) {
     if (!fs::exists(folder / kTokenizer)) {
       continue;
     }

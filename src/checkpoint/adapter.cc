@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "weights/residual.h"
+#include "weights/table_rows.h"
 
 namespace lorapress {
 namespace {
@@ -28,8 +29,18 @@ bool named(const std::vector<std::string>& parts, const std::string& module) {
 
 void Adapter::add(const TensorName& tensor, WeightPtr value) {
   if (tensor.role == TensorRole::kBase || tensor.role == TensorRole::kReplacement) {
-    place(replacements[tensor.canonical], std::move(value), tensor.canonical, where);
-    return;
+    WeightPtr& slot = (tensor.original ? originals : replacements)[tensor.canonical];
+    // Where an embedding was resized, save_pretrained stores "modules_to_save.weight", too.
+    if (slot && same_values(*slot, *value)) {
+      return;
+    }
+    return place(slot, std::move(value), tensor.canonical, where);
+  }
+  if (tensor.role == TensorRole::kTokenRows) {
+    return place(token_rows[tensor.canonical],
+                 std::move(value),
+                 tensor.canonical + ": trainable_tokens_delta",
+                 where);
   }
   if (tensor.role == TensorRole::kTraining) {
     return;
@@ -205,6 +216,7 @@ Adapter open_adapter(const std::filesystem::path& folder, double weight) {
   Adapter adapter;
   adapter.where = folder.string();
   adapter.weight = weight;
+  adapter.own_folder = true;
   adapter.config = parse_adapter_config(read_text(config, kMaxJson), config.string());
   for (auto& [name, tensor] : open_safetensors(tensors)) {
     const auto parsed = parse_adapter_name(name);

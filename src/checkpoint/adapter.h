@@ -30,10 +30,14 @@ struct Adapter {
   std::string name;   // "default" in the trainer's files
   AdapterConfig config;
   double weight = 1.0;
+  bool own_folder = false;                       // else its tensors stand among those of a model
   std::map<std::string, AdapterModule> modules;  // by canonical name of the base weight
   TensorMap replacements;  // canonical name -> tensor that replaces the base's
+  TensorMap originals;     // the same, of the base under a wrapper, which PEFT stores beside it
+  TensorMap token_rows;    // canonical name of a table -> the new rows of some tokens
 
-  // Throws kInvalidFile for a second tensor in the same place, kUnsupported for an unknown kind.
+  // Throws kInvalidFile for a second tensor in the same place, unless that is PEFT's second
+  // spelling of one modules_to_save tensor; kUnsupported for an unknown kind.
   void add(const TensorName& name, WeightPtr tensor);
   // Throws kMismatch where a part of a module is missing, is too many or has not the configured
   // rank, kUnsupported for tensors that are no floats and for a base that would have to change in

@@ -127,6 +127,7 @@ AdapterConfig parse_shared(const Json& json, std::string_view text, std::string_
   config.rank_pattern = parse_pattern(ordered, "rank_pattern", where);
   config.alpha_pattern = parse_pattern(ordered, "alpha_pattern", where);
   config.block_diagonal = parse_bdlora(json, where);
+  config.trained = parse_trained_modules(json, where);
   check_target_parameters(json, config);
   if (json_or<bool>(json, "fan_in_fan_out", false, where)) {
     // peft/tuners/lora/layer.py, dispatch_default: reset for nn.Linear, set for Conv1D, whatever

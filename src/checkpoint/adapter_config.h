@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "checkpoint/name_pattern.h"
+#include "checkpoint/trained_modules.h"
 
 namespace lorapress {
 
@@ -45,6 +46,7 @@ struct AdapterConfig {
   Pattern alpha_pattern;
   std::optional<BlockDiagonal> block_diagonal;
   std::string base_model_name_or_path;
+  TrainedModules trained;
   std::vector<std::string> notes;
 };
 

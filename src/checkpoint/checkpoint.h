@@ -48,11 +48,20 @@ struct Checkpoint {
   int64_t max_new_tokens = 30;                      // the trainer's max_length
   std::vector<std::filesystem::path> folders;  // where tokenizer and preprocessor files may lie
   std::map<std::string, ModelTensor> tensors;  // by canonical name, see names.h
+  // What lm_head multiplies by, tied or not: for verify/, which judges what was made of the tie.
+  WeightPtr output_table;
   std::vector<AdapterSummary> adapters;
+  // Of the adapter whose tokenizer has more tokens than the base's.
+  std::optional<std::filesystem::path> added_tokens_folder;
   std::vector<std::string> notes;  // what a user should know: dropped, assumed, ignored
+
+  // `folders` in the order in which a tokenizer is looked for.
+  [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;
 };
 
-// Reads headers and configs only; no tensor data. Adapters without a base tensor are kMismatch.
+// Reads headers and configs, and tensor data only where two tables (or two tensors for one place)
+// have to be compared; see embedding_tables.h. text and the JSON say what holds in the end: whether
+// the tables are tied and how many rows they have. Adapters without a base tensor are kMismatch.
 Checkpoint open_checkpoint(const Source& source);
 
 // Names for a message: all of them, unless there are very many.

@@ -43,7 +43,7 @@ float value_of(const std::string& name) {
 }
 
 TEST(OpenCheckpoint, KeepsOneOfATiedPair) {
-  for (const std::string without : {"lm_head.weight", "model.embed_tokens.weight", ""}) {
+  for (const std::string without : {"lm_head.weight", "model.embed_tokens.weight"}) {
     const TempFolder folder;
     Json config = tiny_llama_config();
     config["tie_word_embeddings"] = true;

@@ -69,6 +69,8 @@ struct PeftMarker {
 };
 
 constexpr std::array kMarkers = {
+    PeftMarker{".token_adapter.base_layer.", TensorRole::kBase, false},
+    PeftMarker{".token_adapter.trainable_tokens_delta", TensorRole::kTokenRows, false},
     PeftMarker{".base_layer.", TensorRole::kBase, false},
     PeftMarker{".original_module.", TensorRole::kBase, false},
     PeftMarker{".modules_to_save.", TensorRole::kReplacement, false},
@@ -87,6 +89,7 @@ constexpr std::array kMarkers = {
 struct Split {
   TensorRole role = TensorRole::kBase;
   bool embedding = false;
+  bool original = false;
   std::string module;
   std::string adapter;
   std::string leaf;
@@ -98,7 +101,9 @@ Split split_name(std::string_view name) {
     if (at == std::string_view::npos) {
       continue;
     }
-    Split split{marker.role, marker.embedding, std::string(name.substr(0, at)), "", "weight"};
+    const bool original = marker.role == TensorRole::kBase;
+    Split split{
+        marker.role, marker.embedding, original, std::string(name.substr(0, at)), "", "weight"};
     std::string_view tail = name.substr(at + marker.segment.size());
     take_prefix(tail, ".");
     if (marker.role == TensorRole::kBase) {
@@ -126,9 +131,10 @@ Split split_name(std::string_view name) {
   }
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) {
-    return {TensorRole::kBase, false, "", "", std::string(name)};
+    return {TensorRole::kBase, false, false, "", "", std::string(name)};
   }
   return {TensorRole::kBase,
+          false,
           false,
           std::string(name.substr(0, dot)),
           "",
@@ -161,6 +167,7 @@ TensorName describe(const Located& located) {
   name.adapter = split.adapter;
   name.relative_module = split.module;
   name.embedding = split.embedding;
+  name.original = split.original;
   return name;
 }
 

@@ -29,6 +29,7 @@ enum class TensorRole {
   kTraining,     // state of the training alone: VeLoRA, MonteCLoRA
   kUnknown,      // another lora_... beside A and B
   kReplacement,  // modules_to_save: replaces the base tensor
+  kTokenRows,    // trainable_tokens_delta: replaces rows of an embedding table
 };
 
 struct TensorName {
@@ -38,6 +39,7 @@ struct TensorName {
   std::string adapter;          // "default" in the trainer's files, empty in adapter folders
   std::string relative_module;  // as PEFT sees the module inside the wrapped model, for patterns
   bool embedding = false;       // lora_embedding_*
+  bool original = false;        // kBase under a wrapper of PEFT's: what the base had there
 };
 
 // Empty for names that belong to no part of the model (a text tower, an optimizer, a logit scale).

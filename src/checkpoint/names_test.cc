@@ -118,6 +118,13 @@ TEST(TensorNames, OfTrainedAdapters) {
        "default",
        kQ},
       {table + "base_layer.weight", kAll, kBase, table_weight, "", "", "model.embed_tokens"},
+      {table + "token_adapter.trainable_tokens_delta.default",
+       kAll,
+       TensorRole::kTokenRows,
+       table_weight,
+       "",
+       "default",
+       "model.embed_tokens"},
       {table + "lora_embedding_A.default",
        kAll,
        TensorRole::kLoraA,
@@ -261,6 +268,20 @@ TEST(AdapterNames, AsPeftSavesThem) {
        "model.embed_tokens",
        true},
       {table + "base_layer.weight", kAll, kBase, table_weight, "", "", "model.embed_tokens"},
+      {table + "token_adapter.base_layer.weight",
+       kAll,
+       kBase,
+       table_weight,
+       "",
+       "",
+       "model.embed_tokens"},
+      {table + "token_adapter.trainable_tokens_delta",
+       kAll,
+       TensorRole::kTokenRows,
+       table_weight,
+       "",
+       "",
+       "model.embed_tokens"},
       {kPeft + "lm_head.weight", kAll, kBase, kText + "lm_head.weight", "", "", "lm_head"},
       {kPeft + kText + kQ + ".lora_A.weight", kAll, TensorRole::kLoraA, weight, "", "", kQ},
       {kPeft + "projection.projection.weight",
@@ -286,8 +307,12 @@ TEST(AdapterNames, AsPeftSavesThem) {
        kFc},
   };
   for (const Row& row : rows) {
-    expect_name(row, parse_adapter_name(row.name));
+    const auto name = parse_adapter_name(row.name);
+    expect_name(row, name);
+    EXPECT_EQ(name->original, row.name.find(".base_layer.") != std::string::npos) << row.name;
   }
+  EXPECT_TRUE(parse_adapter_name(table + "original_module.weight")->original);
+  EXPECT_FALSE(parse_adapter_name(table + "modules_to_save.weight")->original);
   EXPECT_FALSE(parse_adapter_name(""));
   EXPECT_FALSE(parse_adapter_name("base_model.model."));
 }

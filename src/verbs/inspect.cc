@@ -111,8 +111,11 @@ Json inspect_adapter(const fs::path& path) {
     }
     dora = dora || module.magnitude != nullptr;
   }
-  for (const auto& [name, weight] : adapter.replacements) {
-    totals.add(*weight);
+  for (const TensorMap* tensors :
+       {&adapter.replacements, &adapter.originals, &adapter.token_rows}) {
+    for (const auto& [name, weight] : *tensors) {
+      totals.add(*weight);
+    }
   }
   totals.store(json);
   json["adapters"] = {adapter_json({path.string(),

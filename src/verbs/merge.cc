@@ -113,19 +113,22 @@ Json decoder_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
 
 TextFiles side_files(const Checkpoint& checkpoint) {
   TextFiles files;
-  for (const char* name : {"tokenizer.json",
-                           "tokenizer_config.json",
-                           "special_tokens_map.json",
-                           "added_tokens.json",
-                           "chat_template.jinja",
-                           "generation_config.json",
-                           "preprocessor_config.json"}) {
-    for (const fs::path& folder : checkpoint.folders) {
+  const auto take = [&](const char* name, const std::vector<fs::path>& folders) {
+    for (const fs::path& folder : folders) {
       if (fs::exists(folder / name) && !files.contains(name)) {
         files[name] = read_text(folder / name);
       }
     }
+  };
+  for (const char* name : {"tokenizer.json",
+                           "tokenizer_config.json",
+                           "special_tokens_map.json",
+                           "added_tokens.json",
+                           "chat_template.jinja"}) {
+    take(name, checkpoint.tokenizer_folders());
   }
+  take("generation_config.json", checkpoint.folders);
+  take("preprocessor_config.json", checkpoint.folders);
   return files;
 }
 

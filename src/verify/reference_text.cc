@@ -29,6 +29,19 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
   return frequency * (ramp + (1.0 - ramp) / rope.factor);
 }
 
+const std::string kHead = "language_model.lm_head";
+
+// What the adapters left of lm_head, whether the reader then found it tied or not: a wrong tie
+// would else be wrong here, too.
+WeightPtr output_table(const Checkpoint& checkpoint, WeightTaker& weights, const Shape& shape) {
+  const std::string name = kHead + ".weight";
+  const WeightPtr& table = checkpoint.output_table;
+  if (!table || table->shape() != shape || weights.has(name)) {
+    weights.take(name, shape);  // and finish() says what is wrong
+  }
+  return table && table->shape() == shape ? table : zeros(DType::kF32, shape);
+}
+
 std::vector<double> frequencies(const RopeConfig& rope, int64_t head_dim) {
   std::vector<double> all;
   for (int64_t i = 0; i < head_dim; i += 2) {
@@ -82,12 +95,7 @@ Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
                        mlp("down_proj", hidden, wide)});
   }
   norm_ = norm(root + "norm");
-  const std::string head = "language_model.lm_head";
-  lm_head_ = {head,
-              config_.tie_word_embeddings
-                  ? table_
-                  : weights.take(head + ".weight", {config_.vocab_size, hidden}),
-              nullptr};
+  lm_head_ = {kHead, output_table(checkpoint, weights, {config_.vocab_size, hidden}), nullptr};
 }
 
 void Decoder::embed(int64_t id, std::span<float> out) const {

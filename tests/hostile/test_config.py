@@ -219,10 +219,6 @@ CONTRADICTS = {
         text("num_hidden_layers", 1),
         ["unused", "language_model.model.layers.1.mlp.down_proj.weight"],
     ),
-    "no tied embeddings": (
-        text("tie_word_embeddings", False),
-        ["missing", "lm_head.weight [320, 64]"],
-    ),
     "biases": (text("attention_bias", True), ["missing", "q_proj.bias [64]"]),
     "an mlp projection": (
         top("projection_type", "mlp"),

@@ -16,9 +16,14 @@ from safetensors.torch import load_file
 from common import GOLDENS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
-FOLDERS = ["adapters", "checkpoints", "generation", "images", "merge", "tokenizer"]
+FOLDERS = ["adapters", "checkpoints", "generation", "images", "merge", "tables", "tokenizer"]
 PIXELS = (".png", ".jpg", ".webp")
-COMPUTED = ("golden.safetensors", "merged.safetensors", "processed.safetensors")
+COMPUTED = (
+    "golden.safetensors",
+    "merged.safetensors",
+    "processed.safetensors",
+    "tables.safetensors",
+)
 
 
 def computed(path: Path) -> bool:

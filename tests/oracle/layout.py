@@ -99,6 +99,11 @@ def save_checkpoint(vlm: PrefixConditioningVLM, spec: Spec, folder: Path) -> Non
     changed = {old: new for old, new in rename.items() if old != new}
     if changed:
         rename_tensors(folder, changed)
+    complete_config(spec, folder)
+
+
+def complete_config(spec: Spec, folder: Path) -> None:
+    """Give config.json what save_pretrained leaves out, in the spelling of the layout."""
     config = json.loads((folder / "config.json").read_text())
     config["dtype"] = spec.dtype
     config["max_length"] = 30  # the trainer's field, which save_pretrained refuses to write

@@ -25,7 +25,7 @@ trap 'rm -rf "$scratch"' EXIT
 target="$scratch"
 [[ $write == yes ]] && target="$root/tests/goldens"
 
-for part in adapters bundles checkpoints generation images merge tokenizers; do
+for part in adapters bundles checkpoints generation images merge tables tokenizers; do
   "$python" "$here/make_$part.py" --out "$target/${part/tokenizers/tokenizer}"
 done
 if [[ $write == yes ]]; then
@@ -36,6 +36,7 @@ status=0
 "$python" "$here/compare.py" "$scratch" || status=1
 if [[ -x $program ]]; then
   "$python" "$here/live.py" "$program" --seeds "${SEEDS:-12}" || status=1
+  "$python" "$here/live_tables.py" "$program" || status=1
 else
   echo "oracle: no program at $program; live check skipped (make build)"
 fi

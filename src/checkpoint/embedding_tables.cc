@@ -1,0 +1,343 @@
+#include "checkpoint/embedding_tables.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "checkpoint/added_tokens.h"
+#include "weights/table_rows.h"
+
+namespace lorapress {
+namespace {
+
+const std::string kInput = "language_model.model.embed_tokens.weight";
+const std::string kOutput = "language_model.lm_head.weight";
+
+const std::string& other_of(const std::string& name) {
+  return name == kInput ? kOutput : kInput;
+}
+
+std::string module_of(const std::string& name) {
+  return name.substr(0, name.size() - std::string_view(".weight").size());
+}
+
+void set_flag(Json& config, bool tied) {
+  config["tie_word_embeddings"] = tied;
+}
+
+bool own_text_config(const Json& config) {
+  const auto found = config.find("text_config");
+  return config.value("model_type", "") == "llama" || (found != config.end() && found->is_object());
+}
+
+}  // namespace
+
+bool EmbeddingTables::is_table(std::string_view name) {
+  return name == kInput || name == kOutput;
+}
+
+bool EmbeddingTables::tied_base() const {
+  return (checkpoint_.text && checkpoint_.text->tie_word_embeddings) || !implied_.empty();
+}
+
+bool EmbeddingTables::shared() const {
+  const auto& tensors = checkpoint_.tensors;
+  const auto input = tensors.find(kInput);
+  const auto output = tensors.find(kOutput);
+  return input != tensors.end() && output != tensors.end() &&
+         input->second.weight == output->second.weight;
+}
+
+void EmbeddingTables::share(const std::string& from, const std::string& to) {
+  checkpoint_.tensors[to] = {checkpoint_.tensors.at(from).weight, to};
+}
+
+void EmbeddingTables::end_folder() {
+  if (!tied_base()) {
+    return;
+  }
+  const auto& tensors = checkpoint_.tensors;
+  const bool input = tensors.contains(kInput);
+  const bool output = tensors.contains(kOutput);
+  if (input != output) {
+    share(input ? kInput : kOutput, input ? kOutput : kInput);
+  } else if (input && !shared() &&
+             same_values(*tensors.at(kInput).weight, *tensors.at(kOutput).weight)) {
+    share(kInput, kOutput);
+  }
+}
+
+void EmbeddingTables::end_base() {
+  const bool input = checkpoint_.tensors.contains(kInput);
+  const bool output = checkpoint_.tensors.contains(kOutput);
+  if (checkpoint_.text && input != output) {
+    implied_ = input ? kOutput : kInput;
+    share(other_of(implied_), implied_);
+    implied_weight_ = checkpoint_.tensors.at(implied_).weight;
+  }
+}
+
+void EmbeddingTables::spread(Adapter& adapter) const {
+  if (checkpoint_.text) {
+    spread_tensors(adapter);
+    spread_lora(adapter);
+  }
+}
+
+void EmbeddingTables::spread_tensors(Adapter& adapter) const {
+  const TrainedModules& trained = adapter.config.trained;
+  const auto given = [&](const std::string& name) {
+    return adapter.originals.contains(name) || adapter.replacements.contains(name);
+  };
+  for (const std::string& name : {kInput, kOutput}) {
+    const std::string& other = other_of(name);
+    const auto original = adapter.originals.find(name);
+    if (original != adapter.originals.end() && shared() && !given(other)) {
+      adapter.originals[other] = original->second;
+    }
+    const auto replacement = adapter.replacements.find(name);
+    if (replacement == adapter.replacements.end() || adapter.replacements.contains(other)) {
+      continue;
+    }
+    // A table outside of modules_to_save is the base's own, stored because it was resized or
+    // because a LoRA lies on it.
+    const bool of_base = adapter.own_folder && !trained.saves(module_of(name));
+    if ((of_base && shared() && !given(other)) || (trained.ensure_weight_tying && tied_base())) {
+      adapter.replacements[other] = replacement->second;
+    }
+  }
+}
+
+// peft/tuners/lora/model.py: lm_head's lora_A is the embedding's lora_embedding_B transposed, its
+// lora_B the other's A. A file of a whole model keeps one of each pair.
+void EmbeddingTables::spread_lora(Adapter& adapter) const {
+  if (!adapter.config.trained.ensure_weight_tying || !tied_base()) {
+    return;
+  }
+  const auto input = adapter.modules.find(kInput);
+  const auto output = adapter.modules.find(kOutput);
+  if (input == adapter.modules.end() && output == adapter.modules.end()) {
+    return;
+  }
+  if (input == adapter.modules.end() || output == adapter.modules.end()) {
+    const bool from_input = output == adapter.modules.end();
+    adapter.modules[from_input ? kOutput : kInput] = (from_input ? input : output)->second;
+    return;
+  }
+  const auto complete = [](WeightPtr& part, const WeightPtr& turned) {
+    if (!part && turned && turned->shape().size() == 2) {
+      part = transpose(turned);
+    }
+  };
+  complete(input->second.a, output->second.b);
+  complete(input->second.b, output->second.a);
+  complete(output->second.a, input->second.b);
+  complete(output->second.b, input->second.a);
+}
+
+void EmbeddingTables::accept_rows(const Adapter& adapter,
+                                  const std::string& name,
+                                  const Shape& before,
+                                  const Shape& after) {
+  const bool rows_alone =
+      before.size() == 2 && after.size() == 2 && before[1] == after[1] && is_table(name);
+  const std::string why =
+      rows_alone ? unexplained_rows(adapter.where, checkpoint_.folders, before[0], after[0]) : "";
+  if (!rows_alone || !why.empty()) {
+    fail(ErrorCode::kMismatch,
+         "{}: {} is [{}], the base has [{}]{}; the adapter was trained for another base",
+         adapter.where,
+         name,
+         fmt::join(after, ", "),
+         fmt::join(before, ", "),
+         why);
+  }
+  resized_by_ = adapter.where;
+}
+
+// Both tables of a tied base follow the embedding's adapter, unless the configuration has other
+// tokens for lm_head (peft/utils/other.py, set_additional_trainable_modules).
+void EmbeddingTables::replace_tokens(const Adapter& adapter) {
+  const TrainedModules& trained = adapter.config.trained;
+  const auto rows_of = [&](const std::string& name) {
+    const auto found = adapter.token_rows.find(name);
+    return found == adapter.token_rows.end() ? nullptr : found->second;
+  };
+  for (const auto& [name, rows] : adapter.token_rows) {
+    if (!is_table(name) || !checkpoint_.tensors.contains(name)) {
+      fail(ErrorCode::kUnsupported,
+           "{}: trainable_tokens_delta of {}; it is supported for embed_tokens and lm_head",
+           adapter.where,
+           module_of(name));
+    }
+  }
+  const TrainedTokens* input = trained.tokens(module_of(kInput));
+  const TrainedTokens* output = trained.tokens(module_of(kOutput));
+  const bool follows =
+      tied_base() && input != nullptr && (output == nullptr || output->indices == input->indices);
+  for (const std::string& name : {kInput, kOutput}) {
+    const WeightPtr own = rows_of(name);
+    const WeightPtr rows = follows && !own ? rows_of(other_of(name)) : own;
+    const TrainedTokens* tokens = follows ? input : name == kInput ? input : output;
+    if (!rows && tokens == nullptr) {
+      continue;
+    }
+    if (!rows || tokens == nullptr) {
+      fail(ErrorCode::kMismatch,
+           "{}: {} has {}; save the adapter again with its adapter_config.json",
+           adapter.where,
+           module_of(name),
+           rows ? "a trainable_tokens_delta, but no trainable_token_indices say which rows"
+                : "trainable_token_indices, but no trainable_tokens_delta");
+    }
+    replace_rows_of(adapter, name, rows, tokens->indices);
+  }
+}
+
+void EmbeddingTables::replace_rows_of(const Adapter& adapter,
+                                      const std::string& name,
+                                      const WeightPtr& rows,
+                                      const std::vector<int64_t>& indices) {
+  ModelTensor& table = checkpoint_.tensors.at(name);
+  const std::string module = module_of(name);
+  if (table.unmerged) {
+    fail(ErrorCode::kUnsupported,
+         "{}: {} has both a LoRA and trained tokens, which is not supported; train tokens of a "
+         "table "
+         "that has no LoRA",
+         adapter.where,
+         module);
+  }
+  for (const int64_t index : indices) {
+    if (!token_rows_[name].insert(index).second) {
+      fail(ErrorCode::kUnsupported,
+           "{}: token {} of {} is trained by two adapters; only one can replace its row",
+           adapter.where,
+           index,
+           module);
+    }
+  }
+  const Shape before = table.weight->shape();
+  try {
+    table.weight = replace_rows(table.weight, rows, indices);
+  } catch (const Error& error) {
+    throw Error(error.code(),
+                fmt::format("{}: {}: trainable_token_indices: {}; save the adapter with "
+                            "save_embedding_layers=True, or take the base that was trained",
+                            adapter.where,
+                            module,
+                            error.what()));
+  }
+  table.adapted = true;
+  if (table.weight->shape() != before) {
+    accept_rows(adapter, name, before, table.weight->shape());
+  }
+}
+
+void EmbeddingTables::settle() {
+  auto& tensors = checkpoint_.tensors;
+  const auto input = tensors.find(kInput);
+  const auto output = tensors.find(kOutput);
+  if (!checkpoint_.text || input == tensors.end() || output == tensors.end()) {
+    return;  // whoever asks for the tables says what is missing
+  }
+  const Weight& first = *input->second.weight;
+  const Weight& second = *output->second.weight;
+  settle_rows(first, second);
+  checkpoint_.output_table = output->second.weight;
+  const bool equal = same_values(first, second);
+  note_tie(equal);
+  if (equal) {
+    tensors.erase(output);
+  }
+  if (equal != checkpoint_.text->tie_word_embeddings) {
+    checkpoint_.text->tie_word_embeddings = equal;
+    set_flag(checkpoint_.text_json, equal);
+    set_flag(checkpoint_.config, equal);
+  } else if (checkpoint_.config.contains("tie_word_embeddings")) {
+    set_flag(checkpoint_.config, equal);
+  }
+}
+
+void EmbeddingTables::settle_rows(const Weight& input, const Weight& output) {
+  if (input.shape().size() != 2 || output.shape().size() != 2) {
+    return;
+  }
+  const int64_t rows = input.rows();
+  if (resized_by_.empty()) {
+    if (rows == output.rows()) {
+      take_rows_of_checkpoint(rows);
+    }
+    return;
+  }
+  if (rows != output.rows()) {
+    fail(ErrorCode::kMismatch,
+         "{}: embed_tokens has {} rows and lm_head {}; the rows of the added tokens are not all in "
+         "the adapter; save it again with both tables (modules_to_save or save_embedding_layers)",
+         resized_by_,
+         rows,
+         output.rows());
+  }
+  if (rows != checkpoint_.text->vocab_size) {
+    checkpoint_.notes.push_back(fmt::format(
+        "vocab_size is {} instead of {}: the tables of {} were resized for added tokens",
+        rows,
+        checkpoint_.text->vocab_size,
+        resized_by_));
+    set_vocab_size(rows);
+  }
+}
+
+// Of a checkpoint whose text_config is that of the model it began with.
+void EmbeddingTables::take_rows_of_checkpoint(int64_t rows) {
+  const int64_t known = checkpoint_.text->vocab_size;
+  if (rows == known || own_text_config(checkpoint_.config)) {
+    return;
+  }
+  const auto tokens = tokenizer_rows({checkpoint_.folders.at(0)});
+  if (tokens && *tokens <= rows) {
+    checkpoint_.notes.push_back(
+        fmt::format("vocab_size is {} instead of {}: the tables of {} were resized, its tokenizer "
+                    "has {} tokens",
+                    rows,
+                    known,
+                    checkpoint_.folder.string(),
+                    *tokens));
+    set_vocab_size(rows);
+  }
+}
+
+void EmbeddingTables::set_vocab_size(int64_t rows) {
+  checkpoint_.text->vocab_size = rows;
+  checkpoint_.text_json["vocab_size"] = rows;
+  if (checkpoint_.config.contains("vocab_size")) {
+    checkpoint_.config["vocab_size"] = rows;
+  }
+}
+
+void EmbeddingTables::note_tie(bool equal) {
+  std::vector<std::string>& notes = checkpoint_.notes;
+  const auto& tensors = checkpoint_.tensors;
+  const auto was_implied = [&](const ModelTensor& tensor) {  // and no adapter brought another
+    return tensor.weight == implied_weight_ || tensor.unmerged == implied_weight_ ||
+           token_rows_.contains(implied_);
+  };
+  if (!implied_.empty() && was_implied(tensors.at(implied_))) {
+    notes.push_back(fmt::format(
+        "{} is absent though tie_word_embeddings is not true: {} stands for both; if it "
+        "was lost, save the model again",
+        module_of(implied_),
+        module_of(other_of(implied_))));
+  } else if (equal && !checkpoint_.text->tie_word_embeddings) {
+    notes.emplace_back(
+        "embed_tokens and lm_head are equal: they are kept once, tie_word_embeddings is true");
+  }
+  if (!equal && checkpoint_.text->tie_word_embeddings) {
+    const bool lora = tensors.at(kInput).unmerged || tensors.at(kOutput).unmerged;
+    notes.push_back(fmt::format(
+        "embed_tokens and lm_head differ: both tables are kept, tie_word_embeddings is false{}",
+        lora ? ", as the trained model computes (PEFT's merge_and_unload() changes both tables)"
+             : ""));
+  }
+}
+
+}  // namespace lorapress

@@ -1,0 +1,66 @@
+// A pressed folder of bundle "components", run in native ONNX Runtime.
+#ifndef LORAPRESS_TESTS_CC_COMPONENTS_UTIL_H_
+#define LORAPRESS_TESTS_CC_COMPONENTS_UTIL_H_
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "single_util.h"
+
+namespace lorapress::test {
+
+class Components {
+ public:
+  explicit Components(const fs::path& folder)
+      : manifest_(read_manifest(folder)),
+        vision_(open(folder, "vision_encoder")),
+        projection_(open(folder, "projection")),
+        prefix_init_(open(folder, "prefix_init")),
+        language_model_(open(folder, "language_model")) {}
+
+  [[nodiscard]] Ids caption(const std::vector<float>& image, int64_t most) const {
+    const Preprocessing& size = manifest_.preprocessing;
+    const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, image);
+    const auto hidden = vision_.run({{"pixel_values", &pixels}}, {"vision_hidden_states"});
+    const auto prefix =
+        projection_.run({{"vision_hidden_states", &hidden[0]}}, {"projected_prefix"});
+    std::vector<std::string> wanted{"logits"};
+    std::vector<std::string> past;
+    for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
+      for (const std::string which : {".key", ".value"}) {
+        wanted.push_back("present." + std::to_string(layer) + which);
+        past.push_back("past_key_values." + std::to_string(layer) + which);
+      }
+    }
+    std::vector<OrtTensor> outputs = prefix_init_.run({{"prefix_embeddings", &prefix[0]}}, wanted);
+    Ids ids;
+    for (;;) {
+      const auto logits = outputs[0].as_floats();
+      ids.push_back(std::ranges::max_element(logits) - logits.begin());
+      if (std::ssize(ids) == most || std::ranges::count(manifest_.eos_token_ids, ids.back()) != 0) {
+        return ids;
+      }
+      const OrtTensor next = OrtTensor::integers({1, 1}, std::span(ids).last(1));
+      std::vector<OrtSession::Feed> feeds{{"input_ids", &next}};
+      for (size_t i = 0; i < past.size(); ++i) {
+        feeds.push_back({past[i], &outputs[i + 1]});
+      }
+      outputs = language_model_.run(feeds, wanted);
+    }
+  }
+
+ private:
+  OrtSession open(const fs::path& folder, const std::string& role) {
+    return {folder / manifest_.graphs.at("fp32").at(role), 1};
+  }
+  Manifest manifest_;
+  OrtSession vision_;
+  OrtSession projection_;
+  OrtSession prefix_init_;
+  OrtSession language_model_;
+};
+
+}  // namespace lorapress::test
+
+#endif  // LORAPRESS_TESTS_CC_COMPONENTS_UTIL_H_
