@@ -1,4 +1,4 @@
-"""Makes tests/goldens/adapters: adapter folders of every kind beside one tiny Llama, merged by PEFT."""
+"""Makes tests/goldens/adapters: adapters of every kind on one tiny Llama, merged by PEFT."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ class AdapterCase:
 
 LOOKAROUND = {r"(?!.*layers\.1).*q_proj": 33, r"(?<=\.)v_proj": 40, "down_proj": 5}
 BACKREFERENCE = {r".*(t)\3n\.q_proj": 77, r".*_(?P<x>p)ro(?!(?P=x))j": 9}
-PATTERNS = {"^model.layers.0.self_attn.q_proj": 3, "model.layers.1.mlp.down_proj": 7, ".*_proj$": 11}
+PATTERNS = {
+    "^model.layers.0.self_attn.q_proj": 3,
+    "model.layers.1.mlp.down_proj": 7,
+    ".*_proj$": 11,
+}
 BLOCKS = {"target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["v_proj"], "nblocks": 2}
 
 CASES = (
