@@ -1,68 +1,15 @@
 #include "checkpoint/adapter.h"
 
+#include <algorithm>
 #include <cmath>
-#include <re2/re2.h>
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "weights/residual.h"
 #include "weights/table_rows.h"
 
 namespace lorapress {
 namespace {
-
-using Pattern = std::vector<PatternRow>;
-
-constexpr int64_t kMostRank = 1 << 20;
-
-// peft/utils/other.py, get_pattern_key: a key is a regular expression for the end of the name.
-// RE2 instead of a backtracking engine, so that no pattern can hang.
-Pattern parse_pattern(const nlohmann::ordered_json& json,
-                      std::string_view key,
-                      std::string_view where) {
-  constexpr size_t kMost = 10'000;
-  Pattern pattern;
-  const auto found = json.find(key);
-  if (found == json.end() || found->is_null()) {
-    return pattern;
-  }
-  if (!found->is_object() || found->size() > kMost) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: \"{}\" is not an object of at most {} numbers",
-         where,
-         key,
-         kMost);
-  }
-  for (const auto& [module, value] : found->items()) {
-    if (!value.is_number()) {
-      fail(ErrorCode::kInvalidFile, "{}: {}: \"{}\" is not a number", where, key, module);
-    }
-    pattern.push_back({module,
-                       std::make_shared<const RE2>("(?:.*\\.)?(?:" + module + ")", RE2::Quiet),
-                       value.get<double>()});
-  }
-  return pattern;
-}
-
-double match_pattern(const Pattern& pattern, const std::string& module, double fallback) {
-  for (const PatternRow& row : pattern) {
-    if (row.key == module || (row.expression->ok() && RE2::FullMatch(module, *row.expression))) {
-      return row.value;
-    }
-  }
-  return fallback;
-}
-
-// Of r and rank_pattern.
-void check_rank(double rank, std::string_view what, std::string_view where) {
-  if (!(rank >= 1.0 && rank <= static_cast<double>(kMostRank)) || rank != std::floor(rank)) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: {} is {}, expected a whole number from 1 to {}",
-         where,
-         what,
-         rank,
-         kMostRank);
-  }
-}
 
 // Puts a tensor where nothing was before.
 void place(WeightPtr& slot, WeightPtr value, std::string_view what, const std::string& where) {
@@ -72,68 +19,13 @@ void place(WeightPtr& slot, WeightPtr value, std::string_view what, const std::s
   slot = std::move(value);
 }
 
-void check_module(const Adapter& adapter, const std::string& key, const AdapterModule& module) {
-  const auto expected = static_cast<int64_t>(match_pattern(
-      adapter.config.rank_pattern, module.relative_module, static_cast<double>(adapter.config.r)));
-  if (module.a->rows() != expected || module.b->cols() != expected) {
-    fail(ErrorCode::kMismatch,
-         "{}: {}: rank mismatch: lora_A is [{}] and lora_B [{}], the configuration says r = {}; "
-         "correct lora_r (r) or take the adapter's own adapter_config.json",
-         adapter.where,
-         key,
-         fmt::join(module.a->shape(), ", "),
-         fmt::join(module.b->shape(), ", "),
-         expected);
-  }
-  for (const WeightPtr& part : {module.a, module.b, module.b_bias, module.magnitude}) {
-    if (part && !dtype_row(part->dtype()).is_float) {
-      fail(ErrorCode::kUnsupported,
-           "{}: {}: a tensor of the adapter is {}, expected floats",
-           adapter.where,
-           key,
-           dtype_name(part->dtype()));
-    }
-  }
-  if (!std::isfinite(static_cast<float>(adapter.scaling(module)))) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: {}: the scaling is {}, expected a finite number; correct lora_alpha or the "
-         "adapter's weight",
-         adapter.where,
-         key,
-         adapter.scaling(module));
-  }
+// Whether one of `parts` is in a module's name (PEFT, BdLoraLinearVariant.init).
+bool named(const std::vector<std::string>& parts, const std::string& module) {
+  return std::ranges::any_of(
+      parts, [&](const std::string& part) { return module.find(part) != std::string::npos; });
 }
 
 }  // namespace
-
-AdapterConfig parse_adapter_config(std::string_view text, std::string_view where) {
-  const Json json = parse_json(text, where);
-  if (!json.is_object()) {
-    fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", where);
-  }
-  const auto type = json_or<std::string>(json, "peft_type", "LORA", where);
-  if (type != "LORA") {
-    fail(ErrorCode::kUnsupported,
-         "{}: peft_type {} is not supported, expected LORA (with rsLoRA or DoRA)",
-         where,
-         type);
-  }
-  AdapterConfig config;
-  config.r = json_or<int64_t>(json, "r", config.r, where);
-  config.lora_alpha = json_or<double>(json, "lora_alpha", config.lora_alpha, where);
-  config.use_rslora = json_or<bool>(json, "use_rslora", false, where);
-  config.fan_in_fan_out = json_or<bool>(json, "fan_in_fan_out", false, where);
-  const auto ordered = nlohmann::ordered_json::parse(text);
-  config.rank_pattern = parse_pattern(ordered, "rank_pattern", where);
-  config.alpha_pattern = parse_pattern(ordered, "alpha_pattern", where);
-  config.base_model_name_or_path = json_or<std::string>(json, "base_model_name_or_path", "", where);
-  config.trained = parse_trained_modules(json, where);
-  check_rank(static_cast<double>(config.r), "r", where);
-  for (const PatternRow& row : config.rank_pattern) {
-    check_rank(row.value, row.key, where);
-  }
-  return config;
-}
 
 void Adapter::add(const TensorName& tensor, WeightPtr value) {
   if (tensor.role == TensorRole::kBase || tensor.role == TensorRole::kReplacement) {
@@ -150,7 +42,18 @@ void Adapter::add(const TensorName& tensor, WeightPtr value) {
                  tensor.canonical + ": trainable_tokens_delta",
                  where);
   }
+  if (tensor.role == TensorRole::kTraining) {
+    return;
+  }
   std::string key = tensor.canonical;
+  if (tensor.role == TensorRole::kUnknown) {
+    fail(
+        ErrorCode::kUnsupported,
+        "{}: {} has a lora_ tensor that is none of lora_A, lora_B, lora_magnitude_vector and "
+        "lora_diag; this kind of adapter is not supported, merge it with the library that wrote it",
+        where,
+        key);
+  }
   if (tensor.role == TensorRole::kLoraBBias) {
     key.replace(key.size() - 4, 4, "weight");  // the module is filed under its weight
   }
@@ -158,6 +61,8 @@ void Adapter::add(const TensorName& tensor, WeightPtr value) {
   module.relative_module = tensor.relative_module;
   module.embedding = module.embedding || tensor.embedding;
   switch (tensor.role) {
+    case TensorRole::kDiagonal:
+      return place(module.diagonal, std::move(value), key + ": lora_diag", where);
     case TensorRole::kLoraA:
       return place(module.a, std::move(value), key + ": lora_A", where);
     case TensorRole::kLoraB:
@@ -169,17 +74,81 @@ void Adapter::add(const TensorName& tensor, WeightPtr value) {
   }
 }
 
+bool Adapter::kasa(const AdapterModule& module) const {
+  return config.kasa.value_or(module.diagonal != nullptr);
+}
+
+// Whether the tensors of a module are those of the kind that the configuration names.
+void Adapter::check_kind(const std::string& key, const AdapterModule& module) const {
+  const auto refuse = [&](std::string_view field, bool on, std::string_view tensor) {
+    fail(ErrorCode::kMismatch,
+         "{}: {}: {} says {}, but there is {} {}; take the adapter's own adapter_config.json",
+         where,
+         key,
+         field,
+         on ? "yes" : "no",
+         on ? "no" : "a",
+         tensor);
+  };
+  if (!module.a || !module.b) {
+    fail(ErrorCode::kMismatch,
+         "{}: {}: {} is missing, a LoRA needs both lora_A and lora_B; save the adapter again",
+         where,
+         key,
+         module.a ? "lora_B" : "lora_A");
+  }
+  const bool has_magnitude = module.magnitude != nullptr;
+  if (config.use_dora.value_or(has_magnitude) != has_magnitude) {
+    refuse("use_dora", *config.use_dora, "lora_magnitude_vector");
+  }
+  const bool has_diagonal = module.diagonal != nullptr;
+  if (kasa(module) != has_diagonal) {
+    refuse("kasa_config", *config.kasa, "lora_diag");
+  }
+}
+
+void Adapter::check_module(const std::string& key, const AdapterModule& module) const {
+  const auto expected = static_cast<int64_t>(
+      match_pattern(config.rank_pattern, module.relative_module, static_cast<double>(config.r)));
+  const LoraDelta factors = delta(module);
+  if (factors.a->rows() != expected || factors.b->cols() != expected) {
+    fail(ErrorCode::kMismatch,
+         "{}: {}: rank mismatch: lora_A is [{}] and lora_B [{}], the configuration says r = {}; "
+         "correct lora_r (r) or take the adapter's own adapter_config.json",
+         where,
+         key,
+         fmt::join(module.a->shape(), ", "),
+         fmt::join(module.b->shape(), ", "),
+         expected);
+  }
+  for (const WeightPtr& part :
+       {module.a, module.b, module.b_bias, module.magnitude, module.diagonal}) {
+    if (part && !dtype_row(part->dtype()).is_float) {
+      fail(ErrorCode::kUnsupported,
+           "{}: {}: a tensor of the adapter is {}, expected floats",
+           where,
+           key,
+           dtype_name(part->dtype()));
+    }
+  }
+  if (!std::isfinite(static_cast<float>(scaling(module)))) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: {}: the scaling is {}, expected a finite number; correct lora_alpha or the "
+         "adapter's weight",
+         where,
+         key,
+         scaling(module));
+  }
+  if (!module.own_base) {
+    base_change(config, kasa(module));
+  }
+}
+
 void Adapter::check() const {
   check_rank(static_cast<double>(config.r), "lora_r", where);
   for (const auto& [key, module] : modules) {
-    if (!module.a || !module.b) {
-      fail(ErrorCode::kMismatch,
-           "{}: {}: {} is missing, a LoRA needs both lora_A and lora_B; save the adapter again",
-           where,
-           key,
-           module.a ? "lora_B" : "lora_A");
-    }
-    check_module(*this, key, module);
+    check_kind(key, module);
+    check_module(key, module);
   }
 }
 
@@ -191,11 +160,44 @@ double Adapter::scaling(const AdapterModule& module) const {
 }
 
 LoraDelta Adapter::delta(const AdapterModule& module) const {
-  return {module.a,
-          module.b,
-          scaling(module),
-          module.magnitude,
-          config.fan_in_fan_out || module.embedding};
+  LoraDelta delta{
+      module.a, module.b, scaling(module), module.magnitude, module.embedding, module.diagonal};
+  if (config.block_diagonal) {
+    const BlockDiagonal& blocks = *config.block_diagonal;
+    if (named(blocks.a_modules, module.relative_module)) {
+      delta.a = block_diagonal(module.a, blocks.blocks);
+    } else if (named(blocks.b_modules, module.relative_module)) {
+      delta.b = block_diagonal(module.b, blocks.blocks);
+    }
+  }
+  return delta;
+}
+
+WeightPtr Adapter::trained_base(const AdapterModule& module,
+                                const std::string& key,
+                                const WeightPtr& base) const {
+  const BaseChange change = module.own_base ? BaseChange::kNone : base_change(config, kasa(module));
+  if (change == BaseChange::kNone) {
+    return base;
+  }
+  if (module.embedding) {
+    fail(ErrorCode::kUnsupported,
+         "{}: {}: {} is of linear layers, this one is an embedding; save the adapter again",
+         where,
+         key,
+         change == BaseChange::kKasa ? "kasa_config" : "init_lora_weights");
+  }
+  const int64_t rank = module.a->rows();
+  Change part{MatrixPart::kLargest, rank, 1.0, where + ": " + key};
+  if (change == BaseChange::kKasa) {
+    part.part = MatrixPart::kSmallest;
+  } else if (change == BaseChange::kOlora) {
+    Adapter alone;  // the adapter's weight does not scale what its initialization did
+    alone.config = config;
+    part.part = MatrixPart::kFirstColumns;
+    part.scale = alone.scaling(module);
+  }
+  return without_part(base, std::move(part));
 }
 
 Adapter open_adapter(const std::filesystem::path& folder, double weight) {
@@ -225,6 +227,15 @@ Adapter open_adapter(const std::filesystem::path& folder, double weight) {
     adapter.add(*parsed, tensor);
   }
   adapter.check();
+  if (std::ranges::any_of(adapter.modules, [&](const auto& entry) {
+        return base_change(adapter.config, adapter.kasa(entry.second)) != BaseChange::kNone;
+      })) {
+    adapter.config.notes.push_back(
+        fmt::format("{}: its initialization changes the base, and does so again here, as when PEFT "
+                    "loads it; if "
+                    "the base is the changed one already, set init_lora_weights to true",
+                    config.string()));
+  }
   return adapter;
 }
 

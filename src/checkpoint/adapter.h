@@ -5,44 +5,14 @@
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "base/json.h"
+#include "checkpoint/adapter_config.h"
 #include "checkpoint/names.h"
 #include "checkpoint/safetensors.h"
-#include "checkpoint/trained_modules.h"
 #include "weights/lora.h"
 
-namespace re2 {
-class RE2;
-}
-
 namespace lorapress {
-
-// One entry of rank_pattern or alpha_pattern; `expression` matches whole names of modules.
-struct PatternRow {
-  std::string key;
-  std::shared_ptr<const re2::RE2> expression;
-  double value = 0.0;
-};
-
-// Keys and defaults of peft/tuners/lora/config.py (LoraConfig).
-struct AdapterConfig {
-  int64_t r = 8;
-  double lora_alpha = 8.0;
-  bool use_rslora = false;
-  bool fan_in_fan_out = false;
-  std::vector<PatternRow> rank_pattern;  // in file order: the first match counts
-  std::vector<PatternRow> alpha_pattern;
-  std::string base_model_name_or_path;
-  TrainedModules trained;
-};
-
-// The text of an adapter_config.json. Throws kInvalidFile, kUnsupported.
-AdapterConfig parse_adapter_config(std::string_view text, std::string_view where);
 
 struct AdapterModule {
   WeightPtr a;
@@ -51,6 +21,8 @@ struct AdapterModule {
   WeightPtr magnitude;
   std::string relative_module;
   bool embedding = false;
+  WeightPtr diagonal = nullptr;  // KaSA
+  bool own_base = false;  // the base beside the adapter in its file is the one it was trained on
 };
 
 struct Adapter {
@@ -65,14 +37,24 @@ struct Adapter {
   TensorMap token_rows;    // canonical name of a table -> the new rows of some tokens
 
   // Throws kInvalidFile for a second tensor in the same place, unless that is PEFT's second
-  // spelling of one modules_to_save tensor.
+  // spelling of one modules_to_save tensor; kUnsupported for an unknown kind.
   void add(const TensorName& name, WeightPtr tensor);
-  // Throws kMismatch where A or B is missing or their rank is not the configured one, kUnsupported
-  // for tensors that are no floats, kInvalidFile where the scaling is not finite.
+  // Throws kMismatch where a part of a module is missing, is too many or has not the configured
+  // rank, kUnsupported for tensors that are no floats and for a base that would have to change in
+  // a way that cannot be computed, kInvalidFile where the scaling is not finite.
   void check() const;
   // alpha / r or alpha / sqrt(r), by rank_pattern and alpha_pattern, times `weight`.
   [[nodiscard]] double scaling(const AdapterModule& module) const;
   [[nodiscard]] LoraDelta delta(const AdapterModule& module) const;
+  // The base as it was when this module was trained; `key` is its canonical name.
+  [[nodiscard]] WeightPtr trained_base(const AdapterModule& module,
+                                       const std::string& key,
+                                       const WeightPtr& base) const;
+  [[nodiscard]] bool kasa(const AdapterModule& module) const;
+
+ private:
+  void check_kind(const std::string& key, const AdapterModule& module) const;
+  void check_module(const std::string& key, const AdapterModule& module) const;
 };
 
 Adapter open_adapter(const std::filesystem::path& folder, double weight);

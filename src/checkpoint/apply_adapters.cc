@@ -1,7 +1,7 @@
 #include "checkpoint/apply_adapters.h"
 
 #include "base/fail.h"
-#include "checkpoint/assemble.h"
+#include "weights/residual.h"
 #include "weights/table_rows.h"
 
 namespace lorapress {
@@ -38,6 +38,12 @@ class Replacer {
   void put(const Adapter& adapter, const std::string& name, const WeightPtr& tensor) {
     const auto base = checkpoint_.tensors.find(name);
     if (base == checkpoint_.tensors.end()) {
+      if (!EmbeddingTables::is_table(name)) {
+        fail(ErrorCode::kMismatch,
+             "{}: the base model has no {}; the adapter was trained for another base model",
+             adapter.where,
+             name);
+      }
       checkpoint_.tensors[name] = {tensor, name, true};
       return;
     }
@@ -101,6 +107,13 @@ void merge_module(const Adapter& adapter,
     if (!tensor.unmerged) {
       tensor.unmerged = tensor.weight;
     }
+    const WeightPtr trained = adapter.trained_base(module, name, tensor.unmerged);
+    if (trained != tensor.unmerged) {
+      tensor.weight = tensor.weight == tensor.unmerged
+                          ? trained
+                          : moved_by(tensor.weight, tensor.unmerged, trained);
+      tensor.unmerged = trained;
+    }
     tensor.weight = merge_lora(tensor.weight, adapter.delta(module), tensor.unmerged);
   } catch (const Error& error) {
     throw Error(error.code(), adapter.where + ": " + name + ": " + error.what());
@@ -127,6 +140,8 @@ void merge_lora_modules(const Adapter& adapter, Checkpoint& checkpoint) {
          listed(homeless));
   }
   merge_biases(adapter, checkpoint);
+  checkpoint.notes.insert(
+      checkpoint.notes.end(), adapter.config.notes.begin(), adapter.config.notes.end());
   checkpoint.adapters.push_back({adapter.where,
                                  adapter.name,
                                  adapter.config.r,

@@ -1,8 +1,12 @@
 #include "checkpoint/assemble.h"
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "base/file.h"
+#include "checkpoint/embedding_tables.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/quantized.h"
 
 namespace lorapress {
 namespace {
@@ -25,25 +29,23 @@ AdapterConfig embedded_adapter_config(const ModelFolder& model) {
   if (std::filesystem::exists(own)) {
     return parse_adapter_config(read_text(own, kMaxJson), own.string());
   }
-  const std::string where = (model.path / "config.json").string();
-  AdapterConfig config;
-  config.r = json_or<int64_t>(model.config, "lora_r", config.r, where);
-  config.lora_alpha = json_or<double>(model.config, "lora_alpha", config.lora_alpha, where);
-  config.use_rslora = json_or<bool>(model.config, "use_rslora", false, where);
-  config.fan_in_fan_out = json_or<bool>(model.config, "fan_in_fan_out", false, where);
-  config.trained = parse_trained_modules(model.config, where);
-  return config;
+  const std::filesystem::path trainer = model.path / "config.json";
+  return parse_trainer_config(read_text(trainer, kMaxJson), trainer.string());
+}
+
+// Marks the modules whose base stands in the same folder; one of two tied tables is enough.
+void note_own_bases(const std::map<std::string, std::string>& spelled,
+                    std::map<std::string, Adapter>& embedded) {
+  const bool table = std::ranges::any_of(
+      spelled, [](const auto& entry) { return EmbeddingTables::is_table(entry.first); });
+  for (auto& [name, adapter] : embedded) {
+    for (auto& [key, module] : adapter.modules) {
+      module.own_base = spelled.contains(key) || (table && EmbeddingTables::is_table(key));
+    }
+  }
 }
 
 }  // namespace
-
-std::string listed(const std::vector<std::string>& names) {
-  constexpr size_t kMost = 100;
-  const auto shown = std::span(names).first(std::min(names.size(), kMost));
-  const std::string rest =
-      names.size() > kMost ? fmt::format(" and {} more", names.size() - kMost) : "";
-  return fmt::format("{}{}", fmt::join(shown, ", "), rest);
-}
 
 void Assembler::add_model(const ModelFolder& model) {
   std::map<std::string, Adapter> embedded;
@@ -52,7 +54,9 @@ void Assembler::add_model(const ModelFolder& model) {
   for (const auto& [name, tensor] : checkpoint_.tensors) {
     earlier.insert(name);
   }
-  for (auto& [raw, weight] : open_model_folder(model.path)) {
+  check_quantization(model.config, (model.path / "config.json").string());
+  for (auto& [raw, weight] :
+       dequantized(open_model_folder(model.path), model.path.string(), checkpoint_.notes)) {
     const auto name = parse_tensor_name(raw, model.layout);
     if (!name) {
       if (model.layout == Layout::kComposite) {
@@ -65,7 +69,8 @@ void Assembler::add_model(const ModelFolder& model) {
     }
     if (name->role == TensorRole::kBase) {
       // Earlier folders win; modules_to_save keeps the untouched copy as original_module.
-      checkpoint_.tensors.try_emplace(name->canonical, ModelTensor{weight, name->merged});
+      checkpoint_.tensors.try_emplace(
+          name->canonical, ModelTensor{weight, name->merged, false, nullptr, model.path.string()});
       const auto [other, is_new] = spelled.emplace(name->canonical, raw);
       if (!is_new) {
         fail(ErrorCode::kInvalidFile,
@@ -80,6 +85,7 @@ void Assembler::add_model(const ModelFolder& model) {
       adapter.add(*name, weight);
     }
   }
+  note_own_bases(spelled, embedded);
   drop_foreign(model, earlier, embedded);
   choose_embedded(model, std::move(embedded));
   if (!strangers_.empty()) {

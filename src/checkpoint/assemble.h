@@ -12,9 +12,6 @@
 
 namespace lorapress {
 
-// Names for a message: all of them, unless there are very many.
-std::string listed(const std::vector<std::string>& names);
-
 class Assembler {
  public:
   explicit Assembler(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}

@@ -21,6 +21,7 @@ struct ModelTensor {
   std::string name;  // merged name in the source's own spelling: vision_encoder.vision_model.…
   bool adapted = false;
   WeightPtr unmerged = nullptr;  // before any adapter; null while there was none
+  std::string folder = "";       // of the model that holds it; empty for an adapter's own
 };
 
 struct AdapterSummary {
@@ -43,7 +44,8 @@ struct Checkpoint {
   Json config;                                 // the checkpoint's own config.json
   Json vision_json;                            // as found: null when absent
   Json text_json;
-  int64_t max_new_tokens = 30;                 // the trainer's max_length
+  std::map<std::string, std::string> config_where;  // by component, "language_model": the file
+  int64_t max_new_tokens = 30;                      // the trainer's max_length
   std::vector<std::filesystem::path> folders;  // where tokenizer and preprocessor files may lie
   std::map<std::string, ModelTensor> tensors;  // by canonical name, see names.h
   // What lm_head multiplies by, tied or not: for verify/, which judges what was made of the tie.
@@ -62,6 +64,9 @@ struct Checkpoint {
 // the tables are tied and how many rows they have. Adapters without a base tensor are kMismatch.
 Checkpoint open_checkpoint(const Source& source);
 
+// Names for a message: all of them, unless there are very many.
+std::string listed(const std::vector<std::string>& names);
+
 // Hands the tensors of a checkpoint to a family, which declares each by name and shape. Nothing
 // throws until finish(), which reports every missing, misshapen and unclaimed tensor at once.
 class WeightTaker {
@@ -75,12 +80,16 @@ class WeightTaker {
   }
   // Tensors under this prefix are known dead weight; returns how many bytes they have.
   uint64_t drop(const std::string& prefix);
-  // `prefixes`: the parts this export is about. Throws kMismatch.
+  // `prefixes`: the parts this export is about. Throws kMismatch, naming the folders that hold (or
+  // should hold) the tensors at fault and the configs that ask for them.
   void finish(const std::vector<std::string>& prefixes) const;
 
  private:
+  [[nodiscard]] std::string blamed(const std::set<std::string>& names) const;
+
   const Checkpoint& checkpoint_;
   std::set<std::string> taken_;
+  std::set<std::string> faulty_;  // names of the missing and misshapen ones
   std::vector<std::string> missing_;
   std::vector<std::string> misshapen_;
 };

@@ -79,6 +79,10 @@ constexpr std::array kMarkers = {
     PeftMarker{".lora_embedding_A", TensorRole::kLoraA, true},
     PeftMarker{".lora_embedding_B", TensorRole::kLoraB, true},
     PeftMarker{".lora_magnitude_vector", TensorRole::kMagnitude, false},
+    PeftMarker{".lora_diag", TensorRole::kDiagonal, false},
+    PeftMarker{".lora_velora_embed", TensorRole::kTraining, false},
+    PeftMarker{".lora_monteclora_sampler.", TensorRole::kTraining, false},
+    PeftMarker{".lora_", TensorRole::kUnknown, false},
 };
 
 // "q_proj.lora_A.default.weight" -> module "q_proj", adapter "default", leaf "weight".

@@ -25,6 +25,9 @@ enum class TensorRole {
   kLoraB,        // also lora_embedding_B
   kLoraBBias,    // lora_B.<adapter>.bias of lora_bias=True
   kMagnitude,    // DoRA
+  kDiagonal,     // KaSA: lora_diag
+  kTraining,     // state of the training alone: VeLoRA, MonteCLoRA
+  kUnknown,      // another lora_... beside A and B
   kReplacement,  // modules_to_save: replaces the base tensor
   kTokenRows,    // trainable_tokens_delta: replaces rows of an embedding table
 };

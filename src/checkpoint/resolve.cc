@@ -196,6 +196,7 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     if (model.layout == Layout::kComposite && !composite) {
       composite = true;
       const std::string where = (model.path / "config.json").string();
+      checkpoint.config_where["projection"] = where;
       checkpoint.projection = parse_projection_config(model.config, where);
       checkpoint.max_new_tokens = json_or<int64_t>(model.config, "max_length", 30, where);
       if (checkpoint.max_new_tokens < 1 || checkpoint.max_new_tokens > 100'000) {
@@ -208,12 +209,14 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
   }
   if (auto found = find_config(source, vision, checkpoint.notes)) {
     checkpoint.vision = parse_vision_config(found->json, found->where);
+    checkpoint.config_where["vision_encoder"] = found->where;
     checkpoint.vision_json = std::move(found->json);
   } else if (composite) {
     fail_config(source, vision);
   }
   if (auto found = find_config(source, text, checkpoint.notes)) {
     checkpoint.text = parse_text_config(found->json, found->where);
+    checkpoint.config_where["language_model"] = found->where;
     checkpoint.text_json = std::move(found->json);
   } else if (composite) {
     fail_config(source, text);

@@ -117,7 +117,8 @@ Json inspect_adapter(const fs::path& path) {
   Totals totals;
   bool dora = false;
   for (const auto& [name, module] : adapter.modules) {
-    for (const WeightPtr& weight : {module.a, module.b, module.b_bias, module.magnitude}) {
+    for (const WeightPtr& weight :
+         {module.a, module.b, module.b_bias, module.magnitude, module.diagonal}) {
       if (weight) {
         totals.add(*weight);
       }

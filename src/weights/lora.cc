@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 
+#include "base/checked.h"
 #include "base/convert.h"
 #include "base/fail.h"
 #include "base/simd.h"
@@ -65,6 +66,12 @@ void check_shapes(const Weight& base, const LoraDelta& delta) {
          fmt::join(delta.magnitude->shape(), ", "),
          out_features);
   }
+  if (delta.diagonal && (delta.transposed || delta.diagonal->shape() != Shape{rank})) {
+    fail(ErrorCode::kMismatch,
+         "lora_diag is [{}], expected [{}] beside the factors of a linear layer",
+         fmt::join(delta.diagonal->shape(), ", "),
+         rank);
+  }
   if (delta.a->cols() != in_features || delta.b->rows() != out_features ||
       delta.b->cols() != rank) {
     fail(ErrorCode::kMismatch,
@@ -82,6 +89,13 @@ struct DeltaBlock {
   std::vector<float> right;  // [rank, block cols]
 };
 
+void scale_columns(std::vector<float>& left, const Weight& diagonal) {
+  const std::vector<float> factors = read_all_float32(diagonal);
+  for (size_t i = 0; i < left.size(); ++i) {
+    left[i] *= factors[i % factors.size()];
+  }
+}
+
 // Read anew for every block: adapters are small, and keeping them would make memory grow with the
 // number of layers.
 DeltaBlock read_delta(const LoraDelta& delta, const Block& block) {
@@ -92,8 +106,12 @@ DeltaBlock read_delta(const LoraDelta& delta, const Block& block) {
   };
   const int64_t rank = delta.a->rows();
   if (!delta.transposed) {
-    return {part(*delta.b, {block.row, block.rows, 0, rank}),
-            part(*delta.a, {0, rank, block.col, block.cols})};
+    DeltaBlock straight{part(*delta.b, {block.row, block.rows, 0, rank}),
+                        part(*delta.a, {0, rank, block.col, block.cols})};
+    if (delta.diagonal) {
+      scale_columns(straight.left, *delta.diagonal);
+    }
+    return straight;
   }
   const auto size = [](int64_t count) { return static_cast<size_t>(count); };  // (B A)^T = A^T B^T
   return {
@@ -195,6 +213,47 @@ class MergedWeight final : public Weight {
   mutable std::vector<float> dora_factors_;
 };
 
+class BlockDiagonalWeight final : public Weight {
+ public:
+  BlockDiagonalWeight(WeightPtr stored, int64_t blocks)
+      : Weight(stored->dtype(), {stored->rows(), checked_cols(*stored, blocks)}),
+        stored_(std::move(stored)),
+        block_rows_(rows() / blocks) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    const size_t size = dtype_size(dtype());
+    std::ranges::fill(out, std::byte{0});
+    for (int64_t i = 0; i < block.rows; ++i) {
+      const int64_t row = block.row + i;
+      const int64_t first = row / block_rows_ * stored_->cols();  // where the row's block begins
+      const int64_t from = std::max(first, block.col);
+      const int64_t to = std::min(first + stored_->cols(), block.col + block.cols);
+      if (from < to) {
+        stored_->read({row, 1, from - first, to - from},
+                      out.subspan(static_cast<size_t>(i * block.cols + from - block.col) * size,
+                                  static_cast<size_t>(to - from) * size));
+      }
+    }
+  }
+
+  [[nodiscard]] const Weight* source() const override { return stored_.get(); }
+
+ private:
+  static int64_t checked_cols(const Weight& stored, int64_t blocks) {
+    const auto cols = checked_product({{stored.cols(), blocks}});
+    if (stored.shape().size() != 2 || blocks < 1 || stored.rows() % blocks != 0 || !cols) {
+      fail(ErrorCode::kMismatch,
+           "a factor of [{}] is not the {} blocks of a diagonal",
+           fmt::join(stored.shape(), ", "),
+           blocks);
+    }
+    return *cols;
+  }
+
+  WeightPtr stored_;
+  int64_t block_rows_;
+};
+
 class SumWeight final : public Weight {
  public:
   SumWeight(WeightPtr base, WeightPtr addend, double scaling)
@@ -235,6 +294,10 @@ class SumWeight final : public Weight {
 
 WeightPtr merge_lora(WeightPtr base, LoraDelta delta, WeightPtr unmerged) {
   return std::make_shared<MergedWeight>(std::move(base), std::move(delta), std::move(unmerged));
+}
+
+WeightPtr block_diagonal(WeightPtr stored, int64_t blocks) {
+  return std::make_shared<BlockDiagonalWeight>(std::move(stored), blocks);
 }
 
 WeightPtr add_scaled(WeightPtr base, WeightPtr addend, double scaling) {

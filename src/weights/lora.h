@@ -2,6 +2,7 @@
 //   LoRA (Hu et al. 2021)     W' = W + s * B A
 //   rsLoRA (Kalajdzievski 2023)  s = alpha / sqrt(r) instead of alpha / r
 //   DoRA (Liu et al. 2024)    W' = m * V / ||V||_row,  V = W + s * B A
+//   KaSA (Wang et al. 2024)   W' = W + s * B diag(d) A
 #ifndef LORAPRESS_WEIGHTS_LORA_H_
 #define LORAPRESS_WEIGHTS_LORA_H_
 
@@ -14,8 +15,9 @@ struct LoraDelta {
   WeightPtr b;              // [out_features, r]
   double scaling = 1.0;     // alpha / r or alpha / sqrt(r), times the adapter's weight
   WeightPtr magnitude;      // DoRA only: [out_features]
-  bool transposed = false;  // the base is stored [in, out] (fan_in_fan_out), or an embedding:
-                            // the delta is (B A)^T
+  bool transposed = false;  // the base is stored [in, out] (Conv1D), or an embedding: the delta is
+                            // (B A)^T
+  WeightPtr diagonal = nullptr;  // KaSA only: [r], the delta is B diag(diagonal) A
 };
 
 // The merge is computed in float32 and rounded once to the dtype of `base`, after the last of
@@ -29,6 +31,12 @@ WeightPtr merge_lora(WeightPtr base, LoraDelta delta, WeightPtr unmerged = nullp
 
 // base + scaling * addend, for biases trained beside LoRA.
 WeightPtr add_scaled(WeightPtr base, WeightPtr addend, double scaling);
+
+// A factor of which only the blocks of its diagonal are stored, one below the other: [n, k /
+// blocks]
+// -> [n, k], zero elsewhere (PEFT, variants.py, BlockDiagonalLinear). Throws kMismatch where the
+// rows do not divide.
+WeightPtr block_diagonal(WeightPtr stored, int64_t blocks);
 
 }  // namespace lorapress
 

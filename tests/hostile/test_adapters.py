@@ -87,6 +87,122 @@ class Adapters(Case):
                     code, has, change=lambda config, change=change: config.update(change)
                 )
 
+    def test_fields_that_change_the_result(self):
+        for field, value, code, has in [
+            ("layer_replication", [[0, 2]], "unsupported", ["repeated layers"]),
+            ("alora_invocation_tokens", [5], "unsupported", ["aLoRA"]),
+            ("arrow_config", {"top_k": 2}, "unsupported", ["Arrow"]),
+            ("use_next_year", True, "unsupported", ["does not know", "PEFT that wrote it"]),
+            ("next_year_config", {"rank": 3}, "unsupported", ["does not know"]),
+            ("init_lora_weights", "pissa_niter_4", "unsupported", ["path_initial_model"]),
+            ("init_lora_weights", "loftq", "unsupported", ["cannot be computed again"]),
+            ("init_lora_weights", "corda", "unsupported", ["cannot be computed again"]),
+            ("init_lora_weights", "lora_ga", "unsupported", ["set init_lora_weights to true"]),
+            ("init_lora_weights", "next_year", "unsupported", ["is not known"]),
+            ("init_lora_weights", 7, "invalid_file", ["expected"]),
+            ("use_dora", True, "mismatch", ["lora_magnitude_vector"]),
+            ("kasa_config", {}, "mismatch", ["lora_diag"]),
+            ("use_bdlora", {"nblocks": 0}, "invalid_file", ["nblocks"]),
+            ("use_bdlora", True, "invalid_file", ["an object"]),
+        ]:
+            with self.subTest(field, value=value):
+                self.refuse_adapter(
+                    code,
+                    [field, *has],
+                    change=lambda config, field=field, value=value: config.update({field: value}),
+                )
+
+    def test_fields_without_effect(self):
+        """What a newer PEFT may write without having switched it on."""
+        self.refuse_adapter("mismatch", ["r = 8"], change=lambda config: config.update(r=8))
+        edit_json(
+            self.adapter / "adapter_config.json",
+            lambda config: config.update(
+                r=4, next_year_config=None, use_next_year=False, lora_dropout=0.3, bias="all"
+            ),
+        )
+        self.succeed("merge", self.base, self.out, "--adapter", self.adapter)
+
+    def test_pattern_keys(self):
+        for key, code, has in [
+            ("(q_proj", "invalid_file", ["is not a regular expression"]),
+            ("[q_proj", "invalid_file", ["is not a regular expression"]),
+            ("*q_proj", "unsupported", ["a repeat of"]),
+            ("(?R)", "unsupported", ["(?R"]),
+            ("(*ACCEPT)", "unsupported", ["(*"]),
+            ("[[:alpha:]]*", "unsupported", ["[: in a set"]),
+            ("(.+)+(.+)+(.+)+[A-Z]", "unsupported", ["too many steps"]),
+            ("((x{200}){200}){200}", "invalid_file", ["is not a regular expression"]),
+            ("q" * 5000, "invalid_file", ["5000 characters"]),
+        ]:
+            with self.subTest(key[:30]):
+                self.refuse_adapter(
+                    code,
+                    ["alpha_pattern", *has],
+                    change=lambda config, key=key: config.update(alpha_pattern={key: 3}),
+                )
+
+    def test_unused_tensors(self):
+        def added(name):
+            def add(header, data):
+                tensors = {key: (entry, data) for key, entry in header.items()}
+                some = next(entry for key, entry in header.items() if "lora_A" in key)
+                return packed({**tensors, name: (some, data)})
+
+            return add
+
+        layer = "base_model.model.model.layers.0.self_attn"
+        for name, code, has in [
+            (f"{layer}.q_proj.hada_w1_a", "mismatch", ["q_proj.hada_w1_a", "another base"]),
+            (f"{layer}.q_proj.lora_gate.weight", "unsupported", ["lora_A, lora_B"]),
+            (f"{layer}.z_proj.weight", "mismatch", ["z_proj.weight"]),
+            (f"{layer}.q_proj.lora_diag", "mismatch", ["kasa_config says no"]),
+            (f"{layer}.q_proj.lora_magnitude_vector", "mismatch", ["use_dora says no"]),
+        ]:
+            with self.subTest(name):
+                self.refuse_adapter(code, has, tensors=added(name))
+
+    def test_inside_a_checkpoint(self):
+        """The same fields in the config.json of a trainer that keeps its adapter in one file."""
+        with self.fresh("dora") as folder:
+            for field, value in [("alora_invocation_tokens", [5]), ("layer_replication", [[0, 2]])]:
+                edit_json(
+                    folder / "config.json",
+                    lambda config, field=field, value=value: config.update({field: value}),
+                )
+                self.refuse(
+                    "merge",
+                    folder,
+                    self.out,
+                    code="unsupported",
+                    has=[str(folder / "config.json"), field],
+                )
+                edit_json(folder / "config.json", lambda config, field=field: config.pop(field))
+            edit_json(
+                folder / "config.json",
+                lambda config: config.update(alpha_pattern={"(": 1}),
+            )
+            self.refuse("merge", folder, self.out, code="invalid_file", has=["alpha_pattern"])
+
+    def test_the_base_is_at_fault(self):
+        """An adapter folder as the checkpoint: what its base lacks is said of the base."""
+        shutil.copytree(CHECKPOINTS / "adapter/adapter", self.adapter)
+        file = self.base / "model.safetensors"
+        header, data = read_tensors(file)
+        write_tensors(
+            file, *without(header, data, [name for name in header if "up_proj" in name][:1])
+        )
+        message = self.refuse(
+            "merge",
+            self.adapter,
+            self.out,
+            "--base",
+            self.base,
+            code="mismatch",
+            has=[f"{self.base}: tensors do not match config.json", "1 missing"],
+        )
+        self.assertNotIn(str(self.adapter), message)
+
     def test_config_file(self):
         for name, content, has in [
             ("not JSON", "{", ["not valid JSON"]),
