@@ -23,12 +23,17 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 # Rust and Node count as present wherever they come from (rustup, another repository).
+cargo_needed=1.80 # rust-version of tokenizer/Cargo.toml
+cargo_version() { cargo --version 2>/dev/null | cut -d' ' -f2; }
 have_cargo() {
   local version
-  version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
-  [ -n "$version" ] && dpkg --compare-versions "$version" ge 1.80
+  version=$(cargo_version) && [ -n "$version" ] && dpkg --compare-versions "$version" ge "$cargo_needed"
 }
-has_candidate() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [0-9]'; }
+# The answer is read whole before anything looks at it: under pipefail, `apt-cache | grep -q` fails when grep leaves first.
+has_candidate() {
+  local policy
+  policy=$(apt-cache policy "$1" 2>/dev/null) && [[ $policy =~ Candidate:\ [0-9] ]]
+}
 
 missing() {
   local installed
@@ -68,3 +73,10 @@ fi
 echo "setup: installing $need"
 # shellcheck disable=SC2086
 "${apt[@]}" install -y --no-install-recommends $need
+
+hash -r
+if ! have_cargo; then
+  echo "setup: cargo is $(cargo_version || echo missing), expected $cargo_needed or newer for tokenizer/; Debian 12 has it as" \
+    "cargo-web and rustc-web in its updates (enable bookworm-updates and bookworm-security), or install Rust by rustup" >&2
+  exit 1
+fi

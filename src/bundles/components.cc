@@ -68,7 +68,8 @@ Graph author_language_model(const BundleRequest& request, WeightTaker& weights) 
   return graph;
 }
 
-std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> components_graphs(const BundleRequest& request,
+                                           std::vector<std::string>& notes) {
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
   made.push_back({"vision_encoder", "vision_encoder/model", author_vision(request, weights)});
@@ -88,7 +89,7 @@ const Bundle kComponents{
     "the trainer's four graphs: vision encoder, projection, prefix_init and language model with "
     "past",
     false,
-    graphs,
+    components_graphs,
     plain_files,
 };
 

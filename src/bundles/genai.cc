@@ -19,7 +19,7 @@ namespace lorapress {
 namespace {
 
 // All images' tokens in one list: genai sizes the output by num_image_tokens.
-Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
+Graph author_image(const BundleRequest& request, WeightTaker& weights) {
   const int64_t hidden = request.checkpoint.text->hidden_size;
   Graph graph("vision", request.opset);
   const Builder b{graph, request.ops};
@@ -37,7 +37,7 @@ Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
 //   ids ─┬─ Max(0) ── Gather(table) ─────────────────────────────────────────────┐
 //        └─ Less(0) ─┬─ CumSum - 1 ── Gather(Concat(image_features, zeros)) ──── Where ── embeds
 //                    └───────────────────────────────────────────────────────────┘
-Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
+Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights) {
   const TextConfig& text = request.checkpoint.text.value();
   Graph graph("embedding", request.opset);
   const Builder b{graph, request.ops};
@@ -92,7 +92,8 @@ Json search_json(const BundleRequest& request) {
   return search;
 }
 
-std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> genai_graphs(const BundleRequest& request,
+                                      std::vector<std::string>& notes) {
   note_not_followed(request,
                     "onnxruntime-genai",
                     {"bad_words_ids",
@@ -104,8 +105,8 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
                     notes);
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
-  made.push_back({"vision", "vision", author_vision(request, weights)});
-  made.push_back({"embedding", "embedding", author_embedding(request, weights)});
+  made.push_back({"vision", "vision", author_image(request, weights)});
+  made.push_back({"embedding", "embedding", author_joined_embedding(request, weights)});
   made.push_back({"model", "model", author_embeds_decoder(request, weights, "model")});
   finish_weights(request, weights, notes);
   return made;
@@ -153,8 +154,8 @@ Json config_json(const BundleRequest& request) {
           {"search", search_json(request)}};
 }
 
-std::map<std::string, Json> files(const BundleRequest& request,
-                                  const std::map<std::string, int>& /*data_files*/) {
+std::map<std::string, Json> genai_files(const BundleRequest& request,
+                                        const std::map<std::string, int>& /*data_files*/) {
   return {{"genai_config.json", config_json(request)},
           {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
 }
@@ -165,8 +166,8 @@ const Bundle kGenai{
     "genai",
     "vision, embedding and decoder with a genai_config.json for onnxruntime-genai",
     false,
-    graphs,
-    files,
+    genai_graphs,
+    genai_files,
 };
 
 }  // namespace lorapress

@@ -30,7 +30,8 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
-std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
+                                      std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
   const ImageToken token = image_token(request.tokenizer);
   if (token.dropped_post_processor) {
@@ -77,8 +78,8 @@ Json config_json(const BundleRequest& request,
           {"transformers.js_config", runtime_config(request, data_files)}};
 }
 
-std::map<std::string, Json> files(const BundleRequest& request,
-                                  const std::map<std::string, int>& data_files) {
+std::map<std::string, Json> llava_files(const BundleRequest& request,
+                                        const std::map<std::string, int>& data_files) {
   const ImageToken token = image_token(request.tokenizer);
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = "LlavaProcessor";
@@ -100,8 +101,8 @@ const Bundle kLlava{
     "vision encoder, embeddings and decoder for AutoModelForImageTextToText of transformers.js 3.8 "
     "and 4.3: text before and after the image",
     false,
-    graphs,
-    files,
+    llava_graphs,
+    llava_files,
 };
 
 }  // namespace lorapress

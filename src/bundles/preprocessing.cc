@@ -17,7 +17,7 @@ struct ResampleRow {
 };
 constexpr std::array kResamples = {ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
 
-std::array<double, 3> triple(const Json& json, const char* key, const std::string& where) {
+std::array<double, 3> three_numbers(const Json& json, const char* key, const std::string& where) {
   const auto found = json.find(key);
   if (found == json.end()) {
     fail(ErrorCode::kInvalidFile, "{}: \"{}\" is missing", where, key);
@@ -100,8 +100,8 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
   settings.resample = resample_name(json_or<int64_t>(json, "resample", usual, where), where);
   settings.rescale_factor = json_or<double>(json, "rescale_factor", settings.rescale_factor, where);
   if (json.contains("image_mean")) {
-    settings.image_mean = triple(json, "image_mean", where);
-    settings.image_std = triple(json, "image_std", where);
+    settings.image_mean = three_numbers(json, "image_mean", where);
+    settings.image_std = three_numbers(json, "image_std", where);
   }
   for (const double std : settings.image_std) {
     if (!(std > 0.0)) {

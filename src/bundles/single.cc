@@ -174,7 +174,8 @@ Graph author_step(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
-std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> single_graphs(const BundleRequest& request,
+                                       std::vector<std::string>& notes) {
   check_beams(request);
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
@@ -195,7 +196,7 @@ const Bundle kSingle{
     "one graph that captions: pixel_values -> generated_ids, the whole loop inside (--num-beams, "
     "--uint8-input, --step)",
     true,
-    graphs,
+    single_graphs,
     plain_files,
 };
 

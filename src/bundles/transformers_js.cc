@@ -70,7 +70,8 @@ bool starts_with_an_end(const SpecialTokens& tokens) {
          tokens.eos_token_ids.end();
 }
 
-std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
+                                                std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
   if (const GenerationSettings& settings = request.tokenizer.generation.settings;
       settings.repetition_penalty && starts_with_an_end(request.tokenizer.tokens)) {
@@ -113,8 +114,8 @@ Json config_json(const BundleRequest& request, const std::map<std::string, int>&
           {"transformers.js_config", runtime_config(request, data_files)}};
 }
 
-std::map<std::string, Json> files(const BundleRequest& request,
-                                  const std::map<std::string, int>& data_files) {
+std::map<std::string, Json> transformers_js_files(const BundleRequest& request,
+                                                  const std::map<std::string, int>& data_files) {
   return {{"config.json", config_json(request, data_files)},
           {"generation_config.json", generation_config(request)},
           {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
@@ -127,8 +128,8 @@ const Bundle kTransformersJs{
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
     "(2.17: with --ops standard)",
     false,
-    graphs,
-    files,
+    transformers_js_graphs,
+    transformers_js_files,
 };
 
 }  // namespace lorapress

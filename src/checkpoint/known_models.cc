@@ -17,7 +17,7 @@ struct KnownVision {
       patch_size;
 };
 
-constexpr std::array kVision = {
+constexpr std::array kKnownVision = {
     KnownVision{"google/siglip-base-patch16-224", 768, 3072, 12, 12, 224, 16},
     KnownVision{"google/siglip-base-patch16-256", 768, 3072, 12, 12, 256, 16},
     KnownVision{"google/siglip-base-patch16-384", 768, 3072, 12, 12, 384, 16},
@@ -43,7 +43,7 @@ struct KnownText {
   int bos_token_id, eos_token_id;
 };
 
-constexpr std::array kText = {
+constexpr std::array kKnownText = {
     KnownText{"HuggingFaceTB/SmolLM-135M", 49152, 576, 1536, 30, 9, 3, 10000, 2048, true, 0, 0},
     KnownText{"HuggingFaceTB/SmolLM-360M", 49152, 960, 2560, 32, 15, 5, 10000, 2048, true, 0, 0},
     KnownText{"HuggingFaceTB/SmolLM-1.7B", 49152, 2048, 8192, 24, 32, 32, 10000, 2048, true, 0, 0},
@@ -144,20 +144,20 @@ fs::path hub_cache() {
 }  // namespace
 
 std::optional<Json> known_config(std::string_view name) {
-  const auto vision = std::ranges::find(kVision, name, &KnownVision::name);
-  if (vision != kVision.end()) {
+  const auto vision = std::ranges::find(kKnownVision, name, &KnownVision::name);
+  if (vision != kKnownVision.end()) {
     return to_json(*vision);
   }
-  const auto text = std::ranges::find(kText, name, &KnownText::name);
-  return text == kText.end() ? std::nullopt : std::optional(to_json(*text));
+  const auto text = std::ranges::find(kKnownText, name, &KnownText::name);
+  return text == kKnownText.end() ? std::nullopt : std::optional(to_json(*text));
 }
 
 std::vector<std::string_view> known_model_names() {
   std::vector<std::string_view> names;
-  for (const KnownVision& row : kVision) {
+  for (const KnownVision& row : kKnownVision) {
     names.push_back(row.name);
   }
-  for (const KnownText& row : kText) {
+  for (const KnownText& row : kKnownText) {
     names.push_back(row.name);
   }
   return names;

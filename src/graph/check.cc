@@ -51,7 +51,7 @@ onnx::ModelProto stand_in(const Model& model) {
 }
 
 // Types of all values, those of bodies included; names are unique over all graphs.
-class Types {
+class ValueTypes {
  public:
   void gather(const onnx::GraphProto& graph) {
     for (const auto& info : graph.value_info()) {
@@ -98,7 +98,7 @@ void infer_types(Model& model) {
     onnx::shape_inference::InferShapes(proto, onnx::OpSchemaRegistry::Instance(), options);
   } catch (const std::exception&) {  // what was found until then stays
   }
-  Types types;
+  ValueTypes types;
   types.gather(proto.graph());
   *model.proto.mutable_graph()->mutable_value_info() = types.take();
 }

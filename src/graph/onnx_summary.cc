@@ -12,9 +12,6 @@
 namespace lorapress {
 namespace {
 
-// Field numbers of onnx/onnx.proto.
-constexpr uint32_t kModelGraph = 7;
-constexpr uint32_t kGraphInitializer = 5;
 // The contents of a tensor: float_data to int64_data, raw_data, double_data and uint64_data.
 constexpr std::array<uint32_t, 7> kTensorContents = {4, 5, 6, 7, 9, 10, 11};
 

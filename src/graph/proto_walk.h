@@ -13,6 +13,11 @@
 
 namespace lorapress {
 
+// Field numbers of onnx/onnx.proto.
+inline constexpr uint32_t kModelGraph = 7;
+inline constexpr uint32_t kGraphInitializer = 5;
+inline constexpr uint32_t kTensorRawData = 9;
+
 // Single bytes of a file, by way of a small window.
 class ProtoBytes {
  public:

@@ -9,10 +9,6 @@
 namespace lorapress {
 namespace {
 
-// Field numbers of onnx/onnx.proto.
-constexpr uint32_t kModelGraph = 7;
-constexpr uint32_t kGraphInitializer = 5;
-constexpr uint32_t kTensorRawData = 9;
 // Page alignment lets ONNX Runtime map external weights instead of copying them.
 constexpr uint64_t kAlignment = 4096;
 

@@ -18,9 +18,9 @@ bool takes(const OrtSession& session, const std::string& name) {
 }
 
 // The test card as the graph's own input: normalised pixels, or bytes of twice the size.
-class ImageInput {
+class TrialImage {
  public:
-  ImageInput(const OrtSession& session, const Preprocessing& settings)
+  TrialImage(const OrtSession& session, const Preprocessing& settings)
       : bytes_(takes(session, "image") ? to_bytes(2 * settings.height, 2 * settings.width)
                                        : std::vector<std::byte>()),
         tensor_(bytes_.empty()
@@ -51,7 +51,7 @@ class ImageInput {
 
 // Bundle single: pixels -> generated_ids.
 Caption run_captioner(const fs::path& folder, const Manifest& manifest, const OrtSession& session) {
-  const ImageInput image(session, manifest.preprocessing);
+  const TrialImage image(session, manifest.preprocessing);
   const OrtTensor most = OrtTensor::integers({}, std::vector<int64_t>{manifest.max_new_tokens});
   const std::vector<OrtTensor> outputs =
       session.run({image.feed(), {"max_new_tokens", &most}}, {"generated_ids"});
@@ -64,7 +64,7 @@ Caption run_captioner(const fs::path& folder, const Manifest& manifest, const Or
 }
 
 void run_step(const Manifest& manifest, const OrtSession& session) {
-  const ImageInput image(session, manifest.preprocessing);
+  const TrialImage image(session, manifest.preprocessing);
   const OrtTensor ids = OrtTensor::integers({1, 0}, {});
   (void)session.run({image.feed(), {"input_ids", &ids}}, {"logits"});
 }
