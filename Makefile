@@ -11,42 +11,67 @@ FUZZ_SECONDS ?= 60
 FILES ?= (src|cli|fuzz)/.*
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
+# One line per phase, so that a long one is known by its name.
+say = @printf '\n== %s\n' "$(1)"
+
 .PHONY: build
 build: deps ## Install what is missing, configure, compile: leaves build/lorapress
+	$(call say,compiling the program (from nothing: 3 to 6 minutes on two cores))
 	cmake --preset release --log-level=WARNING
 	cmake --build build -j $(JOBS)
 
 .PHONY: deps
 deps: ## Debian packages and pinned third-party files only
+	$(call say,Debian packages)
 	@tools/setup.sh build
+	$(call say,pinned files: ONNX Runtime and ONNX)
 	@tools/fetch_deps.sh
 
 .PHONY: test
-test: test-tools build ## Everything CI runs: unit tests, checks, end to end (sanitizers: make asan, make asan-parsers)
+test: test-deps build checks ## Everything CI runs: unit tests, checks, end to end, sanitizers
+	$(call say,tests)
 	ctest --test-dir build --output-on-failure -j $(JOBS) --no-tests=error
+	@$(MAKE) sanitize
+
+.PHONY: test-deps
+test-deps: test-tools ## What tests need beside the program: Python environments, npm packages
+	$(call say,packages of the tests: npm and Python)
+	@tools/test_deps.sh
 
 .PHONY: test-tools
 test-tools:
+	$(call say,Debian packages of the tests)
 	@tools/setup.sh test
 
+.PHONY: checks
+checks: build ## Compile the unit tests and the fuzz targets
+	$(call say,compiling the tests)
+	cmake --build build -j $(JOBS) --target checks
+
+.PHONY: quick
+quick: checks ## The inner loop: unit tests, fuzz corpora, house rules; no browsers, no Python
+	ctest --test-dir build --output-on-failure -j $(JOBS) --no-tests=error -LE script
+
 .PHONY: unit
-unit: build ## Unit tests only, in the release build
+unit: checks ## Unit tests only, in the release build
 	build/lorapress_tests --gtest_brief=1
 
 .PHONY: asan
-asan: build ## Unit tests and fuzz corpora under address and undefined-behaviour sanitizers
+asan: build ## All unit tests and fuzz corpora under address and undefined-behaviour sanitizers
 	cmake --preset asan --log-level=WARNING
-	cmake --build build-asan -j $(JOBS)
+	cmake --build build-asan -j $(JOBS) --target checks
 	ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 
-.PHONY: asan-parsers
-asan-parsers: build ## The fuzz corpora of all parsers under the same sanitizers
+.PHONY: sanitize
+sanitize: build ## Corpora of all parsers, unit tests of checkpoint, weights, graph and passes under the same sanitizers
+	$(call say,sanitizers: address and undefined behaviour)
 	cmake --preset asan --log-level=WARNING
-	cmake --build build-asan -j $(JOBS) --target fuzz_targets
-	ctest --test-dir build-asan --output-on-failure -j $(JOBS) --no-tests=error -R '_fuzz$$'
+	cmake --build build-asan -j $(JOBS) --target fuzz_targets lorapress_core_tests
+	ctest --test-dir build-asan --output-on-failure -j $(JOBS) --no-tests=error -L core
 
 .PHONY: demo
 demo: build ## Press the trained demo checkpoint, caption, serve its page (DEMO_ARGS=--no-serve: not)
+	$(call say,press and caption)
 	tools/demo.sh $(PROGRAM) $(DEMO_ARGS)
 
 .PHONY: bench
@@ -91,7 +116,7 @@ format-check: test-tools ## Only report what `make format` would change
 fuzz: build ## Run every fuzz target for FUZZ_SECONDS (60) with libFuzzer, from fuzz/corpus
 	@tools/setup.sh dev
 	cmake --preset fuzz --log-level=WARNING
-	cmake --build build-fuzz -j $(JOBS)
+	cmake --build build-fuzz -j $(JOBS) --target fuzz_targets
 	shopt -s nullglob; for source in fuzz/*_fuzz.cc; do \
 	  name=$$(basename $$source .cc); corpus=$${name%_fuzz}; \
 	  mkdir -p build-fuzz/corpus/$$corpus fuzz/corpus/$$corpus; \

@@ -1,29 +1,55 @@
 # lorapress_tests: one GoogleTest program of src/<room>/*_test.cc and tests/cc/*_test.cc; CTest gets one
 # entry per suite. Scripts under tests/ are entries too, so one summary tells all.
+# lorapress_core_tests: those of the rooms that read files and make numbers; `make sanitize` runs them.
+# Nothing here is part of the default target; the target `checks` builds what CTest runs.
 
 find_package(GTest REQUIRED)
-file(GLOB test_sources CONFIGURE_DEPENDS src/*/*_test.cc tests/cc/*_test.cc)
-if(test_sources)
-  add_executable(lorapress_tests ${test_sources})
-  target_include_directories(lorapress_tests PRIVATE src tests/cc)
-  target_compile_definitions(lorapress_tests PRIVATE LORAPRESS_VERSION="${PROJECT_VERSION}"
-                                                     LORAPRESS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  target_link_libraries(lorapress_tests PRIVATE lorapress lp_options lp_packages lp_ort lp_onnx
-                                                lp_tokenizer GTest::gtest_main)
-  target_precompile_headers(lorapress_tests PRIVATE <algorithm> <filesystem> <fmt/format.h> <gtest/gtest.h>
-                            <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
-  target_compile_options(lorapress_tests PRIVATE $<$<CONFIG:Release>:-O1>) # a fifth less to compile
+add_custom_target(checks DEPENDS lorapress_cli)
+
+# Test sources in one program. Those in ALONE share names with a neighbour, so they are compiled alone.
+set(alone
+    src/checkpoint/safetensors_test.cc src/passes/float16_test.cc src/passes/int8_test.cc src/passes/weight_scan_test.cc
+    src/runtime/image_test.cc src/runtime/resize_test.cc src/runtime/sampling_test.cc src/runtime/tokenizer_test.cc)
+function(set_up_tests target)
+  target_include_directories(${target} PRIVATE src tests/cc)
+  target_compile_definitions(${target} PRIVATE LORAPRESS_VERSION="${PROJECT_VERSION}"
+                                               LORAPRESS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${target} PRIVATE lorapress lp_options lp_packages lp_ort lp_onnx lp_tokenizer
+                                          GTest::gtest_main)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>) # a fifth less to compile
   if(LORAPRESS_SANITIZE) # what is looked at is the library: tests take a quarter of the time to compile so
-    target_compile_options(lorapress_tests PRIVATE -O0 -fno-sanitize=undefined)
+    target_compile_options(${target} PRIVATE -O0 -fno-sanitize=undefined)
   endif()
-  set(suites ${CMAKE_BINARY_DIR}/lorapress_tests.cmake)
-  add_custom_command(
-    TARGET lorapress_tests POST_BUILD
-    COMMAND ${CMAKE_COMMAND} -D PROGRAM=$<TARGET_FILE:lorapress_tests> -D OUTPUT=${suites} -P
-            ${CMAKE_SOURCE_DIR}/cmake/DiscoverSuites.cmake
-    BYPRODUCTS ${suites}
-    VERBATIM)
-  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${suites})
+  lp_unity(${target} ALONE ${alone})
+endfunction()
+
+file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
+     src/passes/*_test.cc src/weights/*_test.cc)
+add_library(lp_core_tests OBJECT EXCLUDE_FROM_ALL ${core_sources})
+set_up_tests(lp_core_tests)
+target_precompile_headers(lp_core_tests PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
+                          <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
+add_executable(lorapress_core_tests EXCLUDE_FROM_ALL $<TARGET_OBJECTS:lp_core_tests>)
+set_target_properties(lorapress_core_tests PROPERTIES LINKER_LANGUAGE CXX)
+set_up_tests(lorapress_core_tests)
+
+file(GLOB test_sources CONFIGURE_DEPENDS src/*/*_test.cc tests/cc/*_test.cc)
+list(REMOVE_ITEM test_sources ${core_sources})
+add_executable(lorapress_tests EXCLUDE_FROM_ALL ${test_sources} $<TARGET_OBJECTS:lp_core_tests>)
+set_up_tests(lorapress_tests)
+target_precompile_headers(lorapress_tests REUSE_FROM lp_core_tests)
+set(suites ${CMAKE_BINARY_DIR}/lorapress_tests.cmake)
+add_custom_command(
+  TARGET lorapress_tests POST_BUILD
+  COMMAND ${CMAKE_COMMAND} -D PROGRAM=$<TARGET_FILE:lorapress_tests> -D OUTPUT=${suites} -P
+          ${CMAKE_SOURCE_DIR}/cmake/DiscoverSuites.cmake
+  BYPRODUCTS ${suites}
+  VERBATIM)
+set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${suites})
+add_dependencies(checks lorapress_tests)
+if(LORAPRESS_SANITIZE)
+  add_test(NAME core COMMAND lorapress_core_tests --gtest_brief=1)
+  set_tests_properties(core PROPERTIES LABELS core TIMEOUT 1800)
 endif()
 
 # A script is run from the source folder as: SCRIPT PROGRAM. Exit status 77 means skipped.
@@ -33,7 +59,7 @@ function(add_script_test name script)
     add_test(NAME ${name} COMMAND bash ${CMAKE_SOURCE_DIR}/${script} ${CMAKE_BINARY_DIR}/lorapress
              WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(
-      ${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
+      ${name} PROPERTIES LABELS script SKIP_RETURN_CODE 77 TIMEOUT 1800 ENVIRONMENT
                          "LORAPRESS=${CMAKE_BINARY_DIR}/lorapress;LORAPRESS_BUILD_DIR=${CMAKE_BINARY_DIR}")
   endif()
 endfunction()

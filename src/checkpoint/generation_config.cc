@@ -129,9 +129,9 @@ std::vector<int64_t> ids_of(const Json& json, const char* key, const std::string
   return ids;
 }
 
-class Reader {
+class ConfigReader {
  public:
-  explicit Reader(const Checkpoint& checkpoint)
+  explicit ConfigReader(const Checkpoint& checkpoint)
       : checkpoint_(checkpoint), vocab_size_(checkpoint.text.value().vocab_size) {}
 
   GenerationConfig read() {
@@ -355,7 +355,7 @@ class Reader {
 }  // namespace
 
 GenerationConfig read_generation_config(const Checkpoint& checkpoint) {
-  return Reader(checkpoint).read();
+  return ConfigReader(checkpoint).read();
 }
 
 std::vector<std::vector<int64_t>> without_end_words(const std::vector<std::vector<int64_t>>& words,

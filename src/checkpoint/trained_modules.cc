@@ -8,7 +8,7 @@
 namespace lorapress {
 namespace {
 
-constexpr int64_t kMostTokens = int64_t{1} << 30;
+constexpr int64_t kMostTokenId = int64_t{1} << 30;
 
 std::vector<int64_t> parse_indices(const Json& json, std::string_view where) {
   std::set<int64_t> seen;
@@ -21,7 +21,7 @@ std::vector<int64_t> parse_indices(const Json& json, std::string_view where) {
   }
   for (const Json& index : json) {
     const int64_t value = index.is_number_integer() ? index.get<int64_t>() : -1;
-    if (value < 0 || value >= kMostTokens || !seen.insert(value).second) {
+    if (value < 0 || value >= kMostTokenId || !seen.insert(value).second) {
       fail(ErrorCode::kInvalidFile,
            "{}: trainable_token_indices holds {}, expected token ids that stand there once",
            where,

@@ -17,7 +17,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using FloatMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Rows or columns of the base in memory at a time.
-constexpr int64_t kStripe = 256;
+constexpr int64_t kColumns = 256;
 
 Matrix read_block(const Weight& weight, const Block& block) {
   FloatMatrix values(block.rows, block.cols);
@@ -101,8 +101,8 @@ class ResidualWeight final : public Weight {
     const int64_t side = std::min(rows(), cols());
     const int64_t length = std::max(rows(), cols());
     Matrix sum = Matrix::Zero(side, side);
-    for (int64_t at = 0; at < length; at += kStripe) {
-      const int64_t count = std::min(kStripe, length - at);
+    for (int64_t at = 0; at < length; at += kColumns) {
+      const int64_t count = std::min(kColumns, length - at);
       const Matrix stripe =
           read_block(*base_, wide ? Block{0, side, at, count} : Block{at, count, 0, side});
       if (wide) {
@@ -155,8 +155,8 @@ class ResidualWeight final : public Weight {
     Factors part;
     const int64_t length = left ? cols() : rows();
     Matrix other(length, basis.cols());
-    for (int64_t at = 0; at < length; at += kStripe) {
-      const int64_t count = std::min(kStripe, length - at);
+    for (int64_t at = 0; at < length; at += kColumns) {
+      const int64_t count = std::min(kColumns, length - at);
       if (left) {
         other.middleRows(at, count).noalias() =
             read_block(*base_, {0, rows(), at, count}).transpose() * basis;

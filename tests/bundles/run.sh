@@ -3,10 +3,10 @@
 # ONNX checker and its reference evaluator. The packages (requirements.txt, 300 MB on disk) are
 # installed once into .venv-bundles.
 # usage: tests/bundles/run.sh [PROGRAM] [unittest options, as in -k Genai]
+#        tests/bundles/run.sh --install    only the packages
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
-LORAPRESS=$(realpath "${1:-$root/build/lorapress}")
 env=$root/.venv-bundles
 
 if ! cmp -s "$here/requirements.txt" "$env/READY"; then
@@ -19,5 +19,8 @@ if ! cmp -s "$here/requirements.txt" "$env/READY"; then
   cp "$here/requirements.txt" "$env/READY"
 fi
 
+[ "${1:-}" != --install ] || exit 0
+
+LORAPRESS=$(realpath "${1:-$root/build/lorapress}")
 export LORAPRESS PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here
 exec "$env/bin/python" -m unittest discover --start-directory "$here" "${@:2}"
