@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from common import GOLDENS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
-FOLDERS = ["checkpoints", "generation", "images", "merge", "tokenizer"]
+FOLDERS = ["checkpoints", "float64", "generation", "images", "merge", "tokenizer"]
 PIXELS = (".png", ".jpg", ".webp")
 COMPUTED = ("golden.safetensors", "merged.safetensors", "processed.safetensors")
 
 
 def computed(path: Path) -> bool:
     """Say whether a file holds results of floating point work rather than seeded weights."""
-    return path.name in COMPUTED or path.parent.name == "merge"
+    return path.name in COMPUTED or path.parent.name in ("merge", "float64")
 
 
 def tensor_problems(old: Path, new: Path) -> list[str]:

@@ -25,7 +25,7 @@ trap 'rm -rf "$scratch"' EXIT
 target="$scratch"
 [[ $write == yes ]] && target="$root/tests/goldens"
 
-for part in bundles checkpoints generation images merge tokenizers; do
+for part in bundles checkpoints float64 generation images merge tokenizers; do
   "$python" "$here/make_$part.py" --out "$target/${part/tokenizers/tokenizer}"
 done
 if [[ $write == yes ]]; then
