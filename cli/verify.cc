@@ -210,8 +210,9 @@ void add_verify(CLI::App& app, Run& run) {
       ->required()
       ->type_name("DIR");
   command
-      ->add_option(
-          "--images", arguments->images, "Folder of JPEG, PNG or WebP files (a few drawn pictures)")
+      ->add_option("--images",
+                   arguments->images,
+                   "Folder of JPEG, PNG, WebP, GIF, BMP or TIFF files (drawn pictures)")
       ->type_name("DIR");
   command->add_option("--dtype", options.dtypes, "Dtypes, separated by commas (all of the folder)")
       ->delimiter(',')

@@ -17,7 +17,7 @@ from common import GOLDENS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
 FOLDERS = ["checkpoints", "float64", "generation", "images", "merge", "tokenizer"]
-PIXELS = (".png", ".jpg", ".webp")
+PIXELS = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")
 COMPUTED = ("golden.safetensors", "merged.safetensors", "processed.safetensors")
 
 
