@@ -25,8 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kProbedImages = 4;  // of which the error per layer is taken
-constexpr size_t kThumbnails = 100;  // on a page
+constexpr size_t kMeasuredImages = 16;  // of which rounding is taken
+constexpr size_t kProbedImages = 4;     // of which the error per layer is taken
+constexpr size_t kThumbnails = 100;     // on a page
 constexpr int64_t kThumbnailSide = 224;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -218,8 +219,8 @@ class Verifier {
     report_.images.push_back(std::move(entry));
   }
 
-  // The reference's own captions, and its image tokens and logits in float64 with the distances of
-  // the other forwards from them.
+  // The reference's own captions, and where rounding is measured its image tokens and logits in
+  // float64 with the distances of the other forwards from them.
   void describe(std::vector<ReferenceImage>& group) {
     std::vector<std::vector<float>> pixels;
     for (const ReferenceImage& image : group) {
@@ -235,11 +236,20 @@ class Verifier {
       group[i].prefix = std::move(prefixes[i]);
       group[i].caption = std::move(captions[i]);
     }
-    measure_rounding(pixels, group);
+    measure_rounding(std::move(pixels), group);
   }
 
-  void measure_rounding(const std::vector<std::vector<float>>& pixels,
-                        std::vector<ReferenceImage>& group) {
+  // Of the first images alone, since more would say no more about the weights.
+  void measure_rounding(std::vector<std::vector<float>> pixels,
+                        std::span<ReferenceImage> group) const {
+    const auto rest = std::ranges::find_if(
+        group, [](const ReferenceImage& image) { return image.image >= kMeasuredImages; });
+    group = group.first(static_cast<size_t>(rest - group.begin()));
+    if (group.empty() ||
+        std::ranges::none_of(report_.dtypes, needs_rounding, &DtypeParity::dtype)) {
+      return;
+    }
+    pixels.resize(group.size());
     std::vector<std::vector<int64_t>> ids;
     for (const ReferenceImage& image : group) {
       ids.push_back(image.caption.ids);

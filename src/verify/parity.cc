@@ -170,6 +170,10 @@ void tell_rounding(const DtypeParity& parity, std::vector<std::string>& notes) {
 
 }  // namespace
 
+bool needs_rounding(std::string_view dtype) {
+  return requirement(dtype).rounding != nullptr;
+}
+
 bool needs_float16(std::string_view dtype) {
   return requirement(dtype).rounding == &ReferenceImage::float16;
 }
@@ -182,7 +186,9 @@ ImageParity compare_image(const FolderModel& model,
                           Evidence& evidence) {
   ImageParity parity;
   const Requirement& rule = requirement(dtype);
-  const RoundingErrors* rounding = rule.rounding == nullptr ? nullptr : &(reference.*rule.rounding);
+  const RoundingErrors none;
+  const RoundingErrors& rounding = rule.rounding == nullptr ? none : reference.*rule.rounding;
+  const bool measured = !rounding.logits.empty();
   parity.image = reference.image;
   const OrtTensor image = model.encode(reference.folder_pixels);
   const OrtTensor prefix = image.converted(DType::kF32);
@@ -196,8 +202,8 @@ ImageParity compare_image(const FolderModel& model,
   RelativeError error;
   error.add(reference.prefix.values, prefix.as_floats());
   parity.prefix_error = error.value();
-  if (rounding != nullptr) {
-    add_image_tokens(reference.prefix, prefix.as_floats(), *rounding, evidence.image_tokens);
+  if (measured) {
+    add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
   }
 
   const std::vector<int64_t>& ids = reference.caption.ids;
@@ -215,10 +221,14 @@ ImageParity compare_image(const FolderModel& model,
     const int64_t token = argmax_or_none(step.logits);
     if (token < 0) {
       evidence.faults.insert("logits are not finite; a value beyond the dtype's range?");
-    } else if (rounding != nullptr) {
-      evidence.logits.add(relative_logit_error(wanted, step.logits), rounding->logits[t]);
-      if (token != ids[t] &&
-          is_near_tie(wanted, ids[t], token, largest_rounding(rounding->logits))) {
+    } else {
+      if (measured) {
+        evidence.logits.add(relative_logit_error(wanted, step.logits), rounding.logits[t]);
+      }
+      const double turns =
+          measured ? largest_rounding(rounding.logits) : evidence.logits.largest_rounding();
+      if (rule.rounding != nullptr && token != ids[t] &&
+          is_near_tie(wanted, ids[t], token, turns)) {
         ++parity.near_ties;
       }
     }

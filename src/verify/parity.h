@@ -18,9 +18,9 @@ struct ReferenceImage {
   size_t image = 0;  // index in VerifyReport::images
   std::vector<float> checkpoint_pixels;
   std::vector<float> folder_pixels;
-  Rows prefix;               // of the float64 forward, as the logits of the caption
+  Rows prefix;               // of the float64 forward where rounding is measured, as the logits
   ReferenceCaption caption;  // chosen by the float32 one
-  RoundingErrors float32;    // what rounding costs here
+  RoundingErrors float32;    // what rounding costs here; empty where it is not measured
   RoundingErrors float16;    // empty unless a dtype is judged by it
 };
 
@@ -31,7 +31,8 @@ struct Evidence {
   RoundingExcess logits;
 };
 
-// Whether a dtype is judged by RoundingErrors of float16.
+// Whether a dtype is judged by what rounding costs, and by that of float16.
+bool needs_rounding(std::string_view dtype);
 bool needs_float16(std::string_view dtype);
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and

@@ -186,6 +186,36 @@ TEST(VerifyAmplified, CatchesFourTimesRounding) {
   }
 }
 
+// Rounding is measured for the first 16 images; what comes after is compared as before.
+TEST(VerifyAmplified, MeasuresRoundingOfTheFirstImagesAlone) {
+  const TempFolder folder;
+  const fs::path changed = copy_of("base", folder);
+  scale_projections(changed, 3.0F);
+  const Source source = source_at(changed);
+  fs::create_directory(folder / "images");
+  const Golden golden("base");
+  for (size_t i = 0; i < 20; ++i) {
+    fs::copy_file(golden.image(i % 3), folder / fmt::format("images/{:02}.png", i));
+  }
+  PressOptions press;
+  press.source = source;
+  press.out = folder / "model";
+  press.dtypes = {"fp32", "fp16"};
+  export_bundle(press);
+  VerifyOptions options = test::options_of(source, folder / "model");
+  options.images = folder / "images";
+  const VerifyReport report = verify(options);
+  EXPECT_TRUE(report.passed) << all_faults(report);
+  for (const DtypeParity& dtype : report.dtypes) {
+    EXPECT_EQ(dtype.forced.matched + dtype.near_ties, dtype.forced.tokens);
+    for (size_t i = 0; i < 20; ++i) {  // the same picture, measured or not
+      EXPECT_NEAR(dtype.images[i].forced.relative_error,
+                  dtype.images[i % 3].forced.relative_error,
+                  2.0 * report.dtypes[0].logit_rounding);
+    }
+  }
+}
+
 // Tokens that fall the other way inside what rounding turns are no fault, unless the user asks for
 // all of them.
 TEST(VerifyAmplified, CountsNearTiesWhereAsked) {
