@@ -38,6 +38,7 @@ constexpr Requirement kMeasuredOnly{"", 0.0, nullptr, {}};
 
 // From here on a reader should know how much rounding alone changes.
 constexpr double kLargeRounding = 1e-3;
+constexpr double kLargeRounding16 = 0.1;
 
 const Requirement& requirement(std::string_view dtype) {
   const auto found = std::ranges::find(kRequirements, dtype, &Requirement::dtype);
@@ -160,11 +161,19 @@ void tell_rounding(const DtypeParity& parity, std::vector<std::string>& notes) {
         parity.near_ties,
         parity.forced.tokens));
   }
-  if (parity.logit_rounding > kLargeRounding && parity.dtype == "fp32") {
+  if (parity.dtype == "fp32" && parity.logit_rounding > kLargeRounding) {
     notes.push_back(fmt::format(
         "this checkpoint amplifies rounding: float32 alone moves logits by up to {:.1e} of their "
         "size, so that smaller mistakes cannot be told from it",
         parity.logit_rounding));
+  }
+  if (needs_float16(parity.dtype) && parity.logit_rounding > kLargeRounding16) {
+    notes.push_back(
+        fmt::format("{}: this checkpoint needs more digits: float16 alone moves logits by up to "
+                    "{:.1e} of their "
+                    "size, so that its captions are others; use fp32",
+                    parity.dtype,
+                    parity.logit_rounding));
   }
 }
 

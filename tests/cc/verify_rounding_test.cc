@@ -231,6 +231,9 @@ TEST(VerifyAmplified, CountsNearTiesWhereAsked) {
                        fmt::format("fp16: {} of {} tokens are not the reference's where its lead",
                                    half.near_ties,
                                    half.forced.tokens)));
+  EXPECT_GT(half.logit_rounding, 0.1);
+  EXPECT_TRUE(contains(fmt::format("{}", fmt::join(report.notes, " ")),
+                       "fp16: this checkpoint needs more digits"));
   VerifyOptions strict = test::options_of(source, folder / "model");
   strict.min_match = 1.0;
   EXPECT_TRUE(contains(all_faults(verify(strict)), "100.00 % are required"));
