@@ -118,8 +118,9 @@ std::vector<fs::path> walk(const std::vector<std::string>& names) {
     }
     const std::vector<fs::path> found = find_images(name);
     if (found.empty()) {
-      throw Error(ErrorCode::kNotFound,
-                  fmt::format("{}: no .jpg, .jpeg, .png or .webp file in it or below", name));
+      throw Error(
+          ErrorCode::kNotFound,
+          fmt::format("{}: no .jpg, .png, .webp, .gif, .bmp or .tiff file in it or below", name));
     }
     images.insert(images.end(), found.begin(), found.end());
   }

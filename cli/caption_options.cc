@@ -27,9 +27,10 @@ void add_inputs(CLI::App& command, CaptionArguments& arguments) {
       ->required()
       ->type_name("DIR");
   command
-      .add_option("IMAGE",
-                  arguments.images,
-                  "JPEG, PNG or WebP files; with --jsonl also folders, which are walked")
+      .add_option(
+          "IMAGE",
+          arguments.images,
+          "JPEG, PNG, WebP, GIF, BMP or TIFF files; with --jsonl also folders, which are walked")
       ->required()
       ->type_name("FILE");
   command

@@ -43,7 +43,12 @@ nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>&
                          {"teacher_forced", to_json(dtype.forced)},
                          {"captions", dtype.images.size()},
                          {"captions_equal", dtype.captions_equal},
+                         {"near_ties", dtype.near_ties},
                          {"image_token_error", dtype.prefix_error},
+                         {"image_token_rounding", dtype.prefix_rounding},
+                         {"image_token_excess", dtype.prefix_excess},
+                         {"logit_rounding", dtype.logit_rounding},
+                         {"logit_excess", dtype.logit_excess},
                          {"seconds", dtype.seconds},
                          {"images", nlohmann::json::array()},
                          {"layers", nlohmann::json::array()}};
@@ -199,14 +204,15 @@ void add_verify(CLI::App& app, Run& run) {
   VerifyOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
       "verify",
-      "Compare every ONNX file of a folder with an independent float32 forward of its checkpoint");
+      "Compare every ONNX file of a folder with an independent forward of its checkpoint");
   add_source(*command, arguments->source);
   command->add_option("MODEL_DIR", arguments->model, "Folder that press wrote from that checkpoint")
       ->required()
       ->type_name("DIR");
   command
-      ->add_option(
-          "--images", arguments->images, "Folder of JPEG, PNG or WebP files (a few drawn pictures)")
+      ->add_option("--images",
+                   arguments->images,
+                   "Folder of JPEG, PNG, WebP, GIF, BMP or TIFF files (drawn pictures)")
       ->type_name("DIR");
   command->add_option("--dtype", options.dtypes, "Dtypes, separated by commas (all of the folder)")
       ->delimiter(',')

@@ -10,6 +10,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(Protobuf REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+find_package(GIF REQUIRED)
+pkg_check_modules(TIFF REQUIRED IMPORTED_TARGET libtiff-4>=4.5)
 pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux libwebpmux)
 pkg_check_modules(EXIF REQUIRED IMPORTED_TARGET libexif)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
@@ -17,4 +19,5 @@ pkg_check_modules(MICROHTTPD REQUIRED libmicrohttpd) # src/serve/server.cc alone
 
 add_library(lp_packages INTERFACE)
 target_link_libraries(lp_packages INTERFACE fmt::fmt nlohmann_json::nlohmann_json Eigen3::Eigen
-  OpenSSL::Crypto JPEG::JPEG PNG::PNG PkgConfig::WEBP PkgConfig::EXIF PkgConfig::PCRE2 Threads::Threads)
+  OpenSSL::Crypto JPEG::JPEG PNG::PNG GIF::GIF PkgConfig::TIFF PkgConfig::WEBP PkgConfig::EXIF PkgConfig::PCRE2
+  Threads::Threads)

@@ -17,9 +17,9 @@
 
 namespace lorapress {
 
-// The .jpg, .jpeg, .png and .webp files below a folder, in order of their paths. Links are
-// followed; a folder that is reached twice, as by a loop of links, is walked once. Other files are
-// passed over. Throws kNotFound or kIo for a folder that cannot be read.
+// The .jpg, .jpeg, .png, .webp, .gif, .bmp, .tif and .tiff files below a folder, in order of their
+// paths. Links are followed; a folder that is reached twice, as by a loop of links, is walked once.
+// Other files are passed over. Throws kNotFound or kIo for a folder that cannot be read.
 std::vector<std::filesystem::path> find_images(const std::filesystem::path& folder);
 
 struct FileCaption {

@@ -22,7 +22,7 @@ struct VerifyOptions {
   std::vector<std::string> dtypes;  // empty: all that the folder has
   int64_t max_new_tokens = 0;       // 0: the folder's own setting
   // Least share of teacher-forced tokens that must be the reference's, of every dtype. Without it
-  // fp32 and fp16 must give all, the others are only measured.
+  // fp32 and fp16 must give all but near ties, the others are only measured.
   std::optional<double> min_match;
   bool layers = false;         // also measure the error after every layer
   std::filesystem::path html;  // where to write a page; empty: nowhere
@@ -59,6 +59,7 @@ struct ImageParity {
   LogitDistance forced;      // the reference's caption forced on the file
   std::vector<double> kl;    // of each position
   double prefix_error = 0;   // relative error of the image tokens, as one vector
+  int64_t near_ties = 0;     // not matched, but the reference's lead is less than rounding turns
   std::vector<int64_t> ids;  // the file's own greedy caption
   std::string text;
   bool caption_equal = false;  // ids are the reference's
@@ -75,6 +76,14 @@ struct DtypeParity {
   uint64_t bytes = 0;    // of its .onnx files and their external data
   LogitDistance forced;  // over all images
   double prefix_error = 0;
+  int64_t near_ties = 0;
+  // fp32 and fp16: what rounding costs a forward of this dtype at most, as image tokens and logits
+  // are measured, and how many times that the file is off, as the median of all tokens and
+  // positions.
+  double prefix_rounding = 0;
+  double prefix_excess = 0;
+  double logit_rounding = 0;
+  double logit_excess = 0;
   int64_t captions_equal = 0;
   double required_match = 0;
   std::vector<std::string> faults;  // beside a match that is too low: what is plainly wrong

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -222,19 +223,7 @@ StagedOutput::StagedOutput(fs::path target, bool force)
     }
   }
   parents_.create(fs::absolute(target_).parent_path());
-  staging_ = make_staging_folder(target_);
-}
-
-fs::path make_staging_folder(const fs::path& target) {
-  const fs::path parent = fs::absolute(target).parent_path();
-  constexpr size_t kMostLetters = 200;  // of 255, so that a long name has room for the rest
-  const std::string stem = target.filename().string().substr(0, kMostLetters);
-  std::string name = (parent / ("." + stem + ".part-XXXXXX")).string();
-  if (::mkdtemp(name.data()) == nullptr) {
-    fail(ErrorCode::kIo, "{}: cannot create a folder: {}", parent.string(), error_text(errno));
-  }
-  ::chmod(name.c_str(), 0755);
-  return name;
+  staging_.emplace(target_);
 }
 
 void NewFolders::create(const fs::path& folder) {
@@ -256,13 +245,6 @@ NewFolders::~NewFolders() {
   }
 }
 
-StagedOutput::~StagedOutput() {
-  if (!committed_) {
-    std::error_code ignored;
-    fs::remove_all(staging_, ignored);
-  }
-}
-
 std::string replaced(std::string message, const fs::path& from, const fs::path& to) {
   const std::string old = from.string();
   for (size_t at = message.find(old); at != std::string::npos; at = message.find(old, at)) {
@@ -273,31 +255,44 @@ std::string replaced(std::string message, const fs::path& from, const fs::path& 
 }
 
 void StagedOutput::commit() {
+  const fs::path& staged = staging_->path();
   std::error_code error;
-  fs::path old;
-  if (fs::exists(fs::symlink_status(target_, error))) {
-    if (!force_ || !may_be_replaced(target_)) {
-      fail(ErrorCode::kExists,
-           "{}: appeared while this ran and is kept; choose another OUT",
-           target_.string());
-    }
-    old = staging_.string() + ".old";
+  const bool replaces = fs::exists(fs::symlink_status(target_, error));
+  if (replaces && (!force_ || !may_be_replaced(target_))) {
+    fail(ErrorCode::kExists,
+         "{}: appeared while this ran and is kept; choose another OUT",
+         target_.string());
+  }
+  // What stood there then has the staging folder's name and goes with it.
+  if (!replaces ||
+      ::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0) {
+    take_name(replaces);
+  }
+  parents_.keep();
+}
+
+// In two steps where there is something to replace. A run that is killed between them leaves the
+// old one under another name, and the next run puts it back.
+void StagedOutput::take_name(bool replaces) {
+  const fs::path& staged = staging_->path();
+  std::error_code error;
+  fs::path old = staged;
+  old += ".old";
+  if (replaces) {
     fs::rename(target_, old, error);
     if (error) {
       fail(ErrorCode::kIo, "{}: cannot replace: {}", target_.string(), error.message());
     }
   }
-  fs::rename(staging_, target_, error);
+  fs::rename(staged, target_, error);
   if (error) {
     const std::string why = error.message();
-    if (!old.empty()) {
+    if (replaces) {
       fs::rename(old, target_, error);
     }
     fail(ErrorCode::kIo, "{}: cannot rename the finished output: {}", target_.string(), why);
   }
-  committed_ = true;
-  parents_.keep();
-  if (!old.empty()) {
+  if (replaces) {
     fs::remove_all(old, error);
   }
 }

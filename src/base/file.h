@@ -6,12 +6,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "lorapress/error.h"
+
+#include "base/staging_folder.h"
 
 namespace lorapress {
 
@@ -86,14 +89,13 @@ class NewFolders {
  private:
   std::vector<std::filesystem::path> created_;  // deepest first
 };
-// A new hidden folder beside `target`, with its name in it.
-std::filesystem::path make_staging_folder(const std::filesystem::path& target);
 // `message` with every `from` as `to`.
 std::string replaced(std::string message,
                      const std::filesystem::path& from,
                      const std::filesystem::path& to);
 
-// A folder that is built under a temporary name beside `target` and renamed by commit(). Without
+// A folder that is built in a StagingFolder beside `target` and takes its name at commit(), in one
+// step also where `target` is replaced (on file systems that can exchange two names). Without
 // commit() nothing stays behind, folders made above it included, and `target` is untouched.
 class StagedOutput {
  public:
@@ -101,12 +103,13 @@ class StagedOutput {
   // replaced only at commit(); to protect a mistyped path, only when it is an empty folder or one
   // that LoraPress wrote: it holds lorapress.json, or kMergedBy in its config.json.
   StagedOutput(std::filesystem::path target, bool force);
-  ~StagedOutput();
   StagedOutput(const StagedOutput&) = delete;
   StagedOutput& operator=(const StagedOutput&) = delete;
 
   // Where to write: a folder to create files in.
-  [[nodiscard]] const std::filesystem::path& folder() const { return staging_; }
+  [[nodiscard]] const std::filesystem::path& folder() const { return staging_->path(); }
+  // What killed runs had left and the constructor removed, at most one line.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return staging_->notes(); }
   void commit();
 
   // Calls work(folder()) and commits. Errors name files below `target`, where a user looks for
@@ -114,20 +117,21 @@ class StagedOutput {
   template <typename Work>
   auto fill(const Work& work) -> decltype(work(std::filesystem::path())) {
     try {
-      auto result = with_file_errors([&] { return work(staging_); });
+      auto result = with_file_errors([&] { return work(folder()); });
       commit();
       return result;
     } catch (const Error& error) {
-      throw Error(error.code(), replaced(error.what(), staging_, target_));
+      throw Error(error.code(), replaced(error.what(), folder(), target_));
     }
   }
 
  private:
+  void take_name(bool replaces);
+
   NewFolders parents_;  // goes first, so that it also ends last
   std::filesystem::path target_;
-  std::filesystem::path staging_;
+  std::optional<StagingFolder> staging_;
   bool force_ = false;
-  bool committed_ = false;
 };
 
 // Whole small files; read_text refuses one larger than `limit` bytes.

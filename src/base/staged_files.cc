@@ -36,12 +36,7 @@ StagedFiles::StagedFiles(fs::path target, bool force) : target_(std::move(target
   check_free(target_, force_);
   target_ = fs::absolute(target_);
   parents_.create(target_.parent_path());
-  staging_ = make_staging_folder(target_);
-}
-
-StagedFiles::~StagedFiles() {
-  std::error_code ignored;
-  fs::remove_all(staging_, ignored);
+  staging_.emplace(target_);
 }
 
 fs::path StagedFiles::place(const fs::path& name) const {
@@ -52,7 +47,7 @@ fs::path StagedFiles::place(const fs::path& name) const {
 
 void StagedFiles::commit() {
   std::vector<fs::path> names;
-  for (const auto& entry : fs::directory_iterator(staging_)) {
+  for (const auto& entry : fs::directory_iterator(staging_->path())) {
     names.push_back(entry.path().filename());
   }
   std::ranges::sort(names, {}, [&](const fs::path& name) {
@@ -66,7 +61,7 @@ void StagedFiles::commit() {
   for (const fs::path& name : names) {
     const bool replaces = fs::exists(fs::symlink_status(folder / name));
     std::error_code error;
-    fs::rename(staging_ / name, folder / name, error);
+    fs::rename(staging_->path() / name, folder / name, error);
     if (error) {
       const std::string why = error.message();
       for (const fs::path& file : made) {

@@ -4,6 +4,9 @@
 #define LORAPRESS_BASE_STAGED_FILES_H_
 
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/file.h"
 
@@ -15,14 +18,15 @@ class StagedFiles {
  public:
   // Throws kExists when `target` exists and is no file, or `force` is false.
   StagedFiles(std::filesystem::path target, bool force);
-  ~StagedFiles();
   StagedFiles(const StagedFiles&) = delete;
   StagedFiles& operator=(const StagedFiles&) = delete;
 
   // Where to write the target; other files go into the same folder.
-  [[nodiscard]] std::filesystem::path path() const { return staging_ / target_.filename(); }
+  [[nodiscard]] std::filesystem::path path() const { return staging_->path() / target_.filename(); }
   // Where a file of this name will be. Throws kExists, like the constructor, when it may not.
   [[nodiscard]] std::filesystem::path place(const std::filesystem::path& name) const;
+  // What killed runs had left and the constructor removed, at most one line.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return staging_->notes(); }
   void commit();
 
   // Calls work(path()) and commits. Errors name files where a user looks for them.
@@ -33,14 +37,14 @@ class StagedFiles {
       commit();
       return result;
     } catch (const Error& error) {
-      throw Error(error.code(), replaced(error.what(), staging_, target_.parent_path()));
+      throw Error(error.code(), replaced(error.what(), staging_->path(), target_.parent_path()));
     }
   }
 
  private:
   NewFolders parents_;
   std::filesystem::path target_;  // absolute
-  std::filesystem::path staging_;
+  std::optional<StagingFolder> staging_;
   bool force_ = false;
 };
 

@@ -21,14 +21,20 @@ struct Image {
 inline constexpr int64_t kMaxImagePixels = 200'000'000;
 inline constexpr uint64_t kMaxImageBytes = uint64_t{512} << 20;
 
-// JPEG, PNG or WebP by its first bytes, as Pillow's ImageOps.exif_transpose(image).convert("RGB"):
-// turned upright by EXIF or XMP, alpha dropped and not blended, 16 bits per sample cut as Pillow
-// cuts them, the first frame of an animation. `where` names the file in errors. Throws kUnsupported
-// for another format and kInvalidFile for a broken, truncated or too large file.
+// JPEG, PNG, WebP, GIF, BMP or TIFF by its first bytes, as Pillow's
+// ImageOps.exif_transpose(image).convert("RGB"): turned upright by EXIF, XMP or TIFF's own tag,
+// alpha dropped and not blended, 16 bits per sample cut as Pillow cuts them, the first frame of
+// several. `where` names the file in errors. Throws kUnsupported for another format or a kind of
+// these that cannot be had as Pillow has it, and kInvalidFile for a broken, truncated or too large
+// file.
 Image decode_image(std::span<const std::byte> bytes,
                    std::string_view where,
                    int64_t max_pixels = kMaxImagePixels);
 Image load_image(const std::filesystem::path& path);
+
+// Whether a folder's file is taken for an image: .jpg, .jpeg, .png, .webp, .gif, .bmp, .tif, .tiff,
+// in letters of any case.
+bool is_image_name(const std::filesystem::path& path);
 
 enum class Resample { kBilinear, kBicubic };
 

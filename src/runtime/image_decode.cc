@@ -31,6 +31,14 @@ bool has_text(std::span<const uint8_t> bytes, size_t offset, std::string_view te
              });
 }
 
+// Either order of bytes, and the same with 64-bit offsets.
+constexpr std::array<std::string_view, 4> kTiffMagics = {
+    std::string_view("II*\0", 4),
+    std::string_view("MM\0*", 4),
+    std::string_view("II+\0", 4),
+    std::string_view("MM\0+", 4),
+};
+
 Decoded decode_by_magic(const Encoded& file) {
   if (has_text(file.bytes, 0, "\xFF\xD8\xFF")) {
     return image_formats::decode_jpeg(file);
@@ -41,8 +49,19 @@ Decoded decode_by_magic(const Encoded& file) {
   if (has_text(file.bytes, 0, "RIFF") && has_text(file.bytes, 8, "WEBPVP8")) {
     return image_formats::decode_webp(file);
   }
+  if (has_text(file.bytes, 0, "GIF87a") || has_text(file.bytes, 0, "GIF89a")) {
+    return image_formats::decode_gif(file);
+  }
+  if (has_text(file.bytes, 0, "BM")) {
+    return image_formats::decode_bmp(file);
+  }
+  for (const std::string_view magic : kTiffMagics) {
+    if (has_text(file.bytes, 0, magic)) {
+      return image_formats::decode_tiff(file);
+    }
+  }
   fail(ErrorCode::kUnsupported,
-       "{}: is not a JPEG, PNG or WebP image; convert it to one of them",
+       "{}: is not a JPEG, PNG, WebP, GIF, BMP or TIFF image; convert it to one of them",
        file.where);
 }
 
@@ -122,8 +141,19 @@ Image decode_image(std::span<const std::byte> bytes, std::string_view where, int
   check_file_size(bytes.size(), where);
   const std::span<const uint8_t> raw(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   Decoded decoded = decode_by_magic({raw, where, max_pixels});
-  const int orientation = image_formats::find_orientation(decoded.exif, decoded.xmp);
+  const int orientation =
+      decoded.orientation.value_or(image_formats::find_orientation(decoded.exif, decoded.xmp));
   return image_formats::turn_upright(std::move(decoded.image), orientation);
+}
+
+bool is_image_name(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 8> kSuffixes = {
+      ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"};
+  std::string suffix = path.extension().string();
+  std::ranges::transform(suffix, suffix.begin(), [](char letter) {
+    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+  });
+  return std::ranges::find(kSuffixes, suffix) != kSuffixes.end();
 }
 
 Image load_image(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 #ifndef LORAPRESS_RUNTIME_IMAGE_FORMATS_H_
 #define LORAPRESS_RUNTIME_IMAGE_FORMATS_H_
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -24,11 +25,17 @@ struct Decoded {
   Image image;
   std::vector<uint8_t> exif;  // TIFF, with or without "Exif\0\0" before it; may be broken
   std::string xmp;
+  std::optional<int> orientation;  // 1 to 8 where the format itself says it; the others then do not
 };
+
+using Pixel = std::array<uint8_t, 3>;  // red, green, blue
 
 Decoded decode_jpeg(const Encoded& file);
 Decoded decode_png(const Encoded& file);
 Decoded decode_webp(const Encoded& file);
+Decoded decode_gif(const Encoded& file);
+Decoded decode_bmp(const Encoded& file);
+Decoded decode_tiff(const Encoded& file);
 
 // Checks the size against the limits before any memory is taken.
 Image new_image(const Encoded& file, uint64_t width, uint64_t height);

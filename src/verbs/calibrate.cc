@@ -42,7 +42,8 @@ class Images {
     }
     if (files_.empty()) {
       fail(ErrorCode::kNotFound,
-           "{}: no image to calibrate with among {} files; expected JPEG, PNG or WebP",
+           "{}: no image to calibrate with among {} files; expected JPEG, PNG, WebP, GIF, BMP or "
+           "TIFF",
            options.images.string(),
            passed_over);
     }

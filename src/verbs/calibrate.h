@@ -26,8 +26,7 @@ struct CalibrationModel {
 };
 
 struct CalibrationOptions {
-  std::filesystem::path
-      images;  // a folder of JPEG, PNG and WebP files; other files are passed over
+  std::filesystem::path images;   // a folder of images (is_image_name); other files are passed over
   std::filesystem::path scratch;  // an existing folder with room for the larger of both graphs and
                                   // for U of every layer (passes/error_feedback.h)
   unsigned threads = 0;

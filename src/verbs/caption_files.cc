@@ -1,29 +1,18 @@
 #include "lorapress/caption_files.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
-#include <string_view>
 #include <sys/stat.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "runtime/image.h"
 
 namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
-
-bool is_image_name(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return std::ranges::find(kExtensions, extension) != kExtensions.end();
-}
 
 class Walk {
  public:

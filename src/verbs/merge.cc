@@ -226,9 +226,11 @@ MergeReport run(const MergeOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(options.source);
   check_tensors(checkpoint);
   protect_sources(options.out, checkpoint.folders);
-  return StagedOutput(options.out, options.force).fill([&](const fs::path& folder) {
-    return write(options, checkpoint, folder);
-  });
+  StagedOutput staged(options.out, options.force);
+  MergeReport report =
+      staged.fill([&](const fs::path& folder) { return write(options, checkpoint, folder); });
+  std::ranges::copy(staged.notes(), std::back_inserter(report.notes));
+  return report;
 }
 
 }  // namespace

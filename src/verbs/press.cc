@@ -345,15 +345,18 @@ void try_once(const Presser& presser, const fs::path& folder, PressReport& repor
 PressReport run(const PressOptions& options, bool verify) {
   Presser presser(options);
   protect_sources(options.out, presser.sources());
-  return StagedOutput(options.out, options.force).fill([&](const fs::path& folder) {
+  StagedOutput staged(options.out, options.force);
+  PressReport report = staged.fill([&](const fs::path& folder) {
     presser.author();
     presser.write(folder);
-    PressReport report = presser.take_report();
+    PressReport made = presser.take_report();
     if (verify) {
-      try_once(presser, folder, report);
+      try_once(presser, folder, made);
     }
-    return report;
+    return made;
   });
+  std::ranges::copy(staged.notes(), std::back_inserter(report.notes));
+  return report;
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ class Quantizer {
 
   QuantizeReport run() {
     StagedFiles staged(options_.out, options_.force);
+    report_.notes = staged.notes();
     return staged.fill([&](const fs::path& path) {
       read();
       calibrate(path.parent_path());

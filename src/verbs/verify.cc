@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/staged_files.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
 #include "runtime/generate_options.h"
@@ -25,8 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kProbedImages = 4;  // of which the error per layer is taken
-constexpr size_t kThumbnails = 100;  // on a page
+constexpr size_t kMeasuredImages = 16;  // of which rounding is taken
+constexpr size_t kProbedImages = 4;     // of which the error per layer is taken
+constexpr size_t kThumbnails = 100;     // on a page
 constexpr int64_t kThumbnailSide = 224;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -90,9 +92,7 @@ class Verifier {
     }
     report_.passed = report_.faults.empty() && report_.unreadable_images == 0;
     for (DtypeParity& dtype : report_.dtypes) {
-      const std::set<std::string>& faults = faults_[dtype.dtype];
-      dtype.faults.assign(faults.begin(), faults.end());
-      judge(dtype, options_.min_match);
+      judge(dtype, evidence_[dtype.dtype], options_.min_match, report_.notes);
       report_.passed = report_.passed && dtype.passed;
     }
     return std::move(report_);
@@ -181,10 +181,11 @@ class Verifier {
     }
   }
 
-  // How many images the reference takes at once: about 2000 positions, 256 MB of logits.
+  // How many images the reference takes at once: about 2000 positions, 128 MB of logits in each of
+  // two forwards.
   [[nodiscard]] size_t group_size() const {
     constexpr int64_t kPositions = 2048;
-    constexpr int64_t kLogits = int64_t{1} << 26;
+    constexpr int64_t kLogits = int64_t{1} << 25;
     const int64_t length = manifest_.image_tokens + report_.max_new_tokens;
     const int64_t logits = manifest_.vocab_size * report_.max_new_tokens;
     return static_cast<size_t>(
@@ -238,7 +239,8 @@ class Verifier {
     report_.images.push_back(std::move(entry));
   }
 
-  // The reference's own captions.
+  // The reference's own captions, and where rounding is measured its image tokens and logits in
+  // float64 with the distances of the other forwards from them.
   void describe(std::vector<ReferenceImage>& group) {
     std::vector<std::vector<float>> pixels;
     for (const ReferenceImage& image : group) {
@@ -259,6 +261,40 @@ class Verifier {
       group[i].prefix = std::move(prefixes[i]);
       group[i].caption = std::move(captions[i]);
     }
+    measure_rounding(std::move(pixels), group);
+  }
+
+  // Of the first images alone, since more would say no more about the weights.
+  void measure_rounding(std::vector<std::vector<float>> pixels,
+                        std::span<ReferenceImage> group) const {
+    const auto rest = std::ranges::find_if(
+        group, [](const ReferenceImage& image) { return image.image >= kMeasuredImages; });
+    group = group.first(static_cast<size_t>(rest - group.begin()));
+    if (group.empty() ||
+        std::ranges::none_of(report_.dtypes, needs_rounding, &DtypeParity::dtype)) {
+      return;
+    }
+    pixels.resize(group.size());
+    std::vector<std::vector<int64_t>> ids;
+    for (const ReferenceImage& image : group) {
+      ids.push_back(image.caption.ids);
+    }
+    ForcedPass exact = reference_->forced(pixels, ids, Arithmetic::kFloat64);
+    for (size_t i = 0; i < group.size(); ++i) {
+      ReferenceImage& image = group[i];
+      image.float32 =
+          rounding_of(exact.prefixes[i], exact.logits[i], image.prefix, image.caption.logits);
+      image.prefix = std::move(exact.prefixes[i]);
+      image.caption.logits = std::move(exact.logits[i]);
+    }
+    if (std::ranges::any_of(report_.dtypes, needs_float16, &DtypeParity::dtype)) {
+      const ForcedPass half = reference_->forced(pixels, ids, Arithmetic::kFloat16);
+      for (size_t i = 0; i < group.size(); ++i) {
+        ReferenceImage& image = group[i];
+        image.float16 =
+            rounding_of(image.prefix, image.caption.logits, half.prefixes[i], half.logits[i]);
+      }
+    }
   }
 
   void compare(const std::vector<ReferenceImage>& group,
@@ -269,8 +305,8 @@ class Verifier {
       const FolderModel model(options_.model, manifest_, dtype.dtype, options_.threads);
       for (const ReferenceImage& image : group) {
         tell(dtype.dtype);
-        dtype.images.push_back(
-            compare_image(model, manifest_, image, folder_rules_, faults_[dtype.dtype]));
+        dtype.images.push_back(compare_image(
+            model, manifest_, image, folder_rules_, dtype.dtype, evidence_[dtype.dtype]));
         dtype.images.back().text = tokenizer_->decode(dtype.images.back().ids);
       }
     }
@@ -290,35 +326,10 @@ class Verifier {
   std::vector<Picture> pictures_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ReferenceModel> reference_;
-  std::map<std::string, std::set<std::string>> faults_;  // by dtype
-  size_t group_ = 0;                                     // images that are being worked on
+  std::map<std::string, Evidence> evidence_;  // by dtype
+  size_t group_ = 0;                          // images that are being worked on
   bool probed_ = false;
 };
-
-// The page appears whole or not at all.
-void write_page(const fs::path& path, const std::string& page, bool force) {
-  fs::path staged = path;
-  staged += ".part";
-  std::error_code error;
-  try {
-    write_text(staged, page);
-  } catch (const Error& failure) {
-    if (failure.code() != ErrorCode::kExists) {  // what stood there is not ours
-      fs::remove(staged, error);
-    }
-    throw;
-  }
-  if (!force && fs::exists(path, error)) {
-    fs::remove(staged, error);
-    fail(ErrorCode::kExists, "{}: appeared while this ran and is kept", path.string());
-  }
-  fs::rename(staged, path, error);
-  if (error) {
-    const std::string why = error.message();
-    fs::remove(staged, error);
-    fail(ErrorCode::kIo, "{}: cannot write the page: {}", path.string(), why);
-  }
-}
 
 void check_options(const VerifyOptions& options) {
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
@@ -354,10 +365,15 @@ VerifyReport verify(const VerifyOptions& options) {
     check_options(options);
     VerifyReport report = Verifier(options).run();
     if (!options.html.empty()) {
+      StagedFiles staged(options.html, options.force);
+      std::ranges::copy(staged.notes(), std::back_inserter(report.notes));
       const std::string title = options.model.filename().empty()
                                     ? options.model.parent_path().filename().string()
                                     : options.model.filename().string();
-      write_page(options.html, verify_page(report, title), options.force);
+      staged.fill([&](const fs::path& path) {
+        write_text(path, verify_page(report, title));
+        return 0;
+      });
     }
     return report;
   });

@@ -73,13 +73,14 @@ double RelativeError::value() const {
 
 double add_position(LogitDistance& distance,
                     std::span<const float> reference,
+                    int64_t token,
                     std::span<const float> logits) {
   ++distance.tokens;
-  const int64_t token = argmax_or_none(logits);
-  if (token < 0) {
+  const int64_t found = argmax_or_none(logits);
+  if (found < 0) {
     return std::numeric_limits<double>::infinity();
   }
-  distance.matched += token == argmax_or_none(reference) ? 1 : 0;
+  distance.matched += found == token ? 1 : 0;
   for (size_t i = 0; i < reference.size(); ++i) {
     distance.largest_difference =
         std::max(distance.largest_difference,

@@ -29,10 +29,11 @@ class RelativeError {
   double size_ = 0.0;
 };
 
-// Adds one position; returns its KL divergence. Logits that are not finite match nothing, and only
-// the count of tokens knows them.
+// Adds one position, where `token` is the reference's; returns its KL divergence. Logits that are
+// not finite match nothing, and only the count of tokens knows them.
 double add_position(LogitDistance& distance,
                     std::span<const float> reference,
+                    int64_t token,
                     std::span<const float> logits);
 // `total` becomes the distance over both; the mean is weighted by tokens.
 void merge_distance(LogitDistance& total, const LogitDistance& more);

@@ -35,10 +35,10 @@ TEST(Position, OfNoNumbersMatchesNothing) {
   const std::vector<float> reference{0.0F, 1.0F};
   LogitDistance distance;
   EXPECT_TRUE(std::isinf(
-      add_position(distance, reference, std::vector<float>{std::nanf(""), std::nanf("")})));
+      add_position(distance, reference, 1, std::vector<float>{std::nanf(""), std::nanf("")})));
   EXPECT_EQ(distance.tokens, 1);
   EXPECT_EQ(distance.matched, 0);
-  add_position(distance, reference, reference);
+  add_position(distance, reference, 1, reference);
   EXPECT_EQ(distance.match(), 0.5);
   EXPECT_EQ(distance.largest_difference, 0.0);
 }

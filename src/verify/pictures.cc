@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <png.h>
 
 #include "base/fail.h"
@@ -11,16 +10,6 @@ namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::string_view, 4> kSuffixes = {".jpg", ".jpeg", ".png", ".webp"};
-
-bool named_like_a_picture(const fs::path& path) {
-  std::string suffix = path.extension().string();
-  std::ranges::transform(suffix, suffix.begin(), [](unsigned char letter) {
-    return static_cast<char>(std::tolower(letter));
-  });
-  return std::ranges::find(kSuffixes, suffix) != kSuffixes.end();
-}
 
 struct Color {
   int64_t red;
@@ -136,7 +125,7 @@ std::vector<Picture> pictures_of_folder(const fs::path& folder, std::vector<std:
     if (entry.is_directory()) {
       continue;
     }
-    if (named_like_a_picture(entry.path())) {
+    if (is_image_name(entry.path())) {
       found.push_back(entry.path());
     } else {
       others.push_back(entry.path().filename().string());
@@ -144,7 +133,7 @@ std::vector<Picture> pictures_of_folder(const fs::path& folder, std::vector<std:
   }
   if (found.empty()) {
     fail(ErrorCode::kInvalidArgument,
-         "{}: no file here is named like an image (jpg, jpeg, png, webp)",
+         "{}: no file here is named like an image (jpg, jpeg, png, webp, gif, bmp, tif, tiff)",
          folder.string());
   }
   std::ranges::sort(found);

@@ -16,7 +16,7 @@ struct Picture {
   std::function<Image()> load;  // throws Error for a file that is no image
 };
 
-// The files of a folder that are named like JPEG, PNG or WebP, sorted by name. Names of the others,
+// The files of a folder that are named like images, sorted by name. Names of the others,
 // at most a few, go into `notes`. Throws kNotFound for no such folder, kInvalidArgument where
 // nothing in it is named like a picture.
 std::vector<Picture> pictures_of_folder(const std::filesystem::path& folder,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "base/fail.h"
 #include "verify/reference_text.h"
@@ -24,16 +25,41 @@ int64_t next_token(std::span<const float> logits,
   return choose ? choose(generated, logits) : std::ranges::max_element(logits) - logits.begin();
 }
 
-void append_row(Rows& rows, std::span<const float> row) {
+template <typename T>
+void append_row(BasicRows<T>& rows, std::span<const T> row) {
   rows.cols = std::ssize(row);
   rows.values.insert(rows.values.end(), row.begin(), row.end());
   ++rows.rows;
 }
 
-void append_rows(Rows& rows, const Rows& more) {
+template <typename T>
+void append_rows(BasicRows<T>& rows, const BasicRows<T>& more) {
   rows.cols = more.cols;
   rows.values.insert(rows.values.end(), more.values.begin(), more.values.end());
   rows.rows += more.rows;
+}
+
+// The tokens of each image, of those of all.
+template <typename T>
+std::vector<BasicRows<T>> split(const BasicRows<T>& tokens, int64_t each) {
+  std::vector<BasicRows<T>> prefixes;
+  for (int64_t row = 0; row < tokens.rows; row += each) {
+    BasicRows<T> prefix(each, tokens.cols);
+    std::copy_n(
+        tokens.values.begin() + row * tokens.cols, each * tokens.cols, prefix.values.begin());
+    prefixes.push_back(std::move(prefix));
+  }
+  return prefixes;
+}
+
+Rows rounded(const BasicRows<double>& rows) {
+  Rows floats(rows.rows, rows.cols);
+  std::ranges::transform(
+      rows.values, floats.values.begin(), [](double value) { return static_cast<float>(value); });
+  return floats;
+}
+Rows rounded(Rows rows) {
+  return rows;
 }
 
 }  // namespace
@@ -47,12 +73,39 @@ struct ReferenceModel::Impl {
     weights.finish({""});
   }
 
-  [[nodiscard]] Rows logits_of_rows(const Rows& hidden, const std::vector<int64_t>& wanted) const {
-    Rows picked;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> logits_of_rows(const reference::Context& how,
+                                            const BasicRows<T>& hidden,
+                                            std::span<const int64_t> wanted) const {
+    BasicRows<T> picked;
     for (const int64_t row : wanted) {
-      append_row(picked, hidden.row(row));
+      append_row<T>(picked, hidden.row(row));
     }
-    return decoder.head(context, picked);
+    return decoder.head(how, picked);
+  }
+
+  template <typename T>
+  [[nodiscard]] std::vector<Rows> logits(const reference::Context& how,
+                                         const std::vector<BasicRows<T>>& prefixes,
+                                         const std::vector<std::vector<int64_t>>& forced,
+                                         bool after_last) const;
+  template <typename T>
+  [[nodiscard]] ForcedPass pass(const reference::Context& how,
+                                const std::vector<std::vector<float>>& pixel_values,
+                                const std::vector<std::vector<int64_t>>& forced) const {
+    const std::vector<BasicRows<T>> prefixes =
+        split(vision.forward<T>(how, pixel_values), vision.tokens_per_image());
+    ForcedPass made;
+    made.logits = logits(how, prefixes, forced, false);
+    for (const BasicRows<T>& prefix : prefixes) {
+      made.prefixes.push_back(rounded(prefix));
+    }
+    return made;
+  }
+
+  // How many rows of logits are 32 MB in double.
+  [[nodiscard]] size_t head_rows() const {
+    return static_cast<size_t>(std::max<int64_t>(1, (int64_t{1} << 22) / decoder.vocab_size()));
   }
 
   WeightTaker weights;
@@ -72,27 +125,19 @@ void ReferenceModel::on_linear_input(LinearInputFn listener) {
 
 std::vector<Rows> ReferenceModel::encode(
     const std::vector<std::vector<float>>& pixel_values) const {
-  const Rows tokens = impl_->vision.forward(impl_->context, pixel_values);
-  const int64_t each = impl_->vision.tokens_per_image();
-  std::vector<Rows> prefixes;
-  for (int64_t image = 0; image < std::ssize(pixel_values); ++image) {
-    Rows prefix(each, tokens.cols);
-    std::copy_n(tokens.values.begin() + image * each * tokens.cols,
-                each * tokens.cols,
-                prefix.values.begin());
-    prefixes.push_back(std::move(prefix));
-  }
-  return prefixes;
+  return split(impl_->vision.forward<float>(impl_->context, pixel_values),
+               impl_->vision.tokens_per_image());
 }
 
-std::vector<Rows> ReferenceModel::logits(const std::vector<Rows>& prefixes,
-                                         const std::vector<std::vector<int64_t>>& forced,
-                                         bool after_last) const {
-  const reference::Decoder& decoder = impl_->decoder;
-  Rows embeddings;
-  std::vector<float> embedding(static_cast<size_t>(decoder.hidden_size()));
-  std::vector<Sequence> sequences(prefixes.size());
-  std::vector<Span> spans;
+template <typename T>
+std::vector<Rows> ReferenceModel::Impl::logits(const reference::Context& how,
+                                               const std::vector<BasicRows<T>>& prefixes,
+                                               const std::vector<std::vector<int64_t>>& forced,
+                                               bool after_last) const {
+  BasicRows<T> embeddings;
+  std::vector<T> embedding(static_cast<size_t>(decoder.hidden_size()));
+  std::vector<Sequence<T>> sequences(prefixes.size());
+  std::vector<Span<T>> spans;
   std::vector<int64_t> wanted;  // rows whose logits are asked for
   for (size_t i = 0; i < prefixes.size(); ++i) {
     append_rows(embeddings, prefixes[i]);
@@ -100,24 +145,44 @@ std::vector<Rows> ReferenceModel::logits(const std::vector<Rows>& prefixes,
     const std::vector<int64_t>& ids = forced.at(i);
     const size_t inputs = ids.empty() || after_last ? ids.size() : ids.size() - 1;
     for (size_t t = 0; t < inputs; ++t) {
-      decoder.embed(ids[t], embedding);
-      append_row(embeddings, embedding);
+      decoder.embed<T>(ids[t], embedding);
+      append_row<T>(embeddings, embedding);
       wanted.push_back(embeddings.rows - 1);
     }
     spans.push_back({&sequences[i], prefixes[i].rows + static_cast<int64_t>(inputs)});
   }
-  const Rows hidden = decoder.forward(impl_->context, std::move(embeddings), spans, false);
-  const Rows all = impl_->logits_of_rows(hidden, wanted);
-  std::vector<Rows> answers;
-  int64_t row = 0;
-  for (size_t i = 0; i < prefixes.size(); ++i) {
-    Rows answer;
-    for (const int64_t end = row + 1 + spans[i].rows - prefixes[i].rows; row < end; ++row) {
-      append_row(answer, all.row(row));
+  const BasicRows<T> hidden = decoder.forward(how, std::move(embeddings), spans, false);
+  // Logits in double are large, so the head is then read once for every few rows.
+  const size_t most = std::is_same_v<T, float> ? wanted.size() : head_rows();
+  std::vector<Rows> answers(prefixes.size());
+  size_t image = 0;
+  for (size_t first = 0; first < wanted.size(); first += most) {
+    const size_t count = std::min(most, wanted.size() - first);
+    const Rows part = rounded(logits_of_rows(how, hidden, std::span(wanted).subspan(first, count)));
+    for (int64_t row = 0; row < part.rows; ++row) {
+      while (answers[image].rows == 1 + spans[image].rows - prefixes[image].rows) {
+        ++image;
+      }
+      append_row(answers[image], part.row(row));
     }
-    answers.push_back(std::move(answer));
   }
   return answers;
+}
+
+std::vector<Rows> ReferenceModel::logits(const std::vector<Rows>& prefixes,
+                                         const std::vector<std::vector<int64_t>>& forced,
+                                         bool after_last) const {
+  return impl_->logits(impl_->context, prefixes, forced, after_last);
+}
+
+ForcedPass ReferenceModel::forced(const std::vector<std::vector<float>>& pixel_values,
+                                  const std::vector<std::vector<int64_t>>& forced,
+                                  Arithmetic arithmetic) const {
+  reference::Context how = impl_->context;
+  how.listener = {};
+  how.as_float16 = arithmetic == Arithmetic::kFloat16;
+  return arithmetic == Arithmetic::kFloat64 ? impl_->pass<double>(how, pixel_values, forced)
+                                            : impl_->pass<float>(how, pixel_values, forced);
 }
 
 std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& prefixes,
@@ -126,7 +191,7 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
                                                      const ChooseFn& choose) const {
   const reference::Decoder& decoder = impl_->decoder;
   std::vector<ReferenceCaption> captions(prefixes.size());
-  std::vector<Sequence> sequences(prefixes.size());
+  std::vector<Sequence<float>> sequences(prefixes.size());
   std::vector<size_t> running;
   Rows embeddings;
   std::vector<float> embedding(static_cast<size_t>(decoder.hidden_size()));
@@ -135,7 +200,7 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
     running.push_back(i);
   }
   for (int64_t step = 0; step < max_new_tokens && !running.empty(); ++step) {
-    std::vector<Span> spans;
+    std::vector<Span<float>> spans;
     std::vector<int64_t> last;
     int64_t row = -1;
     for (const size_t i : running) {
@@ -143,19 +208,19 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
       last.push_back(row += spans.back().rows);
     }
     const Rows hidden = decoder.forward(impl_->context, std::move(embeddings), spans, true);
-    const Rows logits = impl_->logits_of_rows(hidden, last);
+    const Rows logits = impl_->logits_of_rows<float>(impl_->context, hidden, last);
     std::vector<size_t> unfinished;
     embeddings = Rows();
     for (size_t at = 0; at < running.size(); ++at) {
       ReferenceCaption& caption = captions[running[at]];
       const auto line = logits.row(static_cast<int64_t>(at));
       const int64_t id = next_token(line, choose, caption.ids);
-      append_row(caption.logits, line);
+      append_row<float>(caption.logits, line);
       caption.ids.push_back(id);
       if (std::ranges::find(eos_token_ids, id) == eos_token_ids.end()) {
         unfinished.push_back(running[at]);
-        decoder.embed(id, embedding);
-        append_row(embeddings, embedding);
+        decoder.embed<float>(id, embedding);
+        append_row<float>(embeddings, embedding);
       }
     }
     running = std::move(unfinished);

@@ -3,6 +3,9 @@
 // modeling_siglip.py and modeling_llama.py. It includes nothing of graph/, blocks/ or families/, so
 // that a mistake there cannot be made here as well.
 //
+// Beside the float32 forward stands the same one in double, which says how far rounding alone leads
+// the former (docs/verify.md).
+//
 // Weights are never held: every linear layer reads its weight in blocks of rows while it
 // multiplies, for all images of a batch at once. Memory is one layer's activations of the batch,
 // the key/value cache of greedy(), and a block of weights per thread.
@@ -36,6 +39,20 @@ struct LinearInput {
 };
 // Called from the calling thread. What it throws stops the forward and comes out of the call.
 using LinearInputFn = std::function<void(const LinearInput& input)>;
+
+// How a forward is computed.
+enum class Arithmetic {
+  kFloat64,  // everything in double, from the float32 weights
+  // As a float16 file is at least: the weights of linear layers, what they read and what they give
+  // rounded to float16, the rest in float32.
+  kFloat16,
+};
+
+// A pass over images and forced ids, rounded to float32 at its end.
+struct ForcedPass {
+  std::vector<Rows> prefixes;  // image tokens of each image
+  std::vector<Rows> logits;    // row t: what forced[t] is compared with
+};
 
 struct ReferenceOptions {
   unsigned threads = 0;            // 0: one per core, at most 4
@@ -79,6 +96,11 @@ class ReferenceModel {
                                                      int64_t max_new_tokens,
                                                      const std::vector<int64_t>& eos_token_ids,
                                                      const ChooseFn& choose = {}) const;
+
+  // encode() and logits() in other arithmetic. The listener hears nothing of it.
+  [[nodiscard]] ForcedPass forced(const std::vector<std::vector<float>>& pixel_values,
+                                  const std::vector<std::vector<int64_t>>& forced,
+                                  Arithmetic arithmetic) const;
 
  private:
   struct Impl;

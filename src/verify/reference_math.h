@@ -1,4 +1,5 @@
-// The layers of the reference forward: what torch.nn and transformers compute, on Rows.
+// The layers of the reference forward: what torch.nn and transformers compute, on Rows of float or
+// double; the weights are float32 either way.
 #ifndef LORAPRESS_VERIFY_REFERENCE_MATH_H_
 #define LORAPRESS_VERIFY_REFERENCE_MATH_H_
 
@@ -30,7 +31,8 @@ struct Norm {
 struct Context {
   unsigned threads = 0;
   std::function<void()> on_layer;
-  LinearInputFn listener;
+  LinearInputFn listener;   // of the float forward
+  bool as_float16 = false;  // linear layers round weights, inputs and outputs; float forward only
 
   void layer_done() const {
     if (on_layer) {
@@ -40,25 +42,33 @@ struct Context {
 };
 
 // torch.nn.Linear: x W^T + b.
-Rows linear(const Context& context, const Linear& layer, const Rows& x);
+template <typename T>
+BasicRows<T> linear(const Context& context, const Linear& layer, const BasicRows<T>& x);
 // torch.nn.LayerNorm over the columns.
-Rows layer_norm(const Norm& norm, const Rows& x);
+template <typename T>
+BasicRows<T> layer_norm(const Norm& norm, const BasicRows<T>& x);
 // LlamaRMSNorm: w * x / sqrt(mean(x^2) + eps).
-Rows rms_norm(const Norm& norm, const Rows& x);
+template <typename T>
+BasicRows<T> rms_norm(const Norm& norm, const BasicRows<T>& x);
 // x += y
-void add(Rows& x, const Rows& y);
+template <typename T>
+void add(BasicRows<T>& x, const BasicRows<T>& y);
 // torch.nn.GELU(approximate="tanh") and the exact one, in place.
-void gelu_tanh(const Context& context, Rows& x);
-void gelu_erf(const Context& context, Rows& x);
+template <typename T>
+void gelu_tanh(const Context& context, BasicRows<T>& x);
+template <typename T>
+void gelu_erf(const Context& context, BasicRows<T>& x);
 // silu(gate) * up, into gate.
-void silu_times(const Context& context, Rows& gate, const Rows& up);
+template <typename T>
+void silu_times(const Context& context, BasicRows<T>& gate, const BasicRows<T>& up);
 
 // One sequence's part of the matrices of an attention layer; heads lie side by side in a row.
+template <typename T>
 struct AttentionPart {
-  const float* query = nullptr;  // [rows, heads * head_dim]
-  const float* key = nullptr;    // [total, kv_heads * head_dim]
-  const float* value = nullptr;  // the same
-  float* out = nullptr;          // [rows, heads * head_dim]
+  const T* query = nullptr;  // [rows, heads * head_dim]
+  const T* key = nullptr;    // [total, kv_heads * head_dim]
+  const T* value = nullptr;  // the same
+  T* out = nullptr;          // [rows, heads * head_dim]
   int64_t rows = 0;
   int64_t total = 0;
 };
@@ -69,10 +79,11 @@ struct AttentionShape {
   bool causal =
       false;  // the rows are the last of the total positions; each sees those up to itself
 };
-// softmax(q k^T / sqrt(head_dim)) v, in float32 (eager_attention_forward).
+// softmax(q k^T / sqrt(head_dim)) v (eager_attention_forward).
+template <typename T>
 void attend(const Context& context,
             const AttentionShape& shape,
-            const std::vector<AttentionPart>& parts);
+            const std::vector<AttentionPart<T>>& parts);
 
 }  // namespace lorapress::reference
 

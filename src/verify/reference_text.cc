@@ -98,44 +98,51 @@ Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
   lm_head_ = {kHead, output_table(checkpoint, weights, {config_.vocab_size, hidden}), nullptr};
 }
 
-void Decoder::embed(int64_t id, std::span<float> out) const {
+template <typename T>
+void Decoder::embed(int64_t id, std::span<T> out) const {
   if (id < 0 || id >= config_.vocab_size) {
     fail(ErrorCode::kInvalidArgument,
          "token {} is outside the vocabulary of {}",
          id,
          config_.vocab_size);
   }
-  table_->read_floats({id, 1, 0, config_.hidden_size}, out);
+  std::vector<float> row(static_cast<size_t>(config_.hidden_size));
+  table_->read_floats({id, 1, 0, config_.hidden_size}, row);
+  std::ranges::copy(row, out.begin());
 }
 
-Decoder::Rotation Decoder::rotation(int64_t positions) const {
-  Rotation made;
+template <typename T>
+Decoder::Rotation<T> Decoder::rotation(int64_t positions) const {
+  Rotation<T> made;
   for (int64_t position = 0; position < positions; ++position) {
     for (const double frequency : inverse_frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
-      made.cos.push_back(static_cast<float>(std::cos(angle)));
-      made.sin.push_back(static_cast<float>(std::sin(angle)));
+      made.cos.push_back(static_cast<T>(std::cos(angle)));
+      made.sin.push_back(static_cast<T>(std::sin(angle)));
     }
   }
   return made;
 }
 
 // x * cos + rotate_half(x) * sin, where rotate_half(x) = [-x2, x1] for the halves x1, x2 of a head.
-void Decoder::rotate(Rows& x, const std::vector<Span>& spans, const Rotation& rotation) const {
+template <typename T>
+void Decoder::rotate(BasicRows<T>& x,
+                     const std::vector<Span<T>>& spans,
+                     const Rotation<T>& rotation) const {
   const auto width = static_cast<size_t>(config_.head_dim);
   const size_t half = width / 2;
   int64_t row = 0;
-  for (const Span& span : spans) {
+  for (const Span<T>& span : spans) {
     for (int64_t i = 0; i < span.rows; ++i) {
       const size_t at = static_cast<size_t>(span.sequence->length + i) * half;
       const auto line = x.row(row++);
       for (size_t head = 0; head < line.size(); head += width) {
         for (size_t j = 0; j < half; ++j) {
-          const float cos = rotation.cos[at + j];
-          const float sin = rotation.sin[at + j];
-          float& first = line[head + j];
-          float& second = line[head + half + j];
-          const float turned = first * cos - second * sin;
+          const T cos = rotation.cos[at + j];
+          const T sin = rotation.sin[at + j];
+          T& first = line[head + j];
+          T& second = line[head + half + j];
+          const T turned = first * cos - second * sin;
           second = second * cos + first * sin;
           first = turned;
         }
@@ -144,25 +151,26 @@ void Decoder::rotate(Rows& x, const std::vector<Span>& spans, const Rotation& ro
   }
 }
 
-Rows Decoder::attention(const Context& context,
-                        size_t index,
-                        const Rows& x,
-                        const std::vector<Span>& spans,
-                        const Rotation& rotation,
-                        bool keep) const {
+template <typename T>
+BasicRows<T> Decoder::attention(const Context& context,
+                                size_t index,
+                                const BasicRows<T>& x,
+                                const std::vector<Span<T>>& spans,
+                                const Rotation<T>& rotation,
+                                bool keep) const {
   const Layer& layer = layers_[index];
-  Rows q = linear(context, layer.q, x);
-  Rows k = linear(context, layer.k, x);
-  const Rows v = linear(context, layer.v, x);
+  BasicRows<T> q = linear(context, layer.q, x);
+  BasicRows<T> k = linear(context, layer.k, x);
+  const BasicRows<T> v = linear(context, layer.v, x);
   rotate(q, spans, rotation);
   rotate(k, spans, rotation);
-  Rows joined(x.rows, q.cols);
-  std::vector<AttentionPart> parts;
+  BasicRows<T> joined(x.rows, q.cols);
+  std::vector<AttentionPart<T>> parts;
   int64_t row = 0;
-  for (const Span& span : spans) {
-    std::vector<float>& keys = span.sequence->keys[index];
-    std::vector<float>& values = span.sequence->values[index];
-    const auto append = [&](std::vector<float>& to, const Rows& from) {
+  for (const Span<T>& span : spans) {
+    std::vector<T>& keys = span.sequence->keys[index];
+    std::vector<T>& values = span.sequence->values[index];
+    const auto append = [&](std::vector<T>& to, const BasicRows<T>& from) {
       const auto first = from.values.begin() + row * from.cols;
       to.insert(to.end(), first, first + span.rows * from.cols);
     };
@@ -179,45 +187,57 @@ Rows Decoder::attention(const Context& context,
   attend(context,
          {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim, true},
          parts);
-  for (const Span& span : spans) {
+  for (const Span<T>& span : spans) {
     if (!keep) {
-      std::vector<float>().swap(span.sequence->keys[index]);
-      std::vector<float>().swap(span.sequence->values[index]);
+      std::vector<T>().swap(span.sequence->keys[index]);
+      std::vector<T>().swap(span.sequence->values[index]);
     }
   }
   return linear(context, layer.o, joined);
 }
 
-Rows Decoder::forward(const Context& context,
-                      Rows embeddings,
-                      const std::vector<Span>& spans,
-                      bool keep) const {
+template <typename T>
+BasicRows<T> Decoder::forward(const Context& context,
+                              BasicRows<T> embeddings,
+                              const std::vector<Span<T>>& spans,
+                              bool keep) const {
   int64_t longest = 0;
-  for (const Span& span : spans) {
+  for (const Span<T>& span : spans) {
     span.sequence->keys.resize(layers_.size());
     span.sequence->values.resize(layers_.size());
     longest = std::max(longest, span.sequence->length + span.rows);
   }
-  const Rotation turns = rotation(longest);
-  Rows stream = std::move(embeddings);
+  const Rotation<T> turns = rotation<T>(longest);
+  BasicRows<T> stream = std::move(embeddings);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const Rows normed = rms_norm(layer.input_layernorm, stream);
+    const BasicRows<T> normed = rms_norm(layer.input_layernorm, stream);
     add(stream, attention(context, i, normed, spans, turns, keep));
-    const Rows middle = rms_norm(layer.post_attention_layernorm, stream);
-    Rows gate = linear(context, layer.gate, middle);
+    const BasicRows<T> middle = rms_norm(layer.post_attention_layernorm, stream);
+    BasicRows<T> gate = linear(context, layer.gate, middle);
     silu_times(context, gate, linear(context, layer.up, middle));
     add(stream, linear(context, layer.down, gate));
     context.layer_done();
   }
-  for (const Span& span : spans) {
+  for (const Span<T>& span : spans) {
     span.sequence->length += span.rows;
   }
   return stream;
 }
 
-Rows Decoder::head(const Context& context, const Rows& hidden) const {
+template <typename T>
+BasicRows<T> Decoder::head(const Context& context, const BasicRows<T>& hidden) const {
   return linear(context, lm_head_, rms_norm(norm_, hidden));
 }
+
+// clang-format off
+#define LORAPRESS_INSTANTIATE(T)                                                       \
+  template void Decoder::embed(int64_t, std::span<T>) const;                           \
+  template BasicRows<T> Decoder::forward(const Context&, BasicRows<T>,                 \
+                                         const std::vector<Span<T>>&, bool) const;     \
+  template BasicRows<T> Decoder::head(const Context&, const BasicRows<T>&) const;
+LORAPRESS_INSTANTIATE(float)
+LORAPRESS_INSTANTIATE(double)
+// clang-format on
 
 }  // namespace lorapress::reference

@@ -7,15 +7,17 @@
 namespace lorapress::reference {
 
 // Keys and values of the positions that a sequence has behind it.
+template <typename T>
 struct Sequence {
   int64_t length = 0;
-  std::vector<std::vector<float>> keys;  // per layer [length, kv_heads * head_dim], rotated
-  std::vector<std::vector<float>> values;
+  std::vector<std::vector<T>> keys;  // per layer [length, kv_heads * head_dim], rotated
+  std::vector<std::vector<T>> values;
 };
 
 // A run of new positions of one sequence.
+template <typename T>
 struct Span {
-  Sequence* sequence = nullptr;
+  Sequence<T>* sequence = nullptr;
   int64_t rows = 0;
 };
 
@@ -24,16 +26,19 @@ class Decoder {
   Decoder(const Checkpoint& checkpoint, WeightTaker& weights);
 
   // The embedding of a token.
-  void embed(int64_t id, std::span<float> out) const;
+  template <typename T>
+  void embed(int64_t id, std::span<T> out) const;
   // embeddings of all spans' new positions, one after the other -> their hidden states before the
   // last norm. The sequences grow; with `keep` false their keys and values are let go again, which
   // is enough for one whole pass.
-  [[nodiscard]] Rows forward(const Context& context,
-                             Rows embeddings,
-                             const std::vector<Span>& spans,
-                             bool keep) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> forward(const Context& context,
+                                     BasicRows<T> embeddings,
+                                     const std::vector<Span<T>>& spans,
+                                     bool keep) const;
   // hidden states -> logits
-  [[nodiscard]] Rows head(const Context& context, const Rows& hidden) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> head(const Context& context, const BasicRows<T>& hidden) const;
 
   [[nodiscard]] int64_t hidden_size() const { return config_.hidden_size; }
   [[nodiscard]] int64_t vocab_size() const { return config_.vocab_size; }
@@ -45,18 +50,24 @@ class Decoder {
     Norm post_attention_layernorm;
     Linear gate, up, down;
   };
+  template <typename T>
   struct Rotation {  // [positions, head_dim / 2]
-    std::vector<float> cos;
-    std::vector<float> sin;
+    std::vector<T> cos;
+    std::vector<T> sin;
   };
-  [[nodiscard]] Rotation rotation(int64_t positions) const;
-  void rotate(Rows& x, const std::vector<Span>& spans, const Rotation& rotation) const;
-  [[nodiscard]] Rows attention(const Context& context,
-                               size_t index,
-                               const Rows& x,
-                               const std::vector<Span>& spans,
-                               const Rotation& rotation,
-                               bool keep) const;
+  template <typename T>
+  [[nodiscard]] Rotation<T> rotation(int64_t positions) const;
+  template <typename T>
+  void rotate(BasicRows<T>& x,
+              const std::vector<Span<T>>& spans,
+              const Rotation<T>& rotation) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> attention(const Context& context,
+                                       size_t index,
+                                       const BasicRows<T>& x,
+                                       const std::vector<Span<T>>& spans,
+                                       const Rotation<T>& rotation,
+                                       bool keep) const;
 
   TextConfig config_;
   std::vector<double> inverse_frequencies_;

@@ -56,12 +56,13 @@ VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
 }
 
 // nn.Conv2d with stride = kernel is a product with the patches laid flat: channel, row, column.
-Rows VisionTower::unfold(const std::vector<std::vector<float>>& pixel_values) const {
+template <typename T>
+BasicRows<T> VisionTower::unfold(const std::vector<std::vector<float>>& pixel_values) const {
   const int64_t size = config_.image_size;
   const int64_t patch = config_.patch_size;
   const int64_t grid = size / patch;
   const auto images = static_cast<int64_t>(pixel_values.size());
-  Rows patches(images * config_.patches(), config_.num_channels * patch * patch);
+  BasicRows<T> patches(images * config_.patches(), config_.num_channels * patch * patch);
   int64_t row = 0;
   for (const std::vector<float>& pixels : pixel_values) {
     if (std::ssize(pixels) != config_.num_channels * size * size) {
@@ -87,17 +88,18 @@ Rows VisionTower::unfold(const std::vector<std::vector<float>>& pixel_values) co
   return patches;
 }
 
-Rows VisionTower::attention(const Context& context,
-                            const Layer& layer,
-                            const Rows& x,
-                            int64_t images) const {
-  const Rows q = linear(context, layer.q, x);
-  const Rows k = linear(context, layer.k, x);
-  const Rows v = linear(context, layer.v, x);
-  Rows joined(x.rows, x.cols);
+template <typename T>
+BasicRows<T> VisionTower::attention(const Context& context,
+                                    const Layer& layer,
+                                    const BasicRows<T>& x,
+                                    int64_t images) const {
+  const BasicRows<T> q = linear(context, layer.q, x);
+  const BasicRows<T> k = linear(context, layer.k, x);
+  const BasicRows<T> v = linear(context, layer.v, x);
+  BasicRows<T> joined(x.rows, x.cols);
   const int64_t tokens = config_.patches();
   const int64_t heads = config_.num_attention_heads;
-  std::vector<AttentionPart> parts;
+  std::vector<AttentionPart<T>> parts;
   for (int64_t image = 0; image < images; ++image) {
     const int64_t at = image * tokens * x.cols;
     parts.push_back({q.values.data() + at,
@@ -111,8 +113,9 @@ Rows VisionTower::attention(const Context& context,
   return linear(context, layer.out, joined);
 }
 
-Rows VisionTower::project(const Context& context, const Rows& features) const {
-  Rows x = linear(context, projection_[0], features);
+template <typename T>
+BasicRows<T> VisionTower::project(const Context& context, const BasicRows<T>& features) const {
+  BasicRows<T> x = linear(context, projection_[0], features);
   if (projection_.size() == 2) {
     gelu_erf(context, x);
     x = linear(context, projection_[1], x);
@@ -120,22 +123,28 @@ Rows VisionTower::project(const Context& context, const Rows& features) const {
   return x;
 }
 
-Rows VisionTower::forward(const Context& context,
-                          const std::vector<std::vector<float>>& pixel_values) const {
+template <typename T>
+BasicRows<T> VisionTower::forward(const Context& context,
+                                  const std::vector<std::vector<float>>& pixel_values) const {
   const auto images = static_cast<int64_t>(pixel_values.size());
-  Rows stream = linear(context, patch_embedding_, unfold(pixel_values));
+  BasicRows<T> stream = linear(context, patch_embedding_, unfold<T>(pixel_values));
   const std::vector<float> positions = read_all_float32(*position_embedding_);
   for (size_t i = 0; i < stream.values.size(); ++i) {
-    stream.values[i] += positions[i % positions.size()];
+    stream.values[i] += static_cast<T>(positions[i % positions.size()]);
   }
   for (const Layer& layer : layers_) {
     add(stream, attention(context, layer, layer_norm(layer.norm1, stream), images));
-    Rows wide = linear(context, layer.fc1, layer_norm(layer.norm2, stream));
+    BasicRows<T> wide = linear(context, layer.fc1, layer_norm(layer.norm2, stream));
     gelu_tanh(context, wide);
     add(stream, linear(context, layer.fc2, wide));
     context.layer_done();
   }
   return project(context, layer_norm(post_layernorm_, stream));
 }
+
+template BasicRows<float> VisionTower::forward(const Context&,
+                                               const std::vector<std::vector<float>>&) const;
+template BasicRows<double> VisionTower::forward(const Context&,
+                                                const std::vector<std::vector<float>>&) const;
 
 }  // namespace lorapress::reference

@@ -13,8 +13,9 @@ class VisionTower {
 
   // pixel_values [3, image_size, image_size] of each image -> rows of all images' tokens, one after
   // the other.
-  [[nodiscard]] Rows forward(const Context& context,
-                             const std::vector<std::vector<float>>& pixel_values) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> forward(const Context& context,
+                                     const std::vector<std::vector<float>>& pixel_values) const;
 
   [[nodiscard]] int64_t tokens_per_image() const { return config_.patches(); }
 
@@ -25,12 +26,15 @@ class VisionTower {
     Norm norm2;
     Linear fc1, fc2;
   };
-  [[nodiscard]] Rows unfold(const std::vector<std::vector<float>>& pixel_values) const;
-  [[nodiscard]] Rows attention(const Context& context,
-                               const Layer& layer,
-                               const Rows& x,
-                               int64_t images) const;
-  [[nodiscard]] Rows project(const Context& context, const Rows& features) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> unfold(const std::vector<std::vector<float>>& pixel_values) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> attention(const Context& context,
+                                       const Layer& layer,
+                                       const BasicRows<T>& x,
+                                       int64_t images) const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> project(const Context& context, const BasicRows<T>& features) const;
 
   VisionConfig config_;
   Linear patch_embedding_;

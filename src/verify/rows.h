@@ -9,22 +9,24 @@
 
 namespace lorapress {
 
-struct Rows {
-  Rows() = default;
-  Rows(int64_t row_count, int64_t col_count)
+template <typename T>
+struct BasicRows {
+  BasicRows() = default;
+  BasicRows(int64_t row_count, int64_t col_count)
       : rows(row_count), cols(col_count), values(static_cast<size_t>(row_count * col_count)) {}
 
-  [[nodiscard]] std::span<float> row(int64_t index) {
+  [[nodiscard]] std::span<T> row(int64_t index) {
     return std::span(values).subspan(static_cast<size_t>(index * cols), static_cast<size_t>(cols));
   }
-  [[nodiscard]] std::span<const float> row(int64_t index) const {
+  [[nodiscard]] std::span<const T> row(int64_t index) const {
     return std::span(values).subspan(static_cast<size_t>(index * cols), static_cast<size_t>(cols));
   }
 
   int64_t rows = 0;
   int64_t cols = 0;
-  std::vector<float> values;  // row-major
+  std::vector<T> values;  // row-major
 };
+using Rows = BasicRows<float>;
 
 }  // namespace lorapress
 

@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 
-from harness import PROGRAM, run
+from harness import PROGRAM, ROOT, run
 from test_caption import IMAGES, Pressed
 
 
@@ -114,6 +115,29 @@ class Jsonl(Pressed):
         self.assertEqual(again.code, 1)
         self.assertIn("3 of these images failed in an earlier run", self.one_line(again.err))
         self.assertEqual(file.read_text(), before)
+
+    def test_gif_bmp_and_tiff(self):
+        """Are found by their names; one that cannot be read is one line, and the rest goes on."""
+        root, goldens = self.tmp / "photos", ROOT / "tests/goldens/images"
+        root.mkdir()
+        good = ["gif_part.gif", "bmp_rle8.bmp", "tiff_tiles.tif", "tiff_turned_6.tif"]
+        for name in good:
+            shutil.copy(goldens / name, root / name)
+        shutil.copy(goldens / "tiff_lzw.tif", root / "upper.TIFF")
+        lab = (goldens / "tiff_strips.tif").read_bytes()
+        tag = struct.pack("<HHIH", 262, 3, 1, 2)
+        (root / "lab.tif").write_bytes(lab.replace(tag, struct.pack("<HHIH", 262, 3, 1, 8)))
+        (root / "half.gif").write_bytes((root / "gif_part.gif").read_bytes()[:150])
+        rows = self.lines(self.caption(root, "--jsonl", "-", "--batch", "3", code=1))
+        bad = {os.path.basename(r["image"]): r["error"] for r in rows if "error" in r}
+        self.assertEqual(
+            {name: error["code"] for name, error in bad.items()},
+            {"lab.tif": "unsupported", "half.gif": "invalid_file"},
+        )
+        self.assertIn("a TIFF image with photometric interpretation 8", bad["lab.tif"]["message"])
+        self.assertIn("cannot decode this GIF image", bad["half.gif"]["message"])
+        read = sorted(os.path.basename(r["image"]) for r in rows if "text" in r)
+        self.assertEqual(read, sorted([*good, "upper.TIFF"]))
 
     def test_every_image_is_bad(self):
         root = self.tmp / "photos"

@@ -271,12 +271,15 @@ class Manifest(Pressed):
     def test_images(self):
         png = IMAGE.read_bytes()
         for name, content, code, has in [
-            ("empty.png", b"", "unsupported", ["is not a JPEG, PNG or WebP"]),
-            ("text.jpg", b"hello", "unsupported", ["is not a JPEG, PNG or WebP"]),
+            ("empty.png", b"", "unsupported", ["is not a JPEG, PNG, WebP, GIF, BMP or TIFF"]),
+            ("text.jpg", b"hello", "unsupported", ["is not a JPEG, PNG, WebP, GIF, BMP or TIFF"]),
             ("cut.png", png[: len(png) // 2], "invalid_file", ["PNG"]),
             ("head.png", png[:8], "invalid_file", ["PNG"]),
             ("head.jpg", b"\xff\xd8\xff\xe0", "invalid_file", ["JPEG"]),
             ("head.webp", b"RIFF\x10\0\0\0WEBPVP8 ", "invalid_file", ["WebP"]),
+            ("head.gif", b"GIF89a", "invalid_file", ["GIF"]),
+            ("head.bmp", b"BM", "invalid_file", ["BMP"]),
+            ("head.tif", b"II*\0", "invalid_file", ["TIFF"]),
             ("huge.png", png[:16] + b"\x7f\xff\xff\xff" * 2 + png[24:], "invalid_file", []),
         ]:
             with self.subTest(name):
@@ -292,7 +295,7 @@ class Manifest(Pressed):
         broken.write_bytes(b"no image")
         result = run("caption", self.model, IMAGE, broken, IMAGE)
         self.assertEqual(result.code, 1)
-        self.assertIn("is not a JPEG, PNG or WebP", self.one_line(result.err))
+        self.assertIn("is not a JPEG, PNG, WebP, GIF, BMP or TIFF", self.one_line(result.err))
         self.assertEqual(
             len([line for line in result.out.splitlines() if line.startswith(f"{IMAGE}: ")]), 2
         )

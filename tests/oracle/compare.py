@@ -16,8 +16,17 @@ from safetensors.torch import load_file
 from common import GOLDENS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
-FOLDERS = ["adapters", "checkpoints", "generation", "images", "merge", "tables", "tokenizer"]
-PIXELS = (".png", ".jpg", ".webp")
+FOLDERS = [
+    "adapters",
+    "checkpoints",
+    "float64",
+    "generation",
+    "images",
+    "merge",
+    "tables",
+    "tokenizer",
+]
+PIXELS = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")
 COMPUTED = (
     "golden.safetensors",
     "merged.safetensors",
@@ -29,7 +38,7 @@ COMPUTED = (
 def computed(path: Path) -> bool:
     """Say whether a file holds results of floating point work rather than seeded weights."""
     embedded = path.parent.name.endswith("_embedded")  # its base is what an SVD left
-    return path.name in COMPUTED or path.parent.name == "merge" or embedded
+    return path.name in COMPUTED or path.parent.name in ("merge", "float64") or embedded
 
 
 def tensor_problems(old: Path, new: Path) -> list[str]:

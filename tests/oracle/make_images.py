@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
+import more_images
 from common import GOLDENS, folder_bytes, quiet, rng_for, versions, write_json
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -178,10 +179,19 @@ def shapes() -> list[Source]:
     ]
 
 
+def others(rgb: Image.Image) -> list[Source]:
+    """GIF, BMP and TIFF; none of them is resized."""
+    files = more_images.gifs(rgb) | more_images.bmps(rgb) | more_images.tiffs(rgb)
+    turned = {f"tiff_turned_{value}.tif": value for value in range(1, 9)}
+    return [Source(n, write, (), (), turned.get(n, 1)) for n, write in files.items()]
+
+
 def expected_rgb(path: Path) -> Image.Image:
     """Decode as the trainer does: EXIF orientation, then RGB."""
     with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+        rgb = ImageOps.exif_transpose(image).convert("RGB")
+    rgb.info.pop("transparency", None)  # a PNG of it would be clear where the GIF was
+    return rgb
 
 
 def entry(source: Source, root: Path, store: Store) -> dict[str, Any]:
@@ -246,7 +256,7 @@ def main() -> int:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     rgb, store = picture(131, 97, "main"), Store(root)
-    sources = [*jpegs(rgb), *pngs(rgb), *webps(rgb), *oriented(), *shapes()]
+    sources = [*jpegs(rgb), *pngs(rgb), *webps(rgb), *oriented(), *shapes(), *others(rgb)]
     rows = [entry(source, root, store) for source in sources]
     document = {
         "format": 1,

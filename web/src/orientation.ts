@@ -12,6 +12,11 @@ export function isWebp(bytes: Uint8Array): boolean {
   return text(bytes, 0, 4) === "RIFF" && text(bytes, 8, 4) === "WEBP";
 }
 
+/** In either order of bytes, with offsets of 32 or 64 bits. Of browsers only Safari decodes it. */
+export function isTiff(bytes: Uint8Array): boolean {
+  return ["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(text(bytes, 0, 4));
+}
+
 /** EXIF's 1 to 8; 1 where the file says nothing usable. REQUIRES: isWebp(bytes). */
 export function webpOrientation(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

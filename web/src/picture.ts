@@ -2,7 +2,7 @@
 // no colour management, no blending with alpha.
 import { fail, messageOf } from "./errors.js";
 import { type Pixels, requirePixels, requireSize } from "./image.js";
-import { isWebp, upright, webpOrientation } from "./orientation.js";
+import { isTiff, isWebp, upright, webpOrientation } from "./orientation.js";
 
 /** What captions can be asked for. A text is the address of an image. In Node: Pixels. */
 export type ImageSource =
@@ -95,6 +95,9 @@ async function decode(blob: Blob, options: ImageBitmapOptions): Promise<ImageBit
   try {
     return await createImageBitmap(blob, options);
   } catch (error) {
+    if (isTiff(new Uint8Array(await blob.slice(0, 4).arrayBuffer()))) {
+      fail("unsupported", "this browser decodes no TIFF images; convert it to PNG or JPEG", error);
+    }
     fail("invalid_file", `the browser cannot decode this image: ${messageOf(error)}`, error);
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isWebp, upright, webpOrientation } from "../src/orientation.js";
+import { isTiff, isWebp, upright, webpOrientation } from "../src/orientation.js";
 import { ROOT } from "./lib/program.js";
 
 const read = (file: string): Uint8Array =>
@@ -11,6 +11,12 @@ it("finds the orientation of a WebP file", () => {
   expect(webpOrientation(read("exif_8.webp"))).toBe(8);
   expect(webpOrientation(read("webp_lossy.webp"))).toBe(1);
   expect([read("exif_8.webp"), read("exif_8.jpg")].map(isWebp)).toEqual([true, false]);
+});
+
+it("knows a TIFF file in either order of bytes", () => {
+  const files = ["tiff_strips.tif", "tiff_big_endian.tif", "exif_8.webp", "bmp_24_v4.bmp"];
+  expect(files.map((file) => isTiff(read(file)))).toEqual([true, true, false, false]);
+  expect(isTiff(new Uint8Array())).toBe(false);
 });
 
 it("survives every cut and every changed byte", () => {
