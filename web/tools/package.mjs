@@ -1,15 +1,15 @@
 // What the npm package consists of, in dist/: index.js and transformers.js for bundlers, the same for Node in node/,
 // and in lorapress/ the modules that bundlers copy as they are: the worker in one file, and the engine's.
-// usage: node tools/package.mjs
+// usage: node tools/package.mjs              leaves dist/
+//        node tools/package.mjs --pack OUT   leaves lorapress-VERSION.tgz in the folder OUT, and dist/ as it was
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
 
-const DIST = join(WEB, "dist");
 const PUBLIC = ["index", "transformers", "worker"];
 
 /** @type {import("esbuild").BuildOptions} */
@@ -28,27 +28,33 @@ const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a pa
 export * from "./index.js";
 `;
 
-async function scripts() {
+/** @param {string} dist */
+async function scripts(dist) {
+  const npm = engineFilesAre({ path: join(WEB, "src/engine_files_npm.ts") });
   const entryPoints = ["src/index.ts", "src/transformers.ts"];
   const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
-  const npm = engineFilesAre({ path: join(WEB, "src/engine_files_npm.ts") });
-  await build({ ...whole, outdir: DIST, plugins: [npm] });
-  await build({ ...whole, outdir: join(DIST, "node"), platform: "node" });
-  writeFileSync(join(DIST, "entry.jsx"), ENTRY);
+  await build({ ...whole, outdir: dist, plugins: [npm] });
+  await build({ ...whole, outdir: join(dist, "node"), platform: "node" });
+  writeFileSync(join(dist, "entry.jsx"), ENTRY);
+  mkdirSync(join(dist, "lorapress"));
   await build({
     ...COMMON,
     entryPoints: ["src/worker.ts"],
-    outfile: join(DIST, "lorapress/worker.js"),
+    outfile: join(dist, "lorapress/worker.js"),
     minify: true,
     plugins: [npm],
   });
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
-    writeFileSync(join(DIST, "lorapress", name), text);
+    writeFileSync(join(dist, "lorapress", name), text);
   }
+  cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
 }
 
-/** The declarations of the public modules, and of what they import. */
-function declarations() {
+/**
+ * The declarations of the public modules, and of what they import.
+ * @param {string} dist
+ */
+function declarations(dist) {
   const all = mkdtempSync(join(tmpdir(), "lorapress-types-"));
   const tsc = createRequire(import.meta.url).resolve("typescript/package.json");
   const program = join(dirname(tsc), "bin/tsc");
@@ -59,36 +65,55 @@ function declarations() {
   const wanted = new Set(PUBLIC);
   for (const name of wanted) {
     const text = readFileSync(join(all, `${name}.d.ts`), "utf8");
-    for (const [, other] of text.matchAll(/from "\.\/(\w+)\.js"/g)) {
-      wanted.add(/** @type {string} */ (other));
+    for (const [, other = ""] of text.matchAll(/from "\.\/(\w+)\.js"/g)) {
+      wanted.add(other);
     }
-    writeFileSync(join(DIST, `${name}.d.ts`), text);
+    writeFileSync(join(dist, `${name}.d.ts`), text);
   }
   rmSync(all, { recursive: true });
 }
 
-/** Whose code is in the files above, and under which terms. */
-function licences() {
-  cpSync(join(WEB, "../LICENSE"), join(DIST, "LICENSE"));
-  const { version } = JSON.parse(
-    readFileSync(join(WEB, "node_modules/onnxruntime-web/package.json"), "utf8"),
-  );
-  const tokenizers = join(WEB, "node_modules/@huggingface/tokenizers");
-  const { version: other } = JSON.parse(readFileSync(join(tokenizers, "package.json"), "utf8"));
+/**
+ * Whose code is in the files above, and under which terms.
+ * @param {string} dist
+ */
+function licences(dist) {
+  const versionOf = (/** @type {string} */ name) =>
+    JSON.parse(readFileSync(join(WEB, "node_modules", name, "package.json"), "utf8")).version;
+  cpSync(join(WEB, "../LICENSE"), join(dist, "LICENSE"));
   writeFileSync(
-    join(DIST, "NOTICE"),
-    `lorapress/cpu.js and lorapress/webgpu.js are files of onnxruntime-web ${version}:
+    join(dist, "NOTICE"),
+    `lorapress/cpu.js and lorapress/webgpu.js are files of onnxruntime-web ${versionOf("onnxruntime-web")}:
 Copyright (c) Microsoft Corporation. Licensed under the MIT License.
 
-index.js (or shared.js) and lorapress/worker.js contain @huggingface/tokenizers ${other}:
+index.js and lorapress/worker.js contain @huggingface/tokenizers ${versionOf("@huggingface/tokenizers")}:
 Copyright the Hugging Face team. Licensed under the Apache License, Version 2.0 (LICENSE).
 `,
   );
 }
 
-rmSync(DIST, { recursive: true, force: true });
-mkdirSync(join(DIST, "lorapress"), { recursive: true });
-await scripts();
-cpSync(join(WEB, "tools/copy.mjs"), join(DIST, "copy.mjs"));
-declarations();
-licences();
+/** @param {string} dist */
+async function fill(dist) {
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  await scripts(dist);
+  declarations(dist);
+  licences(dist);
+}
+
+const [flag, out] = process.argv.slice(2);
+if (flag === undefined) {
+  await fill(join(WEB, "dist"));
+} else if (flag === "--pack" && out !== undefined) {
+  const folder = mkdtempSync(join(tmpdir(), "lorapress-package-"));
+  for (const file of ["package.json", "README.md"]) {
+    cpSync(join(WEB, file), join(folder, file));
+  }
+  await fill(join(folder, "dist"));
+  const args = ["pack", "--silent", "--ignore-scripts", "--pack-destination", resolve(out)];
+  execFileSync("npm", args, { cwd: folder, stdio: "inherit" });
+  rmSync(folder, { recursive: true });
+} else {
+  console.error("usage: node tools/package.mjs [--pack OUT]");
+  process.exitCode = 2;
+}
