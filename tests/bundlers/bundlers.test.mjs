@@ -31,6 +31,11 @@ const GLOBAL = `
 import * as lorapress from "lorapress";
 globalThis.lorapress = lorapress;
 `;
+// For bundlers that look for workers.
+const OWN_WORKER = `
+globalThis.ownWorker = () => new Worker(new URL("lorapress/worker", import.meta.url), { type: "module" });
+`;
+const FINDS_WORKERS = ["vite", "webpack"];
 
 let browser;
 before(async () => {
@@ -44,7 +49,9 @@ const projects = {};
 const project = (name) => (projects[name] ??= makeProject(name));
 
 function addGlobal(name) {
-  writeFileSync(join(project(name), MAIN[name]), readFileSync(join(EXAMPLES, name, MAIN[name]), "utf8") + GLOBAL);
+  const lines = readFileSync(join(EXAMPLES, name, MAIN[name]), "utf8");
+  const own = FINDS_WORKERS.includes(name) ? OWN_WORKER : "";
+  writeFileSync(join(project(name), MAIN[name]), lines + GLOBAL + own);
 }
 
 function removeGlobal(name) {
@@ -96,7 +103,8 @@ const captionsBy = (page, ways) =>
   page.evaluate(async (all) => {
     const found = [];
     for (const options of all) {
-      const captioner = await lorapress.Captioner.load("model/", options);
+      const worker = options.worker === "own" ? { worker: ownWorker() } : {};
+      const captioner = await lorapress.Captioner.load("model/", { ...options, ...worker });
       const { text } = await captioner.caption("image.png");
       found.push([text, captioner.info.threads]);
       await captioner.dispose();
@@ -166,6 +174,9 @@ for (const name of NAMES) {
             await captionOn(page);
             const threads = isolated ? 2 : 1;
             assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, threads], [CAPTION, threads]]);
+            if (FINDS_WORKERS.includes(name)) {
+              assert.deepEqual(await captionsBy(page, [{ threads: 2, worker: "own" }]), [[CAPTION, threads]]);
+            }
             assert.deepEqual(problems, []);
           }),
         );

@@ -28,6 +28,19 @@ const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a pa
 export * from "./index.js";
 `;
 
+/**
+ * Minifying takes away what bundlers are told about the worker's one import, that of the engine; whoever starts the
+ * worker by himself has it bundled.
+ * @param {string} file
+ */
+function remind(file) {
+  const parts = readFileSync(file, "utf8").split("import(`");
+  if (parts.length !== 2) {
+    throw new Error(`${file} has ${parts.length - 1} imports of an address, expected one`);
+  }
+  writeFileSync(file, parts.join("import(/* @vite-ignore */ /* webpackIgnore: true */ `"));
+}
+
 /** @param {string} dist */
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine_files_npm.ts") });
@@ -44,6 +57,7 @@ async function scripts(dist) {
     minify: true,
     plugins: [npm],
   });
+  remind(join(dist, "lorapress/worker.js"));
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
     writeFileSync(join(dist, "lorapress", name), text);
   }
