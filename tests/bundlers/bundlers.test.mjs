@@ -16,11 +16,13 @@ import {
   install,
   MAIN,
   makeProject,
+  OTHER_VITES,
   prepare,
   ROOT,
   run,
   siteOf,
   startVite,
+  VITE,
 } from "./lib/project.mjs";
 import { serve } from "./lib/server.mjs";
 
@@ -67,8 +69,8 @@ async function served(folder, options, look) {
   }
 }
 
-async function withVite(args, look) {
-  const server = await startVite(project("vite"), ...args);
+async function withVite(command, look, version = VITE) {
+  const server = await startVite(project("vite"), command, version);
   try {
     await look(`${server.origin}/`, server.said);
   } finally {
@@ -186,7 +188,7 @@ for (const name of NAMES) {
 }
 
 describe("vite", () => {
-  it("captions from its preview", () => withVite(["preview"], (url) => assertCaptions(url)));
+  it("captions from its preview", () => withVite("preview", (url) => assertCaptions(url)));
 
   it("makes a browser extension that captions", async () => {
     const extension = join(project("vite"), "extension");
@@ -217,18 +219,26 @@ describe("vite", () => {
 
   it("captions with the eight lines alone from its development server", async () => {
     removeGlobal("vite");
-    await withVite(["dev"], async (url, said) => {
+    await withVite("dev", async (url, said) => {
       await assertCaptions(url);
       assert.doesNotMatch(said(), /error|warning|optimized/i);
     });
   });
+
+  for (const version of OTHER_VITES) {
+    it(`captions from the development server and the build of Vite ${version}`, async () => {
+      await withVite("dev", (url) => assertCaptions(url), version);
+      build("vite", project("vite"), version);
+      await served(siteOf("vite", project("vite")), {}, (url) => assertCaptions(url));
+    });
+  }
 
   it("has two threads in development where the page is isolated, and its client stays out of workers", async () => {
     addGlobal("vite");
     const headers = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
     const config = `export default { server: { headers: ${JSON.stringify(headers)} } };\n`;
     writeFileSync(join(project("vite"), "vite.config.js"), config);
-    await withVite(["dev"], (url) =>
+    await withVite("dev", (url) =>
       visit(url, async ({ page, problems, urls }) => {
         await captionOn(page);
         assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, 2], [CAPTION, 2]]);

@@ -81,21 +81,32 @@ export function siteOf(name, folder) {
   return name === "vite" ? join(folder, "dist") : folder;
 }
 
-// Vite 7 needs a newer Node than Debian 12 has; there the tests' own Vite 6 stands in.
+// Vite 7 and 8 need a newer Node than Debian 12 has; there Vite 6, which runs the tests of web/, stands in for the
+// example's.
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-const HAS_VITE_7 = major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19);
-export const viteProgram = (folder) =>
-  join(HAS_VITE_7 ? folder : join(ROOT, "web"), "node_modules/vite/bin/vite.js");
+const IS_NEW = major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19);
+export const VITE = IS_NEW ? 7 : 6;
+export const OTHER_VITES = IS_NEW ? [6, 8] : [];
 
-export function build(name, folder) {
+function viteProgram(folder, version) {
+  const homes = {
+    6: join(ROOT, "web/node_modules/vite"),
+    7: join(folder, "node_modules/vite"),
+    8: join(MODULES, "vite-8"),
+  };
+  return join(homes[version], "bin/vite.js");
+}
+
+export function build(name, folder, version = VITE) {
   return name === "vite"
-    ? run("node", [viteProgram(folder), "build"], folder)
+    ? run("node", [viteProgram(folder, version), "build"], folder)
     : run("npm", ["run", "build"], folder);
 }
 
 /** `vite` or `vite preview` until stop(); resolves when it names its address. */
-export async function startVite(folder, ...args) {
-  const child = spawn("node", [viteProgram(folder), ...args, "--host", "127.0.0.1", "--port", "0"], {
+export async function startVite(folder, command, version) {
+  const args = [viteProgram(folder, version), command, "--host", "127.0.0.1", "--port", "0"];
+  const child = spawn("node", args, {
     cwd: folder,
     env: { ...process.env, NODE_ENV: "", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
