@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools/npm_install.sh web tests/e2e
+tools/npm_install.sh web tests/e2e tests/bundlers
 tests/bundles/run.sh --install
 train/setup.sh

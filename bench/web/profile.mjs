@@ -1,5 +1,5 @@
 // Where the engine's time goes: its own profile of a folder's graphs, in Node, one thread, summed by operator.
-// usage: node bench/web/profile.mjs FOLDER DTYPE [--rewritten]   after bench/web/run.sh or npm run build in web/
+// usage: node bench/web/profile.mjs FOLDER DTYPE [--rewritten]
 //   DTYPE        fp32 or q8
 //   --rewritten  the decoder as the package hands it to the engine
 import { spawnSync } from "node:child_process";
@@ -14,6 +14,14 @@ const [folder, dtype = "q8", ...flags] = process.argv.slice(2);
 const rewritten = flags.includes("--rewritten");
 const STEPS = 4;
 const ROUNDS = 3;
+
+/** What the package keeps to itself. */
+async function internals({ build }) {
+  const contents = 'export { splitGraph } from "./onnx_file.js"; export { Pieces } from "./pieces.js";';
+  const stdin = { contents, resolveDir: join(ROOT, "web/src"), loader: "ts" };
+  const { outputFiles } = await build({ stdin, bundle: true, format: "esm", write: false });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+}
 
 async function run() {
   const fromWeb = createRequire(join(ROOT, "web/package.json"));
@@ -38,8 +46,7 @@ async function run() {
 
   let graph = fileOf("decoder_model_merged");
   if (rewritten) {
-    const { splitGraph } = await import(pathToFileURL(join(ROOT, "web/dist/onnx_file.js")).href);
-    const { Pieces } = await import(pathToFileURL(join(ROOT, "web/dist/pieces.js")).href);
+    const { splitGraph, Pieces } = await internals(fromWeb("esbuild"));
     options.externalData = [{ path: "own", data: graph }];
     graph = splitGraph(new Pieces([graph]), "own", model.head_dim).graph;
   }

@@ -27,7 +27,6 @@ out=$build/bench-web
 site=$out/site
 v4=$root/tests/e2e/node_modules/transformers-v4
 "$root/tools/npm_install.sh" web tests/e2e
-(cd "$root/web" && npm run --silent build)
 mkdir -p "$out"
 real=${LORAPRESS_REAL:-$out/checkpoint}
 if [[ ! -d $real ]]; then

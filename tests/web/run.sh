@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The npm package under web/: format, types, unit tests and whole captions in Node, then Chromium on
+# The npm package under web/: format, types, the tarball, unit tests and whole captions in Node, then Chromium on
 # folders that PROGRAM presses, with the package's own runtime and with the stock clients of tests/e2e.
 # usage: tests/web/run.sh [PROGRAM [TEST...]]   PROGRAM: build/lorapress; TEST: a part of a file's name
 set -euo pipefail
@@ -20,5 +20,4 @@ fi
 
 "$root/tools/npm_install.sh" web tests/e2e
 npm run --silent check
-npm run --silent build
 LORAPRESS=$program npx --no-install vitest run "$@"

@@ -14,6 +14,7 @@ const MODEL = "model/";
 
 const page = {
   files: element("files", HTMLInputElement),
+  refused: element("refused", HTMLParagraphElement),
   beams: element("beams", HTMLSelectElement),
   dtype: element("dtype", HTMLSelectElement),
   device: element("device", HTMLSelectElement),
@@ -215,25 +216,60 @@ function finish(card: Card, text: string): void {
 let pasted = 0;
 let photographed = 0;
 
-function take(files: Iterable<File>): void {
-  for (const file of files) {
-    if (file.type.startsWith("image/")) {
-      void caption(file, file.name || `pasted image ${++pasted}`);
-    }
+// Names of files may not tell.
+const UNKNOWN: readonly string[] = ["", "application/octet-stream"];
+
+async function isImage(file: File): Promise<boolean> {
+  if (!UNKNOWN.includes(file.type)) {
+    return file.type.startsWith("image/");
+  }
+  try {
+    (await createImageBitmap(file)).close();
+    return true;
+  } catch {
+    return false; // a folder, too
   }
 }
 
+const MOST_NAMES = 3;
+
+function refuse(names: readonly string[]): void {
+  const shown = names.slice(0, MOST_NAMES).join(", ");
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
+  const what = names.length === 1 ? "is no image" : "are no images";
+  page.refused.textContent = names.length === 0 ? "" : `Not captioned: ${shown}${more} ${what}.`;
+}
+
+async function take(files: Iterable<File>): Promise<void> {
+  const refused: string[] = [];
+  // All at once: the list is the event's, and empty when that is over.
+  for (const file of [...files]) {
+    if (await isImage(file)) {
+      void caption(file, file.name || `pasted image ${++pasted}`);
+    } else {
+      refused.push(file.name || "what was pasted");
+    }
+  }
+  refuse(refused);
+}
+
 page.files.addEventListener("change", () => {
-  take(page.files.files ?? []);
+  void take(page.files.files ?? []);
   page.files.value = "";
 });
-addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
+addEventListener("paste", (event) => {
+  const files = event.clipboardData?.files ?? [];
+  if (files.length > 0) {
+    void take(files); // text is nothing to speak of
+  }
+});
 for (const type of ["dragover", "dragleave", "drop"] as const) {
   addEventListener(type, (event) => {
     event.preventDefault();
     document.body.classList.toggle("dragging", type === "dragover");
     if (type === "drop") {
-      take(event.dataTransfer?.files ?? []);
+      const files = event.dataTransfer?.files ?? [];
+      void (files.length > 0 ? take(files) : refuse(["what was dropped"]));
     }
   });
 }

@@ -19,7 +19,7 @@ export interface BackendOptions {
   readonly update?: "check" | "stored" | undefined;
   /** false: nothing is written to the browser's storage. */
   readonly cache?: boolean | undefined;
-  /** Folder of the engine's .wasm and .mjs files. */
+  /** Folder of the engine's .wasm files, relative to the page; by default where the bundler puts them. */
   readonly enginePath?: string | undefined;
   /** Attempts without a new byte before a download is given up, and the wait before the first. */
   readonly retries?: number | undefined;

@@ -3,6 +3,11 @@ import type { Pieces } from "./pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
+/** Addresses of what an engine is made of: JavaScript, imported as it stands, and WebAssembly. */
+export type EngineFiles = Readonly<
+  Record<Device, { readonly module: string; readonly wasm: string }>
+>;
+
 /** A graph file and the weight files beside it, by name. An engine uses the bytes up. */
 export interface GraphBytes {
   /** Nothing is freed before all is read. */

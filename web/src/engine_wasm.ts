@@ -111,9 +111,9 @@ export class WasmEngine implements Engine {
     factory: OrtFactory,
     shape: ModelShape,
     threads: number,
-    folder?: string,
+    wasm: string,
   ): Promise<WasmEngine> {
-    return new WasmEngine(await OrtHeap.start(factory, threads, folder), shape, threads);
+    return new WasmEngine(await OrtHeap.start(factory, threads, wasm), shape, threads);
   }
 
   room(bytes: number): Uint8Array {

@@ -13,6 +13,7 @@ import { asLorapressError, fail } from "./errors.js";
 import { halvesToFloats } from "./half.js";
 import type { Pieces } from "./pieces.js";
 import { requireNames, requireSameCache, requireVocabulary } from "./ports.js";
+import { requireServed } from "./served.js";
 
 type Ort = typeof import("onnxruntime-web");
 type Feeds = Record<string, Tensor>;
@@ -58,6 +59,7 @@ export class WebGpuEngine implements Engine {
   readonly device = "webgpu" as const;
   readonly threads: number;
   private readonly ort: Ort;
+  private readonly wasm: string;
   private readonly shape: ModelShape;
   private readonly pastNames: string[] = [];
   private readonly presentNames: string[] = [];
@@ -66,13 +68,13 @@ export class WebGpuEngine implements Engine {
   private cacheType: "float32" | "float16" = "float32";
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(ort: Ort, shape: ModelShape, threads: number, folder: string | undefined) {
+  /** `wasm`: the address of the engine's WebAssembly. */
+  constructor(ort: Ort, shape: ModelShape, threads: number, wasm: string) {
     ort.env.logLevel = "error";
     ort.env.wasm.numThreads = threads;
-    if (folder !== undefined) {
-      ort.env.wasm.wasmPaths = folder;
-    }
+    ort.env.wasm.wasmPaths = { wasm };
     this.ort = ort;
+    this.wasm = wasm;
     this.threads = threads;
     this.shape = shape;
     for (let layer = 0; layer < shape.numLayers; ++layer) {
@@ -151,7 +153,7 @@ export class WebGpuEngine implements Engine {
     return mine;
   }
 
-  private open(graph: GraphBytes, onDevice: readonly string[]): Promise<InferenceSession> {
+  private async open(graph: GraphBytes, onDevice: readonly string[]): Promise<InferenceSession> {
     const whole = (file: Pieces): Uint8Array => file.read(0, file.size);
     const options: InferenceSession.SessionOptions = {
       executionProviders: ["webgpu"],
@@ -161,7 +163,12 @@ export class WebGpuEngine implements Engine {
         onDevice.map((name) => [name, "gpu-buffer" as const]),
       ),
     };
-    return this.ort.InferenceSession.create(whole(graph.model), options);
+    try {
+      return await this.ort.InferenceSession.create(whole(graph.model), options);
+    } catch (error) {
+      await requireServed([this.wasm]); // it is fetched with the first session
+      throw error;
+    }
   }
 
   // The manifest and the graph must speak of the same cache.

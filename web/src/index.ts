@@ -1,5 +1,7 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
+import { engineFilesIn } from "./engine.js";
+import { engineFiles, workerUrl } from "./engine_files.js";
 import type { Fetch } from "./fetch.js";
 import type { GenerateOptions } from "./generate.js";
 import { LocalBackend } from "./local.js";
@@ -46,11 +48,12 @@ export class Captioner {
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Captioner> {
     const { worker = hasModuleWorkers() && options.fetch === undefined, ...rest } = options;
+    const files = engineFilesIn(options.enginePath, engineFiles());
     if (worker === false) {
-      return new Captioner(await LocalBackend.load(url, rest));
+      return new Captioner(await LocalBackend.load(url, rest, files));
     }
-    const given = worker === true ? undefined : worker;
-    return new Captioner(await WorkerBackend.load(url, rest, given));
+    const given = worker === true ? workerUrl() : worker;
+    return new Captioner(await WorkerBackend.load(url, rest, files, given));
   }
 
   /** Resolves when everything is loaded; rejects with the reason why not. */

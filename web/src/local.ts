@@ -12,7 +12,13 @@ import {
   type Role,
 } from "./devices.js";
 import { createEngine } from "./engine.js";
-import { BytesGone, type Device, type Engine, type GraphBytes } from "./engine_api.js";
+import {
+  BytesGone,
+  type Device,
+  type Engine,
+  type EngineFiles,
+  type GraphBytes,
+} from "./engine_api.js";
 import { messageOf } from "./errors.js";
 import { folderUrl } from "./fetch.js";
 import { fitted, type GenerateOptions, generate, settingsOf } from "./generate.js";
@@ -71,6 +77,7 @@ interface Parts {
   readonly info: CaptionerInfo;
   readonly stop: AbortController;
   readonly options: LocalOptions;
+  readonly files: EngineFiles;
 }
 
 export class LocalBackend implements Backend {
@@ -100,7 +107,11 @@ export class LocalBackend implements Backend {
   }
 
   /** Resolves when the folder is known to be sound; the files follow. */
-  static async load(url: string | URL, options: LocalOptions): Promise<LocalBackend> {
+  static async load(
+    url: string | URL,
+    options: LocalOptions,
+    files: EngineFiles,
+  ): Promise<LocalBackend> {
     const stop = new AbortController();
     const { signal } = options;
     signal?.throwIfAborted();
@@ -133,7 +144,7 @@ export class LocalBackend implements Backend {
       available: [...manifest.graphs.keys()],
     };
     meter.addTotal(totalBytes(manifest, dtypes));
-    return new LocalBackend({ loader, meter, info, stop, options });
+    return new LocalBackend({ loader, meter, info, stop, options, files });
   }
 
   async run(
@@ -263,7 +274,7 @@ export class LocalBackend implements Backend {
     const { numLayers, numKeyValueHeads, headDim, vocabSize, startTokenId } = this.manifest;
     const { imageSize, threads } = this.info;
     const shape = { imageSize, vocabSize, numLayers, numKeyValueHeads, headDim, startTokenId };
-    return createEngine({ device, shape, threads, enginePath: this.parts.options.enginePath });
+    return createEngine({ device, shape, threads, files: this.parts.files });
   }
 
   private async whenReady(): Promise<void> {

@@ -64,5 +64,5 @@ export interface MountedFile {
 
 export type OrtFactory = (settings: {
   readonly numThreads: number;
-  readonly locateFile?: (name: string) => string;
+  readonly locateFile: (name: string) => string;
 }) => Promise<OrtModule>;

@@ -45,11 +45,9 @@ export class OrtHeap {
     this.module = module;
   }
 
-  static async start(factory: OrtFactory, threads: number, folder?: string): Promise<OrtHeap> {
-    const module = await factory({
-      numThreads: threads,
-      ...(folder === undefined ? {} : { locateFile: (name) => folder + name }),
-    });
+  /** `wasm`: the address of the engine's WebAssembly. */
+  static async start(factory: OrtFactory, threads: number, wasm: string): Promise<OrtHeap> {
+    const module = await factory({ numThreads: threads, locateFile: () => wasm });
     const heap = new OrtHeap(module);
     heap.check(module._OrtInit(threads, LOG_ERRORS), "cannot start");
     return heap;

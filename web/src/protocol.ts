@@ -1,12 +1,18 @@
 // Messages between a page and its worker. `id` names a caption.
 import type { BackendOptions, Caption, CaptionerInfo } from "./backend.js";
+import type { EngineFiles } from "./engine_api.js";
 import { type ErrorCode, LorapressError, messageOf } from "./errors.js";
 import type { GenerateOptions } from "./generate.js";
 import type { Picture } from "./picture.js";
 import type { LoadProgress } from "./progress.js";
 
 export type ToWorker =
-  | { readonly type: "load"; readonly url: string; readonly options: BackendOptions }
+  | {
+      readonly type: "load";
+      readonly url: string;
+      readonly options: BackendOptions;
+      readonly files: EngineFiles;
+    }
   | {
       readonly type: "caption";
       readonly id: number;

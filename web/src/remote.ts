@@ -1,10 +1,12 @@
 // The page's side of a captioner in a worker.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
+import type { EngineFiles } from "./engine_api.js";
 import { LorapressError } from "./errors.js";
 import type { GenerateOptions } from "./generate.js";
 import type { Picture } from "./picture.js";
 import type { ProgressListener } from "./progress.js";
 import { type FromWorker, fromWire, type ToWorker, transfersOf } from "./protocol.js";
+import { requireServed } from "./served.js";
 
 interface Job {
   readonly resolve: (caption: Caption) => void;
@@ -29,14 +31,11 @@ function settle<T>(): Settle<T> {
   return { promise, resolve, reject };
 }
 
-// Bundlers look for exactly this expression.
-function startWorker(): Worker {
-  return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lorapress" });
-}
-
 export class WorkerBackend implements Backend {
   readonly ready: Promise<void>;
   private readonly worker: Worker;
+  /** Of the worker's module, where it was started from one. */
+  private readonly address: string | undefined;
   private readonly onProgress: ProgressListener | undefined;
   private readonly loaded: Settle<CaptionerInfo> = settle();
   private readonly readiness: Settle<void> = settle();
@@ -46,25 +45,30 @@ export class WorkerBackend implements Backend {
   private nextId = 0;
   private broken: Error | undefined;
 
-  private constructor(worker: Worker, onProgress: ProgressListener | undefined) {
+  private constructor(
+    worker: Worker,
+    address: string | undefined,
+    onProgress: ProgressListener | undefined,
+  ) {
     this.worker = worker;
+    this.address = address;
     this.onProgress = onProgress;
     this.ready = this.readiness.promise;
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.hear(data));
-    worker.addEventListener("error", (event) => {
-      const reason = event.message || "its module cannot be loaded";
-      this.fall(new LorapressError("runtime", `the worker failed: ${reason}`));
-    });
+    worker.addEventListener("error", ({ message }) => void this.explain(message));
   }
 
   static async load(
     url: string | URL,
     options: LocalOptions,
-    worker: Worker = startWorker(),
+    files: EngineFiles,
+    given: Worker | string,
   ): Promise<WorkerBackend> {
     const { onProgress, signal, fetch: _, ...rest } = options;
     signal?.throwIfAborted();
-    const backend = new WorkerBackend(worker, onProgress);
+    const own = typeof given === "string";
+    const worker = own ? new Worker(given, { type: "module", name: "lorapress" }) : given;
+    const backend = new WorkerBackend(worker, own ? given : undefined, onProgress);
     const stop = (): void => backend.fall(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
     // The worker's own address is another folder's.
@@ -72,6 +76,7 @@ export class WorkerBackend implements Backend {
       type: "load",
       url: new URL(url, globalThis.location?.href).href,
       options: rest,
+      files,
     });
     try {
       backend.known = await backend.loaded.promise;
@@ -135,6 +140,17 @@ export class WorkerBackend implements Backend {
 
   private tell(message: ToWorker, transfers: Transferable[] = []): void {
     this.worker.postMessage(message, transfers);
+  }
+
+  /** The worker failed; a module that is not there gives no `message`. */
+  private async explain(message: string): Promise<void> {
+    const reason = message || "its module cannot be loaded";
+    try {
+      await requireServed(message || this.address === undefined ? [] : [this.address]);
+      this.fall(new LorapressError("runtime", `the worker failed: ${reason}`));
+    } catch (error) {
+      this.fall(error as Error);
+    }
   }
 
   // Nothing more will come from the worker.

@@ -1,6 +1,7 @@
 // The worker's side: a LocalBackend that is spoken to in messages.
 import type { Backend } from "./backend.js";
 import { LocalBackend } from "./local.js";
+import type { LoadProgress } from "./progress.js";
 import { type FromWorker, type ToWorker, toWire } from "./protocol.js";
 
 interface Scope {
@@ -17,11 +18,12 @@ export function serve(scope: Scope): void {
 
   const load = async (message: ToWorker & { type: "load" }): Promise<void> => {
     try {
-      backend = await LocalBackend.load(message.url, {
+      const options = {
         ...message.options,
         signal: stop.signal,
-        onProgress: (progress) => say({ type: "progress", progress }),
-      });
+        onProgress: (progress: LoadProgress) => say({ type: "progress", progress }),
+      };
+      backend = await LocalBackend.load(message.url, options, message.files);
     } catch (error) {
       say({ type: "refused", error: toWire(error) });
       return;
@@ -73,8 +75,6 @@ export function serve(scope: Scope): void {
   });
 }
 
-// The engine starts its own threads from modules that may hold this one, too; they are named.
-const { name = "" } = globalThis as { name?: string };
-if ("WorkerGlobalScope" in globalThis && !name.startsWith("em-pthread")) {
+if ("WorkerGlobalScope" in globalThis) {
   serve(globalThis as unknown as Scope);
 }

@@ -133,6 +133,71 @@ it("takes beams, dropped and pasted images, and copies alt texts", async () => {
   await page.context().close();
 });
 
+it("names what is no image, however it comes, in one visible line", async () => {
+  for (const width of [1100, 360]) {
+    const { page, problems } = await open({ viewport: { width, height: 740 } });
+    const line = page.locator("#refused");
+    const said = async (text: string): Promise<void> => {
+      await page.waitForFunction(
+        (wanted) => document.getElementById("refused")?.textContent === wanted,
+        text,
+      );
+      expect(text === "" || (await line.isVisible())).toBe(true);
+    };
+    const give = (kind: string, files: readonly (readonly [string, string])[]): Promise<void> =>
+      page.evaluate(
+        ([type, list]) => {
+          const transfer = new DataTransfer();
+          for (const [name, mime] of list) {
+            transfer.items.add(new File(["no image"], name, { type: mime }));
+          }
+          document.body.dispatchEvent(
+            type === "drop"
+              ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true })
+              : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }),
+          );
+        },
+        [kind, files] as const,
+      );
+    await give("drop", [["notes.txt", "text/plain"]]);
+    await said("Not captioned: notes.txt is no image.");
+    const folder = process.env["LORAPRESS_WEB_SCREENSHOTS"];
+    if (folder !== undefined) {
+      await page.screenshot({ path: join(folder, `refused-${width}.png`) });
+    }
+    await give("paste", [["song.mp3", "audio/mpeg"]]);
+    await said("Not captioned: song.mp3 is no image.");
+    const chosen = (name: string) => ({ name, mimeType: "", buffer: Buffer.from("no image") });
+    await page.setInputFiles("#files", [chosen("a"), chosen("b.xyz")]);
+    await said("Not captioned: a, b.xyz are no images.");
+    await give("drop", []);
+    await said("Not captioned: what was dropped is no image.");
+    await give(
+      "drop",
+      ["1", "2", "3", "4", "5"].map((name) => [`${name}.pdf`, "application/pdf"] as const),
+    );
+    await said("Not captioned: 1.pdf, 2.pdf, 3.pdf and 2 more are no images.");
+    expect(await page.locator(".card").count()).toBe(0);
+    expect(await barriers(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+      width,
+    );
+    // An image between others is captioned, and one whose name says nothing, too.
+    const buffer = readFileSync(join(FOLDER, FILES[0] ?? ""));
+    await page.setInputFiles("#files", [
+      { name: "data.json", mimeType: "application/json", buffer: Buffer.from("{}") },
+      { name: "picture", mimeType: "", buffer },
+    ]);
+    await page.waitForFunction(() => document.querySelector(".card button:enabled") !== null);
+    expect(await page.locator(".card .text").textContent()).toBe(CAPTIONS[FILES[0] ?? ""]);
+    await said("Not captioned: data.json is no image.");
+    await page.setInputFiles("#files", join(FOLDER, FILES[1] ?? ""));
+    await said("");
+    expect(problems).toEqual([]);
+    await page.context().close();
+  }
+});
+
 it("tells how far the model is, then the caption comes in pieces", async () => {
   let arrive = (): void => {};
   const wait = new Promise<void>((resolve) => {

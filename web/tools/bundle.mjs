@@ -1,17 +1,12 @@
-// Bundles for pages without a bundler: dist/bundle/{lorapress,worker,transformers}.js, the engine's own files
-// beside them in ort/. The engine's JavaScript is in them, its WebAssembly is not.
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers}.js, the engine's own files
+// beside them in ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
-import { cpSync, mkdirSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { basename, dirname, join, resolve } from "node:path";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-
-const WEB = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** Which files the engine loads by itself: the plain build on CPUs, the other one on WebGPU. */
-const ENGINE_FILES = ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"];
+import { ENGINE_MODULES, ENGINE_WASM, engineFilesAre, WEB } from "./engine.mjs";
 
 /**
  * @param {string} out
@@ -35,17 +30,15 @@ export async function bundle(out, more = {}) {
     target: "es2022",
     minify: true,
     legalComments: "none",
-    // The engine's files are fetched from ort/, not looked for beside whatever file this became.
-    conditions: ["onnxruntime-web-use-extern-wasm"],
-    define: { LORAPRESS_ENGINE_PATH: '"./ort/"' },
+    plugins: [engineFilesAre({ path: join(WEB, "src/engine_files_bundle.ts") })],
     logLevel: "warning",
   });
-  const dist = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-web")));
   mkdirSync(join(out, "ort"), { recursive: true });
-  for (const name of ENGINE_FILES) {
-    for (const type of [".mjs", ".wasm"]) {
-      cpSync(join(dist, name + type), join(out, "ort", name + type));
-    }
+  for (const [name, text] of Object.entries(ENGINE_MODULES)) {
+    writeFileSync(join(out, "ort", name), text);
+  }
+  for (const file of ENGINE_WASM) {
+    cpSync(file, join(out, "ort", basename(file)));
   }
 }
 
@@ -65,9 +58,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [first, ...rest] = process.argv.slice(2);
   const nameOf = (/** @type {string} */ path) => basename(path).replace(/\.\w+$/, "");
   if (first === "--demo") {
-    await demo(rest[0] ?? join(WEB, "dist/demo"));
+    await demo(rest[0] ?? join(WEB, "build/demo"));
   } else {
     const modules = rest.map((path) => [nameOf(path), path]);
-    await bundle(first ?? join(WEB, "dist/bundle"), Object.fromEntries(modules));
+    await bundle(first ?? join(WEB, "build/bundle"), Object.fromEntries(modules));
   }
 }

@@ -1,0 +1,101 @@
+// The tarball that npm users get: what is in it, and what TypeScript makes of it.
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { scratch, WEB } from "./lib/program.js";
+
+const MOST_BYTES = 300_000;
+const BIN = join(WEB, "node_modules/.bin");
+
+let tarball: string;
+let project: string;
+let files: string[];
+
+function run(program: string, args: readonly string[], cwd = WEB): string {
+  return execFileSync(program, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+beforeAll(() => {
+  const out = join(scratch(), "package");
+  mkdirSync(out);
+  run("node", ["tools/package.mjs", "--pack", out]);
+  tarball = join(out, readdirSync(out).find((name) => name.endsWith(".tgz")) ?? "");
+  files = run("tar", ["tzf", tarball]).trim().split("\n").sort();
+  project = join(out, "project");
+  const modules = join(project, "node_modules/lorapress");
+  mkdirSync(modules, { recursive: true });
+  run("tar", ["xzf", tarball, "-C", modules, "--strip-components=1"]);
+  cpSync(join(WEB, "test/types"), project, { recursive: true });
+  writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module", private: true }));
+});
+
+describe("the tarball", () => {
+  it(`is at most ${MOST_BYTES} bytes`, () => {
+    const bytes = readFileSync(tarball).length;
+    console.log(`${bytes} bytes, ${files.length} files`);
+    expect(bytes).toBeGreaterThan(100_000);
+    expect(bytes).toBeLessThanOrEqual(MOST_BYTES);
+  });
+
+  it("holds what npm users need and no more", () => {
+    expect(files.filter((path) => !path.endsWith(".d.ts"))).toEqual([
+      "package/README.md",
+      "package/dist/LICENSE",
+      "package/dist/NOTICE",
+      "package/dist/copy.mjs",
+      "package/dist/entry.jsx",
+      "package/dist/index.js",
+      "package/dist/lorapress/cpu.js",
+      "package/dist/lorapress/webgpu.js",
+      "package/dist/lorapress/worker.js",
+      "package/dist/node/index.js",
+      "package/dist/node/shared.js",
+      "package/dist/node/transformers.js",
+      "package/dist/shared.js",
+      "package/dist/transformers.js",
+      "package/package.json",
+    ]);
+  });
+
+  it("has one dependency, the engine, pinned, and no way from its entry to Node's modules", () => {
+    const { dependencies } = JSON.parse(readFileSync(join(WEB, "package.json"), "utf8"));
+    expect(dependencies).toEqual({ "onnxruntime-web": expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+    const dist = join(project, "node_modules/lorapress/dist");
+    for (const name of ["entry.jsx", "index.js", "shared.js", "transformers.js"]) {
+      const text = readFileSync(join(dist, name), "utf8");
+      const imports = [...text.matchAll(/\b(?:from |import |import\(\s*)"([^"]+)"/g)].map(
+        ([, path]) => path,
+      );
+      expect(imports.filter((path) => !path?.startsWith("./"))).toEqual([]);
+      expect(text).not.toMatch(/worker_threads|node:/);
+    }
+    // Where bundlers do not look: copied as it is.
+    const worker = readFileSync(join(dist, "lorapress/worker.js"), "utf8");
+    expect(worker).not.toMatch(/\bfrom *"|import *"|worker_threads/);
+  });
+});
+
+describe("its types", () => {
+  it("are right by publint", () => {
+    expect(run(join(BIN, "publint"), ["run", tarball, "--strict"])).toContain("All good!");
+  });
+
+  it("are right by @arethetypeswrong/cli for ES modules", () => {
+    const said = run(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--format", "json"]);
+    const { analysis, problems } = JSON.parse(said);
+    expect(Object.keys(analysis.entrypoints)).toEqual(
+      expect.arrayContaining([".", "./worker", "./transformers"]),
+    );
+    const kinds = Object.keys(problems ?? {});
+    expect(kinds.filter((kind) => !["NoResolution", "CJSResolvesToESM"].includes(kind))).toEqual(
+      [],
+    );
+  });
+
+  for (const mode of ["bundler", "node16", "nodenext"]) {
+    it(`resolve under moduleResolution ${mode}`, () => {
+      expect(run(join(BIN, "tsc"), ["-p", `tsconfig.${mode}.json`], project)).toBe("");
+    });
+  }
+});

@@ -1,0 +1,133 @@
+// What the npm package consists of, in dist/: index.js and transformers.js for bundlers, the same for Node in node/,
+// and in lorapress/ the modules that bundlers copy as they are: the worker in one file, and the engine's.
+// usage: node tools/package.mjs              leaves dist/
+//        node tools/package.mjs --pack OUT   leaves lorapress-VERSION.tgz in the folder OUT, and dist/ as it was
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { build } from "esbuild";
+import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
+
+const PUBLIC = ["index", "transformers", "worker"];
+
+/** @type {import("esbuild").BuildOptions} */
+const COMMON = {
+  absWorkingDir: WEB,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+  logLevel: "warning",
+};
+
+const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
+// and its engine are not found. Packages whose entry has another name stay where they are (isOptimizable in
+// vite/src/node/optimizer).
+export * from "./index.js";
+`;
+
+/**
+ * Minifying takes away what bundlers are told about the worker's one import, that of the engine; whoever starts the
+ * worker by himself has it bundled.
+ * @param {string} file
+ */
+function remind(file) {
+  const parts = readFileSync(file, "utf8").split("import(`");
+  if (parts.length !== 2) {
+    throw new Error(`${file} has ${parts.length - 1} imports of an address, expected one`);
+  }
+  writeFileSync(file, parts.join("import(/* @vite-ignore */ /* webpackIgnore: true */ `"));
+}
+
+/** @param {string} dist */
+async function scripts(dist) {
+  const npm = engineFilesAre({ path: join(WEB, "src/engine_files_npm.ts") });
+  const entryPoints = ["src/index.ts", "src/transformers.ts"];
+  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
+  await build({ ...whole, outdir: dist, plugins: [npm] });
+  await build({ ...whole, outdir: join(dist, "node"), platform: "node" });
+  writeFileSync(join(dist, "entry.jsx"), ENTRY);
+  mkdirSync(join(dist, "lorapress"));
+  await build({
+    ...COMMON,
+    entryPoints: ["src/worker.ts"],
+    outfile: join(dist, "lorapress/worker.js"),
+    minify: true,
+    plugins: [npm],
+  });
+  remind(join(dist, "lorapress/worker.js"));
+  for (const [name, text] of Object.entries(ENGINE_MODULES)) {
+    writeFileSync(join(dist, "lorapress", name), text);
+  }
+  cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
+}
+
+/**
+ * The declarations of the public modules, and of what they import.
+ * @param {string} dist
+ */
+function declarations(dist) {
+  const all = mkdtempSync(join(tmpdir(), "lorapress-types-"));
+  const tsc = createRequire(import.meta.url).resolve("typescript/package.json");
+  const program = join(dirname(tsc), "bin/tsc");
+  execFileSync(process.execPath, [program, "-p", "tsconfig.build.json", "--outDir", all], {
+    cwd: WEB,
+    stdio: "inherit",
+  });
+  const wanted = new Set(PUBLIC);
+  for (const name of wanted) {
+    const text = readFileSync(join(all, `${name}.d.ts`), "utf8");
+    for (const [, other = ""] of text.matchAll(/from "\.\/(\w+)\.js"/g)) {
+      wanted.add(other);
+    }
+    writeFileSync(join(dist, `${name}.d.ts`), text);
+  }
+  rmSync(all, { recursive: true });
+}
+
+/**
+ * Whose code is in the files above, and under which terms.
+ * @param {string} dist
+ */
+function licences(dist) {
+  const versionOf = (/** @type {string} */ name) =>
+    JSON.parse(readFileSync(join(WEB, "node_modules", name, "package.json"), "utf8")).version;
+  cpSync(join(WEB, "../LICENSE"), join(dist, "LICENSE"));
+  writeFileSync(
+    join(dist, "NOTICE"),
+    `lorapress/cpu.js and lorapress/webgpu.js are files of onnxruntime-web ${versionOf("onnxruntime-web")}:
+Copyright (c) Microsoft Corporation. Licensed under the MIT License.
+
+index.js and lorapress/worker.js contain @huggingface/tokenizers ${versionOf("@huggingface/tokenizers")}:
+Copyright the Hugging Face team. Licensed under the Apache License, Version 2.0 (LICENSE).
+`,
+  );
+}
+
+/** @param {string} dist */
+async function fill(dist) {
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  await scripts(dist);
+  declarations(dist);
+  licences(dist);
+}
+
+const [flag, out] = process.argv.slice(2);
+if (flag === undefined) {
+  await fill(join(WEB, "dist"));
+} else if (flag === "--pack" && out !== undefined) {
+  const folder = mkdtempSync(join(tmpdir(), "lorapress-package-"));
+  for (const file of ["package.json", "README.md"]) {
+    cpSync(join(WEB, file), join(folder, file));
+  }
+  await fill(join(folder, "dist"));
+  const args = ["pack", "--silent", "--ignore-scripts", "--pack-destination", resolve(out)];
+  execFileSync("npm", args, { cwd: folder, stdio: "inherit" });
+  rmSync(folder, { recursive: true });
+} else {
+  console.error("usage: node tools/package.mjs [--pack OUT]");
+  process.exitCode = 2;
+}
