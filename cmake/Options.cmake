@@ -23,6 +23,9 @@ endif()
 add_library(lp_options INTERFACE)
 target_compile_options(lp_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
                                             $<$<BOOL:${LORAPRESS_WERROR}>:-Werror>)
+if(LORAPRESS_UNITY) # these two speak of neighbours in a compiler call; without it, as in the preset `dev`, they are on
+  target_compile_options(lp_options INTERFACE -Wno-shadow -Wno-subobject-linkage)
+endif()
 if(LORAPRESS_SANITIZE)
   set(sanitize_flags -g1 -fsanitize=${LORAPRESS_SANITIZE} -fno-sanitize-recover=all)
   target_compile_options(lp_options INTERFACE ${sanitize_flags})

@@ -9,7 +9,7 @@ add_custom_target(checks DEPENDS lorapress_cli)
 # Test sources in one program. Those in ALONE share names with a neighbour, so they are compiled alone.
 set(alone
     src/checkpoint/safetensors_test.cc src/passes/float16_test.cc src/passes/int8_test.cc src/passes/weight_scan_test.cc
-    src/runtime/image_test.cc src/runtime/resize_test.cc src/runtime/sampling_test.cc src/runtime/tokenizer_test.cc)
+    src/runtime/image_kinds_test.cc src/runtime/image_test.cc src/runtime/resize_test.cc src/runtime/sampling_test.cc src/runtime/tokenizer_test.cc)
 function(set_up_tests target)
   target_include_directories(${target} PRIVATE src tests/cc)
   target_compile_definitions(${target} PRIVATE LORAPRESS_VERSION="${PROJECT_VERSION}"
@@ -22,6 +22,12 @@ function(set_up_tests target)
   endif()
   lp_unity(${target} ALONE ${alone})
 endfunction()
+function(add_test_program name) # of OBJECTS...
+  add_executable(${name} EXCLUDE_FROM_ALL ${ARGN})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE lorapress lp_options lp_packages lp_ort lp_onnx lp_tokenizer
+                                        GTest::gtest_main)
+endfunction()
 
 file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
      src/passes/*_test.cc src/weights/*_test.cc)
@@ -29,15 +35,15 @@ add_library(lp_core_tests OBJECT EXCLUDE_FROM_ALL ${core_sources})
 set_up_tests(lp_core_tests)
 target_precompile_headers(lp_core_tests PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
                           <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
-add_executable(lorapress_core_tests EXCLUDE_FROM_ALL $<TARGET_OBJECTS:lp_core_tests>)
-set_target_properties(lorapress_core_tests PROPERTIES LINKER_LANGUAGE CXX)
-set_up_tests(lorapress_core_tests)
+add_test_program(lorapress_core_tests $<TARGET_OBJECTS:lp_core_tests>)
 
 file(GLOB test_sources CONFIGURE_DEPENDS src/*/*_test.cc tests/cc/*_test.cc)
 list(REMOVE_ITEM test_sources ${core_sources})
-add_executable(lorapress_tests EXCLUDE_FROM_ALL ${test_sources} $<TARGET_OBJECTS:lp_core_tests>)
-set_up_tests(lorapress_tests)
-target_precompile_headers(lorapress_tests REUSE_FROM lp_core_tests)
+add_library(lp_other_tests OBJECT EXCLUDE_FROM_ALL ${test_sources})
+set_up_tests(lp_other_tests)
+target_precompile_headers(lp_other_tests REUSE_FROM lp_core_tests)
+
+add_test_program(lorapress_tests $<TARGET_OBJECTS:lp_core_tests> $<TARGET_OBJECTS:lp_other_tests>)
 set(suites ${CMAKE_BINARY_DIR}/lorapress_tests.cmake)
 add_custom_command(
   TARGET lorapress_tests POST_BUILD

@@ -9,8 +9,6 @@ function(lp_unity target)
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" ALONE)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  # Of neighbours, not of the source: the preset `dev` compiles each alone and shows these.
-  target_compile_options(${target} PRIVATE -Wno-shadow -Wno-subobject-linkage)
   get_target_property(sources ${target} SOURCES)
   set(most 12) # files in one compiler call: two cores share the work, and memory stays below 1 GB
   foreach(source IN LISTS sources)

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "lorapress/error.h"
@@ -13,6 +15,11 @@ namespace lorapress {
 template <typename... Args>
 [[noreturn]] void fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// What an errno means, as in "No space left on device".
+inline std::string error_text(int error) {
+  return std::error_code(error, std::generic_category()).message();
 }
 
 }  // namespace lorapress

@@ -20,10 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxConfig = uint64_t{32} << 20;
 
-std::string error_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
-
 // Gives the file its size with its blocks, so that a full disk is known before the work and every
 // write is a fifth cheaper (ext4: one allocation instead of one per folio). Returns errno or 0. A
 // file system without fallocate gets the size alone.

@@ -25,10 +25,6 @@ constexpr std::string_view kOld = ".old";
 constexpr size_t kMostLetters = 200;  // of a name's 255, so that a long one has room for the rest
 constexpr size_t kRandomLetters = 6;
 
-std::string error_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
-
 std::string prefix_of(const fs::path& target) {
   return "." + target.filename().string().substr(0, kMostLetters) + ".part-";
 }

@@ -249,6 +249,7 @@ void attend(const Context& context,
   template void attend(const Context&, const AttentionShape&, const std::vector<AttentionPart<T>>&);
 LORAPRESS_INSTANTIATE(float)
 LORAPRESS_INSTANTIATE(double)
+#undef LORAPRESS_INSTANTIATE
 // clang-format on
 
 }  // namespace lorapress::reference

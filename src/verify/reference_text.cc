@@ -238,6 +238,7 @@ BasicRows<T> Decoder::head(const Context& context, const BasicRows<T>& hidden) c
   template BasicRows<T> Decoder::head(const Context&, const BasicRows<T>&) const;
 LORAPRESS_INSTANTIATE(float)
 LORAPRESS_INSTANTIATE(double)
+#undef LORAPRESS_INSTANTIATE
 // clang-format on
 
 }  // namespace lorapress::reference
