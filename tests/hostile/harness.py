@@ -3,7 +3,9 @@
 exit code 2, one line on standard error, a JSON document with --json, and every file as it was.
 """
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -31,9 +33,18 @@ class Result(NamedTuple):
     err: str
 
 
+@functools.cache
+def program_for_everyone() -> str:
+    """A copy that other users reach: a checkout below /root is closed to them."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    return shutil.copy(PROGRAM, folder / "lorapress")
+
+
 def run(*args, **options) -> Result:
     """Runs the program; a hang is a failure of the test."""
-    command = [PROGRAM, *map(str, args)]
+    command = [program_for_everyone() if "user" in options else PROGRAM, *map(str, args)]
     done = subprocess.run(
         command, capture_output=True, timeout=HANG_SECONDS, check=False, **options
     )

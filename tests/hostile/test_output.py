@@ -216,16 +216,17 @@ class Failures(Case):
         self.tmp.chmod(0o755)
         parent = self.tmp / "parent"
         parent.mkdir(mode=0o555)
-        for out in (parent / "out", parent / "a/b/out"):
-            for command in WRITERS:
-                self.refuse(
-                    command,
-                    BASE,
-                    out,
-                    code="io",
-                    has=[str(parent), "cannot create", "Permission denied"],
-                    **user,
-                )
+        with self.fresh() as checkpoint:  # the checkout's own may be closed to other users
+            for out in (parent / "out", parent / "a/b/out"):
+                for command in WRITERS:
+                    self.refuse(
+                        command,
+                        checkpoint,
+                        out,
+                        code="io",
+                        has=[str(parent), "cannot create", "Permission denied"],
+                        **user,
+                    )
 
     def test_standard_output(self):
         for command in (

@@ -76,16 +76,15 @@ class Clients(Serve):
                     client.recv(1000)
             self.assertEqual(self.ask(address, "/")[0], 200)
             files = Path(f"/proc/{self.process.pid}/fd")
-            while sum("model.onnx" in os.readlink(file) for file in self.open_files(files)) > 0:
+            while any("model.onnx" in target for target in self.open_files(files)):
                 pass
 
-    def open_files(self, folder: Path) -> list:
-        """Descriptors that are still there when they are looked at."""
+    def open_files(self, folder: Path) -> list[str]:
+        """What the descriptors lead to that are still there when they are looked at."""
         found = []
         for file in folder.iterdir():
             with contextlib.suppress(OSError):
-                os.readlink(file)
-                found.append(file)
+                found.append(os.readlink(file))
         return found
 
     def test_a_file_that_shrinks(self):
