@@ -104,5 +104,10 @@ done | complain "at most $max_lines lines per file; tools/long_files.txt lists t
 files . ':!models' ':!tests/goldens' | xargs -0 -r du -k --apparent-size |
   awk -v max=$max_kib '$1 > max { print }' | complain "files above $max_kib kB (allowed in models/ and tests/goldens/)"
 
+# The lock of the training environment is a `pip freeze`, which spells names in its own way.
+pins() { sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;]*\).*/\1/p' "$1" | tr 'A-Z_' 'a-z-' | sort; }
+comm -23 <(pins train/requirements.txt) <(pins train/requirements.lock) |
+  complain "train/requirements.lock has not these pins of train/requirements.txt"
+
 format_check
 exit $status

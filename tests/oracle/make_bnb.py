@@ -1,6 +1,6 @@
 """Makes tests/goldens/bnb: tiny Llamas that transformers saved in bitsandbytes' 4 and 8 bits.
 
-Needs bitsandbytes, which train/requirements.txt does not have: bnb_requirements.txt, on top of it.
+Needs bitsandbytes, which train/requirements.lock does not have: bnb_requirements.txt, on top of it.
 Usage: make_bnb.py [--out tests/goldens/bnb]
 """
 
