@@ -13,8 +13,8 @@
 #include "base/fail.h"
 #include "base/json.h"
 #include "bundles/manifest.h"
-#include "runtime/image.h"
-#include "runtime/ort.h"
+#include "runtime/image/image.h"
+#include "runtime/ort/ort.h"
 #include "runtime/preprocess.h"
 
 namespace lorapress {

@@ -1,5 +1,5 @@
 # lp_ort: ONNX Runtime's headers. Its library is never linked, since a linked program runs with one
-# version only; src/runtime/ort.cc opens it with dlopen. LORAPRESS_ORT_DEFAULT_PATH is the last place to look.
+# version only; src/runtime/ort/ort.cc opens it with dlopen. LORAPRESS_ORT_DEFAULT_PATH is the last place to look.
 
 find_path(ORT_INCLUDE_DIR onnxruntime_cxx_api.h HINTS ${LORAPRESS_DEPS}/onnxruntime/include
           PATH_SUFFIXES onnxruntime REQUIRED)

@@ -1,4 +1,4 @@
-# lorapress_tests: one GoogleTest program of src/<room>/*_test.cc and tests/cc/*_test.cc; CTest gets one
+# lorapress_tests: one GoogleTest program of src/**/*_test.cc and tests/cc/*_test.cc; CTest gets one
 # entry per suite. Scripts under tests/ are entries too, so one summary tells all.
 # lorapress_core_tests: those of the rooms that read files and make numbers; `make sanitize` runs them.
 # Nothing here is part of the default target; the target `checks` builds what CTest runs.
@@ -8,8 +8,9 @@ add_custom_target(checks DEPENDS lorapress_cli)
 
 # Test sources in one program. Those in ALONE share names with a neighbour, so they are compiled alone.
 set(alone
-    src/checkpoint/safetensors_test.cc src/passes/float16_test.cc src/passes/int8_test.cc src/passes/weight_scan_test.cc
-    src/runtime/image_kinds_test.cc src/runtime/image_test.cc src/runtime/resize_test.cc src/runtime/sampling_test.cc src/runtime/tokenizer_test.cc)
+    src/checkpoint/safetensors_test.cc src/quant/weight_scan_test.cc src/runtime/generation/sampling_test.cc
+    src/runtime/generation/tokenizer_test.cc src/runtime/image/image_kinds_test.cc src/runtime/image/image_test.cc
+    src/runtime/image/resize_test.cc src/schemes/float16_test.cc src/schemes/int8_test.cc)
 function(set_up_tests target)
   target_include_directories(${target} PRIVATE src tests/cc)
   target_compile_definitions(${target} PRIVATE LORAPRESS_VERSION="${PROJECT_VERSION}"
@@ -30,14 +31,14 @@ function(add_test_program name) # of OBJECTS...
 endfunction()
 
 file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
-     src/passes/*_test.cc src/weights/*_test.cc)
+     src/quant/*_test.cc src/rewrite/*_test.cc src/schemes/*_test.cc src/weights/*_test.cc)
 add_library(lp_core_tests OBJECT EXCLUDE_FROM_ALL ${core_sources})
 set_up_tests(lp_core_tests)
 target_precompile_headers(lp_core_tests PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
                           <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
 add_test_program(lorapress_core_tests $<TARGET_OBJECTS:lp_core_tests>)
 
-file(GLOB test_sources CONFIGURE_DEPENDS src/*/*_test.cc tests/cc/*_test.cc)
+file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS src/*_test.cc tests/cc/*_test.cc)
 list(REMOVE_ITEM test_sources ${core_sources})
 add_library(lp_other_tests OBJECT EXCLUDE_FROM_ALL ${test_sources})
 set_up_tests(lp_other_tests)

@@ -6,7 +6,7 @@
 
 #include "lorapress/error.h"
 
-#include "runtime/image.h"
+#include "runtime/image/image.h"
 
 // NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -3,7 +3,7 @@
 #include "fuzz_util.h"
 #include "graph/read_onnx.h"
 #include "graph/write.h"
-#include "passes/fold.h"
+#include "rewrite/fold.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace lorapress;

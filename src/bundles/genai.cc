@@ -13,7 +13,7 @@
 #include "blocks/shapes.h"
 #include "bundles/parts.h"
 #include "checkpoint/generation_settings.h"
-#include "passes/scheme.h"
+#include "schemes/scheme.h"
 
 namespace lorapress {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/tokenizer.h"
+#include "runtime/generation/tokenizer.h"
 #include "test_util.h"
 
 namespace lorapress {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bundles/preprocessing.h"
-#include "runtime/image.h"
+#include "runtime/image/image.h"
 
 namespace lorapress {
 

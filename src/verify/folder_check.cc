@@ -6,7 +6,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "checkpoint/generation_settings.h"
-#include "runtime/tokenizer.h"
+#include "runtime/generation/tokenizer.h"
 
 namespace lorapress {
 namespace {

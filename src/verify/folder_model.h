@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 
 namespace lorapress {
 

@@ -7,7 +7,7 @@
 
 #include "lorapress/verify.h"
 
-#include "runtime/sampling.h"
+#include "runtime/generation/sampling.h"
 #include "verify/folder_model.h"
 #include "verify/reference.h"
 #include "verify/rounding_errors.h"

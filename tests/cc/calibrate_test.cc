@@ -1,6 +1,6 @@
 // What calibration learns of the demo model and of files that images can be run through, and what
 // `quantize --calibrate` makes of it.
-#include "verbs/calibrate.h"
+#include "calibration/calibrate.h"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,8 @@
 #include "golden_util.h"
 #include "graph/read_onnx.h"
 #include "onnx_util.h"
-#include "passes/error_feedback.h"
-#include "passes/rewrite.h"
+#include "quant/error_feedback.h"
+#include "rewrite/rewrite.h"
 #include "test_util.h"
 
 namespace lorapress {

@@ -7,7 +7,7 @@
 
 #include "golden_util.h"
 #include "pressed.h"
-#include "runtime/tokenizer.h"
+#include "runtime/generation/tokenizer.h"
 
 namespace lorapress {
 namespace {

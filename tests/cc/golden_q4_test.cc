@@ -2,9 +2,9 @@
 // float32 says. Better rounding is better on what counts: the next-token distribution.
 #include <gtest/gtest.h>
 
+#include "calibration/calibrate.h"
 #include "dtype_util.h"
 #include "golden_util.h"
-#include "verbs/calibrate.h"
 
 namespace lorapress {
 namespace {

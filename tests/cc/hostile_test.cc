@@ -10,7 +10,7 @@
 
 #include "checkpoint/adapter.h"
 #include "onnx/onnx-ml.pb.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 #include "test_util.h"
 
 namespace lorapress {

@@ -1,10 +1,10 @@
-#include "passes/observe.h"
+#include "rewrite/observe.h"
 
 #include <gtest/gtest.h>
 
 #include "graph/check.h"
 #include "graph/write.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 #include "test_util.h"
 
 namespace lorapress {

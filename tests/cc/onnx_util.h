@@ -10,7 +10,7 @@
 #include "checkpoint/safetensors.h"
 #include "graph/model.h"
 #include "graph/write.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 #include "test_util.h"
 #include "weights/stream.h"
 

@@ -10,7 +10,7 @@
 
 #include "graph/write.h"
 #include "onnx/defs/parser.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 #include "test_util.h"
 #include "weights/stream.h"
 

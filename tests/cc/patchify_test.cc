@@ -1,11 +1,11 @@
-#include "passes/patchify.h"
+#include "rewrite/patchify.h"
 
 #include <gtest/gtest.h>
 
 #include "graph/check.h"
 #include "graph/write.h"
-#include "passes/rewrite.h"
-#include "runtime/ort.h"
+#include "rewrite/rewrite.h"
+#include "runtime/ort/ort.h"
 #include "test_util.h"
 #include "weights/stream.h"
 

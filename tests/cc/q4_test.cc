@@ -1,14 +1,14 @@
-#include "passes/q4.h"
+#include "schemes/q4.h"
 
 #include <gtest/gtest.h>
 
 #include "graph/model_proto.h"
 #include "graph/write.h"
-#include "passes/bnb4.h"
-#include "passes/quantized_weight.h"
-#include "passes/rewrite.h"
-#include "passes/weight_error.h"
-#include "runtime/ort.h"
+#include "quant/quantized_weight.h"
+#include "rewrite/rewrite.h"
+#include "runtime/ort/ort.h"
+#include "schemes/bnb4.h"
+#include "schemes/weight_error.h"
 #include "test_util.h"
 #include "weights/stream.h"
 

@@ -6,7 +6,7 @@
 #include "graph/check.h"
 #include "graph/read_onnx.h"
 #include "onnx_util.h"
-#include "passes/scheme.h"
+#include "schemes/scheme.h"
 
 namespace lorapress {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "bundles/manifest.h"
 #include "golden_util.h"
-#include "runtime/ort.h"
+#include "runtime/ort/ort.h"
 
 namespace lorapress::test {
 

@@ -6,7 +6,7 @@
 #include "graph/check.h"
 #include "graph/model.h"
 #include "graph/write.h"
-#include "runtime/image_test_util.h"
+#include "runtime/image/image_test_util.h"
 #include "single_util.h"
 
 namespace lorapress {

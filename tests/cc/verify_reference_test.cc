@@ -6,7 +6,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "golden_util.h"
-#include "runtime/tokenizer.h"
+#include "runtime/generation/tokenizer.h"
 #include "verify/reference.h"
 
 namespace lorapress {

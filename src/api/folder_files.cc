@@ -1,0 +1,47 @@
+#include "api/folder_files.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "base/file.h"
+
+namespace lorapress {
+
+namespace fs = std::filesystem;
+
+void write_text_files(const fs::path& folder, const TextFiles& files) {
+  for (const auto& [name, content] : files) {
+    fs::create_directories((folder / name).parent_path());
+    write_text(folder / name, content);
+  }
+}
+
+void protect_sources(const fs::path& out, const std::vector<fs::path>& sources) {
+  const fs::path target = out.empty() ? out : fs::weakly_canonical(out);
+  if (target.relative_path().empty()) {
+    return;  // "" and "/": no names of folders, as StagedOutput says
+  }
+  for (const fs::path& source : sources) {
+    const fs::path inside = fs::weakly_canonical(source).lexically_relative(target);
+    if (!inside.empty() && *inside.begin() != "..") {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: is or holds {}, which is read; choose another OUT",
+           out.string(),
+           source.string());
+    }
+  }
+}
+
+std::vector<OutputFileInfo> list_files(const fs::path& folder) {
+  std::vector<OutputFileInfo> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) {
+      files.push_back(
+          {entry.path().lexically_relative(folder).generic_string(), entry.file_size()});
+    }
+  }
+  std::ranges::sort(files, {}, &OutputFileInfo::path);
+  return files;
+}
+
+}  // namespace lorapress

@@ -1,0 +1,202 @@
+#include "lorapress/quantize.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+
+#include "base/fail.h"
+#include "base/staged_files.h"
+#include "calibration/calibrate_file.h"
+#include "graph/check.h"
+#include "graph/read_onnx.h"
+#include "graph/write.h"
+#include "rewrite/fold.h"
+#include "schemes/matrix_census.h"
+#include "schemes/scheme.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Lap {
+ public:
+  // Seconds since the last call.
+  double operator()() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void protect(const fs::path& out, const std::vector<fs::path>& sources) {
+  for (const fs::path& source : sources) {
+    std::error_code ignored;
+    if (fs::equivalent(out, source, ignored)) {
+      fail(ErrorCode::kInvalidArgument, "{}: is what is read; choose another OUT", out.string());
+    }
+  }
+}
+
+void count_operators(const onnx::GraphProto& graph, int64_t step, QuantizeReport& report) {
+  for (const auto& node : graph.node()) {
+    report.operators[node.op_type()] += step;
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.has_g()) {
+        count_operators(attribute.g(), step, report);
+      }
+      for (const auto& body : attribute.graphs()) {
+        count_operators(body, step, report);
+      }
+    }
+  }
+}
+
+class Quantizer {
+ public:
+  explicit Quantizer(const QuantizeOptions& options) : options_(options) {
+    scheme(options.dtype);
+    check_scheme_options(options.scheme);
+    check_calibration(options.calibrate, options.scheme, {&options.dtype, 1});
+    protect(options.out, {options.model});
+  }
+
+  QuantizeReport run() {
+    StagedFiles staged(options_.out, options_.force);
+    report_.notes = staged.notes();
+    return staged.fill([&](const fs::path& path) {
+      read();
+      calibrate(path.parent_path());
+      rewrite();
+      const std::vector<FilePlan> plans = plan_onnx(model_, path, options_.external_data);
+      for (const FilePlan& plan : plans) {
+        protect(staged.place(plan.path()), sources_);
+      }
+      for (const WrittenFile& file : write_files(
+               plans,
+               {.hash = false, .threads = options_.threads, .progress = options_.progress})) {
+        report_.files.push_back({file.path.filename().string(), file.bytes});
+      }
+      report_.write_seconds = lap_();
+      return report_;
+    });
+  }
+
+ private:
+  void read() {
+    model_ = read_onnx(options_.model, &sources_, options_.freeze_inputs);
+    for (const fs::path& file : sources_) {
+      report_.bytes_in += fs::file_size(file);
+    }
+    count_operators(model_.proto.graph(), -1, report_);
+    if (options_.dtype != "fp32") {  // which leaves every weight as it is
+      fold_weights(model_);
+    }
+    report_.read_seconds = lap_();
+  }
+
+  void calibrate(const fs::path& scratch) {
+    if (options_.calibrate.empty()) {
+      return;
+    }
+    CalibrationReport done;
+    statistics_ = calibrate_file(model_,
+                                 options_.model,
+                                 {options_.calibrate, scratch, options_.threads, options_.progress},
+                                 done);
+    std::ranges::move(done.notes, std::back_inserter(report_.notes));
+    report_.calibration_images = done.images;
+    report_.calibrate_seconds = lap_();
+  }
+
+  void rewrite() {
+    CalibrationUse use;
+    SchemeOutcome outcome;
+    scheme(options_.dtype)
+        .apply(model_,
+               {options_.scheme,
+                options_.calibrate.empty() ? nullptr : &statistics_,
+                &report_.notes,
+                options_.threads,
+                &use,
+                nullptr,
+                &outcome});
+    describe(outcome);
+    report_.calibrated_weights = use.observed;
+    report_.uncalibrated_weights = use.unobserved;
+    model_.proto.mutable_graph()->clear_value_info();  // of the graph as it was
+    check();
+    count_operators(model_.proto.graph(), 1, report_);
+    std::erase_if(report_.operators, [](const auto& row) { return row.second == 0; });
+    report_.rewrite_seconds = lap_();
+  }
+
+  // What stays as it was; an error where that is all.
+  void describe(const SchemeOutcome& outcome) {
+    report_.quantized_matrices = outcome.quantized;
+    report_.kept = outcome.kept;
+    const std::string kept = describe_kept(outcome);
+    if (outcome.form == "float16" && !outcome.changed) {
+      report_.notes.emplace_back("nothing in it computes in float32 and could in float16");
+    } else if (!outcome.changed && options_.dtype != "fp32") {
+      refuse_or_note(fmt::format("nothing in it is quantized to {}: {}",
+                                 outcome.form,
+                                 kept.empty() ? "it has no constant matrix of 1 kB" : kept));
+    } else if (!kept.empty()) {
+      report_.notes.push_back(
+          fmt::format("{} of {} matrices not in {}: {}",
+                      outcome.kept.size(),
+                      static_cast<int64_t>(outcome.kept.size()) + outcome.quantized,
+                      outcome.form,
+                      kept));
+    }
+  }
+
+  void refuse_or_note(const std::string& why) {
+    if (!options_.allow_unquantized) {
+      fail(ErrorCode::kUnsupported,
+           "{}: {}; choose another --dtype, or pass --allow-unquantized to write it all the same",
+           options_.model.string(),
+           why);
+    }
+    report_.notes.push_back(why);
+  }
+
+  // ONNX's strict checker refuses graphs that run all the same. Our part must not break one that it
+  // takes.
+  void check() {
+    try {
+      check_model(model_);
+    } catch (const Error&) {
+      std::string input_alone;
+      try {
+        check_model(read_onnx(options_.model, nullptr, options_.freeze_inputs));
+      } catch (const Error& error) {
+        input_alone = error.what();
+      }
+      if (input_alone.empty()) {
+        throw;
+      }
+      report_.notes.push_back("not checked, since the input does not pass itself: " + input_alone);
+    }
+  }
+
+  const QuantizeOptions& options_;
+  Lap lap_;
+  Model model_;
+  ActivationStats statistics_;
+  std::vector<fs::path> sources_;
+  QuantizeReport report_;
+};
+
+}  // namespace
+
+QuantizeReport quantize(const QuantizeOptions& options) {
+  return with_file_errors([&] { return Quantizer(options).run(); });
+}
+
+}  // namespace lorapress

@@ -1,0 +1,203 @@
+#include "calibration/calibrate.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "base/fail.h"
+#include "calibration/observed_session.h"
+#include "runtime/generation/sampling.h"
+#include "runtime/preprocess.h"
+
+namespace lorapress {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> image_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.is_regular_file()) {
+      files.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+// The images of a folder that can be read, by name; no more than are used.
+class Images {
+ public:
+  Images(const CalibrationOptions& options, CalibrationReport& report) {
+    size_t passed_over = 0;
+    for (const fs::path& file : image_files(options.images)) {
+      if (files_.size() == kMaxCalibrationImages) {
+        break;
+      }
+      try {
+        load_image(file);
+        files_.push_back(file);
+      } catch (const Error&) {
+        ++passed_over;
+      }
+    }
+    if (files_.empty()) {
+      fail(ErrorCode::kNotFound,
+           "{}: no image to calibrate with among {} files; expected JPEG, PNG, WebP, GIF, BMP or "
+           "TIFF",
+           options.images.string(),
+           passed_over);
+    }
+    report.images = std::ssize(files_);
+    report.notes.push_back(fmt::format(
+        "calibrated with {} images of {}{}",
+        files_.size(),
+        options.images.string(),
+        passed_over == 0 ? "" : fmt::format(" ({} other files passed over)", passed_over)));
+  }
+
+  [[nodiscard]] size_t size() const { return files_.size(); }
+  [[nodiscard]] std::vector<float> pixels(size_t index, const Preprocessing& settings) const {
+    return preprocess(load_image(files_[index]), settings);
+  }
+
+ private:
+  std::vector<fs::path> files_;
+};
+
+// Runs `each` for every image, once for each group of layers.
+void observe(ObservedSession& session,
+             size_t images,
+             const CalibrationOptions& options,
+             ActivationStats& stats,
+             const std::function<void(size_t group, size_t image)>& each) {
+  for (size_t group = 0; group < session.groups(); ++group) {
+    session.begin(group);
+    for (size_t image = 0; image < images; ++image) {
+      each(group, image);
+      if (options.progress) {
+        options.progress({"calibrate", group * images + image + 1, session.groups() * images});
+      }
+    }
+    session.finish(stats);
+  }
+}
+
+std::vector<OrtTensor> encode_images(ObservedSession& encoder,
+                                     const Images& images,
+                                     const Preprocessing& settings,
+                                     const CalibrationOptions& options,
+                                     ActivationStats& stats) {
+  std::vector<OrtTensor> encoded;
+  observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
+    const std::vector<float> pixels = images.pixels(image, settings);
+    const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
+    std::vector<OrtTensor> outputs = encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    if (group == 0) {
+      encoded.push_back(std::move(outputs[0]));
+    }
+  });
+  return encoded;
+}
+
+// Greedy, as Captioner, with a cache that starts empty; the text itself is of no interest.
+class Generator {
+ public:
+  Generator(ObservedSession& decoder, const CalibrationModel& model)
+      : decoder_(decoder), model_(model) {
+    wanted_.emplace_back("logits");
+    for (const OrtPort& port : decoder.session().inputs()) {
+      constexpr std::string_view kPast = "past_key_values.";
+      if (port.name.starts_with(kPast)) {
+        past_.push_back(port);
+        wanted_.push_back("present." + port.name.substr(kPast.size()));
+      }
+    }
+  }
+
+  void run(const OrtTensor& image) {
+    std::vector<OrtTensor> cache;
+    for (const OrtPort& port : past_) {
+      cache.emplace_back(port.dtype, Shape{1, port.shape.at(1), 0, port.shape.at(3)});
+    }
+    int64_t token = model_.decoder_start_token_id;
+    for (int64_t step = 0; step < model_.max_new_tokens; ++step) {
+      const OrtTensor ids = OrtTensor::integers({1, 1}, {&token, 1});
+      std::vector<OrtSession::Feed> feeds{{"input_ids", &ids}, {"encoder_hidden_states", &image}};
+      for (size_t i = 0; i < past_.size(); ++i) {
+        feeds.push_back({past_[i].name, &cache[i]});
+      }
+      std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted_);
+      token = argmax(outputs[0].as_floats());
+      if (std::ranges::find(model_.eos_token_ids, token) != model_.eos_token_ids.end()) {
+        return;
+      }
+      cache.clear();
+      std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
+    }
+  }
+
+ private:
+  ObservedSession& decoder_;
+  const CalibrationModel& model_;
+  std::vector<OrtPort> past_;
+  std::vector<std::string> wanted_;
+};
+
+}  // namespace
+
+ActivationStats calibrate(const CalibrationModel& model,
+                          const CalibrationOptions& options,
+                          CalibrationReport& report) {
+  ActivationStats stats;
+  const Images images(options, report);
+  std::vector<OrtTensor> encoded;
+  {  // one session at a time: each holds its graph in memory
+    ObservedSession encoder(model.encoder, model.observe_encoder, options.scratch, options.threads);
+    encoded = encode_images(encoder, images, model.preprocessing, options, stats);
+  }
+  ObservedSession decoder(model.decoder, true, options.scratch, options.threads);
+  Generator generator(decoder, model);
+  observe(decoder, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
+    generator.run(encoded[image]);
+  });
+  return stats;
+}
+
+ActivationStats calibrate_image_graph(const Model& model,
+                                      const std::string& input,
+                                      const Preprocessing& preprocessing,
+                                      const CalibrationOptions& options,
+                                      CalibrationReport& report) {
+  ActivationStats stats;
+  const Images images(options, report);
+  ObservedSession session(model, true, options.scratch, options.threads);
+  observe(session, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
+    const std::vector<float> pixels = images.pixels(image, preprocessing);
+    const OrtTensor tensor =
+        OrtTensor::floats({1, 3, preprocessing.height, preprocessing.width}, pixels);
+    session.run({{input, &tensor}}, {});
+  });
+  return stats;
+}
+
+void check_calibration(const fs::path& images,
+                       const SchemeOptions& options,
+                       std::span<const std::string> dtypes) {
+  if (images.empty()) {
+    return;
+  }
+  if (options.rounding != Rounding::kSearch) {
+    fail(ErrorCode::kInvalidArgument, "--calibrate is of --rounding search, this is nearest");
+  }
+  if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
+    fail(ErrorCode::kInvalidArgument,
+         "--calibrate is of q4 and q4f16, --dtype is {}",
+         fmt::join(dtypes, ","));
+  }
+  if (!fs::is_directory(images)) {
+    fail(
+        ErrorCode::kNotFound, "{}: not a folder; --calibrate takes one of images", images.string());
+  }
+}
+
+}  // namespace lorapress

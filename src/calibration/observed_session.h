@@ -1,0 +1,58 @@
+// Calibration: a graph that is run to learn what goes into its linear layers.
+#ifndef LORAPRESS_CALIBRATION_OBSERVED_SESSION_H_
+#define LORAPRESS_CALIBRATION_OBSERVED_SESSION_H_
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/scratch_file.h"
+#include "quant/error_feedback.h"
+#include "rewrite/observe.h"
+#include "runtime/ort/ort.h"
+#include "schemes/scheme.h"
+
+namespace lorapress {
+
+// A session over a copy of the graph, which lives in `scratch` as long as the session. Second
+// moments of all layers may need more memory than the model itself, so layers are observed in
+// groups: the same inputs are run once for each.
+class ObservedSession {
+ public:
+  // Without `observe` the graph only runs, in one group that learns nothing. Throws kUnsupported
+  // for a graph in which nothing can be observed.
+  ObservedSession(Model model, bool observe, std::filesystem::path scratch, unsigned threads);
+  ~ObservedSession();
+  ObservedSession(const ObservedSession&) = delete;
+  ObservedSession& operator=(const ObservedSession&) = delete;
+
+  [[nodiscard]] const OrtSession& session() const { return *session_; }
+  [[nodiscard]] size_t groups() const { return groups_.size(); }
+
+  void begin(size_t group);
+  // As OrtSession::run; what the layers of the group read is added up.
+  std::vector<OrtTensor> run(const std::vector<OrtSession::Feed>& feeds,
+                             std::vector<std::string> wanted);
+  // Moves what was learned of the group into `stats`.
+  void finish(ActivationStats& stats);
+
+ private:
+  void write(const Model& model);
+  void divide_into_groups();
+
+  std::map<std::string, ObservedInput> observed_;  // by weight
+  std::filesystem::path scratch_;
+  unsigned threads_;
+  std::vector<std::filesystem::path> files_;
+  std::shared_ptr<ScratchFile> factors_;
+  std::unique_ptr<OrtSession> session_;
+  std::vector<std::vector<ObservedInput>> groups_;
+  size_t group_ = 0;
+  std::vector<InputMoments> moments_;  // of the group
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_CALIBRATION_OBSERVED_SESSION_H_

@@ -1,0 +1,37 @@
+// Weights in 8 bits, quantized while they are read.
+#ifndef LORAPRESS_QUANT_INT8_WEIGHT_H_
+#define LORAPRESS_QUANT_INT8_WEIGHT_H_
+
+#include <vector>
+
+#include "quant/weight_scan.h"
+
+namespace lorapress {
+
+// A weight w of rank 2, float32 or float16, as int8 or uint8:
+//
+//   q = round_half_even(w / scale) + zero_point,   zero_point = 0 (int8) or 128 (uint8)
+//
+// with a scale for all of it, for each row or for each column. REQUIRES |w / scale| < 127.5.
+WeightPtr quantize_int8(WeightPtr weight,
+                        Channels channels,
+                        std::vector<float> scales,
+                        DType dtype);
+
+// The symmetric scale max|w| / steps of every channel, as onnxruntime.quantization's
+// compute_scale_zp(symmetric=True); 1 where that would not be a normal number.
+std::vector<float> int8_scales(const std::vector<float>& magnitudes, int steps);
+
+// The largest |q| - zero_point. ONNX Runtime's kernels for uint8 activations and int8 weights add
+// pairs of products in 16 bits where the processor has AVX2 without VNNI, and saturate there; int8
+// weights have half the range, so that 2 * 255 * 64 fits (its own reduce_range). uint8 weights have
+// kernels without saturation everywhere and use their whole range.
+constexpr int int8_steps(DType dtype) {
+  return dtype == DType::kU8 ? 127 : 64;
+}
+
+inline constexpr int kUint8ZeroPoint = 128;
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_QUANT_INT8_WEIGHT_H_

@@ -1,0 +1,35 @@
+// What reports ask of a quantized weight: the values it came from and those that a runtime sees.
+#ifndef LORAPRESS_QUANT_QUANTIZED_WEIGHT_H_
+#define LORAPRESS_QUANT_QUANTIZED_WEIGHT_H_
+
+#include <string>
+#include <utility>
+
+#include "weights/weight.h"
+
+namespace lorapress {
+
+// The integers of a quantized matrix. Passes that write another form of integers derive from it.
+class QuantizedWeight : public Weight {
+ public:
+  QuantizedWeight(DType dtype, Shape shape, std::string original_name)
+      : Weight(dtype, std::move(shape)), original_name_(std::move(original_name)) {}
+
+  // The name in the graph as it was before the pass.
+  [[nodiscard]] const std::string& original_name() const { return original_name_; }
+  // The matrix that was quantized; it may be a transposed view of the original.
+  [[nodiscard]] virtual const Weight& matrix() const = 0;
+  [[nodiscard]] const Weight* source() const override { return &matrix(); }
+  // Rows of the matrix, and the same rows as a runtime restores them; rows * matrix().cols() each.
+  virtual void restore(int64_t row,
+                       int64_t rows,
+                       std::span<float> original,
+                       std::span<float> restored) const = 0;
+
+ private:
+  std::string original_name_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_QUANT_QUANTIZED_WEIGHT_H_

@@ -1,0 +1,199 @@
+#include "quant/scale_search.h"
+
+#include <algorithm>
+#include <cfloat>
+
+#include "base/simd.h"
+#include "quant/rounding.h"
+
+namespace lorapress {
+namespace {
+
+// Below this the reciprocal of a scale would overflow: such a block is all zeros.
+constexpr float kLeastSize = FLT_MIN * 8.0F;
+
+LORAPRESS_SIMD void divide(size_t columns, SearchTile& tile) {
+  float low[kTileRows] = {};
+  float high[kTileRows] = {};
+  float inverse[kTileRows];
+  for (size_t k = 0; k < columns; ++k) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      const float x = tile.values[k * kTileRows + row];
+      low[row] = x < low[row] ? x : low[row];
+      high[row] = x > high[row] ? x : high[row];
+    }
+  }
+  for (size_t row = 0; row < kTileRows; ++row) {
+    const float size = high[row] > -low[row] ? high[row] : -low[row];
+    inverse[row] = size < kLeastSize ? 0.0F : 1.0F / size;
+    tile.size[row] = size;
+    tile.low[row] = low[row] * inverse[row];
+    tile.high[row] = high[row] * inverse[row];
+  }
+  for (size_t k = 0; k < columns; ++k) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      tile.values[k * kTileRows + row] *= inverse[row];
+    }
+  }
+}
+
+// The importance of each column where it is known. Otherwise mean(x^2) + x^2, as llama.cpp weighs
+// its 4-bit blocks without statistics (ggml-quants.c, quantize_row_q4_0_impl): the plain squared
+// error would cut large values, which trained models lean on.
+LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& tile) {
+  if (importance != nullptr) {
+    for (size_t k = 0; k < columns; ++k) {
+      std::fill_n(tile.weights + k * kTileRows, kTileRows, importance[k]);
+    }
+    return;
+  }
+  float mean[kTileRows] = {};
+  for (size_t k = 0; k < columns; ++k) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      const float x = tile.values[k * kTileRows + row];
+      mean[row] += x * x;
+    }
+  }
+  for (size_t row = 0; row < kTileRows; ++row) {
+    mean[row] /= static_cast<float>(columns);
+  }
+  for (size_t k = 0; k < columns; ++k) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      const float x = tile.values[k * kTileRows + row];
+      tile.weights[k * kTileRows + row] = mean[row] + x * x;
+    }
+  }
+}
+
+// What is kept for each row: scale and zero point of the greatest fit, in units of the tile.
+// With integers l and weights w, the best scale is sum(w x l) / sum(w l l) and takes
+// sum(w x l)^2 / sum(w l l), the fit, off the error sum(w x x).
+struct Best {
+  float fit[kTileRows] = {};
+  float scale[kTileRows] = {};
+  float zero[kTileRows] = {};
+};
+
+struct Candidate {
+  float inverse[kTileRows];  // of the scale
+  float zero[kTileRows];
+};
+
+// 1.5 * 2^23: adding and subtracting it rounds to an integer, halves to even.
+constexpr float kMagic = 12582912.0F;
+
+// Rounds under the candidate and keeps what fits better than before.
+LORAPRESS_SIMD void try_candidate(const SearchTile& tile,
+                                  size_t columns,
+                                  const Candidate& candidate,
+                                  Best& best) {
+  float least[kTileRows];
+  float most[kTileRows];
+  float cross[kTileRows] = {};
+  float square[kTileRows] = {};
+  for (size_t row = 0; row < kTileRows; ++row) {
+    least[row] = -candidate.zero[row];
+    most[row] = 15.0F - candidate.zero[row];
+  }
+  for (size_t k = 0; k < columns; ++k) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      const float x = tile.values[k * kTileRows + row];
+      float l = (x * candidate.inverse[row] + kMagic) - kMagic;
+      l = l > least[row] ? l : least[row];
+      l = l < most[row] ? l : most[row];
+      const float weighted = l * tile.weights[k * kTileRows + row];
+      cross[row] += weighted * x;
+      square[row] += weighted * l;
+    }
+  }
+  for (size_t row = 0; row < kTileRows; ++row) {
+    const float scale = square[row] > 0.0F ? cross[row] / square[row] : 0.0F;
+    const float fit = scale * cross[row];
+    const bool better = fit > best.fit[row];
+    best.fit[row] = better ? fit : best.fit[row];
+    best.scale[row] = better ? scale : best.scale[row];
+    best.zero[row] = better ? candidate.zero[row] : best.zero[row];
+  }
+}
+
+// Scales that put the largest value on about -8, the other way round on about 7, and in between.
+void search_symmetric(const SearchTile& tile, size_t columns, Best& best) {
+  Candidate candidate;
+  std::fill_n(candidate.zero, kTileRows, static_cast<float>(kDefaultZeroPoint));
+  const auto try_target = [&](float target) {
+    for (size_t row = 0; row < kTileRows; ++row) {
+      candidate.inverse[row] = tile.high[row] > -tile.low[row] ? target : -target;
+    }
+    try_candidate(tile, columns, candidate, best);
+  };
+  for (int step = -9; step <= 9; ++step) {
+    try_target(-(8.0F + 0.1F * static_cast<float>(step)));
+  }
+  for (int step = -4; step <= 4; ++step) {
+    try_target(7.0F + 0.2F * static_cast<float>(step));
+  }
+}
+
+// Ranges around the block's own, each with the zero points next to where 0 falls.
+void search_asymmetric(const SearchTile& tile, size_t columns, Best& best) {
+  Candidate candidate;
+  for (int step = -2; step <= 10; ++step) {
+    const float steps = 15.0F + 0.3F * static_cast<float>(step);
+    for (const float shift : {-1.0F, 0.0F, 1.0F}) {
+      for (size_t row = 0; row < kTileRows; ++row) {
+        const float range = tile.high[row] - tile.low[row];
+        candidate.inverse[row] = range > 0.0F ? steps / range : 0.0F;
+        const float middle =
+            (15.0F - (tile.high[row] + tile.low[row]) * candidate.inverse[row]) * 0.5F;
+        const float zero = (middle + kMagic) - kMagic + shift;
+        candidate.zero[row] = std::clamp(zero, 0.0F, 15.0F);
+      }
+      try_candidate(tile, columns, candidate, best);
+    }
+  }
+}
+
+// Rounded again under the better scale, some integers move and the scale with them.
+void refine(const SearchTile& tile, size_t columns, Best& best) {
+  Candidate candidate;
+  for (size_t row = 0; row < kTileRows; ++row) {
+    candidate.inverse[row] = best.fit[row] > 0.0F ? 1.0F / best.scale[row] : 0.0F;
+    candidate.zero[row] = best.zero[row];
+  }
+  try_candidate(tile, columns, candidate, best);
+}
+
+}  // namespace
+
+LORAPRESS_SIMD void turn_rows(
+    const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to) {
+  for (size_t row = 0; row < kTileRows; ++row) {
+    const float* values = from + std::min(row, rows - 1) * pitch;
+    for (size_t k = 0; k < columns; ++k) {
+      to[k * kTileRows + row] = values[k];
+    }
+  }
+}
+
+FoundScales search_scales(SearchTile& tile,
+                          size_t columns,
+                          const float* importance,
+                          bool zero_points) {
+  divide(columns, tile);
+  weigh(importance, columns, tile);
+  Best best;
+  search_symmetric(tile, columns, best);
+  if (zero_points) {
+    search_asymmetric(tile, columns, best);
+  }
+  refine(tile, columns, best);
+  refine(tile, columns, best);
+  FoundScales found;
+  for (size_t row = 0; row < kTileRows; ++row) {
+    found.scale[row] = best.scale[row] * tile.size[row];
+    found.zero[row] = best.zero[row];
+  }
+  return found;
+}
+
+}  // namespace lorapress

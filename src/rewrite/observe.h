@@ -1,0 +1,25 @@
+// Calibration: a model that also gives out what goes into its linear layers.
+#ifndef LORAPRESS_REWRITE_OBSERVE_H_
+#define LORAPRESS_REWRITE_OBSERVE_H_
+
+#include <map>
+#include <string>
+
+#include "graph/model.h"
+
+namespace lorapress {
+
+struct ObservedInput {
+  std::string output;  // float32 [rows, size]
+  size_t size = 0;
+};
+
+// Adds an output for every activation that a MatMul or Gemm of the main graph multiplies with a
+// constant float32 matrix: its rows as they are. Layers that read the same activation share one; of
+// a weight that several layers read the first counts. Returns the outputs by the name of the
+// weight.
+std::map<std::string, ObservedInput> observe_linear_inputs(Model& model);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_REWRITE_OBSERVE_H_

@@ -1,0 +1,26 @@
+// Forms of a product that no scheme rounds, rewritten as ones that schemes do.
+#ifndef LORAPRESS_REWRITE_PRODUCTS_H_
+#define LORAPRESS_REWRITE_PRODUCTS_H_
+
+#include <string>
+
+#include "lorapress/quantize.h"
+
+#include "rewrite/rewrite.h"
+
+namespace lorapress {
+
+// Main graph and bodies; everything excluded and weights below kSmallTensor stay as they are:
+//  - MatMul and FusedMatMul of a weight [1, ..., K, N] take [K, N]; an Unsqueeze behind them gives
+//    the leading ones where the left side has fewer dimensions. A vector on the left becomes a row.
+//  - Gemm and FusedMatMul with transA get a Transpose before them.
+//  - Attention of com.microsoft becomes a product, Split and MultiHeadAttention, past and present
+//    as its keys and values.
+void expand_products(Model& model, const SchemeOptions& options);
+
+// Why an Attention stays one node; empty where expand_products() takes it.
+std::string attention_obstacle(const Rewriter& graph, const onnx::NodeProto& node);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_REWRITE_PRODUCTS_H_

@@ -1,0 +1,191 @@
+#include "runtime/generation/generate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+class Stopwatch {
+ public:
+  // Milliseconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double ms = std::chrono::duration<double, std::milli>(now - start_).count();
+    start_ = now;
+    return ms;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+bool contains(std::span<const int64_t> ids, int64_t id) {
+  return std::ranges::find(ids, id) != ids.end();
+}
+
+void prefill_all(Decoding& decoding,
+                 std::span<const OrtTensor> images,
+                 const GenerationRequest& request) {
+  for (size_t image = 0; image < images.size(); ++image) {
+    decoding.prefill(static_cast<int64_t>(image), images[image], request.first_ids);
+  }
+}
+
+// One token at a time. A row that has ended is fed its end token and looked at no more.
+class TokenLoop {
+ public:
+  TokenLoop(const GenerationRequest& request, size_t rows)
+      : request_(request),
+        random_(rows, RandomNumbers(request.seed)),  // each image for itself
+        rows_(rows) {}
+
+  // Chooses every open row's next token; false when no row goes on.
+  bool choose(Decoding& decoding, const TokenFn& on_token) {
+    bool open = false;
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      std::vector<int64_t>& ids = rows_[row].ids;
+      if (has_ended(ids)) {
+        continue;
+      }
+      const std::span<float> scores = decoding.logits(static_cast<int64_t>(row));
+      apply_rules(request_.rules, ids, scores);
+      ids.push_back(next(row, scores));
+      open = open || !has_ended(ids);
+      if (on_token && !contains(request_.rules.eos_token_ids, ids.back())) {
+        on_token(ids.back());
+      }
+    }
+    return open;
+  }
+
+  [[nodiscard]] std::vector<int64_t> last_tokens() const {
+    std::vector<int64_t> tokens;
+    for (const Generated& row : rows_) {
+      tokens.push_back(row.ids.back());
+    }
+    return tokens;
+  }
+  [[nodiscard]] std::vector<Generated> take() { return std::move(rows_); }
+
+ private:
+  [[nodiscard]] bool has_ended(const std::vector<int64_t>& ids) const {
+    return std::ssize(ids) >= request_.rules.max_new_tokens ||
+           (!ids.empty() && contains(request_.rules.eos_token_ids, ids.back()));
+  }
+
+  int64_t next(size_t row, std::span<float> scores) {
+    if (!request_.do_sample) {
+      return argmax(scores);
+    }
+    apply_filters(request_.filters, scores);
+    return sample(scores, random_[row].next());
+  }
+
+  const GenerationRequest& request_;
+  std::vector<RandomNumbers> random_;
+  std::vector<Generated> rows_;
+};
+
+// Beams of several images. An image that is done keeps its rows, which go on unseen.
+class BeamLoop {
+ public:
+  BeamLoop(const GenerationRequest& request, size_t images)
+      : rules_(request.rules), beams_(static_cast<size_t>(request.beams.num_beams)) {
+    searches_.assign(images, BeamSearch(request.beams));
+    tokens_.resize(images * beams_);
+    parents_.resize(images * beams_);
+  }
+
+  // False when all images are done.
+  bool advance(Decoding& decoding) {
+    std::iota(parents_.begin(), parents_.end(), 0);
+    bool open = false;
+    for (size_t image = 0; image < searches_.size(); ++image) {
+      if (!searches_[image].done()) {
+        advance_image(decoding, image);
+        open = open || !searches_[image].done();
+      }
+    }
+    first_ = false;
+    if (open) {
+      decoding.reorder(parents_);
+    }
+    return open;
+  }
+
+  [[nodiscard]] const std::vector<int64_t>& tokens() const { return tokens_; }
+
+  [[nodiscard]] std::vector<Generated> take() const {
+    std::vector<Generated> results;
+    for (const BeamSearch& search : searches_) {
+      results.push_back({search.finished()[0].ids, search.finished()[0].score});
+    }
+    return results;
+  }
+
+ private:
+  void advance_image(Decoding& decoding, size_t image) {
+    BeamSearch& search = searches_[image];
+    const size_t first_row = image * beams_;
+    std::vector<std::span<const float>> rows;
+    for (size_t beam = 0; beam < (first_ ? 1 : beams_); ++beam) {
+      const std::span<float> scores = decoding.logits(static_cast<int64_t>(first_row + beam));
+      log_softmax(scores);
+      apply_rules(rules_, search.running()[beam].ids, scores);
+      rows.emplace_back(scores);
+    }
+    search.advance(rows);
+    if (std::isinf(search.running()[0].score) && !search.finished()[0].finished) {
+      fail(ErrorCode::kRuntime, "no token is left to choose: the rules forbid every token");
+    }
+    for (size_t beam = 0; beam < beams_; ++beam) {
+      tokens_[first_row + beam] = search.running()[beam].ids.back();
+      parents_[first_row + beam] = static_cast<int64_t>(first_row) + search.parents()[beam];
+    }
+  }
+
+  const TokenRules& rules_;
+  size_t beams_;
+  bool first_ = true;
+  std::vector<BeamSearch> searches_;
+  std::vector<int64_t> tokens_;
+  std::vector<int64_t> parents_;  // rows
+};
+
+}  // namespace
+
+std::vector<Generated> generate(const DecoderSession& session,
+                                std::span<const OrtTensor> images,
+                                const GenerationRequest& request,
+                                GenerationTimes& times,
+                                const TokenFn& on_token) {
+  Stopwatch watch;
+  const int64_t beams = request.beams.num_beams;
+  Decoding decoding(session,
+                    {std::ssize(images), beams, request.prompt, request.rules.max_new_tokens});
+  prefill_all(decoding, images, request);
+  times.prefill_ms = watch.lap();
+  std::vector<Generated> results;
+  if (beams > 1) {
+    BeamLoop loop(request, images.size());
+    while (loop.advance(decoding)) {
+      decoding.step(loop.tokens());
+    }
+    results = loop.take();
+  } else {
+    TokenLoop loop(request, images.size());
+    while (loop.choose(decoding, on_token)) {
+      decoding.step(loop.last_tokens());
+    }
+    results = loop.take();
+  }
+  times.decode_ms = watch.lap();
+  return results;
+}
+
+}  // namespace lorapress

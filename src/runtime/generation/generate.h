@@ -1,0 +1,48 @@
+// The loops of generation over a decoder: greedy, sampling, and beams, for several images at once.
+#ifndef LORAPRESS_RUNTIME_GENERATION_GENERATE_H_
+#define LORAPRESS_RUNTIME_GENERATION_GENERATE_H_
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "runtime/generation/beam.h"
+#include "runtime/generation/sampling.h"
+#include "runtime/ort/decoder_session.h"
+
+namespace lorapress {
+
+struct Generated {
+  std::vector<int64_t> ids;  // new tokens, the end token included
+  float score = 0.0F;        // of beams
+};
+
+struct GenerationRequest {
+  TokenRules rules;         // max_new_tokens at least 1
+  BeamOptions beams;        // one: tokens are chosen one by one
+  SamplingFilters filters;  // with do_sample
+  bool do_sample = false;
+  uint32_t seed = 0;
+  int64_t prompt = 0;                  // positions of image and text
+  std::span<const int64_t> first_ids;  // the start token, then the prompt
+};
+
+struct GenerationTimes {
+  double prefill_ms = 0.0;  // of all images, each by itself
+  double decode_ms = 0.0;   // of all further calls, which all images share
+};
+
+// Called for every new token but an end token; only with one image and one beam.
+using TokenFn = std::function<void(int64_t token)>;
+
+// One result per image. An image's result does not depend on the others.
+std::vector<Generated> generate(const DecoderSession& session,
+                                std::span<const OrtTensor> images,
+                                const GenerationRequest& request,
+                                GenerationTimes& times,
+                                const TokenFn& on_token = {});
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_RUNTIME_GENERATION_GENERATE_H_

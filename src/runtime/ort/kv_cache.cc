@@ -1,0 +1,112 @@
+#include "runtime/ort/kv_cache.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{64} << 30;
+
+}  // namespace
+
+CacheNames cache_names(int64_t layer) {
+  return {fmt::format("past_key_values.{}.key", layer),
+          fmt::format("past_key_values.{}.value", layer),
+          fmt::format("present.{}.key", layer),
+          fmt::format("present.{}.value", layer)};
+}
+
+KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
+    : layout_(layout), slots_(slots), capacity_(capacity) {
+  position_bytes_ = static_cast<size_t>(layout.head_dim) * dtype_size(layout.dtype);
+  const std::vector<int64_t> dims{slots,
+                                  layout.heads,
+                                  capacity,
+                                  layout.head_dim,
+                                  4 * layout.layers,
+                                  static_cast<int64_t>(dtype_size(layout.dtype))};
+  const std::optional<int64_t> all = checked_product(dims);
+  if (!all || static_cast<uint64_t>(*all) > kMostBytes) {
+    fail(ErrorCode::kInvalidArgument,
+         "{} sequences of {} positions need a cache of more than {} GB; take fewer beams, a "
+         "smaller batch or fewer new tokens",
+         slots,
+         capacity,
+         kMostBytes >> 30);
+  }
+  const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
+  for (int64_t layer = 0; layer < layout.layers; ++layer) {
+    const CacheNames names = cache_names(layer);
+    for (auto [past, present] : {std::pair(names.past_key, names.present_key),
+                                 std::pair(names.past_value, names.present_value)}) {
+      Entry entry{std::move(past), std::move(present), layout.in_place && layer > 0, {}};
+      entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      if (!entry.in_place) {
+        entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      }
+      entries_.push_back(std::move(entry));
+    }
+  }
+}
+
+OrtTensor KvCache::view(
+    Entry& entry, size_t arena, int64_t slot, int64_t slots, int64_t length, int64_t stride) {
+  const size_t slot_bytes = static_cast<size_t>(layout_.heads * stride) * position_bytes_;
+  const size_t bytes = static_cast<size_t>(slots * layout_.heads * length) * position_bytes_;
+  std::byte* const begin = entry.arenas[arena].get() + static_cast<size_t>(slot) * slot_bytes;
+  return OrtTensor::view(
+      layout_.dtype, {slots, layout_.heads, length, layout_.head_dim}, {begin, bytes});
+}
+
+void KvCache::bind_prefill(OrtBinding& binding, int64_t slot, int64_t length) {
+  for (Entry& entry : entries_) {
+    if (entry.in_place) {
+      const OrtTensor whole = view(entry, 0, slot, 1, capacity_, capacity_);
+      binding.input(entry.past, whole);
+      binding.output(entry.present, whole);
+    } else {
+      binding.input(entry.past, view(entry, 1 - front_, slot, 1, 0, length));
+      binding.output(entry.present, view(entry, front_, slot, 1, length, length));
+    }
+  }
+}
+
+void KvCache::bind_step(OrtBinding& binding) {
+  for (Entry& entry : entries_) {
+    if (!entry.in_place) {
+      binding.input(entry.past, view(entry, front_, 0, slots_, length_, length_));
+      binding.output(entry.present, view(entry, 1 - front_, 0, slots_, length_ + 1, length_ + 1));
+    } else if (!step_bound_) {
+      const OrtTensor whole = view(entry, 0, 0, slots_, capacity_, capacity_);
+      binding.input(entry.past, whole);
+      binding.output(entry.present, whole);
+    }
+  }
+  step_bound_ = true;
+}
+
+void KvCache::end_step() {
+  front_ = 1 - front_;
+  ++length_;
+}
+
+void KvCache::copy_slot(int64_t from, int64_t to, int64_t first) {
+  const size_t count = static_cast<size_t>(length_ - first) * position_bytes_;
+  for (Entry& entry : entries_) {
+    const int64_t stride = entry.in_place ? capacity_ : length_;
+    std::byte* const arena = entry.arenas[entry.in_place ? 0 : front_].get();
+    for (int64_t head = 0; head < layout_.heads; ++head) {
+      const auto at = [&](int64_t slot) {
+        const int64_t position = (slot * layout_.heads + head) * stride + first;
+        return arena + static_cast<size_t>(position) * position_bytes_;
+      };
+      std::memcpy(at(to), at(from), count);
+    }
+  }
+}
+
+}  // namespace lorapress

@@ -1,0 +1,88 @@
+// The keys and values of a decoder for several sequences of one length, and where each call reads
+// and writes them. ONNX Runtime gets views of memory that is taken once; nothing is copied between
+// calls but what beams need.
+//
+//   growing     [slots, heads, length, head_dim], packed: two arenas, each call reads one and
+//               writes the other
+//   in place    [slots, heads, capacity, head_dim]: one arena is past and present at once
+//
+// In place is GroupQueryAttention's own way (its documentation: past and present may share a buffer
+// of the greatest length; the true lengths come from seqlens_k and total_sequence_length). Our
+// decoders take the past length from the shape of the first layer's keys, so that layer always
+// grows and all further ones may lie in place.
+#ifndef LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
+#define LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/ort/ort.h"
+
+namespace lorapress {
+
+// How the inputs and outputs of a layer are called.
+struct CacheNames {
+  std::string past_key;
+  std::string past_value;
+  std::string present_key;
+  std::string present_value;
+};
+CacheNames cache_names(int64_t layer);
+
+struct CacheLayout {
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  DType dtype = DType::kF32;
+  bool in_place = false;  // of all layers but the first
+};
+
+class KvCache {
+ public:
+  // Room for `capacity` positions of `slots` sequences. Throws kInvalidArgument when that is more
+  // memory than any machine here should give.
+  KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity);
+
+  // Binds the cache for a call that fills the empty slot with `length` positions. All slots are
+  // filled with one length before the first step.
+  void bind_prefill(OrtBinding& binding, int64_t slot, int64_t length);
+  // After the run: that many positions are there.
+  void end_prefill(int64_t length) { length_ = length; }
+
+  // Binds the cache for a call that adds one position to every slot.
+  void bind_step(OrtBinding& binding);
+  void end_step();
+
+  [[nodiscard]] int64_t length() const { return length_; }
+  // Positions first ... length() - 1 of one slot become those of another.
+  void copy_slot(int64_t from, int64_t to, int64_t first);
+
+ private:
+  struct Entry {  // one tensor: the keys or the values of a layer
+    std::string past;
+    std::string present;
+    bool in_place = false;
+    std::unique_ptr<std::byte[]> arenas[2];  // the second is empty in place
+  };
+
+  // [slots, heads, length, head_dim] at `slot` of an arena in which every slot has `stride`
+  // positions.
+  [[nodiscard]] OrtTensor view(
+      Entry& entry, size_t arena, int64_t slot, int64_t slots, int64_t length, int64_t stride);
+
+  CacheLayout layout_;
+  int64_t slots_;
+  int64_t capacity_;
+  int64_t length_ = 0;
+  size_t front_ = 0;           // the arena that growing entries read next
+  bool step_bound_ = false;    // what lies in place needs binding once
+  size_t position_bytes_ = 0;  // of one head
+  std::vector<Entry> entries_;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_RUNTIME_ORT_KV_CACHE_H_

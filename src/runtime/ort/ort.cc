@@ -1,0 +1,381 @@
+#include "runtime/ort/ort.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <onnxruntime_cxx_api.h>
+#include <onnxruntime_session_options_config_keys.h>
+#include <optional>
+
+#include "base/checked.h"
+#include "base/convert.h"
+#include "base/fail.h"
+
+namespace lorapress {
+namespace {
+
+struct ElementRow {
+  ONNXTensorElementDataType ort;
+  DType dtype;
+};
+constexpr std::array kElements = {
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, DType::kF32},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, DType::kF16},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, DType::kI64},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, DType::kI32},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8, DType::kI8},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, DType::kU8},
+    ElementRow{ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL, DType::kBool},
+};
+
+DType from_ort(ONNXTensorElementDataType type) {
+  const auto found = std::ranges::find(kElements, type, &ElementRow::ort);
+  if (found == kElements.end()) {
+    fail(ErrorCode::kUnsupported,
+         "ONNX element type {} of a graph input or output is not supported",
+         static_cast<int>(type));
+  }
+  return found->dtype;
+}
+
+ONNXTensorElementDataType to_ort(DType dtype) {
+  return std::ranges::find(kElements, dtype, &ElementRow::dtype)->ort;
+}
+
+// Where the library may lie, the first that opens wins: $LORAPRESS_ORT, beside the installed
+// program (bin/../lib/lorapress), the folder of the build, the system's path.
+std::vector<std::string> candidates() {
+  namespace fs = std::filesystem;
+  std::vector<std::string> paths;
+  if (const char* given = std::getenv("LORAPRESS_ORT"); given != nullptr && *given != '\0') {
+    return {given};  // a wish that fails should say so, not be passed over
+  }
+  std::error_code error;
+  const fs::path folder =
+      fs::read_symlink("/proc/self/exe", error).parent_path() / ".." / "lib" / "lorapress";
+  if (fs::is_directory(folder, error)) {
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().filename().string().starts_with("libonnxruntime.so")) {
+        paths.push_back(entry.path().string());
+      }
+    }
+  }
+  paths.emplace_back(LORAPRESS_ORT_DEFAULT_PATH);
+  paths.emplace_back("libonnxruntime.so.1");
+  paths.emplace_back("libonnxruntime.so");
+  return paths;
+}
+
+struct Library {
+  std::string version;
+  Ort::Env env{nullptr};
+};
+
+Library open_library() {
+  std::string why;
+  for (const std::string& path : candidates()) {
+    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) {
+      why += std::string(why.empty() ? "" : "; ") + ::dlerror();
+      continue;
+    }
+    auto base = reinterpret_cast<const OrtApiBase* (*)()>(::dlsym(handle, "OrtGetApiBase"));
+    const OrtApi* api = base == nullptr ? nullptr : base()->GetApi(ORT_API_VERSION);
+    if (api == nullptr) {
+      fail(ErrorCode::kRuntime,
+           "{}: ONNX Runtime {}, expected 1.{} or newer",
+           path,
+           base == nullptr ? "of unknown version" : base()->GetVersionString(),
+           ORT_API_VERSION);
+    }
+    Ort::InitApi(api);
+    return {base()->GetVersionString(), Ort::Env(ORT_LOGGING_LEVEL_ERROR, "lorapress")};
+  }
+  fail(ErrorCode::kRuntime,
+       "ONNX Runtime cannot be opened ({}); set LORAPRESS_ORT to libonnxruntime.so",
+       why);
+}
+
+Library& library() {
+  static Library opened = open_library();
+  return opened;
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+// Runs `call`; ONNX Runtime's exception becomes one line that begins with the graph's file.
+template <typename Call>
+void with_path(const std::string& path, const Call& call) {
+  try {
+    call();
+  } catch (const Ort::Exception& error) {
+    fail(ErrorCode::kRuntime, "{}: {}", path, one_line(error.what()));
+  }
+}
+
+const Ort::RunOptions& run_options() {
+  static const Ort::RunOptions kDefaults;
+  return kDefaults;
+}
+
+std::vector<OrtPort> ports(const Ort::Session& session, bool inputs) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<OrtPort> found;
+  const size_t count = inputs ? session.GetInputCount() : session.GetOutputCount();
+  for (size_t i = 0; i < count; ++i) {
+    const auto name = inputs ? session.GetInputNameAllocated(i, allocator)
+                             : session.GetOutputNameAllocated(i, allocator);
+    const Ort::TypeInfo type = inputs ? session.GetInputTypeInfo(i) : session.GetOutputTypeInfo(i);
+    if (type.GetONNXType() != ONNX_TYPE_TENSOR) {
+      fail(ErrorCode::kUnsupported, "the graph's {} is not a tensor", name.get());
+    }
+    const auto tensor = type.GetTensorTypeAndShapeInfo();
+    found.push_back({name.get(), from_ort(tensor.GetElementType()), tensor.GetShape()});
+  }
+  return found;
+}
+
+}  // namespace
+
+struct OrtTensor::Impl {
+  Ort::Value value{nullptr};
+};
+
+OrtTensor::OrtTensor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+OrtTensor::~OrtTensor() = default;
+OrtTensor::OrtTensor(OrtTensor&& other) noexcept = default;
+OrtTensor& OrtTensor::operator=(OrtTensor&& other) noexcept = default;
+
+// The library comes before any object of its interface, which could not even be destroyed.
+OrtTensor::OrtTensor(DType dtype, Shape shape) : impl_((library(), std::make_unique<Impl>())) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  impl_->value = Ort::Value::CreateTensor(allocator, shape.data(), shape.size(), to_ort(dtype));
+  int64_t count = 1;
+  for (const int64_t dim : shape) {
+    count *= dim;
+  }
+  if (count != 0) {
+    std::memset(
+        impl_->value.GetTensorMutableRawData(), 0, static_cast<size_t>(count) * dtype_size(dtype));
+  }
+}
+
+OrtTensor OrtTensor::view(DType dtype, const Shape& shape, std::span<std::byte> bytes) {
+  library();
+  const std::optional<int64_t> count = checked_product(shape);
+  if (!count || bytes.size() / dtype_size(dtype) < static_cast<uint64_t>(*count)) {
+    fail(ErrorCode::kRuntime,
+         "a view of {} bytes, expected [{}] of {}",
+         bytes.size(),
+         fmt::join(shape, ", "),
+         dtype_name(dtype));
+  }
+  auto impl = std::make_unique<Impl>();
+  const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
+  impl->value = Ort::Value::CreateTensor(memory,
+                                         bytes.data(),
+                                         static_cast<size_t>(*count) * dtype_size(dtype),
+                                         shape.data(),
+                                         shape.size(),
+                                         to_ort(dtype));
+  return OrtTensor(std::move(impl));
+}
+
+OrtTensor OrtTensor::floats(Shape shape, std::span<const float> values) {
+  OrtTensor tensor(DType::kF32, std::move(shape));
+  std::ranges::copy(values, tensor.impl_->value.GetTensorMutableData<float>());
+  return tensor;
+}
+
+OrtTensor OrtTensor::integers(Shape shape, std::span<const int64_t> values) {
+  OrtTensor tensor(DType::kI64, std::move(shape));
+  std::ranges::copy(values, tensor.impl_->value.GetTensorMutableData<int64_t>());
+  return tensor;
+}
+
+OrtTensor OrtTensor::of(const Weight& weight) {
+  OrtTensor tensor(weight.dtype(), weight.shape());
+  auto* content = static_cast<std::byte*>(tensor.impl_->value.GetTensorMutableRawData());
+  read_bytes(weight, 0, {content, static_cast<size_t>(weight.bytes())});
+  return tensor;
+}
+
+DType OrtTensor::dtype() const {
+  return from_ort(impl_->value.GetTensorTypeAndShapeInfo().GetElementType());
+}
+
+Shape OrtTensor::shape() const {
+  return impl_->value.GetTensorTypeAndShapeInfo().GetShape();
+}
+
+std::span<const float> OrtTensor::as_floats() const {
+  if (dtype() != DType::kF32) {
+    fail(ErrorCode::kUnsupported, "an output is {}, expected float32", dtype_name(dtype()));
+  }
+  return {impl_->value.GetTensorData<float>(),
+          impl_->value.GetTensorTypeAndShapeInfo().GetElementCount()};
+}
+
+std::span<const std::byte> OrtTensor::bytes() const {
+  const size_t count = impl_->value.GetTensorTypeAndShapeInfo().GetElementCount();
+  return {static_cast<const std::byte*>(impl_->value.GetTensorRawData()),
+          count * dtype_size(dtype())};
+}
+
+OrtTensor OrtTensor::converted(DType to) const {
+  const DType from = dtype();
+  for (const DType each : {from, to}) {
+    if (each != DType::kF32 && each != DType::kF16) {
+      fail(ErrorCode::kUnsupported, "{}, expected float32 or float16", dtype_name(each));
+    }
+  }
+  OrtTensor result(to, shape());
+  const std::span<const std::byte> in = bytes();
+  const std::span<std::byte> out{
+      static_cast<std::byte*>(result.impl_->value.GetTensorMutableRawData()),
+      result.bytes().size()};
+  std::vector<float> values(in.size() / dtype_size(from));
+  to_float32(from, in, values);
+  from_float32(to, values, out);
+  return result;
+}
+
+struct OrtSession::Impl {
+  std::string path;
+  mutable Ort::Session session{nullptr};
+  std::vector<OrtPort> inputs;
+  std::vector<OrtPort> outputs;
+};
+
+namespace {
+
+// `open` makes the session; what it throws becomes an Error that names the model.
+template <typename Session, typename Open>
+void open_session(Session& impl,
+                  const std::filesystem::path& model,
+                  unsigned threads,
+                  const Open& open) {
+  constexpr unsigned kMostThreads = 1024;
+  impl.path = model.string();
+  Library& ort = library();
+  try {
+    Ort::SessionOptions options;
+    options.SetIntraOpNumThreads(static_cast<int>(std::min(threads, kMostThreads)));
+    // Else the threads of a session spin for some 20 ms after each run, and where another session
+    // goes on, as the decoder after the encoder, they take its processors.
+    options.AddConfigEntry(kOrtSessionOptionsConfigForceSpinningStop, "1");
+    impl.session = open(ort.env, options);
+    impl.inputs = ports(impl.session, true);
+    impl.outputs = ports(impl.session, false);
+  } catch (const Error& error) {
+    throw Error(error.code(), model.string() + ": " + error.what());
+  } catch (const Ort::Exception& error) {
+    fail(ErrorCode::kRuntime,
+         "{}: ONNX Runtime {} refuses it: {}",
+         model.string(),
+         ort.version,
+         one_line(error.what()));
+  }
+}
+
+}  // namespace
+
+OrtSession::OrtSession(const std::filesystem::path& model, unsigned threads)
+    : impl_((library(), std::make_unique<Impl>())) {
+  if (!std::filesystem::is_regular_file(model)) {
+    fail(ErrorCode::kNotFound, "{}: no such file", model.string());
+  }
+  open_session(*impl_, model, threads, [&](Ort::Env& env, Ort::SessionOptions& options) {
+    return Ort::Session(env, model.c_str(), options);
+  });
+}
+
+OrtSession::OrtSession(std::span<const std::byte> bytes,
+                       const std::filesystem::path& model,
+                       unsigned threads)
+    : impl_((library(), std::make_unique<Impl>())) {
+  open_session(*impl_, model, threads, [&](Ort::Env& env, Ort::SessionOptions& options) {
+    options.AddConfigEntry(kOrtSessionOptionsModelExternalInitializersFileFolderPath,
+                           model.parent_path().c_str());
+    return Ort::Session(env, bytes.data(), bytes.size(), options);
+  });
+}
+
+OrtSession::~OrtSession() = default;
+OrtSession::OrtSession(OrtSession&&) noexcept = default;
+
+const std::vector<OrtPort>& OrtSession::inputs() const {
+  return impl_->inputs;
+}
+const std::vector<OrtPort>& OrtSession::outputs() const {
+  return impl_->outputs;
+}
+
+std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
+                                       const std::vector<std::string>& wanted) const {
+  std::vector<const char*> names;
+  std::vector<const OrtValue*> values;
+  std::vector<const char*> output_names;
+  for (const Feed& feed : feeds) {
+    names.push_back(feed.name.c_str());
+    values.push_back(feed.tensor->impl_->value);
+  }
+  for (const std::string& name : wanted) {
+    output_names.push_back(name.c_str());
+  }
+  std::vector<OrtValue*> results(wanted.size(), nullptr);
+  with_path(impl_->path, [&] {
+    Ort::ThrowOnError(Ort::GetApi().Run(impl_->session,
+                                        nullptr,
+                                        names.data(),
+                                        values.data(),
+                                        names.size(),
+                                        output_names.data(),
+                                        output_names.size(),
+                                        results.data()));
+  });
+  std::vector<OrtTensor> tensors;
+  for (OrtValue* result : results) {
+    auto impl = std::make_unique<OrtTensor::Impl>();
+    impl->value = Ort::Value(result);
+    tensors.push_back(OrtTensor(std::move(impl)));
+  }
+  return tensors;
+}
+
+struct OrtBinding::Impl {
+  const OrtSession::Impl* session;
+  Ort::IoBinding binding;
+};
+
+OrtBinding::OrtBinding(const OrtSession& session)
+    : impl_(std::make_unique<Impl>(
+          Impl{session.impl_.get(), Ort::IoBinding(session.impl_->session)})) {}
+OrtBinding::~OrtBinding() = default;
+OrtBinding::OrtBinding(OrtBinding&&) noexcept = default;
+
+void OrtBinding::input(const std::string& name, const OrtTensor& tensor) {
+  with_path(impl_->session->path,
+            [&] { impl_->binding.BindInput(name.c_str(), tensor.impl_->value); });
+}
+
+void OrtBinding::output(const std::string& name, const OrtTensor& tensor) {
+  with_path(impl_->session->path,
+            [&] { impl_->binding.BindOutput(name.c_str(), tensor.impl_->value); });
+}
+
+void OrtBinding::run() const {
+  const Ort::RunOptions& options = run_options();
+  with_path(impl_->session->path, [&] { impl_->session->session.Run(options, impl_->binding); });
+}
+
+std::string ort_version() {
+  return library().version;
+}
+
+}  // namespace lorapress

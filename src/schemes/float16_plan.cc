@@ -1,0 +1,259 @@
+#include "schemes/float16_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/write.h"
+#include "rewrite/float16_ops.h"
+
+namespace lorapress {
+namespace {
+
+bool is_float32(const std::optional<DeclaredType>& type) {
+  return type && type->type.dtype == DType::kF32;
+}
+
+template <typename Visit>
+void for_each_body(const onnx::NodeProto& node, const Visit& visit) {
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g()) {
+      visit(attribute.g());
+    }
+    for (const auto& graph : attribute.graphs()) {
+      visit(graph);
+    }
+  }
+}
+
+}  // namespace
+
+Float16Plan::Float16Plan(const onnx::GraphProto& graph,
+                         const Rewriter& rewriter,
+                         const HalfConstants& constants,
+                         const Stays& stays)
+    : rewriter_(rewriter), constants_(constants), stays_(stays) {
+  walk(graph, false);
+}
+
+Flow Float16Plan::flow(const std::string& name) const {
+  const auto found = flows_.find(name);
+  return found == flows_.end() ? Flow::kNone : found->second;
+}
+
+Float16Plan::Readers Float16Plan::readers(const std::string& weight) const {
+  const auto found = readers_.find(weight);
+  return found == readers_.end() ? Readers{} : found->second;
+}
+
+bool Float16Plan::is_float_weight(const std::string& name) const {
+  const WeightPtr weight = rewriter_.weight(name);
+  return weight && weight->dtype() == DType::kF32;
+}
+
+void Float16Plan::walk(const onnx::GraphProto& graph, bool is_body) {
+  for (const auto& input : graph.input()) {
+    if (is_float32(rewriter_.type(input.name())) && !rewriter_.weight(input.name())) {
+      const bool half =
+          is_body || (is_cache_port(input.name()) && !rewriter_.has_default(input.name()));
+      flows_[input.name()] = half ? Flow::kHalf : Flow::kFloat;
+    }
+  }
+  for (const auto& node : graph.node()) {
+    for_each_body(node, [&](const onnx::GraphProto& body) {
+      enter_body(node, body);
+      walk(body, true);
+    });
+    decide(node);
+  }
+  for (const auto& output : graph.output()) {
+    if (is_body && flow(output.name()) != Flow::kNone) {
+      body_outputs_.insert(output.name());
+    }
+    if (is_float_weight(output.name())) {
+      ++readers_[output.name()].single;
+    }
+  }
+}
+
+// Inputs of bodies without a declared type have that of what is fed: Loop and Scan feed their own
+// inputs in order (after the trip count and the condition of a Loop).
+void Float16Plan::enter_body(const onnx::NodeProto& holder, const onnx::GraphProto& body) {
+  for (int i = 0; i < body.input_size() && i < holder.input_size(); ++i) {
+    const std::string& name = body.input(i).name();
+    const bool fed_float = flow(holder.input(i)) != Flow::kNone || is_float_weight(holder.input(i));
+    if (!rewriter_.type(name) && fed_float) {
+      flows_[name] = Flow::kHalf;
+    }
+  }
+}
+
+bool Float16Plan::gives_float(const onnx::NodeProto& node, int output) const {
+  if (const auto type = rewriter_.type(node.output(output))) {
+    return type->type.dtype == DType::kF32;
+  }
+  const std::string& op = node.op_type();
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g()) {  // what the body gives, behind the condition of a Loop
+      const int at = op == "Loop" ? output + 1 : output;
+      return at < attribute.g().output_size() &&
+             flow(attribute.g().output(at).name()) != Flow::kNone;
+    }
+  }
+  if (gives_no_float(node, output)) {
+    return false;
+  }
+  if (op == "DynamicQuantizeLinear") {
+    return true;  // the scale
+  }
+  if (op == "Cast" || op == "ConstantOfShape" || op == "Constant" || op.starts_with("Random")) {
+    const char* key = op == "Cast" ? "to" : "dtype";
+    int64_t type = integer_attribute(node, key, onnx::TensorProto::FLOAT);
+    for (const auto& attribute : node.attribute()) {
+      type = attribute.has_t() ? attribute.t().data_type() : type;
+    }
+    return type == onnx::TensorProto::FLOAT;
+  }
+  return std::ranges::any_of(node.input(), [&](const std::string& input) {
+    return flow(input) != Flow::kNone || is_float_weight(input);
+  });
+}
+
+void Float16Plan::decide(const onnx::NodeProto& node) {
+  Flow out = Flow::kHalf;
+  Mode mode = mode_of(node, &out);
+  modes_.push_back(mode);
+  if (makes_tiny(node)) {
+    tiny_.insert(node.output(0));
+  }
+  for (int i = 0; i < node.output_size(); ++i) {
+    if (!node.output(i).empty() && gives_float(node, i)) {
+      flows_[node.output(i)] = output_stays_float(node, i) ? Flow::kFloat : out;
+    }
+  }
+  for (int i = 0; i < node.input_size(); ++i) {
+    if (is_float_weight(node.input(i))) {
+      Readers& readers = readers_[node.input(i)];
+      ++(mode == Mode::kHalf && !input_stays_float(node, i) ? readers.half : readers.single);
+    }
+  }
+}
+
+// A constant such as eps, moved or made by ConstantOfShape.
+bool Float16Plan::makes_tiny(const onnx::NodeProto& node) const {
+  if (is_standard(node) && node.op_type() == "ConstantOfShape" && node.output_size() == 1) {
+    return std::ranges::any_of(node.attribute(), [](const onnx::AttributeProto& attribute) {
+      const WeightPtr value = attribute.has_t() ? float_tensor(attribute.t()) : nullptr;
+      return value && vanishes_in_half(*value);
+    });
+  }
+  return only_moves(node) && node.input_size() > 0 && is_tiny(node.input(0));
+}
+
+bool Float16Plan::is_tiny(const std::string& name) const {
+  return tiny_.contains(name) || (constants_.vanishing.contains(name) && is_float_weight(name));
+}
+
+// x / (max|x| + eps), log(p + eps), clip(p, eps): with an eps that float16 has no number for, also
+// as an attribute, as Clip had before opset 11.
+bool Float16Plan::guards(const onnx::NodeProto& node) const {
+  const bool bounds = is_standard(node) && (node.op_type() == "Max" || node.op_type() == "Min");
+  if (!bounds && !is_simple(node)) {
+    return false;
+  }
+  const auto tiny = [](float value) { return value != 0.0F && std::fabs(value) < kSmallestHalf; };
+  const bool attribute = node.op_type() == "Clip" && (tiny(float_attribute(node, "min", 0.0F)) ||
+                                                      tiny(float_attribute(node, "max", 0.0F)));
+  return attribute || std::ranges::any_of(node.input(),
+                                          [&](const std::string& input) { return is_tiny(input); });
+}
+
+// Scores with a mask that was made of fed values, and their softmax: where all of a row is masked
+// the fills alone decide, which needs numbers beyond float16's.
+bool Float16Plan::joins_mask(const onnx::NodeProto& node) const {
+  const std::string& op = node.op_type();
+  const bool fits = is_standard(node) && (op == "Add" || op == "Sub" || op == "Softmax");
+  return fits && std::ranges::any_of(node.input(), [&](const std::string& input) {
+           const Flow in = flow(input);
+           return constants_.filled.contains(input) && (in == Flow::kFloat || in == Flow::kIndex);
+         });
+}
+
+// A Cast to float32 of integers starts arithmetic on them. One of float16 or float32 values is
+// there for the sake of the old types and follows its input.
+Mode Float16Plan::cast_mode(const onnx::NodeProto& node, Flow* out) const {
+  const Flow in = flow(node.input(0));
+  const auto type = rewriter_.type(node.input(0));
+  const bool from_half = type && type->type.dtype == DType::kF16;
+  *out = in != Flow::kNone ? in : from_half ? Flow::kHalf : Flow::kIndex;
+  return Mode::kAny;
+}
+
+Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
+  const std::string& op = node.op_type();
+  if (is_standard(node) && op == "Cast") {
+    return cast_mode(node, out);
+  }
+  bool half = false;
+  bool single = false;  // float32 that is nothing special
+  bool statistic = false;
+  bool index = false;
+  bool large_weight = false;
+  bool any_float = false;
+  for (const std::string& input : node.input()) {
+    const WeightPtr weight = rewriter_.weight(input);
+    large_weight = large_weight ||
+                   (weight && weight->dtype() == DType::kF32 && weight->bytes() > kSmallTensor);
+    const Flow flow = weight ? Flow::kNone : this->flow(input);
+    any_float = any_float || flow != Flow::kNone || is_float_weight(input);
+    half = half || flow == Flow::kHalf;
+    single = single || flow == Flow::kFloat;
+    statistic = statistic || flow == Flow::kStatistic;
+    index = index || flow == Flow::kIndex;
+  }
+  const bool body = std::ranges::any_of(
+      node.attribute(), [](const auto& a) { return a.has_g() || a.graphs_size() > 0; });
+  if (body) {
+    *out = Flow::kHalf;
+    return Mode::kHalf;
+  }
+  if (takes_any_type(node)) {
+    return Mode::kAny;
+  }
+  const bool constant = !half && !single && !statistic && !index && !large_weight;
+  *out = Flow::kFloat;
+  if (stays_(node)) {
+    return Mode::kFloat;
+  }
+  if (joins_mask(node)) {
+    *out = half || single || statistic ? Flow::kFloat : Flow::kIndex;
+    return Mode::kFloat;
+  }
+  if (!constant && guards(node)) {
+    *out = half || single || statistic ? Flow::kStatistic : Flow::kIndex;
+    return Mode::kFloat;
+  }
+  if (!has_half_form(node) || !any_float) {
+    *out = constant ? Flow::kConstant : index ? Flow::kIndex : Flow::kFloat;
+    return Mode::kFloat;
+  }
+  const bool wholly_special = !half && !single && (statistic || index);
+  if (is_statistic(node)) {
+    *out = wholly_special && index ? Flow::kIndex : constant ? Flow::kConstant : Flow::kStatistic;
+    return Mode::kFloat;
+  }
+  const bool weighs = large_weight && (op == "MatMul" || op == "Gather" || op == "Einsum");
+  if (is_simple(node) && !weighs && (wholly_special || (constant && op != "Gather"))) {
+    *out = op == "Cos" || op == "Sin" ? Flow::kFloat
+           : index                    ? Flow::kIndex
+           : statistic                ? Flow::kStatistic
+                                      : Flow::kConstant;
+    return Mode::kFloat;
+  }
+  if (is_arithmetic(node) && statistic) {
+    return Mode::kFloat;
+  }
+  *out = Flow::kHalf;
+  return Mode::kHalf;
+}
+
+}  // namespace lorapress

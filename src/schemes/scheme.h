@@ -1,0 +1,69 @@
+// The one table of dtypes that a folder can be written in. A scheme is a pass over any Model; a new
+// one is one file and one row. Names and suffixes are those of transformers.js
+// (src/utils/dtypes.js, DEFAULT_DTYPE_SUFFIX_MAPPING).
+#ifndef LORAPRESS_SCHEMES_SCHEME_H_
+#define LORAPRESS_SCHEMES_SCHEME_H_
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorapress/quantize.h"
+
+#include "graph/model.h"
+
+namespace lorapress {
+
+class ErrorFeedback;  // quant/error_feedback.h
+class ScanMemo;       // quant/weight_scan.h
+
+// What calibration learned of a linear layer's inputs, by the name of its weight in the unquantized
+// graph.
+using ActivationStats = std::map<std::string, std::shared_ptr<const ErrorFeedback>>;
+
+// Weights that were rounded with statistics, and those of which there were none.
+struct CalibrationUse {
+  int64_t observed = 0;
+  int64_t unobserved = 0;
+};
+
+// What a scheme did to a model.
+struct SchemeOutcome {
+  bool changed = false;          // anything
+  int64_t quantized = 0;         // matrices in 8 or 4 bit
+  std::vector<KeptMatrix> kept;  // the others
+  std::string_view form;         // what these are not in
+};
+
+struct SchemeContext {
+  const SchemeOptions& options;
+  const ActivationStats* statistics = nullptr;  // null: every input counts alike
+  std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
+  unsigned threads = 0;
+  CalibrationUse* use = nullptr;  // counts up, where statistics are given
+  ScanMemo* scans = nullptr;      // of the dtypes before, so that weights are scanned once
+  SchemeOutcome* outcome = nullptr;
+};
+
+struct Scheme {
+  std::string_view name;
+  std::string_view suffix;
+  std::string_view summary;
+  // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that
+  // cannot be written so (kInvalidFile for NaN and infinities).
+  void (*apply)(Model& model, const SchemeContext& context);
+  bool calibrates = false;  // makes use of SchemeContext::statistics
+};
+
+const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing what is known
+std::span<const Scheme> schemes();
+
+// Throws kInvalidArgument for an option out of its range.
+void check_scheme_options(const SchemeOptions& options);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_SCHEMES_SCHEME_H_
