@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <fstream>
 
 #include "lorapress/caption.h"
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/stopwatch.h"
 #include "bundles/manifest.h"
 #include "runtime/image/test_card.h"
 #include "runtime/ort/ort.h"
@@ -17,11 +17,6 @@ namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 // What follows `key` and a colon in the first line that begins with it, in a file of /proc.
 std::string system_value(const char* path, std::string_view key) {
@@ -81,10 +76,10 @@ BenchCaption caption_once(const Captioner& captioner,
                           const fs::path& image,
                           std::span<const float> card,
                           const GenerateOptions& generate) {
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   const Caption caption =
       image.empty() ? captioner.caption_pixels(card, generate) : captioner.caption(image, generate);
-  const double whole_ms = ms_since(start);
+  const double whole_ms = watch.milliseconds();
   if (std::ssize(caption.ids) != *generate.max_new_tokens) {
     fail(ErrorCode::kRuntime,
          "{} tokens were generated where {} were asked for",
@@ -105,9 +100,9 @@ BenchReport run(const BenchOptions& options) {
   report.dtype = options.dtype.empty() ? manifest.default_dtype : options.dtype;
   report.image_tokens = manifest.image_tokens;
   report.new_tokens = *generate.max_new_tokens;
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   const Captioner captioner(options.folder, {report.dtype, options.threads});
-  report.load_ms = ms_since(start);
+  report.load_ms = watch.milliseconds();
   report.bytes = dtype_bytes(manifest, manifest.graphs.at(report.dtype));
 
   const std::vector<float> card = options.image.empty()

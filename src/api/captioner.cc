@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <chrono>
 
 #include "lorapress/caption.h"
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/stopwatch.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/generate.h"
@@ -18,11 +18,6 @@ namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 // Of the bundles only this one has graphs that a loop can drive.
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
@@ -123,9 +118,9 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
   std::vector<OrtTensor> tokens;
   for (size_t i = 0; i < images.size(); ++i) {
     check_pixels(images[i]);
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     tokens.push_back(session.encode(images[i]));
-    results[i].encode_ms = ms_since(start);
+    results[i].encode_ms = watch.milliseconds();
   }
   if (images.empty()) {
     return results;

@@ -1,6 +1,5 @@
 #include "lorapress/press.h"
 
-#include <chrono>
 #include <set>
 
 #include "api/folder_files.h"
@@ -8,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/stopwatch.h"
 #include "base/threads.h"
 #include "bundles/manifest.h"
 #include "calibration/calibrate.h"
@@ -25,20 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMostBeams = 64;
-
-class Stopwatch {
- public:
-  // Seconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    start_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 GenerationChoice generation_choice(const PressOptions& options) {
   return {options.num_beams.value_or(1), options.uint8_input, options.step};

@@ -1,11 +1,11 @@
 #include "lorapress/quantize.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 
 #include "base/fail.h"
 #include "base/staged_files.h"
+#include "base/stopwatch.h"
 #include "calibration/calibrate_file.h"
 #include "graph/check.h"
 #include "graph/read_onnx.h"
@@ -18,20 +18,6 @@ namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Lap {
- public:
-  // Seconds since the last call.
-  double operator()() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    start_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 void protect(const fs::path& out, const std::vector<fs::path>& sources) {
   for (const fs::path& source : sources) {
@@ -81,7 +67,7 @@ class Quantizer {
                {.hash = false, .threads = options_.threads, .progress = options_.progress})) {
         report_.files.push_back({file.path.filename().string(), file.bytes});
       }
-      report_.write_seconds = lap_();
+      report_.write_seconds = watch_.lap();
       return report_;
     });
   }
@@ -96,7 +82,7 @@ class Quantizer {
     if (options_.dtype != "fp32") {  // which leaves every weight as it is
       fold_weights(model_);
     }
-    report_.read_seconds = lap_();
+    report_.read_seconds = watch_.lap();
   }
 
   void calibrate(const fs::path& scratch) {
@@ -110,7 +96,7 @@ class Quantizer {
                                  done);
     std::ranges::move(done.notes, std::back_inserter(report_.notes));
     report_.calibration_images = done.images;
-    report_.calibrate_seconds = lap_();
+    report_.calibrate_seconds = watch_.lap();
   }
 
   void rewrite() {
@@ -132,7 +118,7 @@ class Quantizer {
     check();
     count_operators(model_.proto.graph(), 1, report_);
     std::erase_if(report_.operators, [](const auto& row) { return row.second == 0; });
-    report_.rewrite_seconds = lap_();
+    report_.rewrite_seconds = watch_.lap();
   }
 
   // What stays as it was; an error where that is all.
@@ -186,7 +172,7 @@ class Quantizer {
   }
 
   const QuantizeOptions& options_;
-  Lap lap_;
+  Stopwatch watch_;
   Model model_;
   ActivationStats statistics_;
   std::vector<fs::path> sources_;

@@ -1,7 +1,6 @@
 #include "lorapress/verify.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/staged_files.h"
+#include "base/stopwatch.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
@@ -30,10 +30,6 @@ constexpr size_t kMeasuredImages = 16;  // of which rounding is taken
 constexpr size_t kProbedImages = 4;     // of which the error per layer is taken
 constexpr size_t kThumbnails = 100;     // on a page
 constexpr int64_t kThumbnailSide = 224;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 double largest_difference(std::span<const float> left, std::span<const float> right) {
   double most = 0.0;
@@ -194,7 +190,7 @@ class Verifier {
 
   // Reads images until a group is full; returns the index of the next one.
   size_t run_group(size_t next) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     std::vector<ReferenceImage> group;
     for (const size_t most = group_size(); next < pictures_.size() && group.size() < most; ++next) {
       read_image(pictures_[next], group);
@@ -204,7 +200,7 @@ class Verifier {
     }
     group_ = group.size();
     describe(group);
-    report_.reference_seconds += seconds_since(start);
+    report_.reference_seconds += watch.seconds();
     std::optional<LayerProbe> probe;
     if (options_.layers && !probed_) {
       probe.emplace(
@@ -300,7 +296,7 @@ class Verifier {
   void compare(const std::vector<ReferenceImage>& group,
                const std::optional<LayerProbe>& probe,
                DtypeParity& dtype) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     {
       const FolderModel model(options_.model, manifest_, dtype.dtype, options_.threads);
       for (const ReferenceImage& image : group) {
@@ -313,7 +309,7 @@ class Verifier {
     if (probe) {
       dtype.layers = probe->measure(options_.model, manifest_, dtype.dtype, options_.threads);
     }
-    dtype.seconds += seconds_since(start);
+    dtype.seconds += watch.seconds();
   }
 
   const VerifyOptions& options_;

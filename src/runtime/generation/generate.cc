@@ -1,28 +1,14 @@
 #include "runtime/generation/generate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
 #include "base/fail.h"
+#include "base/stopwatch.h"
 
 namespace lorapress {
 namespace {
-
-class Stopwatch {
- public:
-  // Milliseconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double ms = std::chrono::duration<double, std::milli>(now - start_).count();
-    start_ = now;
-    return ms;
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 bool contains(std::span<const int64_t> ids, int64_t id) {
   return std::ranges::find(ids, id) != ids.end();
@@ -169,7 +155,7 @@ std::vector<Generated> generate(const DecoderSession& session,
   Decoding decoding(session,
                     {std::ssize(images), beams, request.prompt, request.rules.max_new_tokens});
   prefill_all(decoding, images, request);
-  times.prefill_ms = watch.lap();
+  times.prefill_ms = 1000.0 * watch.lap();
   std::vector<Generated> results;
   if (beams > 1) {
     BeamLoop loop(request, images.size());
@@ -184,7 +170,7 @@ std::vector<Generated> generate(const DecoderSession& session,
     }
     results = loop.take();
   }
-  times.decode_ms = watch.lap();
+  times.decode_ms = 1000.0 * watch.lap();
   return results;
 }
 
