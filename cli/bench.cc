@@ -13,6 +13,7 @@
 
 #include "child.h"
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -63,10 +64,6 @@ BenchReport from_json(const json& document) {
     report.captions.push_back({caption.at(0), caption.at(1), caption.at(2), caption.at(3)});
   }
   return report;
-}
-
-std::string dump(const json& document) {
-  return document.dump(2, ' ', false, json::error_handler_t::replace);
 }
 
 // The dtypes to measure, in the order asked for. Throws before anything is loaded.
@@ -279,7 +276,7 @@ json to_json(const BenchArguments& arguments,
 
 int run_child(BenchArguments& arguments) {
   arguments.options.dtype = arguments.dtypes.at(0);
-  fmt::print("{}\n", dump(to_json(bench_dtype(arguments.options))));
+  print_json(to_json(bench_dtype(arguments.options)));
   return 0;
 }
 
@@ -297,7 +294,7 @@ int run_bench(BenchArguments& arguments) {
   }
   const BenchReport& first = reports.at(0).at(0);
   if (arguments.json) {
-    fmt::print("{}\n", dump(to_json(arguments, summaries, first)));
+    print_json(to_json(arguments, summaries, first));
     return 0;
   }
   print_setting(arguments, first);

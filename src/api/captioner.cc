@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
   if (manifest.bundle != kTransformersJs.name) {
     fail(ErrorCode::kUnsupported,
-         "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with --bundle {}",
+         "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with options.bundle {}",
          folder.string(),
          manifest.bundle,
          kTransformersJs.name,
@@ -72,7 +72,7 @@ struct Captioner::Impl {
     if (most > manifest.max_position_embeddings - positions) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
-           "positions; lower --max-new-tokens or shorten the prompt",
+           "positions; lower options.max_new_tokens or shorten the prompt",
            manifest.image_tokens,
            prompt,
            most,

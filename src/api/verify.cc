@@ -99,7 +99,7 @@ class Verifier {
     if (!checkpoint_.projection || !checkpoint_.vision || !checkpoint_.text) {
       fail(ErrorCode::kMismatch,
            "{}: is a {} alone; pass the vision-language checkpoint that {} was made from, or "
-           "--base DIR with the rest",
+           "options.base DIR with the rest",
            checkpoint_.folder.string(),
            checkpoint_.text ? "decoder" : "vision tower",
            options_.model.string());
@@ -123,7 +123,7 @@ class Verifier {
     if (wanted > room) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
-           "--max-new-tokens",
+           "options.max_new_tokens",
            manifest_.image_tokens,
            wanted,
            checkpoint_.text->max_position_embeddings);
@@ -330,13 +330,13 @@ class Verifier {
 void check_options(const VerifyOptions& options) {
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
-         "--max-new-tokens {}, expected 1 to {}",
+         "options.max_new_tokens {}, expected 1 to {}",
          options.max_new_tokens,
          1 << 20);
   }
   if (options.min_match && !(*options.min_match >= 0.0 && *options.min_match <= 1.0)) {
     fail(ErrorCode::kInvalidArgument,
-         "--min-match {}, expected a share from 0 to 1",
+         "options.min_match {}, expected a share from 0 to 1",
          *options.min_match);
   }
   if (options.html.empty()) {
@@ -349,7 +349,7 @@ void check_options(const VerifyOptions& options) {
   if (fs::exists(fs::symlink_status(options.html)) &&
       (!options.force || !fs::is_regular_file(options.html))) {
     fail(ErrorCode::kExists,
-         "{}: exists already; choose another name or replace a file with --force",
+         "{}: exists already; choose another name or replace a file with options.force",
          options.html.string());
   }
 }

@@ -187,16 +187,18 @@ void check_calibration(const fs::path& images,
     return;
   }
   if (options.rounding != Rounding::kSearch) {
-    fail(ErrorCode::kInvalidArgument, "--calibrate is of --rounding search, this is nearest");
+    fail(ErrorCode::kInvalidArgument,
+         "options.calibrate needs options.rounding search, it is nearest");
   }
   if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
     fail(ErrorCode::kInvalidArgument,
-         "--calibrate is of q4 and q4f16, --dtype is {}",
+         "options.calibrate applies to q4 and q4f16, options.dtype is {}",
          fmt::join(dtypes, ","));
   }
   if (!fs::is_directory(images)) {
-    fail(
-        ErrorCode::kNotFound, "{}: not a folder; --calibrate takes one of images", images.string());
+    fail(ErrorCode::kNotFound,
+         "{}: not a folder; options.calibrate takes one of images",
+         images.string());
   }
 }
 

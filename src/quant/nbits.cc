@@ -117,7 +117,7 @@ class NBitsSource {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks "
            "cannot "
-           "hold; leave it out (--exclude) or repair the checkpoint",
+           "hold; leave it out (options.exclude) or repair the checkpoint",
            name_);
     }
     return *part;
@@ -155,7 +155,7 @@ class NBitsSource {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: near row {} values are too large for scales in {}; use q4 instead of q4f16 "
            "or "
-           "leave it out (--exclude)",
+           "leave it out (options.exclude)",
            name_,
            row,
            dtype_name(format_.scale_dtype));

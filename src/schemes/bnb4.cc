@@ -106,7 +106,7 @@ class Bnb4Source {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks "
            "cannot "
-           "hold; leave it out (--exclude) or repair the checkpoint",
+           "hold; leave it out (options.exclude) or repair the checkpoint",
            name_);
     }
   }

@@ -142,12 +142,12 @@ void MatrixCensus::look_at(const Rewriter& graph, const onnx::NodeProto& node, i
     return;
   }
   const DType dtype = weight->dtype();
-  matrix.reason = graph.has_default(name) ? "inputs that callers may feed, unless --freeze-inputs"
-                  : excluded(name) || excluded(node.name()) ? "--exclude"
-                  : dtype != DType::kF32 && dtype != DType::kF16
-                      ? fmt::format("of {}", dtype_name(dtype))
-                  : beside ? fmt::format("read by {}, too", node.op_type())
-                           : reason_of(graph, node, input);
+  matrix.reason =
+      graph.has_default(name) ? "inputs that callers may feed, unless options.freeze_inputs"
+      : excluded(name) || excluded(node.name())      ? "options.exclude"
+      : dtype != DType::kF32 && dtype != DType::kF16 ? fmt::format("of {}", dtype_name(dtype))
+      : beside ? fmt::format("read by {}, too", node.op_type())
+               : reason_of(graph, node, input);
   if (!matrix.reason.empty()) {
     matrix.label = label;
   }

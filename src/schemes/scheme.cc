@@ -52,7 +52,7 @@ const Scheme& scheme(std::string_view name) {
       known.push_back(row.name);
     }
     fail(ErrorCode::kUnsupported,
-         "--dtype {} is not known (known: {})",
+         "options.dtype {} is not known (known: {})",
          name,
          fmt::join(known, ", "));
   }
@@ -65,14 +65,14 @@ void check_scheme_options(const SchemeOptions& options) {
   if (options.block_size < kSmallestBlock || options.block_size > kLargestBlock ||
       !std::has_single_bit(static_cast<uint64_t>(options.block_size))) {
     fail(ErrorCode::kInvalidArgument,
-         "--block-size {}, expected a power of two from {} to {}",
+         "options.block_size {}, expected a power of two from {} to {}",
          options.block_size,
          kSmallestBlock,
          kLargestBlock);
   }
   if (options.accuracy_level != 0 && options.accuracy_level != 4) {
     fail(ErrorCode::kInvalidArgument,
-         "--accuracy-level {}, expected 0 or 4",
+         "options.accuracy_level {}, expected 0 or 4",
          options.accuracy_level);
   }
 }
