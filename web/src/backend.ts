@@ -1,11 +1,11 @@
 // What stands behind a Captioner: this thread (local.ts) or a worker (remote.ts).
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
-import type { Device } from "./engine_api.js";
-import type { Fetch } from "./fetch.js";
-import type { GenerateOptions } from "./generate.js";
-import type { Picture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
+import type { Device } from "./engine/engine_api.js";
+import type { GenerateOptions } from "./generation/generate.js";
+import type { Picture } from "./image/picture.js";
+import type { Fetch } from "./loading/fetch.js";
+import type { ProgressListener } from "./loading/progress.js";
 
 export interface BackendOptions {
   readonly device?: Device | "auto" | undefined;

@@ -1,7 +1,7 @@
 // Which device and which dtype: what the caller says, else what suits this machine.
-import type { Device } from "./engine_api.js";
+import type { Device } from "./engine/engine_api.js";
 import { fail } from "./errors.js";
-import { externalData, type Manifest } from "./manifest.js";
+import { externalData, type Manifest } from "./loading/manifest.js";
 
 /** One of the folder's dtypes, one per graph, or "auto". */
 export type DtypeChoice =

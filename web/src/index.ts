@@ -1,24 +1,24 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import { engineFilesIn } from "./engine.js";
-import { engineFiles, workerUrl } from "./engine_files.js";
-import type { Fetch } from "./fetch.js";
-import type { GenerateOptions } from "./generate.js";
+import { engineFilesIn } from "./engine/engine.js";
+import { engineFiles, workerUrl } from "./engine/engine_files.js";
+import type { GenerateOptions } from "./generation/generate.js";
+import { type ImageSource, toPicture } from "./image/picture.js";
+import type { Fetch } from "./loading/fetch.js";
+import type { ProgressListener } from "./loading/progress.js";
 import { LocalBackend } from "./local.js";
-import { type ImageSource, toPicture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
 import { WorkerBackend } from "./remote.js";
 
 export type { Caption, CaptionerInfo, Timings } from "./backend.js";
-export { clearCache } from "./cache.js";
 export type { DtypeChoice } from "./devices.js";
-export type { Device } from "./engine_api.js";
+export type { Device } from "./engine/engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
-export type { GenerateOptions } from "./generate.js";
-export type { EarlyStopping, GenerationSettings } from "./generation_settings.js";
-export type { Pixels } from "./image.js";
-export type { ImageSource } from "./picture.js";
-export type { LoadPhase, LoadProgress, ProgressListener } from "./progress.js";
+export type { GenerateOptions } from "./generation/generate.js";
+export type { EarlyStopping, GenerationSettings } from "./generation/generation_settings.js";
+export type { Pixels } from "./image/image.js";
+export type { ImageSource } from "./image/picture.js";
+export { clearCache } from "./loading/cache.js";
+export type { LoadPhase, LoadProgress, ProgressListener } from "./loading/progress.js";
 
 export interface LoadOptions extends BackendOptions {
   /** true (default where there are workers), false (this thread), or a worker of lorapress/worker. */

@@ -1,7 +1,6 @@
 // A captioner in this thread. Files come in the order in which they are needed, and each graph goes to
 // the engine as soon as its file is whole: an image that waits is encoded while the decoder downloads.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
-import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
 import {
   chooseDtypes,
   chooseThreads,
@@ -11,25 +10,26 @@ import {
   inspectDevice,
   type Role,
 } from "./devices.js";
-import { createEngine } from "./engine.js";
+import { createEngine } from "./engine/engine.js";
 import {
   BytesGone,
   type Device,
   type Engine,
   type EngineFiles,
   type GraphBytes,
-} from "./engine_api.js";
+} from "./engine/engine_api.js";
 import { messageOf } from "./errors.js";
-import { folderUrl } from "./fetch.js";
-import { fitted, type GenerateOptions, generate, settingsOf } from "./generate.js";
-import { type GenerationSettings, generationOf } from "./generation_settings.js";
-import { preprocess } from "./image.js";
-import { Limiter, Loader } from "./loader.js";
-import { externalData, type Manifest } from "./manifest.js";
-import { type Picture, toPixels } from "./picture.js";
-import type { Pieces } from "./pieces.js";
-import { ProgressMeter } from "./progress.js";
-import { TextStream, Tokenizer } from "./tokenizer.js";
+import { fitted, type GenerateOptions, generate, settingsOf } from "./generation/generate.js";
+import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
+import { TextStream, Tokenizer } from "./generation/tokenizer.js";
+import { preprocess } from "./image/image.js";
+import { type Picture, toPixels } from "./image/picture.js";
+import { type ChunkStore, openStore, ResilientStore } from "./loading/cache.js";
+import { folderUrl } from "./loading/fetch.js";
+import { Limiter, Loader } from "./loading/loader.js";
+import { externalData, type Manifest } from "./loading/manifest.js";
+import type { Pieces } from "./loading/pieces.js";
+import { ProgressMeter } from "./loading/progress.js";
 
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 

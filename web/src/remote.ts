@@ -1,12 +1,12 @@
 // The page's side of a captioner in a worker.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
-import type { EngineFiles } from "./engine_api.js";
+import type { EngineFiles } from "./engine/engine_api.js";
 import { LorapressError } from "./errors.js";
-import type { GenerateOptions } from "./generate.js";
-import type { Picture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
+import type { GenerateOptions } from "./generation/generate.js";
+import type { Picture } from "./image/picture.js";
+import type { ProgressListener } from "./loading/progress.js";
+import { requireServed } from "./loading/served.js";
 import { type FromWorker, fromWire, type ToWorker, transfersOf } from "./protocol.js";
-import { requireServed } from "./served.js";
 
 interface Job {
   readonly resolve: (caption: Caption) => void;

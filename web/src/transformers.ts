@@ -3,15 +3,16 @@
 // transformers.js is changed; it asks `env.customCache` (versions 2 to 4) for every file before it asks
 // the network, and `env.fetch` (4) does the asking. In Node version 3 cannot be helped: of a file that
 // its cache has it forgets the key, by which it would take it.
-import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
-import { asLorapressError, messageOf } from "./errors.js";
-import { type Fetch, folderUrl } from "./fetch.js";
-import { Loader } from "./loader.js";
-import type { ManifestFile } from "./manifest.js";
-import { ProgressMeter } from "./progress.js";
 
-export type { ChunkStore, FolderRecord } from "./cache.js";
+import { asLorapressError, messageOf } from "./errors.js";
+import { type ChunkStore, openStore, ResilientStore } from "./loading/cache.js";
+import { type Fetch, folderUrl } from "./loading/fetch.js";
+import { Loader } from "./loading/loader.js";
+import type { ManifestFile } from "./loading/manifest.js";
+import { ProgressMeter } from "./loading/progress.js";
+
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
+export type { ChunkStore, FolderRecord } from "./loading/cache.js";
 
 type EnvFetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
 

@@ -1,7 +1,7 @@
 // The worker's side: a LocalBackend that is spoken to in messages.
 import type { Backend } from "./backend.js";
+import type { LoadProgress } from "./loading/progress.js";
 import { LocalBackend } from "./local.js";
-import type { LoadProgress } from "./progress.js";
 import { type FromWorker, type ToWorker, toWire } from "./protocol.js";
 
 interface Scope {

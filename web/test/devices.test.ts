@@ -8,9 +8,14 @@ import {
   graphPath,
   inspectDevice,
 } from "../src/devices.js";
-import { fitted, type GenerateOptions, type Settings, settingsOf } from "../src/generate.js";
-import { halvesToFloats } from "../src/half.js";
-import { parseManifest } from "../src/manifest.js";
+import { halvesToFloats } from "../src/engine/half.js";
+import {
+  fitted,
+  type GenerateOptions,
+  type Settings,
+  settingsOf,
+} from "../src/generation/generate.js";
+import { parseManifest } from "../src/loading/manifest.js";
 import { ROOT } from "./lib/program.js";
 
 const several = readFileSync(join(ROOT, "tests/hostile/manifests/accepted/several.json"), "utf8");

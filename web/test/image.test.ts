@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MAX_IMAGE_PIXELS, normalise, type Pixels, resize } from "../src/image.js";
-import type { Preprocessing, Resample } from "../src/manifest.js";
+import { MAX_IMAGE_PIXELS, normalise, type Pixels, resize } from "../src/image/image.js";
+import type { Preprocessing, Resample } from "../src/loading/manifest.js";
 import { difference, readPng, readTensor } from "./lib/goldens.js";
 import { ROOT } from "./lib/program.js";
 

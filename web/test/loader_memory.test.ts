@@ -1,9 +1,9 @@
 // Files that arrive in memory of the engine's.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ChunkStore, MemoryStore } from "../src/cache.js";
-import { folderUrl } from "../src/fetch.js";
-import { Loader } from "../src/loader.js";
-import { ProgressMeter } from "../src/progress.js";
+import { type ChunkStore, MemoryStore } from "../src/loading/cache.js";
+import { folderUrl } from "../src/loading/fetch.js";
+import { Loader } from "../src/loading/loader.js";
+import { ProgressMeter } from "../src/loading/progress.js";
 import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";
 import { type Fault, TestServer } from "./lib/server.js";

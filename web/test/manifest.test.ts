@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { generationOf } from "../src/generation_settings.js";
-import { parseJson } from "../src/json.js";
-import { externalData, MANIFEST_NAME, parseManifest } from "../src/manifest.js";
+import { generationOf } from "../src/generation/generation_settings.js";
+import { parseJson } from "../src/loading/json.js";
+import { externalData, MANIFEST_NAME, parseManifest } from "../src/loading/manifest.js";
 import { pressed, ROOT } from "./lib/program.js";
 
 const HOSTILE = join(ROOT, "tests/hostile/manifests");

@@ -11,7 +11,7 @@ const BUILDS = {
 
 /** The address of the worker's module. */
 export function workerUrl(): string {
-  return new URL("./worker.js", import.meta.url).href;
+  return new URL("../worker.js", import.meta.url).href;
 }
 
 export function engineFiles(): EngineFiles {

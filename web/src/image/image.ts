@@ -1,8 +1,8 @@
-// Pillow's two-pass resampling (its Resample.c, 8 bits per channel), as src/runtime/image_resize.cc:
+// Pillow's two-pass resampling (its Resample.c, 8 bits per channel), as src/runtime/image/image_resize.cc:
 // coefficients in double, rounded to 22 fractional bits; sums in int32; each pass clipped to 8 bits.
 // A model must see the picture that it saw in training, and a canvas resizes otherwise.
-import { fail } from "./errors.js";
-import type { Preprocessing, Resample } from "./manifest.js";
+import { fail } from "../errors.js";
+import type { Preprocessing, Resample } from "../loading/manifest.js";
 
 /** Rows from the top; 3 channels (RGB) or 4 (RGBA, of which the alpha is dropped and not blended). */
 export interface Pixels {

@@ -1,9 +1,9 @@
 // onnxruntime-web's CPU build, one step below its JavaScript. There, results can stay where they are and
 // be the next run's inputs, and files arrive in the heap; through the JavaScript every tensor is copied
 // into the heap before a run and out of it afterwards.
-import { fail } from "./errors.js";
+import { fail } from "../errors.js";
+import type { Pieces, Range } from "../loading/pieces.js";
 import type { MountedFile, OrtFactory, OrtModule } from "./ort_module.js";
-import type { Pieces, Range } from "./pieces.js";
 
 /** TensorProto.DataType. */
 export const FLOAT = 1;

@@ -1,6 +1,6 @@
 // Text and token ids, with @huggingface/tokenizers.
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
-import { fail, messageOf } from "./errors.js";
+import { fail, messageOf } from "../errors.js";
 
 const REPLACEMENT = "\uFFFD";
 

@@ -1,6 +1,6 @@
 // From the logits of one position to the next token: the rules, filters and draws of transformers'
-// generate(), on plain vectors; the twin of src/runtime/sampling.cc.
-import { fail } from "./errors.js";
+// generate(), on plain vectors; the twin of src/runtime/generation/sampling.cc.
+import { fail } from "../errors.js";
 
 /**
  * What forbids or discourages tokens, in the order in which it is applied. Logits for greedy and

@@ -4,6 +4,8 @@
 //
 // Everything stays in the engine's heap: a step's cache is the next step's input, and of each step only
 // the logits are copied out.
+
+import { asLorapressError, fail } from "../errors.js";
 import {
   BytesGone,
   type EncodedImage,
@@ -13,7 +15,6 @@ import {
   type ModelShape,
   type Sequences,
 } from "./engine_api.js";
-import { asLorapressError, fail } from "./errors.js";
 import { halvesToFloats } from "./half.js";
 import { splitGraph } from "./onnx_file.js";
 import type { OrtFactory } from "./ort_module.js";

@@ -1,6 +1,6 @@
 // JSON from the network. JSON.parse keeps the last of two equal keys, so that two readers could see
 // two manifests in one text; it is refused here, as the program refuses it.
-import { fail, messageOf } from "./errors.js";
+import { fail, messageOf } from "../errors.js";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

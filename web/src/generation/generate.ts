@@ -1,13 +1,14 @@
 // The loops of generation: greedy, sampling, and beams that run as one batch after one prefill.
+
+import type { EncodedImage, Engine, Logits, Sequences } from "../engine/engine_api.js";
+import { fail } from "../errors.js";
+import type { Manifest } from "../loading/manifest.js";
 import { BeamSearch, type Hypothesis } from "./beam.js";
-import type { EncodedImage, Engine, Logits, Sequences } from "./engine_api.js";
-import { fail } from "./errors.js";
 import {
   type EarlyStopping,
   type GenerationSettings,
   generationOf,
 } from "./generation_settings.js";
-import type { Manifest } from "./manifest.js";
 import {
   applyFilters,
   applyRules,

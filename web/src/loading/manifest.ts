@@ -1,7 +1,7 @@
 // lorapress.json: the contract between what `lorapress press` writes and this runtime. Accepts and
 // refuses what src/bundles/manifest.cc does; tests/hostile/manifests holds both to it. Schema:
 // docs/schema/lorapress.schema.json.
-import { fail } from "./errors.js";
+import { fail } from "../errors.js";
 import { isObject, type JsonObject, own, parseJson } from "./json.js";
 
 export const MANIFEST_NAME = "lorapress.json";

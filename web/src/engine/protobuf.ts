@@ -1,7 +1,7 @@
 // The wire format of protocol buffers (protobuf.dev/programming-guides/encoding), as far as a graph
 // file needs it: fields are found without reading what they hold, and written again.
-import { fail } from "./errors.js";
-import type { Pieces } from "./pieces.js";
+import { fail } from "../errors.js";
+import type { Pieces } from "../loading/pieces.js";
 
 export interface Field {
   readonly number: number;

@@ -1,6 +1,7 @@
 // The manifest and the graphs must speak of the same model.
+
+import { fail } from "../errors.js";
 import type { ModelShape } from "./engine_api.js";
-import { fail } from "./errors.js";
 
 const BATCH_SYMBOL = "batch_size";
 

@@ -6,7 +6,7 @@
 //
 // with what all layers share, the condition and the causal mask, in front. The query heads of one key
 // head become rows of one matrix, as in src/blocks/attention.cc, which is where these graphs come from.
-import { Pieces } from "./pieces.js";
+import { Pieces } from "../loading/pieces.js";
 import { type Field, fields, Message, textOf } from "./protobuf.js";
 
 const NODE_INPUT = 1;

@@ -1,6 +1,6 @@
 // From whatever holds an image to its pixels, upright and in RGB, as a decoder of files gives them:
 // no colour management, no blending with alpha.
-import { fail, messageOf } from "./errors.js";
+import { fail, messageOf } from "../errors.js";
 import { type Pixels, requirePixels, requireSize } from "./image.js";
 import { isTiff, isWebp, upright, webpOrientation } from "./orientation.js";
 

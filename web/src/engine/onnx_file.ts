@@ -4,8 +4,9 @@
 //                 stand outside it copies once. So they are declared to stand outside: in this very
 //                 file, from which only the small rest is handed over as the graph.
 //   attention     see onnx_attention.ts
+
+import type { Pieces, Range } from "../loading/pieces.js";
 import { rewriteAttention } from "./onnx_attention.js";
-import type { Pieces, Range } from "./pieces.js";
 import { type Field, fields, Message, textOf } from "./protobuf.js";
 
 /** Tensors below it stay: shapes and axes are read while the graph is being built. */

@@ -1,6 +1,9 @@
 // The engine on onnxruntime-web's WebGPU build. Graphs as in engine_wasm.ts. The cache and the image
 // tokens stay on the device; of each step only the logits come back.
 import type { InferenceSession, Tensor } from "onnxruntime-web";
+import { asLorapressError, fail } from "../errors.js";
+import type { Pieces } from "../loading/pieces.js";
+import { requireServed } from "../loading/served.js";
 import type {
   EncodedImage,
   Engine,
@@ -9,11 +12,8 @@ import type {
   ModelShape,
   Sequences,
 } from "./engine_api.js";
-import { asLorapressError, fail } from "./errors.js";
 import { halvesToFloats } from "./half.js";
-import type { Pieces } from "./pieces.js";
 import { requireNames, requireSameCache, requireVocabulary } from "./ports.js";
-import { requireServed } from "./served.js";
 
 type Ort = typeof import("onnxruntime-web");
 type Feeds = Record<string, Tensor>;

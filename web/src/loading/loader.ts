@@ -1,8 +1,9 @@
 // A folder's manifest and files: from the store where they are there, else from the network in
 // parallel chunks; every chunk is hashed before anyone sees it.
+
+import type { Engine } from "../engine/engine_api.js";
+import { fail, LorapressError } from "../errors.js";
 import type { ChunkStore } from "./cache.js";
-import type { Engine } from "./engine_api.js";
-import { fail, LorapressError } from "./errors.js";
 import {
   decodeUtf8,
   type Fetch,

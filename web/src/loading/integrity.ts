@@ -1,6 +1,6 @@
 // SHA-256 of chunks. Pages that are not served securely (http:// on a local network) and Node 18 have
 // no crypto.subtle; there the hash is computed here.
-import { fail } from "./errors.js";
+import { fail } from "../errors.js";
 
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const subtle = globalThis.crypto?.subtle;

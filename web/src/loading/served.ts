@@ -1,5 +1,5 @@
 // Files of this package that the page's bundler puts somewhere, or does not.
-import { fail, messageOf } from "./errors.js";
+import { fail, messageOf } from "../errors.js";
 
 /** What to do when one is missing: tools/copy.mjs, which package.json names as a program. */
 const REMEDY: string =

@@ -1,6 +1,6 @@
 // Bytes from the folder that the manifest describes: ranges, resumed where a connection broke, never
 // more than was asked for, never from anywhere else.
-import { fail, LorapressError, messageOf } from "./errors.js";
+import { fail, LorapressError, messageOf } from "../errors.js";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 

@@ -1,7 +1,7 @@
 // The generation settings of lorapress.json: keys and ranges are those of
 // src/checkpoint/generation_settings.cc; null counts as absent. Apart from manifest.ts, for who only
 // downloads.
-import type { Manifest } from "./manifest.js";
+import type { Manifest } from "../loading/manifest.js";
 
 const MAX_LENGTH = 2 ** 24;
 const MAX_LISTED_IDS = 2 ** 18;

@@ -1,5 +1,5 @@
 // Beam search of one sequence, as transformers 5 does it (GenerationMixin._beam_search), on plain
-// log-probabilities: the caller runs the model. The twin of src/runtime/beam.cc.
+// log-probabilities: the caller runs the model. The twin of src/runtime/generation/beam.cc.
 
 import type { EarlyStopping } from "./generation_settings.js";
 

@@ -1,11 +1,11 @@
-// Which engine, and how its files are loaded. This file and the engine_* files beside it are the only ones
-// that know onnxruntime-web.
+// Which engine, and how its files are loaded. Only this folder knows onnxruntime-web.
+
+import { asLorapressError } from "../errors.js";
+import { requireServed } from "../loading/served.js";
 import type { Device, Engine, EngineFiles, ModelShape } from "./engine_api.js";
 import { WasmEngine } from "./engine_wasm.js";
 import { WebGpuEngine } from "./engine_webgpu.js";
-import { asLorapressError } from "./errors.js";
 import type { OrtFactory } from "./ort_module.js";
-import { requireServed } from "./served.js";
 
 export interface EngineOptions {
   readonly device: Device;

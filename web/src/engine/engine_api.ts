@@ -1,5 +1,5 @@
 // What the runtime asks of an engine. Nothing above this line knows ONNX, sessions or devices.
-import type { Pieces } from "./pieces.js";
+import type { Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
