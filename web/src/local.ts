@@ -18,15 +18,15 @@ import {
   type EngineFiles,
   type GraphBytes,
 } from "./engine/engine_api.js";
-import { messageOf } from "./errors.js";
 import { fitted, type GenerateOptions, generate, settingsOf } from "./generation/generate.js";
 import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
 import { TextStream, Tokenizer } from "./generation/tokenizer.js";
 import { preprocess } from "./image/image.js";
 import { type Picture, toPixels } from "./image/picture.js";
-import { type ChunkStore, openStore, ResilientStore } from "./loading/cache.js";
+import { noteRefusal, openStore, ResilientStore } from "./loading/cache.js";
 import { folderUrl } from "./loading/fetch.js";
-import { Limiter, Loader } from "./loading/loader.js";
+import { Limiter } from "./loading/limiter.js";
+import { Loader } from "./loading/loader.js";
 import { externalData, type Manifest } from "./loading/manifest.js";
 import type { Pieces } from "./loading/pieces.js";
 import { ProgressMeter } from "./loading/progress.js";
@@ -61,14 +61,6 @@ function stopwatch(): () => number {
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-async function storeFor(options: LocalOptions, meter: ProgressMeter): Promise<ChunkStore> {
-  const onRefused = (error: unknown): void =>
-    meter.say(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);
-  return options.cache === false
-    ? new ResilientStore(undefined, onRefused)
-    : await openStore(onRefused);
 }
 
 interface Parts {
@@ -120,7 +112,11 @@ export class LocalBackend implements Backend {
     meter.enter("manifest");
     const folder = folderUrl(url, globalThis.location?.href);
     const facts = await inspectDevice(options.device ?? "auto", options.threads);
-    const store = await storeFor(options, meter);
+    const onRefused = noteRefusal(meter);
+    const store =
+      options.cache === false
+        ? new ResilientStore(undefined, onRefused)
+        : await openStore(onRefused);
     const { fetch, update, retries, retryDelayMs } = options;
     const loader = await Loader.open(folder, {
       store,
@@ -220,7 +216,7 @@ export class LocalBackend implements Backend {
     const path = graphPath(this.manifest, info.dtypes[role], role);
     const beside = externalData(this.manifest, path).map((file) => file.path);
     const [model, ...weights] = await Promise.all(
-      [path, ...beside].map((file) => loader.pieces(file, engine)),
+      [path, ...beside].map((file) => loader.pieces(file, engine.memory)),
     );
     const nameOf = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
     return {

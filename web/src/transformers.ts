@@ -4,15 +4,16 @@
 // the network, and `env.fetch` (4) does the asking. In Node version 3 cannot be helped: of a file that
 // its cache has it forgets the key, by which it would take it.
 
-import { asLorapressError, messageOf } from "./errors.js";
-import { type ChunkStore, openStore, ResilientStore } from "./loading/cache.js";
+import { asLorapressError } from "./errors.js";
+import { noteRefusal, openStore, ResilientStore } from "./loading/cache.js";
 import { type Fetch, folderUrl } from "./loading/fetch.js";
 import { Loader } from "./loading/loader.js";
 import type { ManifestFile } from "./loading/manifest.js";
 import { ProgressMeter } from "./loading/progress.js";
+import type { ChunkStore } from "./loading/stores.js";
 
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
-export type { ChunkStore, FolderRecord } from "./loading/cache.js";
+export type { ChunkStore, FolderRecord } from "./loading/stores.js";
 
 type EnvFetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
 
@@ -70,8 +71,7 @@ export async function install(
   const folder = folderUrl(url, globalThis.location?.href);
   const { signal = new AbortController().signal, onNote, store, ...rest } = options;
   const meter = new ProgressMeter(({ note }) => note !== undefined && onNote?.(note));
-  const onRefused = (error: unknown): void =>
-    meter.say(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);
+  const onRefused = noteRefusal(meter);
   const chunks =
     store === undefined ? await openStore(onRefused) : new ResilientStore(store, onRefused);
   const loader = await Loader.open(folder, { store: chunks, meter, signal, ...rest });

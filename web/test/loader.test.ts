@@ -2,11 +2,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ChunkStore, MemoryStore, ResilientStore } from "../src/loading/cache.js";
+import { ResilientStore } from "../src/loading/cache.js";
 import { fileUrl, folderUrl } from "../src/loading/fetch.js";
 import { Loader, type LoaderOptions } from "../src/loading/loader.js";
 import { CHUNK_BYTES } from "../src/loading/manifest.js";
+import { MemoryStore } from "../src/loading/memory_store.js";
 import { type LoadProgress, ProgressMeter } from "../src/loading/progress.js";
+import type { ChunkStore } from "../src/loading/stores.js";
 import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";
 import { type Fault, type Request, TestServer } from "./lib/server.js";

@@ -1,5 +1,5 @@
 // What the runtime asks of an engine. Nothing above this line knows ONNX, sessions or devices.
-import type { Pieces } from "../loading/pieces.js";
+import type { PieceMemory, Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
@@ -47,8 +47,7 @@ export interface Engine {
   readonly device: Device;
   readonly threads: number;
   /** Memory in which the engine likes to find the pieces of files, if there is such. */
-  room?(bytes: number): Uint8Array;
-  freeRoom?(room: Uint8Array): void;
+  readonly memory?: PieceMemory;
   loadEncoder(graph: GraphBytes): Promise<void>;
   loadDecoder(graph: GraphBytes): Promise<void>;
   encode(pixels: Float32Array): Promise<EncodedImage>;

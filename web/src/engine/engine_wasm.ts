@@ -6,6 +6,7 @@
 // the logits are copied out.
 
 import { asLorapressError, fail } from "../errors.js";
+import type { PieceMemory } from "../loading/pieces.js";
 import {
   BytesGone,
   type EncodedImage,
@@ -16,17 +17,11 @@ import {
   type Sequences,
 } from "./engine_api.js";
 import { halvesToFloats } from "./half.js";
+import { HeapFile } from "./heap_file.js";
 import { splitGraph } from "./onnx_file.js";
+import { FLOAT, FLOAT16, type HeapTensor, INT64, OrtHeap } from "./ort_heap.js";
 import type { OrtFactory } from "./ort_module.js";
-import {
-  FLOAT,
-  FLOAT16,
-  type HeapFile,
-  type HeapTensor,
-  INT64,
-  OrtHeap,
-  type OrtSession,
-} from "./ort_wasm.js";
+import { OrtSession } from "./ort_session.js";
 import { requireNames, requireSameCache, requireVocabulary } from "./ports.js";
 
 // Weights that stand in the graph file itself; a bundle's other files end in .onnx_data.
@@ -86,6 +81,7 @@ class HeapSequences implements Sequences {
 export class WasmEngine implements Engine {
   readonly device = "wasm" as const;
   readonly threads: number;
+  readonly memory: PieceMemory;
   private readonly heap: OrtHeap;
   private readonly shape: ModelShape;
   private readonly pastNames: string[] = [];
@@ -98,6 +94,7 @@ export class WasmEngine implements Engine {
 
   private constructor(heap: OrtHeap, shape: ModelShape, threads: number) {
     this.heap = heap;
+    this.memory = heap.memory;
     this.shape = shape;
     this.threads = threads;
     for (let layer = 0; layer < shape.numLayers; ++layer) {
@@ -115,14 +112,6 @@ export class WasmEngine implements Engine {
     wasm: string,
   ): Promise<WasmEngine> {
     return new WasmEngine(await OrtHeap.start(factory, threads, wasm), shape, threads);
-  }
-
-  room(bytes: number): Uint8Array {
-    return this.heap.room(bytes);
-  }
-
-  freeRoom(room: Uint8Array): void {
-    this.heap.freeRoom(room);
   }
 
   loadEncoder(graph: GraphBytes): Promise<void> {
@@ -213,10 +202,10 @@ export class WasmEngine implements Engine {
       for (const [name, ranges] of split.weights) {
         const file = files.get(name);
         if (file !== undefined) {
-          mounted.set(name, this.heap.mount(file, ranges, keep));
+          mounted.set(name, new HeapFile(this.heap, file, ranges, keep));
         }
       }
-      return await this.heap.open(split.graph, mounted);
+      return await OrtSession.open(this.heap, split.graph, mounted);
     } catch (error) {
       throw [...mounted.values()].some(({ missed }) => missed) && !keep ? new BytesGone() : error;
     } finally {

@@ -1,6 +1,9 @@
 // The C functions that onnxruntime-web's WebAssembly exports, as far as they are used here
 // (js/web/lib/wasm/wasm-types.ts in its sources). package.json pins the version.
 
+export const POINTER_BYTES = 4;
+export const LOG_ERRORS = 3;
+
 /** The Emscripten module. Pointers are numbers; 0 is a failure where a handle is expected. */
 export interface OrtModule {
   readonly HEAPU8: Uint8Array<ArrayBufferLike>;

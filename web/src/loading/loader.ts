@@ -1,20 +1,7 @@
-// A folder's manifest and files: from the store where they are there, else from the network in
-// parallel chunks; every chunk is hashed before anyone sees it.
-
-import type { Engine } from "../engine/engine_api.js";
+// A folder's manifest and files, which come as one array, in memory of the engine's, or chunk by chunk.
 import { fail, LorapressError } from "../errors.js";
-import type { ChunkStore } from "./cache.js";
-import {
-  decodeUtf8,
-  type Fetch,
-  type FetchContext,
-  fetchRange,
-  fetchText,
-  fetchWhole,
-  fileUrl,
-  NoRanges,
-} from "./fetch.js";
-import { requireDigest } from "./integrity.js";
+import { ChunkReader, contextOf, type ReadOptions } from "./chunk_reader.js";
+import { decodeUtf8, fetchText, fileUrl, NoRanges } from "./fetch.js";
 import { parseJson } from "./json.js";
 import {
   CHUNK_BYTES,
@@ -24,69 +11,29 @@ import {
   type ManifestFile,
   parseManifest,
 } from "./manifest.js";
-import { Pieces } from "./pieces.js";
-import type { ProgressMeter } from "./progress.js";
+import { type PieceMemory, Pieces } from "./pieces.js";
 
-export interface LoaderOptions {
-  readonly store: ChunkStore;
-  readonly meter: ProgressMeter;
-  readonly signal: AbortSignal;
-  readonly fetch?: Fetch | undefined;
+export interface LoaderOptions extends ReadOptions {
   /**
    * "check": ask the server whether the manifest changed (one conditional request; without an answer
    * the stored one serves). "stored": no request while everything is stored.
    */
   readonly update?: "check" | "stored" | undefined;
-  readonly parallel?: number | undefined;
-  readonly retries?: number | undefined;
-  readonly retryDelayMs?: number | undefined;
-  readonly stallMs?: number | undefined;
-}
-
-/** Runs at most `most` tasks at once, in the order they came. */
-export class Limiter {
-  private readonly waiting: (() => void)[] = [];
-  private free: number;
-
-  constructor(most: number) {
-    this.free = most;
-  }
-
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.free > 0) {
-      this.free -= 1;
-    } else {
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
-    try {
-      return await task();
-    } finally {
-      const next = this.waiting.shift();
-      if (next === undefined) {
-        this.free += 1;
-      } else {
-        next();
-      }
-    }
-  }
 }
 
 export class Loader {
   readonly manifest: Manifest;
   private readonly folder: URL;
   private readonly options: LoaderOptions;
-  private readonly context: FetchContext;
-  private readonly limiter: Limiter;
+  private readonly reader: ChunkReader;
   /** Chunks in which nothing is any more, for the next to arrive in. */
   private readonly spare: Uint8Array[] = [];
-  private noRanges = false;
 
   private constructor(folder: URL, manifest: Manifest, options: LoaderOptions) {
     this.folder = folder;
     this.manifest = manifest;
     this.options = options;
-    this.context = contextOf(options);
-    this.limiter = new Limiter(options.parallel ?? 4);
+    this.reader = new ChunkReader(folder, options);
   }
 
   static async open(folder: URL, options: LoaderOptions): Promise<Loader> {
@@ -105,7 +52,7 @@ export class Loader {
       if (stored === undefined || !(error instanceof LorapressError) || error.code !== "io") {
         throw error;
       }
-      options.meter.say("The server does not answer; the stored model is used.");
+      options.meter.note("The server does not answer; the stored model is used.");
       return new Loader(folder, parseManifest(stored.manifest, url), options);
     }
     const manifest = parseManifest(text, url);
@@ -120,43 +67,43 @@ export class Loader {
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
     const file = this.fileOf(path);
     const whole = lazily(() => allocate(file, file.bytes));
-    const chunk = (i: number): Uint8Array<ArrayBuffer> =>
+    const buffer = (i: number): Uint8Array<ArrayBuffer> =>
       whole().subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES);
-    const take = (i: number, found: Uint8Array): void => {
+    const accept = (i: number, found: Uint8Array): void => {
       if (found.buffer !== whole().buffer) {
-        chunk(i).set(found);
+        buffer(i).set(found);
       }
     };
-    await this.fill(file, { chunk, take });
+    await this.reader.read(file, { buffer, accept });
     return whole();
   }
 
-  /** The same in memory of the engine's, chunk by chunk; as one array where it has none. */
-  async pieces(path: string, engine: Pick<Engine, "room" | "freeRoom">): Promise<Pieces> {
-    if (engine.room === undefined) {
+  /** The same in `memory`, chunk by chunk; as one array without it. */
+  async pieces(path: string, memory?: PieceMemory): Promise<Pieces> {
+    if (memory === undefined) {
       return new Pieces([await this.bytes(path)]);
     }
     const file = this.fileOf(path);
-    const rooms: Uint8Array[] = [];
+    const pieces: Uint8Array[] = [];
     const coming = new Map<number, Uint8Array>();
-    const chunk = (i: number): Uint8Array => {
+    const buffer = (i: number): Uint8Array => {
       const size = Math.min(CHUNK_BYTES, file.bytes - i * CHUNK_BYTES);
       const fresh = size === CHUNK_BYTES ? this.spare.pop() : undefined;
       const bytes = coming.get(i) ?? fresh ?? allocate(file, size);
       coming.set(i, bytes);
       return bytes;
     };
-    const take = (i: number, found: Uint8Array): void => {
-      const room = engine.room?.(found.length) ?? found;
-      room.set(found);
-      rooms[i] = room;
+    const accept = (i: number, found: Uint8Array): void => {
+      const piece = memory.allocate(found.length);
+      piece.set(found);
+      pieces[i] = piece;
       // A store that holds what it is given in memory holds this very array.
       if (coming.delete(i) && this.options.store.persistent && found.length === CHUNK_BYTES) {
         this.spare.push(found);
       }
     };
-    await this.fill(file, { chunk, take });
-    return new Pieces(rooms, (room) => engine.freeRoom?.(room));
+    await this.reader.read(file, { buffer, accept });
+    return new Pieces(pieces, (piece) => memory.free(piece));
   }
 
   private fileOf(path: string): ManifestFile {
@@ -164,23 +111,6 @@ export class Loader {
       this.manifest.files.get(path) ??
       fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`)
     );
-  }
-
-  private async fill(file: ManifestFile, into: Destination): Promise<void> {
-    const results = await Promise.allSettled(
-      file.sha256.map((_, i) => this.limiter.run(() => this.chunk(file, i, into))),
-    );
-    const failures = results.flatMap((result) =>
-      result.status === "rejected" ? [result.reason as unknown] : [],
-    );
-    const hard = failures.find((error) => !(error instanceof NoRanges));
-    if (hard !== undefined) {
-      throw hard;
-    }
-    if (failures.length > 0) {
-      const have = new Set(results.flatMap(({ status }, i) => (status === "fulfilled" ? [i] : [])));
-      await this.limiter.run(() => this.whole(file, into, have));
-    }
   }
 
   /**
@@ -194,17 +124,17 @@ export class Loader {
       const fresh = lazily(() =>
         allocate(file, Math.min(CHUNK_BYTES, file.bytes - index * CHUNK_BYTES)),
       );
-      let taken: Uint8Array | undefined;
-      const take = (_: number, found: Uint8Array): void => {
-        taken = found;
+      let verified: Uint8Array | undefined;
+      const accept = (_: number, found: Uint8Array): void => {
+        verified = found;
       };
-      await this.chunk(file, index, { chunk: fresh, take });
-      return taken ?? fresh();
+      await this.reader.readChunk(file, index, { buffer: fresh, accept });
+      return verified ?? fresh();
     };
     for (let i = 0; i < file.sha256.length; ++i) {
       for (let next = i + coming.length; next < Math.min(i + ahead, file.sha256.length); ++next) {
-        const chunk = this.limiter.run(() => fetchChunk(next));
-        chunk.catch(() => {}); // told when its turn comes, if it does
+        const chunk = fetchChunk(next);
+        chunk.catch(() => {}); // thrown when its turn comes, if it does
         coming.push(chunk);
       }
       try {
@@ -229,132 +159,9 @@ export class Loader {
     const url = fileUrl(this.folder, path);
     return parseJson(decodeUtf8(await this.bytes(path), url), url);
   }
-
-  private async chunk(file: ManifestFile, index: number, into: Destination): Promise<void> {
-    const { store, meter, signal } = this.options;
-    signal.throwIfAborted();
-    const digest = file.sha256[index] as string;
-    const start = index * CHUNK_BYTES;
-    const size = Math.min(CHUNK_BYTES, file.bytes - start);
-    const where = `${fileUrl(this.folder, file.path)} (chunk ${index + 1} of ${file.sha256.length})`;
-    const found = await this.stored(digest, size, where);
-    if (found !== undefined) {
-      into.take(index, found);
-      meter.addStored(size);
-      return;
-    }
-    if (this.noRanges) {
-      throw new NoRanges();
-    }
-    const bytes = into.chunk(index);
-    const fetchOnce = async (): Promise<void> => {
-      await fetchRange(fileUrl(this.folder, file.path), start, file.bytes, bytes, this.context);
-      await requireDigest(bytes, digest, where);
-    };
-    try {
-      await fetchOnce();
-    } catch (error) {
-      if (error instanceof NoRanges) {
-        this.noRanges = true;
-      }
-      if (!(error instanceof LorapressError) || error.code !== "invalid_file") {
-        throw error;
-      }
-      meter.addNetwork(-size); // once more: a bit may have flipped on the way
-      await fetchOnce();
-    }
-    await store.put(digest, bytes);
-    into.take(index, bytes);
-  }
-
-  // A chunk of the store is hashed too: disks fail, and scripts of the same origin may write there.
-  private async stored(
-    digest: string,
-    size: number,
-    where: string,
-  ): Promise<Uint8Array | undefined> {
-    const found = await this.options.store.get(digest);
-    if (found === undefined) {
-      return undefined;
-    }
-    try {
-      if (found.length !== size) {
-        throw new Error("another size");
-      }
-      await requireDigest(found, digest, where);
-    } catch {
-      await this.options.store.remove(digest);
-      return undefined;
-    }
-    return found;
-  }
-
-  // A server without ranges: one stream, hashed chunk by chunk while it comes.
-  private async whole(file: ManifestFile, into: Destination, have: Set<number>): Promise<void> {
-    const url = fileUrl(this.folder, file.path);
-    for (let attempt = 0; ; ++attempt) {
-      try {
-        await this.stream(file, url, into, have);
-        return;
-      } catch (error) {
-        const again = error instanceof LorapressError && error.code === "invalid_file";
-        if (!again || attempt > 0) {
-          throw error;
-        }
-        this.options.meter.addNetwork(-file.bytes);
-      }
-    }
-  }
-
-  // Writes only into chunks that are not verified yet: a second stream may bring other bytes.
-  private stream(
-    file: ManifestFile,
-    url: string,
-    into: Destination,
-    have: Set<number>,
-  ): Promise<void> {
-    const take = async (piece: Uint8Array, at: number): Promise<void> => {
-      const end = at + piece.length;
-      for (let i = Math.floor(at / CHUNK_BYTES); i * CHUNK_BYTES < end; ++i) {
-        const begin = i * CHUNK_BYTES;
-        const bytes = into.chunk(i);
-        const [from, to] = [Math.max(at, begin), Math.min(end, begin + bytes.length)];
-        if (!have.has(i)) {
-          bytes.set(piece.subarray(from - at, to - at), from - begin);
-          if (to === begin + bytes.length) {
-            const digest = file.sha256[i] as string;
-            await requireDigest(bytes, digest, `${url} (chunk ${i + 1} of ${file.sha256.length})`);
-            await this.options.store.put(digest, bytes);
-            into.take(i, bytes);
-            have.add(i);
-          }
-        }
-      }
-    };
-    return fetchWhole(url, file.bytes, take, this.context);
-  }
 }
 
-function contextOf(options: LoaderOptions, retries?: number): FetchContext {
-  return {
-    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
-    signal: options.signal,
-    retries: retries ?? options.retries ?? 5,
-    retryDelayMs: options.retryDelayMs ?? 500,
-    stallMs: options.stallMs ?? 30_000,
-    onBytes: (count) => options.meter.addNetwork(count),
-  };
-}
-
-/** Where a file's chunks go. */
-interface Destination {
-  /** To be written to; the same until it is taken. */
-  chunk(index: number): Uint8Array;
-  /** The chunk's content, verified: what chunk() gave, or the store's. */
-  take(index: number, found: Uint8Array): void;
-}
-
-// Taken when the first byte is at hand: files that wait for their turn hold no memory.
+// Made when the first byte is at hand: files that wait for their turn hold no memory.
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => {

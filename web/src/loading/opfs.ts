@@ -2,7 +2,8 @@
 // (docs/web-performance.md). Written through createWritable(): a chunk appears whole or not at all, and
 // no tab keeps another one out, as synchronous handles would. What belongs to which folder stays in the
 // database. A file that is there by name alone, because it is still being written, is none.
-import type { ChunkStore, FolderRecord, IndexedDbStore } from "./cache.js";
+import type { IndexedDbStore } from "./indexed_db.js";
+import type { ChunkStore, FolderRecord } from "./stores.js";
 
 const FOLDER = "lorapress";
 

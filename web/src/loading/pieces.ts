@@ -3,6 +3,12 @@
 
 export type Range = readonly [begin: number, end: number];
 
+/** Where a reader of files wants their pieces to be. */
+export interface PieceMemory {
+  allocate(bytes: number): Uint8Array;
+  free(piece: Uint8Array): void;
+}
+
 export class Pieces {
   readonly size: number;
   private readonly parts: Uint8Array[];

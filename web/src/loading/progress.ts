@@ -23,7 +23,7 @@ export type ProgressListener = (progress: LoadProgress) => void;
 const EVERY_MS = 100;
 const WINDOW_MS = 5000;
 
-/** Counts bytes; tells a listener at most ten times a second, and at once when the phase changes. */
+/** Counts bytes; reports to a listener at most ten times a second, and at once when the phase changes. */
 export class ProgressMeter {
   private readonly listener: ProgressListener;
   private readonly now: () => number;
@@ -32,8 +32,7 @@ export class ProgressMeter {
   private total = 0;
   private stored = 0;
   private network = 0;
-  private told = Number.NEGATIVE_INFINITY;
-  private note: string | undefined;
+  private reportedAt = Number.NEGATIVE_INFINITY;
 
   constructor(listener: ProgressListener | undefined, now: () => number = () => performance.now()) {
     this.listener = listener ?? ((): void => {});
@@ -46,7 +45,7 @@ export class ProgressMeter {
 
   addStored(bytes: number): void {
     this.stored += bytes;
-    this.tell(false);
+    this.report(false);
   }
 
   /** Negative where bytes turned out to be wrong and are fetched again. */
@@ -57,18 +56,16 @@ export class ProgressMeter {
     if ((this.samples[0]?.at ?? at) < at - 2 * WINDOW_MS) {
       this.samples = this.samples.filter((sample) => sample.at >= at - WINDOW_MS);
     }
-    this.tell(false);
+    this.report(false);
   }
 
   enter(phase: LoadPhase): void {
     this.phase = phase;
-    this.tell(true);
+    this.report(true);
   }
 
-  say(note: string): void {
-    this.note = note;
-    this.tell(true);
-    this.note = undefined;
+  note(text: string): void {
+    this.report(true, text);
   }
 
   private speed(): number {
@@ -79,13 +76,13 @@ export class ProgressMeter {
     return at > since ? Math.max(0, (bytes * 1000) / (at - since)) : 0;
   }
 
-  private tell(always: boolean): void {
+  private report(always: boolean, note?: string): void {
     const at = this.now();
     const loadedBytes = this.stored + this.network;
-    if (!always && at - this.told < EVERY_MS && loadedBytes < this.total) {
+    if (!always && at - this.reportedAt < EVERY_MS && loadedBytes < this.total) {
       return;
     }
-    this.told = at;
+    this.reportedAt = at;
     const bytesPerSecond = this.speed();
     const left = this.total - loadedBytes;
     this.listener({
@@ -95,7 +92,7 @@ export class ProgressMeter {
       storedBytes: this.stored,
       bytesPerSecond,
       secondsLeft: left <= 0 ? 0 : bytesPerSecond > 0 ? left / bytesPerSecond : undefined,
-      note: this.note,
+      note,
     });
   }
 }
