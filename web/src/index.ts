@@ -1,6 +1,6 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import { engineFilesIn } from "./engine/engine.js";
+import { engineFilesIn, engineOf } from "./engine/engine.js";
 import { engineFiles, workerUrl } from "./engine/engine_files.js";
 import type { GenerateOptions } from "./generation/generate.js";
 import { type ImageSource, toPicture } from "./image/picture.js";
@@ -50,7 +50,7 @@ export class Captioner {
     const { worker = hasModuleWorkers() && options.fetch === undefined, ...rest } = options;
     const files = engineFilesIn(options.enginePath, engineFiles());
     if (worker === false) {
-      return new Captioner(await LocalBackend.load(url, rest, files));
+      return new Captioner(await LocalBackend.load(url, rest, engineOf(files)));
     }
     const given = worker === true ? workerUrl() : worker;
     return new Captioner(await WorkerBackend.load(url, rest, files, given));

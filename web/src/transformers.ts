@@ -309,14 +309,13 @@ async function cacheBefore(env: TransformersEnv): Promise<KeyedCache> {
 class HandOver implements KeyedCache {
   private readonly held = new Map<string, Response>();
 
-  match(key: string): Promise<Response | undefined> {
+  async match(key: string): Promise<Response | undefined> {
     const response = this.held.get(key);
     this.held.delete(key);
-    return Promise.resolve(response);
+    return response;
   }
 
-  put(key: string, response: Response): Promise<void> {
+  async put(key: string, response: Response): Promise<void> {
     this.held.set(key, response);
-    return Promise.resolve();
   }
 }

@@ -1,5 +1,6 @@
 // The worker's side: a LocalBackend that is spoken to in messages.
 import type { Backend } from "./backend.js";
+import { engineOf } from "./engine/engine.js";
 import type { LoadProgress } from "./loading/progress.js";
 import { LocalBackend } from "./local.js";
 import { type FromWorker, type ToWorker, toWire } from "./protocol.js";
@@ -23,7 +24,7 @@ export function serve(scope: Scope): void {
         signal: stop.signal,
         onProgress: (progress: LoadProgress) => say({ type: "progress", progress }),
       };
-      backend = await LocalBackend.load(message.url, options, message.files);
+      backend = await LocalBackend.load(message.url, options, engineOf(message.files));
     } catch (error) {
       say({ type: "refused", error: toWire(error) });
       return;

@@ -5,7 +5,7 @@ import {
   chooseDtypes,
   chooseThreads,
   type DeviceFacts,
-  graphPath,
+  graphOf,
   inspectDevice,
 } from "../src/devices.js";
 import { halvesToFloats } from "../src/engine/half.js";
@@ -76,7 +76,7 @@ describe("dtypes", () => {
     expect(() => chooseDtypes(all, "q3", facts)).toThrow(
       'no dtype "q3" in this folder (there are: fp32, ',
     );
-    expect(() => graphPath(all, "constructor", "encoder")).toThrow("no dtype");
+    expect(() => graphOf(all, "constructor", "encoder")).toThrow("no dtype");
   });
 
   it("unknown to this version are still taken when there are no others", () => {

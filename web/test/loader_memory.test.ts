@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { folderUrl } from "../src/loading/fetch.js";
 import { Loader } from "../src/loading/loader.js";
 import { MemoryStore } from "../src/loading/memory_store.js";
+import { PieceReader } from "../src/loading/piece_reader.js";
 import { ProgressMeter } from "../src/loading/progress.js";
 import type { ChunkStore } from "../src/loading/stores.js";
 import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
@@ -52,7 +53,7 @@ describe("in the engine's memory", () => {
   };
   const readBig = async (loader: Loader): Promise<void> => {
     pieces.clear();
-    const file = await loader.pieces(BIG, memory);
+    const file = await new PieceReader(loader).read(BIG, memory);
     expect(pieces.size).toBe(4);
     expectBig(file.read(0, file.size));
     file.drop(file.size);
@@ -85,7 +86,7 @@ describe("in the engine's memory", () => {
   });
 
   it("engines without such memory get one array", async () => {
-    const file = await (await open()).pieces(BIG);
+    const file = await new PieceReader(await open()).read(BIG);
     expectBig(file.read(0, file.size));
     expect([...file.views(0, file.size)].length).toBe(1);
   });

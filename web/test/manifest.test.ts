@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { generationOf } from "../src/generation/generation_settings.js";
 import { parseJson } from "../src/loading/json.js";
-import { externalData, MANIFEST_NAME, parseManifest } from "../src/loading/manifest.js";
+import { MANIFEST_NAME, parseManifest } from "../src/loading/manifest.js";
 import { pressed, ROOT } from "./lib/program.js";
 
 const HOSTILE = join(ROOT, "tests/hostile/manifests");
@@ -44,9 +44,9 @@ describe("the program's hostile manifests", () => {
 
 it("finds the weights beside a graph", () => {
   const manifest = parseManifest(read("accepted/several.json"), "here");
-  const paths = externalData(manifest, "onnx/decoder_model_merged.onnx").map(({ path }) => path);
-  expect(paths).toEqual(["onnx/decoder_model_merged.onnx_data"]);
-  expect(externalData(manifest, "onnx/encoder_model.onnx")).toEqual([]);
+  const graphs = manifest.graphs.get("fp32");
+  expect(graphs?.get("decoder")?.externalData).toEqual(["onnx/decoder_model_merged.onnx_data"]);
+  expect(graphs?.get("encoder")?.externalData).toEqual([]);
 });
 
 it("bounds the lists of generation settings", () => {
@@ -72,10 +72,10 @@ it("reads what the program writes", () => {
   expect(manifest).toMatchObject({
     bundle: "transformers.js",
     imageTokens: 64,
-    numLayers: 4,
+    numHiddenLayers: 4,
     numKeyValueHeads: 2,
     headDim: 32,
-    preprocessing: { width: 64, height: 64, resample: "bicubic", mean: [0.5, 0.5, 0.5] },
+    preprocessing: { width: 64, height: 64, resample: "bicubic", imageMean: [0.5, 0.5, 0.5] },
   });
   expect([...manifest.graphs.keys()]).toEqual(["fp32"]);
 });

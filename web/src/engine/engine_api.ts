@@ -1,32 +1,45 @@
-// What the runtime asks of an engine. Nothing above this line knows ONNX, sessions or devices.
+// The seam between what captions and what runs a model; src/runtime/engine/decoder.h is its twin. Above it: the
+// start token, greedy choice, sampling, beams, text. Below it, in this folder: an engine's library, its files, its
+// caches. Code outside this folder sees only this file and engine.ts.
+import type { GraphFile, Role } from "../loading/graph_files.js";
 import type { PieceMemory, Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
-/** Addresses of what an engine is made of: JavaScript, imported as it stands, and WebAssembly. */
-export type EngineFiles = Readonly<
-  Record<Device, { readonly module: string; readonly wasm: string }>
->;
-
-/** A graph file and the weight files beside it, by name. An engine uses the bytes up. */
-export interface GraphBytes {
-  /** Nothing is freed before all is read. */
-  readonly keep?: boolean | undefined;
-  readonly model: Pieces;
-  readonly weights: readonly { readonly name: string; readonly bytes: Pieces }[];
+/** Addresses of what ONNX Runtime is made of on a device: JavaScript, imported as it stands, and WebAssembly. */
+export interface OrtFiles {
+  readonly module: string;
+  readonly wasm: string;
 }
 
-/** The engine wanted bytes again that it had used up: once more, with `keep`. */
-export class BytesGone extends Error {}
+/** Addresses of the files that engines consist of. */
+export interface EngineFiles {
+  readonly onnxruntime: Readonly<Record<Device, OrtFiles>>;
+}
 
 /** What the decoder's shapes follow from. */
 export interface ModelShape {
   readonly imageSize: readonly [height: number, width: number];
   readonly vocabSize: number;
-  readonly numLayers: number;
+  readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
-  readonly startTokenId: number;
+}
+
+export interface EngineRequest {
+  readonly device: Device;
+  readonly shape: ModelShape;
+  /** Of WebAssembly; more than one needs a cross-origin isolated page. */
+  readonly threads: number;
+}
+
+/** A part of the model, of which an engine asks for what it needs. */
+export interface ModelSource {
+  readonly role: Role;
+  /** What lorapress.json says of it. */
+  readonly graph: GraphFile;
+  /** A file of the folder, every chunk verified; its pieces in `memory`, if there is such. */
+  read(path: string, memory?: PieceMemory): Promise<Pieces>;
 }
 
 /** The image tokens, wherever the engine keeps them. */
@@ -40,19 +53,23 @@ export interface Sequences {
   dispose(): void;
 }
 
-/** float32 [rows, vocabSize]: for the token that comes next. Valid until the next call. */
+/** float32 [rows, vocabSize]: for the token that comes next. The caller may write over it. Valid until the next call. */
 export type Logits = Float32Array;
 
 export interface Engine {
   readonly device: Device;
   readonly threads: number;
-  /** Memory in which the engine likes to find the pieces of files, if there is such. */
-  readonly memory?: PieceMemory;
-  loadEncoder(graph: GraphBytes): Promise<void>;
-  loadDecoder(graph: GraphBytes): Promise<void>;
+  /**
+   * Reads what it needs of a part. What comes out loads the part, and is called once. Parts may be read at the
+   * same time, and are loaded one after the other.
+   */
+  read(source: ModelSource): Promise<() => Promise<void>>;
   encode(pixels: Float32Array): Promise<EncodedImage>;
-  /** One row: the image, then the prompt. */
-  prefill(image: EncodedImage, prompt: readonly number[]): Promise<[Sequences, Logits]>;
+  /**
+   * One row. `ids` are the model's start token, in whose place the image stands, and then the prompt's
+   * tokens; the engine adds none.
+   */
+  prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]>;
   /**
    * Row i of what comes out is row parents[i] of `sequences` and then tokens[i]; rows may repeat,
    * vanish and change places. `sequences` is used up.

@@ -20,7 +20,9 @@ export function engineFiles(): EngineFiles {
   const cpu = at(`${BUILDS.wasm}.mjs`);
   const webgpu = new URL("ort.webgpu.bundle.min.mjs", cpu).href;
   return {
-    wasm: { module: cpu, wasm: at(`${BUILDS.wasm}.wasm`) },
-    webgpu: { module: webgpu, wasm: at(`${BUILDS.webgpu}.wasm`) },
+    onnxruntime: {
+      wasm: { module: cpu, wasm: at(`${BUILDS.wasm}.wasm`) },
+      webgpu: { module: webgpu, wasm: at(`${BUILDS.webgpu}.wasm`) },
+    },
   };
 }

@@ -9,7 +9,9 @@ export function workerUrl(): string {
 
 export function engineFiles(): EngineFiles {
   return {
-    wasm: { module: at("ort/cpu.js"), wasm: at("ort/ort-wasm-simd-threaded.wasm") },
-    webgpu: { module: at("ort/webgpu.js"), wasm: at("ort/ort-wasm-simd-threaded.asyncify.wasm") },
+    onnxruntime: {
+      wasm: { module: at("ort/cpu.js"), wasm: at("ort/ort-wasm-simd-threaded.wasm") },
+      webgpu: { module: at("ort/webgpu.js"), wasm: at("ort/ort-wasm-simd-threaded.asyncify.wasm") },
+    },
   };
 }

@@ -22,22 +22,24 @@ export function workerUrl(): string {
 
 export function engineFiles(): EngineFiles {
   return {
-    wasm: {
-      module: address(() => new URL("./lorapress/cpu.js", import.meta.url), "lorapress/cpu.js"),
-      wasm: address(
-        () => new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", import.meta.url),
-        "onnxruntime-web/ort-wasm-simd-threaded.wasm",
-      ),
-    },
-    webgpu: {
-      module: address(
-        () => new URL("./lorapress/webgpu.js", import.meta.url),
-        "lorapress/webgpu.js",
-      ),
-      wasm: address(
-        () => new URL("onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm", import.meta.url),
-        "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm",
-      ),
+    onnxruntime: {
+      wasm: {
+        module: address(() => new URL("./lorapress/cpu.js", import.meta.url), "lorapress/cpu.js"),
+        wasm: address(
+          () => new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", import.meta.url),
+          "onnxruntime-web/ort-wasm-simd-threaded.wasm",
+        ),
+      },
+      webgpu: {
+        module: address(
+          () => new URL("./lorapress/webgpu.js", import.meta.url),
+          "lorapress/webgpu.js",
+        ),
+        wasm: address(
+          () => new URL("onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm", import.meta.url),
+          "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm",
+        ),
+      },
     },
   };
 }

@@ -5,11 +5,20 @@ import { fail } from "../errors.js";
 import type { PieceMemory } from "../loading/pieces.js";
 import { LOG_ERRORS, type OrtFactory, type OrtModule, POINTER_BYTES } from "./ort_module.js";
 
-/** TensorProto.DataType. */
-export const FLOAT = 1;
-export const INT64 = 7;
-export const FLOAT16 = 10;
-const BYTES: Readonly<Record<number, number>> = { [FLOAT]: 4, [INT64]: 8, [FLOAT16]: 2 };
+/** TensorProto.DataType, and what an element takes. */
+const TYPES = {
+  float32: { code: 1, bytes: 4 },
+  float16: { code: 10, bytes: 2 },
+  int64: { code: 7, bytes: 8 },
+} as const;
+
+export type ElementType = keyof typeof TYPES;
+
+/** What the graphs here have no tensors of is "other". */
+export function elementType(code: number): ElementType | "other" {
+  const names = Object.keys(TYPES) as ElementType[];
+  return names.find((name) => TYPES[name].code === code) ?? "other";
+}
 
 const ON_CPU = 1;
 
@@ -20,10 +29,16 @@ export interface HeapTensor {
 }
 
 export interface TensorView {
-  readonly type: number;
+  readonly type: ElementType;
   readonly dims: readonly number[];
-  /** Valid until the tensor is released. */
+  /** Address of the values. */
+  readonly at: number;
+  /** Valid until anything is allocated: the heap may grow then, which takes the memory from under all views. */
   readonly bytes: Uint8Array<ArrayBufferLike>;
+}
+
+function sizeOf(type: ElementType, dims: readonly number[]): number {
+  return dims.reduce((product, size) => product * size, TYPES[type].bytes);
 }
 
 export class OrtHeap {
@@ -52,15 +67,12 @@ export class OrtHeap {
 
   /** Room for a tensor's values, which `fill` writes. */
   tensor(
-    type: number,
+    type: ElementType,
     dims: readonly number[],
     fill: (bytes: Uint8Array<ArrayBufferLike>) => void,
   ): HeapTensor {
     const { module } = this;
-    const bytes = dims.reduce(
-      (product, size) => product * size,
-      BYTES[type] ?? fail("unsupported", `tensor type ${type}`),
-    );
+    const bytes = sizeOf(type, dims);
     const owned = this.allocate(Math.max(bytes, 1));
     fill(module.HEAPU8.subarray(owned, owned + bytes));
     const stack = module.stackSave();
@@ -69,7 +81,14 @@ export class OrtHeap {
       for (const [i, size] of dims.entries()) {
         module.HEAPU32[shape / POINTER_BYTES + i] = size;
       }
-      const handle = module._OrtCreateTensor(type, owned, bytes, shape, dims.length, ON_CPU);
+      const handle = module._OrtCreateTensor(
+        TYPES[type].code,
+        owned,
+        bytes,
+        shape,
+        dims.length,
+        ON_CPU,
+      );
       this.check(handle === 0 ? 1 : 0, "cannot make a tensor");
       return { handle, owned };
     } finally {
@@ -95,16 +114,15 @@ export class OrtHeap {
         "cannot read a tensor",
       );
       const words = module.HEAPU32;
-      const [type, data, shape, rank] = [0, 1, 2, 3].map((i) => words[at + i] as number) as [
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [code = 0, data = 0, shape = 0, rank = 0] = words.subarray(at, at + 4);
       const dims = Array.from(words.subarray(shape / POINTER_BYTES, shape / POINTER_BYTES + rank));
       module._OrtFree(shape);
-      const size = dims.reduce((product, dim) => product * dim, BYTES[type] ?? 0);
-      return { type, dims, bytes: module.HEAPU8.subarray(data, data + size) };
+      const type = elementType(code);
+      if (type === "other") {
+        fail("unsupported", `a tensor of type ${code}`);
+      }
+      const bytes = module.HEAPU8.subarray(data, data + sizeOf(type, dims));
+      return { type, dims, at: data, bytes };
     } finally {
       module.stackRestore(stack);
     }

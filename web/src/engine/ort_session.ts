@@ -1,17 +1,14 @@
 // A graph that onnxruntime-web's CPU build has loaded.
-import type { HeapFile } from "./heap_file.js";
-import type { HeapTensor, OrtHeap } from "./ort_heap.js";
+import type { Session } from "./ort_engine.js";
+import { elementType, type HeapTensor, type OrtHeap } from "./ort_heap.js";
+import type { HeapFile } from "./ort_heap_file.js";
 import { LOG_ERRORS, POINTER_BYTES } from "./ort_module.js";
+import type { Port } from "./ports.js";
 
 const OPTIMIZE_ALL = 99;
+const OPTIONS = [OPTIMIZE_ALL, false, false, 0, false, 0, 0, LOG_ERRORS, 0, 0] as const;
 
-export interface Port {
-  readonly name: string;
-  readonly type: number;
-  readonly dims: readonly (number | string)[];
-}
-
-export class OrtSession {
+export class OrtSession implements Session<HeapTensor> {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   private readonly heap: OrtHeap;
@@ -39,18 +36,7 @@ export class OrtSession {
     weights: ReadonlyMap<string, HeapFile>,
   ): Promise<OrtSession> {
     const { module } = heap;
-    const options = module._OrtCreateSessionOptions(
-      OPTIMIZE_ALL,
-      false,
-      false,
-      0,
-      false,
-      0,
-      0,
-      LOG_ERRORS,
-      0,
-      0,
-    );
+    const options = module._OrtCreateSessionOptions(...OPTIONS);
     const model = heap.allocate(graph.length);
     module.HEAPU8.set(graph, model);
     for (const [name, file] of weights) {
@@ -134,16 +120,16 @@ export class OrtSession {
       );
       const name = module.UTF8ToString(nameAt);
       this.names.set(name, nameAt);
-      const [type = 0, rank = 0, ...rest] = module.HEAPU32.subarray(
+      const [code = 0, rank = 0, ...rest] = module.HEAPU32.subarray(
         about / POINTER_BYTES,
         about / POINTER_BYTES + 2 + 2 * 16,
       );
-      const dims = Array.from({ length: type === 0 ? 0 : rank }, (_, i) => {
+      const dims = Array.from({ length: code === 0 ? 0 : rank }, (_, i) => {
         const symbol = rest[i] ?? 0;
         return symbol === 0 ? (rest[i + rank] ?? 0) : module.UTF8ToString(symbol);
       });
       module._OrtFree(about);
-      return { name, type, dims };
+      return { name, type: elementType(code), dims };
     } finally {
       module.stackRestore(stack);
     }

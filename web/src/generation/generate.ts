@@ -209,7 +209,7 @@ export function fitted(
   if (outside !== undefined) {
     fail("mismatch", `the prompt has the token ${outside}, the model knows ${manifest.vocabSize}`);
   }
-  const { imageTokens, maxPositions } = manifest;
+  const { imageTokens, maxPositionEmbeddings } = manifest;
   const { maxLength, minLength, ...rest } = settings;
   const positions = imageTokens + prompt.length;
   const ofLength = maxLength === undefined ? manifest.maxNewTokens : maxLength - positions;
@@ -220,27 +220,30 @@ export function fitted(
       `maxLength ${maxLength} counts the ${positions} positions of image and prompt and leaves no room behind them`,
     );
   }
-  if (positions + maxNewTokens > maxPositions) {
+  if (positions + maxNewTokens > maxPositionEmbeddings) {
     fail(
       "invalid_argument",
-      `${imageTokens} image tokens, ${prompt.length} prompt tokens and ${maxNewTokens} new tokens do not fit the model's ${maxPositions} positions`,
+      `${imageTokens} image tokens, ${prompt.length} prompt tokens and ${maxNewTokens} new tokens do not fit the model's ${maxPositionEmbeddings} positions`,
     );
   }
   const minNewTokens = settings.minNewTokens ?? Math.max(0, minLength - positions);
   return { ...rest, maxNewTokens, minNewTokens };
 }
 
-/** `onToken` hears every new token but an end token; of beams nothing, since they may change. */
+/**
+ * `ids`: the start token and the prompt. `onToken` is called with every new token but an end token; not with
+ * beams, since they may change.
+ */
 export async function generate(
   engine: Engine,
   image: EncodedImage,
-  prompt: readonly number[],
+  ids: readonly number[],
   settings: Settings,
   signal: AbortSignal,
   onToken: (id: number) => void,
 ): Promise<Generated> {
   const start = performance.now();
-  const [sequences, logits] = await engine.prefill(image, prompt);
+  const [sequences, logits] = await engine.prefill(image, ids);
   const decodeStart = performance.now();
   const run = new Run(engine, sequences, signal);
   try {

@@ -56,7 +56,7 @@ export function generationOf({ generation: fields, vocabSize }: Manifest): Gener
   const oneOf =
     (...known: unknown[]) =>
     (value: unknown, key: string): unknown =>
-      known.includes(value) ? value : fields.refuse(key, `is none of ${known}`);
+      fields.oneOf(key, known, value);
   const token = range(0, vocabSize - 1);
   const tokens = (value: unknown, key: string): number[] =>
     fields.list(key, MAX_LISTED_IDS, value).map((id) => token(id, key));

@@ -194,8 +194,8 @@ export function normalise(image: Pixels, settings: Preprocessing): Float32Array<
   const pixels = image.width * image.height;
   const out = new Float32Array(pixels * 3);
   for (let channel = 0; channel < 3; ++channel) {
-    const mean = Math.fround(settings.mean[channel] as number);
-    const std = Math.fround(settings.std[channel] as number);
+    const mean = Math.fround(settings.imageMean[channel] as number);
+    const std = Math.fround(settings.imageStd[channel] as number);
     const table = Float32Array.from({ length: 256 }, (_, value) =>
       Math.fround(Math.fround(Math.fround(value * settings.rescaleFactor) - mean) / std),
     );

@@ -194,27 +194,21 @@ export function fetchText(
     () => 0,
     () =>
       attempt(url, { cache }, context, async (received) => {
-        const pieces: Uint8Array[] = [];
+        const pieces: BlobPart[] = [];
         let size = 0;
         await readPieces(received, (piece) => {
           size += piece.length;
           if (size > most) {
             fail("invalid_file", `${url}: larger than ${most} bytes`);
           }
-          pieces.push(piece);
+          pieces.push(piece as Uint8Array<ArrayBuffer>);
         });
-        const bytes = new Uint8Array(size);
-        let at = 0;
-        for (const piece of pieces) {
-          bytes.set(piece, at);
-          at += piece.length;
-        }
-        return decodeUtf8(bytes, url);
+        return decodeUtf8(await new Blob(pieces).arrayBuffer(), url);
       }),
   );
 }
 
-export function decodeUtf8(bytes: Uint8Array, where: string): string {
+export function decodeUtf8(bytes: Uint8Array | ArrayBuffer, where: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {

@@ -1,4 +1,4 @@
-// A folder's manifest and files, which come as one array, in memory of the engine's, or chunk by chunk.
+// A folder's manifest and files, which come as one array or chunk by chunk.
 import { fail, LorapressError } from "../errors.js";
 import { ChunkReader, contextOf, type ReadOptions } from "./chunk_reader.js";
 import { decodeUtf8, fetchText, fileUrl, NoRanges } from "./fetch.js";
@@ -11,7 +11,7 @@ import {
   type ManifestFile,
   parseManifest,
 } from "./manifest.js";
-import { type PieceMemory, Pieces } from "./pieces.js";
+import type { ChunkStore } from "./stores.js";
 
 export interface LoaderOptions extends ReadOptions {
   /**
@@ -24,15 +24,13 @@ export interface LoaderOptions extends ReadOptions {
 export class Loader {
   readonly manifest: Manifest;
   private readonly folder: URL;
-  private readonly options: LoaderOptions;
-  private readonly reader: ChunkReader;
-  /** Chunks in which nothing is any more, for the next to arrive in. */
-  private readonly spare: Uint8Array[] = [];
+  readonly store: ChunkStore;
+  readonly reader: ChunkReader;
 
   private constructor(folder: URL, manifest: Manifest, options: LoaderOptions) {
     this.folder = folder;
     this.manifest = manifest;
-    this.options = options;
+    this.store = options.store;
     this.reader = new ChunkReader(folder, options);
   }
 
@@ -78,35 +76,7 @@ export class Loader {
     return whole();
   }
 
-  /** The same in `memory`, chunk by chunk; as one array without it. */
-  async pieces(path: string, memory?: PieceMemory): Promise<Pieces> {
-    if (memory === undefined) {
-      return new Pieces([await this.bytes(path)]);
-    }
-    const file = this.fileOf(path);
-    const pieces: Uint8Array[] = [];
-    const coming = new Map<number, Uint8Array>();
-    const buffer = (i: number): Uint8Array => {
-      const size = Math.min(CHUNK_BYTES, file.bytes - i * CHUNK_BYTES);
-      const fresh = size === CHUNK_BYTES ? this.spare.pop() : undefined;
-      const bytes = coming.get(i) ?? fresh ?? allocate(file, size);
-      coming.set(i, bytes);
-      return bytes;
-    };
-    const accept = (i: number, found: Uint8Array): void => {
-      const piece = memory.allocate(found.length);
-      piece.set(found);
-      pieces[i] = piece;
-      // A store that holds what it is given in memory holds this very array.
-      if (coming.delete(i) && this.options.store.persistent && found.length === CHUNK_BYTES) {
-        this.spare.push(found);
-      }
-    };
-    await this.reader.read(file, { buffer, accept });
-    return new Pieces(pieces, (piece) => memory.free(piece));
-  }
-
-  private fileOf(path: string): ManifestFile {
+  fileOf(path: string): ManifestFile {
     return (
       this.manifest.files.get(path) ??
       fail("not_found", `${this.folder.href}: lorapress.json lists no ${path}`)
@@ -152,7 +122,7 @@ export class Loader {
 
   /** The engine holds the file's content. */
   async release(path: string): Promise<void> {
-    await this.options.store.release(this.manifest.files.get(path)?.sha256 ?? []);
+    await this.store.release(this.manifest.files.get(path)?.sha256 ?? []);
   }
 
   async json(path: string): Promise<unknown> {
@@ -170,7 +140,7 @@ function lazily<T>(make: () => T): () => T {
   };
 }
 
-function allocate(file: ManifestFile, bytes: number): Uint8Array<ArrayBuffer> {
+export function allocate(file: ManifestFile, bytes: number): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(bytes);
   } catch (error) {

@@ -2,13 +2,15 @@
 // refuses what src/bundles/manifest.cc does; tests/hostile/manifests holds both to it. Schema:
 // docs/schema/lorapress.schema.json.
 import { fail } from "../errors.js";
-import { isObject, type JsonObject, own, parseJson } from "./json.js";
+import { Fields, shown, type Triple } from "./fields.js";
+import { type Graphs, type PreferredDtypes, parseGraphs, parsePreferred } from "./graph_files.js";
+import { parseJson } from "./json.js";
 
 export const MANIFEST_NAME = "lorapress.json";
 export const CHUNK_BYTES = 8388608;
 export const MAX_MANIFEST_BYTES: number = 64 * 2 ** 20;
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const MAX_FILES = 4096;
 const MAX_FILE_BYTES = 2 ** 40;
 const MAX_COUNT = 2 ** 24;
@@ -17,7 +19,6 @@ const DIGEST = /^[0-9a-f]{64}$/;
 const RESAMPLES = ["bilinear", "bicubic"] as const;
 
 export type Resample = (typeof RESAMPLES)[number];
-export type Triple = readonly [number, number, number];
 
 export interface ManifestFile {
   /** Relative to the folder; the same text as a path and as a URL. */
@@ -32,8 +33,8 @@ export interface Preprocessing {
   readonly height: number;
   readonly resample: Resample;
   readonly rescaleFactor: number;
-  readonly mean: Triple;
-  readonly std: Triple;
+  readonly imageMean: Triple;
+  readonly imageStd: Triple;
 }
 
 export interface Manifest {
@@ -41,11 +42,11 @@ export interface Manifest {
   readonly defaultDtype: string;
   readonly imageTokens: number;
   readonly vocabSize: number;
-  readonly numLayers: number;
+  readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
-  readonly maxPositions: number;
-  readonly startTokenId: number;
+  readonly maxPositionEmbeddings: number;
+  readonly decoderStartTokenId: number;
   readonly eosTokenIds: readonly number[];
   /** Behind the image tokens. */
   readonly maxNewTokens: number;
@@ -53,94 +54,9 @@ export interface Manifest {
   readonly generation: Fields;
   readonly preprocessing: Preprocessing;
   readonly tokenizerFile: string;
-  /** dtype -> role -> path. */
-  readonly graphs: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  readonly graphs: Graphs;
+  readonly preferredDtypes: PreferredDtypes;
   readonly files: ReadonlyMap<string, ManifestFile>;
-}
-
-/** Reads fields of one object; every complaint begins with where it stands. */
-export class Fields {
-  readonly where: string;
-  private readonly json: JsonObject;
-
-  constructor(json: unknown, where: string) {
-    if (!isObject(json)) {
-      fail("invalid_file", `${where}: not a JSON object`);
-    }
-    this.json = json;
-    this.where = where;
-  }
-
-  get(key: string): unknown {
-    return own(this.json, key);
-  }
-
-  /** An integer; JSON's 3.0 is one, as for the program. */
-  integer(key: string, least: number, most: number): number {
-    return this.bounded(key, this.get(key), least, most);
-  }
-
-  bounded(
-    key: string,
-    value: unknown,
-    least: number,
-    most: number,
-    isNumber: (value: unknown) => boolean = Number.isSafeInteger,
-  ): number {
-    if (typeof value !== "number" || !isNumber(value) || value < least || value > most) {
-      this.refuse(key, `is ${shown(value)}, expected ${least} to ${most}`);
-    }
-    return value;
-  }
-
-  number(key: string, value: unknown = this.get(key)): number {
-    if (typeof value !== "number" || !Number.isFinite(value)) {
-      this.refuse(key, "is missing or not a number");
-    }
-    return value;
-  }
-
-  text(key: string): string {
-    const value = this.get(key);
-    if (typeof value !== "string") {
-      this.refuse(key, "is missing or not a text");
-    }
-    return value;
-  }
-
-  object(key: string): Fields {
-    const value = this.get(key);
-    return isObject(value)
-      ? new Fields(value, this.where)
-      : this.refuse(key, "is missing, expected an object");
-  }
-
-  list(key: string, most: number, value: unknown = this.get(key)): readonly unknown[] {
-    if (!Array.isArray(value) || value.length > most) {
-      this.refuse(key, `is not a list of at most ${most}`);
-    }
-    return value;
-  }
-
-  triple(key: string): Triple {
-    const [a, b, c, ...rest] = this.list(key, 3);
-    if (rest.length > 0) {
-      this.refuse(key, "is not three numbers");
-    }
-    return [this.number(key, a), this.number(key, b), this.number(key, c)];
-  }
-
-  entries(): [string, unknown][] {
-    return Object.entries(this.json);
-  }
-
-  refuse(key: string, problem: string): never {
-    fail("invalid_file", `${this.where}: "${key}" ${problem}`);
-  }
-}
-
-function shown(value: unknown): string {
-  return value === undefined ? "missing" : String(JSON.stringify(value)).slice(0, 80);
 }
 
 function requirePath(path: unknown, where: string): string {
@@ -179,21 +95,6 @@ function parseFiles(fields: Fields, where: string): Map<string, ManifestFile> {
   return files;
 }
 
-function parseGraphs(
-  fields: Fields,
-  files: ReadonlyMap<string, ManifestFile>,
-): Map<string, ReadonlyMap<string, string>> {
-  const graphs = new Map<string, ReadonlyMap<string, string>>();
-  for (const [dtype] of fields.entries()) {
-    const roles = new Map<string, string>();
-    for (const [role, path] of fields.object(dtype).entries()) {
-      roles.set(role, listed(path, files, fields.where));
-    }
-    graphs.set(dtype, roles);
-  }
-  return graphs;
-}
-
 // What is run is among the files, so that it is hashed before.
 function listed(path: unknown, files: ReadonlyMap<string, ManifestFile>, where: string): string {
   const sound = requirePath(path, where);
@@ -206,12 +107,12 @@ function listed(path: unknown, files: ReadonlyMap<string, ManifestFile>, where: 
 function parsePreprocessing(fields: Fields): Preprocessing {
   const size = fields.object("size");
   const resample = fields.text("resample");
-  const std = fields.triple("image_std");
+  const imageStd = fields.triple("image_std");
   const known = RESAMPLES.find((name) => name === resample);
   if (known === undefined) {
     fail("unsupported", `${fields.where}: resample ${shown(resample)} is not known`);
   }
-  if (std.some((value) => value <= 0)) {
+  if (imageStd.some((value) => value <= 0)) {
     fields.refuse("image_std", "is not three positive numbers");
   }
   return {
@@ -219,8 +120,8 @@ function parsePreprocessing(fields: Fields): Preprocessing {
     width: size.integer("width", 1, 8192),
     resample: known,
     rescaleFactor: fields.number("rescale_factor"),
-    mean: fields.triple("image_mean"),
-    std,
+    imageMean: fields.triple("image_mean"),
+    imageStd,
   };
 }
 
@@ -236,10 +137,10 @@ function parseEos(fields: Fields, last: number): number[] {
 export function parseManifest(text: string, where: string): Manifest {
   const root = new Fields(parseJson(text, where), where);
   const version = root.integer("format_version", -(2 ** 31), 2 ** 31);
-  if (version !== FORMAT_VERSION) {
+  if (version < 1 || version > FORMAT_VERSION) {
     fail(
       "unsupported",
-      `${where}: format_version ${version}, this version reads ${FORMAT_VERSION}; use the lorapress that wrote it`,
+      `${where}: format_version ${version}, this version reads 1 to ${FORMAT_VERSION}; use the lorapress that wrote it`,
     );
   }
   if (root.integer("chunk_bytes", 1, 2 ** 30) !== CHUNK_BYTES) {
@@ -249,7 +150,8 @@ export function parseManifest(text: string, where: string): Manifest {
   const generation = root.object("generation");
   const vocabSize = model.integer("vocab_size", 1, MAX_COUNT);
   const files = parseFiles(root, where);
-  const graphs = parseGraphs(root.object("graphs"), files);
+  const inFiles = (path: unknown): string => listed(path, files, where);
+  const graphs = parseGraphs(root, version, [...files.keys()], inFiles);
   const defaultDtype = root.text("default_dtype");
   if (!graphs.has(defaultDtype)) {
     fail("invalid_file", `${where}: "graphs" has no ${shown(defaultDtype)}, the default_dtype`);
@@ -259,25 +161,18 @@ export function parseManifest(text: string, where: string): Manifest {
     defaultDtype,
     imageTokens: model.integer("image_tokens", 1, MAX_COUNT),
     vocabSize,
-    numLayers: model.integer("num_hidden_layers", 1, 4096),
+    numHiddenLayers: model.integer("num_hidden_layers", 1, 4096),
     numKeyValueHeads: model.integer("num_key_value_heads", 1, 4096),
     headDim: model.integer("head_dim", 1, 65536),
-    maxPositions: model.integer("max_position_embeddings", 1, MAX_COUNT),
-    startTokenId: generation.integer("decoder_start_token_id", 0, vocabSize - 1),
+    maxPositionEmbeddings: model.integer("max_position_embeddings", 1, MAX_COUNT),
+    decoderStartTokenId: generation.integer("decoder_start_token_id", 0, vocabSize - 1),
     eosTokenIds: parseEos(generation, vocabSize - 1),
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
-    tokenizerFile: listed(root.object("tokenizer").get("file"), files, where),
+    tokenizerFile: inFiles(root.object("tokenizer").get("file")),
     graphs,
+    preferredDtypes: parsePreferred(root, version, [...graphs.keys()]),
     files,
   };
-}
-
-/** The weight files beside a graph: `<graph>_data`, `<graph>_data_1`, ... */
-export function externalData(manifest: Manifest, graph: string): ManifestFile[] {
-  return [...manifest.files.values()].filter(
-    ({ path }) =>
-      path.startsWith(`${graph}_data`) && /^(?:_\d+)?$/.test(path.slice(graph.length + 5)),
-  );
 }

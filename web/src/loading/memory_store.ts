@@ -7,29 +7,27 @@ export class MemoryStore implements ChunkStore {
   private readonly chunks = new Map<string, Uint8Array>();
   private readonly folders = new Map<string, FolderRecord>();
 
-  get(digest: string): Promise<Uint8Array | undefined> {
-    return Promise.resolve(this.chunks.get(digest));
+  async get(digest: string): Promise<Uint8Array | undefined> {
+    return this.chunks.get(digest);
   }
 
-  put(digest: string, bytes: Uint8Array): Promise<void> {
+  async put(digest: string, bytes: Uint8Array): Promise<void> {
     this.chunks.set(digest, bytes);
-    return Promise.resolve();
   }
 
-  remove(digest: string): Promise<void> {
+  async remove(digest: string): Promise<void> {
     this.chunks.delete(digest);
-    return Promise.resolve();
   }
 
   async release(digests: readonly string[]): Promise<void> {
     await Promise.all(digests.map((digest) => this.remove(digest)));
   }
 
-  readFolder(url: string): Promise<FolderRecord | undefined> {
-    return Promise.resolve(this.folders.get(url));
+  async readFolder(url: string): Promise<FolderRecord | undefined> {
+    return this.folders.get(url);
   }
 
-  writeFolder(url: string, record: FolderRecord): Promise<void> {
+  async writeFolder(url: string, record: FolderRecord): Promise<void> {
     this.folders.set(url, record);
     const named = namedBy([...this.folders.values()]);
     for (const digest of this.chunks.keys()) {
@@ -37,12 +35,10 @@ export class MemoryStore implements ChunkStore {
         this.chunks.delete(digest);
       }
     }
-    return Promise.resolve();
   }
 
-  clear(): Promise<void> {
+  async clear(): Promise<void> {
     this.chunks.clear();
     this.folders.clear();
-    return Promise.resolve();
   }
 }
