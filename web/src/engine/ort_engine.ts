@@ -138,9 +138,11 @@ export abstract class OrtEngine<Tensor> implements Engine {
     await Promise.all(sessions.map((session) => session?.release()));
   }
 
-  protected async readBytes({ graph, read }: ModelSource): Promise<GraphBytes> {
-    const paths = [graph.path, ...graph.externalData];
-    const [model, ...weights] = await Promise.all(paths.map((path) => read(path, this.memory)));
+  protected async readBytes(source: ModelSource): Promise<GraphBytes> {
+    const { graph } = source;
+    const [model, ...weights] = await Promise.all(
+      [graph.path, ...graph.externalData].map((path) => source.read(path, this.memory)),
+    );
     const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
     const named = graph.externalData.map(
       (path, i) => [nameOf(path), weights[i] as Pieces] as const,

@@ -31,9 +31,7 @@ export interface HeapTensor {
 export interface TensorView {
   readonly type: ElementType;
   readonly dims: readonly number[];
-  /** Address of the values. */
-  readonly at: number;
-  /** Valid until anything is allocated: the heap may grow then, which takes the memory from under all views. */
+  /** Valid until the tensor is released: the heap is shared memory, which stays where it is when it grows. */
   readonly bytes: Uint8Array<ArrayBufferLike>;
 }
 
@@ -122,7 +120,7 @@ export class OrtHeap {
         fail("unsupported", `a tensor of type ${code}`);
       }
       const bytes = module.HEAPU8.subarray(data, data + sizeOf(type, dims));
-      return { type, dims, at: data, bytes };
+      return { type, dims, bytes };
     } finally {
       module.stackRestore(stack);
     }

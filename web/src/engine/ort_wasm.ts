@@ -100,12 +100,11 @@ export class WasmEngine extends OrtEngine<HeapTensor> {
     const made: HeapTensor[] = [];
     try {
       for (const tensor of tensors) {
-        const { type, dims, at, bytes } = this.heap.view(tensor);
+        const { type, dims, bytes } = this.heap.view(tensor);
         const size = bytes.length / (dims[0] as number);
-        const fill = ({ byteOffset }: Uint8Array): void => {
+        const fill = (to: Uint8Array): void => {
           for (const [row, parent] of parents.entries()) {
-            const from = at + parent * size;
-            this.heap.module.HEAPU8.copyWithin(byteOffset + row * size, from, from + size);
+            to.set(bytes.subarray(parent * size, (parent + 1) * size), row * size);
           }
         };
         made.push(this.heap.tensor(type, [parents.length, ...dims.slice(1)], fill));

@@ -32,12 +32,14 @@ export type Backend = (typeof BACKENDS)[number];
 /** dtypes of the folder, the one to take first on that backend first. */
 export type PreferredDtypes = Readonly<Record<Backend, readonly string[]>>;
 
-/** `listed` gives back a path that is among the folder's files, `paths`, and refuses others. */
+/** Gives back a path that is among the folder's files and refuses others. */
+type Listed = (path: unknown, where?: string) => string;
+
 export function parseGraphs(
   root: Fields,
   version: number,
   paths: readonly string[],
-  listed: (path: unknown) => string,
+  listed: Listed,
 ): Graphs {
   const known = version > 1 ? parseGraphFiles(root.object("graph_files"), listed) : undefined;
   const fileOf = (path: string): GraphFile =>
@@ -54,16 +56,15 @@ export function parseGraphs(
   );
 }
 
-function parseGraphFiles(
-  fields: Fields,
-  listed: (path: unknown) => string,
-): ReadonlyMap<string, GraphFile> {
+function parseGraphFiles(fields: Fields, listed: Listed): ReadonlyMap<string, GraphFile> {
   return new Map(
     fields.keys().map((path) => {
       const graph = new Fields(fields.get(path), `${fields.where}: ${listed(path)}`);
       const cached = graph.get("cache_dtype") !== undefined;
       graph.requireKeys(cached ? CACHED_KEYS : KEYS);
-      const externalData = graph.list("external_data", Number.MAX_SAFE_INTEGER).map(listed);
+      const externalData = graph
+        .list("external_data", Number.MAX_SAFE_INTEGER)
+        .map((data) => listed(data, graph.where));
       const cacheDtype = cached ? graph.oneOf("cache_dtype", CACHE_DTYPES) : undefined;
       const inPlaceCache = cached && graph.boolean("in_place_cache");
       const integerProducts = graph.boolean("integer_products");

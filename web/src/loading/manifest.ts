@@ -150,7 +150,7 @@ export function parseManifest(text: string, where: string): Manifest {
   const generation = root.object("generation");
   const vocabSize = model.integer("vocab_size", 1, MAX_COUNT);
   const files = parseFiles(root, where);
-  const inFiles = (path: unknown): string => listed(path, files, where);
+  const inFiles = (path: unknown, at = where): string => listed(path, files, at);
   const graphs = parseGraphs(root, version, [...files.keys()], inFiles);
   const defaultDtype = root.text("default_dtype");
   if (!graphs.has(defaultDtype)) {
