@@ -2,7 +2,7 @@
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
 import type { Device } from "./engine/engine_api.js";
-import type { GenerateOptions } from "./generation/generate.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
 import type { Picture } from "./image/picture.js";
 import type { Fetch } from "./loading/fetch.js";
 import type { ProgressListener } from "./loading/progress.js";
@@ -65,7 +65,7 @@ export interface Backend {
   readonly info: CaptionerInfo;
   /** Everything is loaded; rejects with the reason why not. */
   readonly ready: Promise<void>;
-  /** `onPiece` hears text as it comes; never with beams, which give it at the end. */
+  /** `onPiece` gets text as it comes; never with beams, which give it at the end. */
   run(
     picture: Picture,
     options: GenerateOptions,

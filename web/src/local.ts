@@ -11,12 +11,13 @@ import {
 } from "./devices.js";
 import type { StartEngine } from "./engine/engine.js";
 import type { Engine } from "./engine/engine_api.js";
-import { fitted, type GenerateOptions, generate, settingsOf } from "./generation/generate.js";
+import { generate } from "./generation/generate.js";
+import { fitted, type GenerateOptions, settingsOf } from "./generation/generate_options.js";
 import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
 import { TextStream, Tokenizer } from "./generation/tokenizer.js";
 import { preprocess } from "./image/image.js";
 import { type Picture, toPixels } from "./image/picture.js";
-import { noteRefusal, openStore, ResilientStore } from "./loading/cache.js";
+import { noteRefusal, openStore } from "./loading/cache.js";
 import { folderUrl } from "./loading/fetch.js";
 import type { GraphFile, Role } from "./loading/graph_files.js";
 import { Limiter } from "./loading/limiter.js";
@@ -90,7 +91,8 @@ export class LocalBackend implements Backend {
     this.engine = handled(this.startEngine());
     this.encoder = handled(this.loadPart("encoder", this.engine));
     this.decoder = handled(this.loadPart("decoder", this.encoder));
-    this.ready = handled(this.whenReady());
+    const all = Promise.all([this.tokenizer, this.encoder, this.decoder]);
+    this.ready = handled(all.then(() => parts.meter.enter("ready")));
   }
 
   /** Resolves when the folder is known to be sound; the files follow. */
@@ -107,11 +109,7 @@ export class LocalBackend implements Backend {
     meter.enter("manifest");
     const folder = folderUrl(url, globalThis.location?.href);
     const facts = await inspectDevice(options.device ?? "auto", options.threads);
-    const onRefused = noteRefusal(meter);
-    const store =
-      options.cache === false
-        ? new ResilientStore(undefined, onRefused)
-        : await openStore(onRefused);
+    const store = await openStore(noteRefusal(meter), options.cache);
     const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
     const { manifest } = loader;
     const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
@@ -221,11 +219,6 @@ export class LocalBackend implements Backend {
       meter.enter("download");
     }
     return engine;
-  }
-
-  private async whenReady(): Promise<void> {
-    await Promise.all([this.tokenizer, this.encoder, this.decoder]);
-    this.parts.meter.enter("ready");
   }
 }
 

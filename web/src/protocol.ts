@@ -2,7 +2,7 @@
 import type { BackendOptions, Caption, CaptionerInfo } from "./backend.js";
 import type { EngineFiles } from "./engine/engine_api.js";
 import { type ErrorCode, LorapressError, messageOf } from "./errors.js";
-import type { GenerateOptions } from "./generation/generate.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
 import type { Picture } from "./image/picture.js";
 import type { LoadProgress } from "./loading/progress.js";
 

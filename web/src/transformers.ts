@@ -77,12 +77,8 @@ export async function install(
   const loader = await Loader.open(folder, { store: chunks, meter, signal, ...rest });
   const hooks = hooked.get(env) ?? new Hooks(env);
   hooked.set(env, hooks);
-  const mine: Folder = {
-    href: folder.href,
-    model: folder.href.slice(0, -1),
-    loader,
-    store: chunks,
-  };
+  const { href } = folder;
+  const mine: Folder = { href, model: href.slice(0, -1), loader, store: chunks };
   hooks.add(mine);
   return { model: mine.model, restore: () => hooks.remove(mine) };
 }

@@ -14,7 +14,7 @@ import {
   type GenerateOptions,
   type Settings,
   settingsOf,
-} from "../src/generation/generate.js";
+} from "../src/generation/generate_options.js";
 import { parseManifest } from "../src/loading/manifest.js";
 import { ROOT } from "./lib/program.js";
 

@@ -68,18 +68,10 @@ export class WebGpuEngine extends OrtEngine<Tensor> {
     tensors: readonly Tensor[],
     parents: readonly number[],
   ): Promise<Tensor[]> {
-    const { ort } = this;
-    const device: GPUDevice | undefined = await ort.env.webgpu.device;
-    const commands = device?.createCommandEncoder();
-    const made = tensors.map((tensor) => {
-      const dims = [parents.length, ...tensor.dims.slice(1)];
-      return tensor.location === "gpu-buffer" && device !== undefined && commands !== undefined
-        ? rowsOnDevice(ort, device, commands, tensor, parents, dims)
-        : rowsInMemory(ort, tensor, parents, dims);
-    });
-    if (device !== undefined && commands !== undefined) {
-      device.queue.submit([commands.finish()]);
-    }
+    const device: GPUDevice = await this.ort.env.webgpu.device;
+    const commands = device.createCommandEncoder();
+    const made = tensors.map((tensor) => rowsOnDevice(this.ort, device, commands, tensor, parents));
+    device.queue.submit([commands.finish()]);
     return made;
   }
 }
@@ -113,21 +105,6 @@ function toFloats(data: Tensor["data"]): Float32Array {
   return Float32Array.from(data as unknown as ArrayLike<number>);
 }
 
-function rowsInMemory(
-  ort: Ort,
-  tensor: Tensor,
-  parents: readonly number[],
-  dims: number[],
-): Tensor {
-  const from = tensor.data as Float32Array;
-  const size = from.length / (tensor.dims[0] as number);
-  const to = new (from.constructor as Float32ArrayConstructor)(size * parents.length);
-  for (const [row, parent] of parents.entries()) {
-    to.set(from.subarray(parent * size, (parent + 1) * size), row * size);
-  }
-  return new ort.Tensor(tensor.type as "float32", to, dims);
-}
-
 // Buffers are read in units of 16 bytes by the engine.
 function rowsOnDevice(
   ort: Ort,
@@ -135,22 +112,17 @@ function rowsOnDevice(
   commands: GPUCommandEncoder,
   tensor: Tensor,
   parents: readonly number[],
-  dims: number[],
 ): Tensor {
-  const type = tensor.type as "float32" | "float16";
+  const dataType = tensor.type as "float32" | "float16";
+  const dims = [parents.length, ...tensor.dims.slice(1)];
   const values = tensor.dims.slice(1).reduce((product, size) => product * size, 1);
-  const size = values * (type === "float16" ? 2 : 4);
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const size = values * (dataType === "float16" ? 2 : 4);
   const buffer = device.createBuffer({
     size: Math.ceil((size * parents.length) / 16) * 16,
-    usage,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
   for (const [row, parent] of parents.entries()) {
     commands.copyBufferToBuffer(tensor.gpuBuffer, parent * size, buffer, row * size, size);
   }
-  return ort.Tensor.fromGpuBuffer(buffer, {
-    dataType: type,
-    dims,
-    dispose: () => buffer.destroy(),
-  });
+  return ort.Tensor.fromGpuBuffer(buffer, { dataType, dims, dispose: () => buffer.destroy() });
 }

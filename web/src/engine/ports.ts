@@ -56,11 +56,11 @@ export function requireNames(graph: GraphPorts, role: Role, cache: CachePorts = 
   }
 }
 
-/** The cache's type, which `said` is, where lorapress.json says it. */
+/** The type of the decoder's cache; `wanted`: that of lorapress.json, if it has one. */
 export function requireCache(
   port: Port | undefined,
   shape: ModelShape,
-  said: CacheDtype | undefined,
+  wanted: CacheDtype | undefined,
 ): CacheDtype {
   const { numKeyValueHeads, headDim } = shape;
   const [batch, heads, , size] = port?.dims ?? [];
@@ -69,10 +69,10 @@ export function requireCache(
     fail("unsupported", `the decoder's ${port?.name} is no float tensor`);
   }
   const same = batch === BATCH_SYMBOL && heads === numKeyValueHeads && size === headDim;
-  if (!same || type !== (said ?? type)) {
+  if (!same || type !== (wanted ?? type)) {
     fail(
       "mismatch",
-      `the decoder's cache is ${type} [${port?.dims.join(", ")}], lorapress.json says ${said ?? type}, ${numKeyValueHeads} heads of ${headDim}; press again`,
+      `the decoder's cache is ${type} [${port?.dims.join(", ")}], lorapress.json says ${wanted ?? type}, ${numKeyValueHeads} heads of ${headDim}; press again`,
     );
   }
   return type;

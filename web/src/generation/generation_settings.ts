@@ -42,7 +42,7 @@ const camel = (key: string): string => key.replace(/_./g, (found) => found.slice
 /** What captions follow where their options say nothing. Throws invalid_file. */
 export function generationOf({ generation: fields, vocabSize }: Manifest): GenerationSettings {
   const settings: Record<string, unknown> = {};
-  const take = (keys: string, parse: (value: unknown, key: string) => unknown): void => {
+  const read = (keys: string, parse: (value: unknown, key: string) => unknown): void => {
     for (const key of keys.split(" ")) {
       const value = fields.get(key) ?? undefined;
       settings[camel(key)] = value === undefined ? value : parse(value, key);
@@ -60,22 +60,22 @@ export function generationOf({ generation: fields, vocabSize }: Manifest): Gener
   const token = range(0, vocabSize - 1);
   const tokens = (value: unknown, key: string): number[] =>
     fields.list(key, MAX_LISTED_IDS, value).map((id) => token(id, key));
-  take("max_length", range(1, MAX_LENGTH));
-  take("min_length", range(0, MAX_LENGTH));
-  take("min_new_tokens no_repeat_ngram_size top_k", range(0, 2 ** 20));
-  take("num_beams", range(1, 64));
-  take("repetition_penalty", real(0.01, 100));
-  take("length_penalty", real(-10, 10));
-  take("temperature", real(1e-6, 100));
-  take("top_p", real(1e-6, 1));
-  take("early_stopping", oneOf(true, false, "never"));
-  take("do_sample", oneOf(true, false));
-  take("suppress_tokens begin_suppress_tokens", tokens);
-  take("forced_bos_token_id", token);
-  take("forced_eos_token_id", (value, key) =>
+  read("max_length", range(1, MAX_LENGTH));
+  read("min_length", range(0, MAX_LENGTH));
+  read("min_new_tokens no_repeat_ngram_size top_k", range(0, 2 ** 20));
+  read("num_beams", range(1, 64));
+  read("repetition_penalty", real(0.01, 100));
+  read("length_penalty", real(-10, 10));
+  read("temperature", real(1e-6, 100));
+  read("top_p", real(1e-6, 1));
+  read("early_stopping", oneOf(true, false, "never"));
+  read("do_sample", oneOf(true, false));
+  read("suppress_tokens begin_suppress_tokens", tokens);
+  read("forced_bos_token_id", token);
+  read("forced_eos_token_id", (value, key) =>
     tokens(typeof value === "number" ? [value] : value, key),
   );
-  take("bad_words_ids", (value, key) => {
+  read("bad_words_ids", (value, key) => {
     const words = fields.list(key, MAX_LISTED_IDS, value).map((word) => tokens(word, key));
     fields.list(key, MAX_LISTED_IDS, words.flat());
     return words.every((word) => word.length > 0) ? words : fields.refuse(key, "has empty words");

@@ -8,7 +8,7 @@ import type { ChunkStore, FolderRecord } from "./stores.js";
 
 /**
  * A store that may refuse at any moment (private window, quota, a user who clears the site's data):
- * from then on memory takes what comes, and `onRefused` hears why, once.
+ * from then on memory takes what comes, and `onRefused` is called with the reason, once.
  */
 export class ResilientStore implements ChunkStore {
   private readonly memory = new MemoryStore();
@@ -92,10 +92,13 @@ async function openFastest(): Promise<ChunkStore> {
   return (await OpfsStore.open(database)) ?? database;
 }
 
-/** openFastest(), with memory to go on with. */
-export async function openStore(onRefused: (error: unknown) => void): Promise<ChunkStore> {
+/** openFastest(), with memory to go on with; that alone where nothing is to be `stored`. */
+export async function openStore(
+  onRefused: (error: unknown) => void,
+  stored = true,
+): Promise<ChunkStore> {
   try {
-    return new ResilientStore(await openFastest(), onRefused);
+    return new ResilientStore(stored ? await openFastest() : undefined, onRefused);
   } catch (error) {
     onRefused(error);
     return new ResilientStore(undefined, onRefused);

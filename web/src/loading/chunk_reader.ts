@@ -154,7 +154,7 @@ export class ChunkReader {
     into: Destination,
     have: Set<number>,
   ): Promise<void> {
-    const take = async (piece: Uint8Array, at: number): Promise<void> => {
+    const onPiece = async (piece: Uint8Array, at: number): Promise<void> => {
       const end = at + piece.length;
       for (let i = Math.floor(at / CHUNK_BYTES); i * CHUNK_BYTES < end; ++i) {
         const begin = i * CHUNK_BYTES;
@@ -172,7 +172,7 @@ export class ChunkReader {
         }
       }
     };
-    return fetchWhole(url, file.bytes, take, this.context);
+    return fetchWhole(url, file.bytes, onPiece, this.context);
   }
 }
 

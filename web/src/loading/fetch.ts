@@ -165,7 +165,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 async function readPieces(
   received: Received,
-  take: (piece: Uint8Array) => void | Promise<void>,
+  onPiece: (piece: Uint8Array) => void | Promise<void>,
 ): Promise<void> {
   const reader = received.response.body?.getReader();
   if (reader === undefined) {
@@ -177,7 +177,7 @@ async function readPieces(
       return;
     }
     received.alive();
-    await take(value);
+    await onPiece(value);
   }
 }
 
@@ -271,12 +271,12 @@ function requireContentRange(response: Response, first: number, fileBytes: numbe
 
 /**
  * A file of `fileBytes` from a server without ranges: from the beginning, again where the connection
- * broke. `take` gets every piece with its place and is awaited.
+ * broke. `onPiece` gets every piece with its place and is awaited.
  */
 export function fetchWhole(
   url: string,
   fileBytes: number,
-  take: (piece: Uint8Array, at: number) => Promise<void>,
+  onPiece: (piece: Uint8Array, at: number) => Promise<void>,
   context: FetchContext,
 ): Promise<void> {
   let most = 0;
@@ -287,7 +287,7 @@ export function fetchWhole(
         if (got + piece.length > fileBytes) {
           throw new Final(`more than ${fileBytes} bytes, which lorapress.json says`);
         }
-        await take(piece, got);
+        await onPiece(piece, got);
         got += piece.length;
         context.onBytes(Math.max(got - most, 0));
         most = Math.max(most, got);

@@ -5,7 +5,7 @@ const DATABASE = "lorapress";
 const VERSION = 1;
 const OPEN_MS = 10_000;
 
-function settled<T>(request: IDBRequest<T>): Promise<T> {
+function resultOf<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = (): void => resolve(request.result);
     request.onerror = (): void => reject(request.error ?? new Error("IndexedDB refused"));
@@ -54,7 +54,7 @@ export class IndexedDbStore implements ChunkStore {
 
   async get(digest: string): Promise<Uint8Array | undefined> {
     const store = this.database.transaction("chunks").objectStore("chunks");
-    const found: unknown = await settled(store.get(digest));
+    const found: unknown = await resultOf(store.get(digest));
     return found instanceof Uint8Array ? found : undefined;
   }
 
@@ -81,7 +81,7 @@ export class IndexedDbStore implements ChunkStore {
 
   async readFolder(url: string): Promise<FolderRecord | undefined> {
     const store = this.database.transaction("folders").objectStore("folders");
-    const found = (await settled(store.get(url))) as FolderRecord | undefined;
+    const found = (await resultOf(store.get(url))) as FolderRecord | undefined;
     return typeof found?.manifest === "string" ? found : undefined;
   }
 
@@ -91,8 +91,8 @@ export class IndexedDbStore implements ChunkStore {
     const folders = transaction.objectStore("folders");
     const chunks = transaction.objectStore("chunks");
     folders.put(record, url);
-    const named = namedBy((await settled(folders.getAll())) as FolderRecord[]);
-    for (const key of await settled(chunks.getAllKeys())) {
+    const named = namedBy((await resultOf(folders.getAll())) as FolderRecord[]);
+    for (const key of await resultOf(chunks.getAllKeys())) {
       if (!named.has(String(key))) {
         chunks.delete(key);
       }
@@ -103,7 +103,7 @@ export class IndexedDbStore implements ChunkStore {
   /** Digests of all chunks that a folder names. */
   async named(): Promise<ReadonlySet<string>> {
     const store = this.database.transaction("folders").objectStore("folders");
-    return namedBy((await settled(store.getAll())) as FolderRecord[]);
+    return namedBy((await resultOf(store.getAll())) as FolderRecord[]);
   }
 
   async clear(): Promise<void> {
