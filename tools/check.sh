@@ -85,6 +85,17 @@ cpp_files | xargs -0 -r grep -HnoE '^#include\s*"[a-z_0-9/]+/[a-z_0-9.]+"' | awk
       print $1 ":" $2 ": src/" from "/ includes " $4
     }
   }' docs/architecture.md - | sort -u | complain "not in the table of rooms of docs/architecture.md"
+# Its table of web/src: a room imports from "../ROOM/" what its row names.
+files 'web/src/*/*.ts' | xargs -0 -r grep -HnoE '(from |import\()"\.\./[a-z_]+/' | awk -F '[:"]' '
+  FILENAME != "-" {
+    if (split($0, cell, /[[:space:]]*\|[[:space:]]*/) > 3 && cell[2] ~ /^`web\/src\/.+\/`$/) {
+      for (n = split(cell[4], names, /,[[:space:]]*/); n > 0; n--) may[substr(cell[2], 2, length(cell[2]) - 2) names[n]] = 1
+    }
+    next
+  }
+  { from = $1; sub(/[^\/]*$/, "", from); to = $4; gsub(/\.\.\/|\//, "", to) }
+  !((from to) in may) { print $1 ":" $2 ": " from " imports " to "/" }' docs/architecture.md - |
+  complain "not in the table of web/src of docs/architecture.md"
 code_grep '#include\s*"(?!(lorapress|base|checkpoint|weights|verify)/)[a-z_0-9]+/' 'src/verify/reference*' |
   complain "the reference forward shares nothing with what it checks"
 code_grep '#include\s*"(?!lorapress/)[a-z_0-9]+/' include/ |
