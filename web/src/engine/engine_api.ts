@@ -57,8 +57,6 @@ export interface Sequences {
 export type Logits = Float32Array;
 
 export interface Engine {
-  readonly device: Device;
-  readonly threads: number;
   /**
    * Reads what it needs of a part. What comes out loads the part, and is called once. Parts may be read at the
    * same time, and are loaded one after the other.

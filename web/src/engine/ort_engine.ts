@@ -8,7 +8,6 @@ import { asLorapressError, fail } from "../errors.js";
 import type { CacheDtype } from "../loading/graph_files.js";
 import type { PieceMemory, Pieces } from "../loading/pieces.js";
 import type {
-  Device,
   EncodedImage,
   Engine,
   Logits,
@@ -53,8 +52,6 @@ interface OrtSequences<Tensor> extends Sequences {
 }
 
 export abstract class OrtEngine<Tensor> implements Engine {
-  abstract readonly device: Device;
-  readonly threads: number;
   /** Where pieces of files go, if not into arrays of their own. */
   protected abstract readonly memory: PieceMemory | undefined;
   protected readonly shape: ModelShape;
@@ -64,9 +61,8 @@ export abstract class OrtEngine<Tensor> implements Engine {
   private cacheDtype: CacheDtype = "float32";
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(shape: ModelShape, threads: number) {
+  constructor(shape: ModelShape) {
     this.shape = shape;
-    this.threads = threads;
     this.cache = cachePorts(shape.numHiddenLayers);
   }
 

@@ -14,13 +14,12 @@ import { requireVocabulary } from "./ports.js";
 const OWN_WEIGHTS = "graph";
 
 export class WasmEngine extends OrtEngine<HeapTensor> {
-  readonly device = "wasm" as const;
   protected readonly memory: PieceMemory;
   private readonly heap: OrtHeap;
   private logits: Float32Array<ArrayBuffer> = new Float32Array(0);
 
-  private constructor(heap: OrtHeap, shape: ModelShape, threads: number) {
-    super(shape, threads);
+  private constructor(heap: OrtHeap, shape: ModelShape) {
+    super(shape);
     this.heap = heap;
     this.memory = heap.memory;
   }
@@ -31,7 +30,7 @@ export class WasmEngine extends OrtEngine<HeapTensor> {
     threads: number,
     wasm: string,
   ): Promise<WasmEngine> {
-    return new WasmEngine(await OrtHeap.start(factory, threads, wasm), shape, threads);
+    return new WasmEngine(await OrtHeap.start(factory, threads, wasm), shape);
   }
 
   protected async open(source: ModelSource, bytes: GraphBytes): Promise<OrtSession> {

@@ -10,14 +10,13 @@ import { type Port, requireVocabulary } from "./ports.js";
 type Ort = typeof import("onnxruntime-web");
 
 export class WebGpuEngine extends OrtEngine<Tensor> {
-  readonly device = "webgpu" as const;
   protected readonly memory = undefined;
   private readonly ort: Ort;
   private readonly wasm: string;
 
   /** `wasm`: the address of the engine's WebAssembly. */
   constructor(ort: Ort, shape: ModelShape, threads: number, wasm: string) {
-    super(shape, threads);
+    super(shape);
     ort.env.logLevel = "error";
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmPaths = { wasm };

@@ -3,6 +3,7 @@
 import { fail } from "../errors.js";
 import { Fields } from "./fields.js";
 
+const MAX_FILES = 4096;
 const KEYS = ["external_data", "integer_products"];
 const CACHED_KEYS = [...KEYS, "cache_dtype", "in_place_cache"];
 const CACHE_DTYPES = ["float32", "float16"] as const;
@@ -63,7 +64,7 @@ function parseGraphFiles(fields: Fields, listed: Listed): ReadonlyMap<string, Gr
       const cached = graph.get("cache_dtype") !== undefined;
       graph.requireKeys(cached ? CACHED_KEYS : KEYS);
       const externalData = graph
-        .list("external_data", Number.MAX_SAFE_INTEGER)
+        .list("external_data", MAX_FILES)
         .map((data) => listed(data, graph.where));
       const cacheDtype = cached ? graph.oneOf("cache_dtype", CACHE_DTYPES) : undefined;
       const inPlaceCache = cached && graph.boolean("in_place_cache");

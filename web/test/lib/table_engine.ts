@@ -21,8 +21,6 @@ interface Rows extends Sequences {
 }
 
 export class TableEngine implements Engine {
-  readonly device = "wasm" as const;
-  readonly threads = 1;
   /** Images and sequences that nobody has disposed of. */
   alive = 0;
   /** Of each prefill. */
