@@ -64,8 +64,8 @@ code_grep '#include\s*[<"](onnxruntime|onnxruntime/.*)?onnxruntime_\w+\.h' '*.h'
 code_grep '#include\s*[<"]microhttpd\.h' '*.h' '*.cc' ':!src/serve/server.cc' |
   complain "libmicrohttpd's header belongs in src/serve/server.cc"
 
-code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine*.ts' |
-  complain "onnxruntime-web belongs in web/src/engine*.ts"
+code_grep "(from|import\\()\\s*[\"']onnxruntime-web" 'web/src/*' ':!web/src/engine/*' |
+  complain "onnxruntime-web belongs in web/src/engine/"
 
 # Who may include whom: the table of rooms in docs/architecture.md, "| `src/ROOM/` | holds | room, room |". "all" is any room.
 cpp_files | xargs -0 -r grep -HnoE '^#include\s*"[a-z_0-9/]+/[a-z_0-9.]+"' | awk -F '[:"]' '
@@ -85,6 +85,17 @@ cpp_files | xargs -0 -r grep -HnoE '^#include\s*"[a-z_0-9/]+/[a-z_0-9.]+"' | awk
       print $1 ":" $2 ": src/" from "/ includes " $4
     }
   }' docs/architecture.md - | sort -u | complain "not in the table of rooms of docs/architecture.md"
+# Its table of web/src: a room imports from "../ROOM/" what its row names.
+files 'web/src/*/*.ts' | xargs -0 -r grep -HnoE '(from |import\()"\.\./[a-z_]+/' | awk -F '[:"]' '
+  FILENAME != "-" {
+    if (split($0, cell, /[[:space:]]*\|[[:space:]]*/) > 3 && cell[2] ~ /^`web\/src\/.+\/`$/) {
+      for (n = split(cell[4], names, /,[[:space:]]*/); n > 0; n--) may[substr(cell[2], 2, length(cell[2]) - 2) names[n]] = 1
+    }
+    next
+  }
+  { from = $1; sub(/[^\/]*$/, "", from); to = $4; gsub(/\.\.\/|\//, "", to) }
+  !((from to) in may) { print $1 ":" $2 ": " from " imports " to "/" }' docs/architecture.md - |
+  complain "not in the table of web/src of docs/architecture.md"
 code_grep '#include\s*"(?!(lorapress|base|checkpoint|weights|verify)/)[a-z_0-9]+/' 'src/verify/reference*' |
   complain "the reference forward shares nothing with what it checks"
 code_grep '#include\s*"(?!lorapress/)[a-z_0-9]+/' include/ |

@@ -5,12 +5,17 @@ import {
   chooseDtypes,
   chooseThreads,
   type DeviceFacts,
-  graphPath,
+  graphOf,
   inspectDevice,
 } from "../src/devices.js";
-import { fitted, type GenerateOptions, type Settings, settingsOf } from "../src/generate.js";
-import { halvesToFloats } from "../src/half.js";
-import { parseManifest } from "../src/manifest.js";
+import { halvesToFloats } from "../src/engine/half.js";
+import {
+  fitted,
+  type GenerateOptions,
+  type Settings,
+  settingsOf,
+} from "../src/generation/generate_options.js";
+import { parseManifest } from "../src/loading/manifest.js";
 import { ROOT } from "./lib/program.js";
 
 const several = readFileSync(join(ROOT, "tests/hostile/manifests/accepted/several.json"), "utf8");
@@ -71,7 +76,7 @@ describe("dtypes", () => {
     expect(() => chooseDtypes(all, "q3", facts)).toThrow(
       'no dtype "q3" in this folder (there are: fp32, ',
     );
-    expect(() => graphPath(all, "constructor", "encoder")).toThrow("no dtype");
+    expect(() => graphOf(all, "constructor", "encoder")).toThrow("no dtype");
   });
 
   it("unknown to this version are still taken when there are no others", () => {

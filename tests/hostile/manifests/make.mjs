@@ -105,7 +105,7 @@ const SPOILED = [
   ['bytes_beyond_integers', 'invalid_file', 'no machine integer', (m) => (m.files[0].bytes = 1e300)],
   ['files_none', 'invalid_file', 'no files', (m) => delete m.files],
   ['files_too_many', 'invalid_file', '10,000 files', (m) => m.files.push(...Array.from({ length: 9996 }, (_, i) => file(`${i}`, 0)))],
-  ['version_newer', 'unsupported', 'a format of the future', (m) => (m.format_version = 2)],
+  ['version_newer', 'unsupported', 'a format of the future', (m) => (m.format_version = 3)],
   ['version_text', 'invalid_file', 'a version in quotes', (m) => (m.format_version = '1')],
   ['version_missing', 'invalid_file', 'no version', (m) => delete m.format_version],
   ['chunk_other', 'unsupported', 'other chunks', (m) => (m.chunk_bytes = 4096)],

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { CHUNK_BYTES } from "../../src/manifest.js";
+import { CHUNK_BYTES } from "../../src/loading/manifest.js";
 import { ROOT, scratch } from "./program.js";
 
 const SAMPLE = join(ROOT, "tests/hostile/manifests/accepted/one_dtype.json");
