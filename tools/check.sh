@@ -9,7 +9,7 @@ if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
   echo "check: not a git working tree; skipped" >&2
   exit 77
 fi
-cpp=(include src cli fuzz tests bench tokenizer)
+cpp=(include src cli fuzz tests bench tokenizer examples)
 max_lines=400
 max_kib=500
 status=0
