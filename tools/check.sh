@@ -139,6 +139,16 @@ comm -23 <(pins train/requirements.txt) <(pins train/requirements.lock) |
 grep_files -nE 'GTEST_SKIP|DISABLED_[A-Z]|\b(it|test|describe)\.(skip|only|todo|skipIf|runIf)\b|\b(skip|only|todo): *true' -- \
   'src/*_test.cc' 'tests/*.cc' 'tests/*.mjs' 'web/test/*.ts' | complain "tests are not skipped"
 
+# One version: CMake gives it to the program, the package and lorapress.pc.
+version=$(sed -n 's/^project(lorapress VERSION \([0-9.]*\) .*/\1/p' CMakeLists.txt)
+{
+  grep -Hn '"lorapress": "' examples/bundlers/*/package.json
+  grep -HnoE 'lorapress-[0-9]+\.[0-9.]*[0-9]' docs/*.md examples/bundlers/README.md
+  grep -Hn -m 1 '"version":' web/package.json web/package-lock.json
+  grep -Hn -m 1 '^version = ' tokenizer/Cargo.toml
+  grep -Hn -A1 '^name = "lorapress-tokenizer"' tokenizer/Cargo.lock | grep version
+} | { grep -vF "$version" || true; } | complain "not the version of CMakeLists.txt, which is $version"
+
 format_check
 ruff_format_check
 if have_ruff; then
