@@ -151,7 +151,8 @@ void add(CLI::App& app,
       arguments->options.ops =
           arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
       arguments->options.progress = progress_bar();
-      const PressReport report = action(arguments->options);
+      PressReport report = action(arguments->options);
+      add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
         fmt::print("{}\n",
