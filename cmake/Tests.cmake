@@ -55,6 +55,7 @@ foreach(source IN LISTS core_sources test_sources) # each by itself, for the inn
   cmake_path(GET source STEM name)
   add_library(lp_${name} OBJECT EXCLUDE_FROM_ALL ${source})
   set_up_tests(lp_${name})
+  set_target_properties(lp_${name} PROPERTIES EXPORT_COMPILE_COMMANDS OFF) # clang-tidy has each file once
   target_precompile_headers(lp_${name} REUSE_FROM lp_test_headers)
   add_test_program(${name} $<TARGET_OBJECTS:lp_${name}>)
 endforeach()
