@@ -150,7 +150,8 @@ void add(CLI::App& app,
       arguments->options.ops =
           arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
       arguments->options.progress = progress_bar();
-      const PressReport report = action(arguments->options);
+      PressReport report = action(arguments->options);
+      add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
         print_json(to_json(report, arguments->out, peak_memory_bytes()));

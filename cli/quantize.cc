@@ -98,7 +98,8 @@ int run_quantize(QuantizeArguments& arguments) {
   arguments.options.scheme = to_scheme(arguments.scheme);
   arguments.options.calibrate = arguments.scheme.calibrate;
   arguments.options.progress = progress_bar();
-  const QuantizeReport report = quantize(arguments.options);
+  QuantizeReport report = quantize(arguments.options);
+  add_scheme_notes(arguments.scheme, report.notes);
   clear_progress();
   if (arguments.json) {
     print_json(arguments, report);
