@@ -75,21 +75,15 @@ constexpr std::array<std::string_view, 15> kStatistics = {
 
 constexpr std::array<std::string_view, 4> kArithmetic = {"Add", "Div", "Mul", "Sub"};
 
-constexpr std::array<std::string_view, 30> kSimple = {
-    "Abs",    "Add",     "Ceil",    "Clip",      "Concat",         "Cos",       "Div",    "Einsum",
-    "Expand", "Flatten", "Floor",   "Gather",    "GatherElements", "Identity",  "MatMul", "Mod",
-    "Mul",    "Neg",     "Pad",     "ReduceMax", "ReduceMin",      "Reshape",   "Round",  "Sin",
-    "Slice",  "Split",   "Squeeze", "Sub",       "Tile",           "Transpose",
+// clang-format off
+constexpr std::array<std::string_view, 39> kSimple = {
+    "Abs", "Add", "Ceil", "Clip", "Concat", "Cos", "Div", "Einsum", "Equal", "Expand", "Flatten",
+    "Floor", "Gather", "GatherElements", "Greater", "GreaterOrEqual", "Identity", "Less",
+    "LessOrEqual", "MatMul", "Mod", "Mul", "Neg", "Pad", "ReduceMax", "ReduceMin", "Reshape",
+    "Round", "ScatterND", "Sin", "Slice", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu",
+    "Unsqueeze", "Where",
 };
-constexpr std::array<std::string_view, 9> kSimpleToo = {"Equal",
-                                                        "Greater",
-                                                        "GreaterOrEqual",
-                                                        "Less",
-                                                        "LessOrEqual",
-                                                        "ScatterND",
-                                                        "Trilu",
-                                                        "Unsqueeze",
-                                                        "Where"};
+// clang-format on
 
 constexpr std::array<std::string_view, 23> kNotFloat = {
     "And",
@@ -196,8 +190,7 @@ bool has_half_form(const onnx::NodeProto& node) {
 }
 
 bool is_simple(const onnx::NodeProto& node) {
-  return is_standard(node) &&
-         (is_one_of(kSimple, node.op_type()) || is_one_of(kSimpleToo, node.op_type()));
+  return is_standard(node) && is_one_of(kSimple, node.op_type());
 }
 
 bool is_statistic(const onnx::NodeProto& node) {
