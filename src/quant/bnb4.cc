@@ -68,17 +68,10 @@ LORAPRESS_SIMD void join(const uint8_t* codes, size_t pairs, uint8_t* packed) {
 }
 
 // Some blocks: the number of the first, their values and largest magnitudes.
-struct Portion {
+struct Bnb4Portion {
   int64_t first;
   std::span<const float> values;
   std::span<const float> absmax;
-};
-
-// What each of the two tensors takes of them, in its own dtype.
-class Bnb4Tensor {
- public:
-  virtual ~Bnb4Tensor() = default;
-  virtual void store(const Portion& portion, std::span<std::byte> out) const = 0;
 };
 
 // One matrix, flattened; its rows are blocks.
@@ -93,17 +86,19 @@ class Bnb4Group final : public WeightGroup {
   }
 
   void read_rows(int64_t row, int64_t count, std::span<const Rows> members) const override {
-    for_portions(row, row + count, [&](const Portion& portion) {
+    for_portions(row, row + count, [&](const Bnb4Portion& portion) {
       for (const Rows& wanted : members) {
         const size_t pitch = row_bytes(*wanted.member);
         const auto at = static_cast<size_t>(portion.first - row) * pitch;
-        dynamic_cast<const Bnb4Tensor&>(*wanted.member)
+        dynamic_cast<const PartOf<Bnb4Portion>&>(*wanted.member)
             .store(portion,
                    wanted.out.subspan(
                        at, std::min(portion.absmax.size() * pitch, wanted.out.size() - at)));
       }
     });
   }
+
+  bool operator==(const Bnb4Group& other) const { return block_size_ == other.block_size_; }
 
   [[nodiscard]] const WeightPtr& matrix() const { return matrix_; }
   [[nodiscard]] int64_t block_size() const { return block_size_; }
@@ -128,7 +123,7 @@ class Bnb4Group final : public WeightGroup {
     require_finite_blocks(name_, out);
   }
 
-  // Blocks [first, last) in portions that bound memory; `use` gets a Portion.
+  // Blocks [first, last) in portions that bound memory; `use` gets a Bnb4Portion.
   template <typename Use>
   void for_portions(int64_t first, int64_t last, const Use& use) const {
     Buffer<float> values;
@@ -181,20 +176,14 @@ class Bnb4Group final : public WeightGroup {
   int64_t block_size_;
 };
 
-using GroupPtr = std::shared_ptr<const Bnb4Group>;
+using Bnb4GroupPtr = std::shared_ptr<const Bnb4Group>;
 
-class CodesWeight final : public QuantizedWeight, public Bnb4Tensor {
+class CodesWeight final : public GroupMember<QuantizedWeight, Bnb4Group, Bnb4Portion> {
  public:
-  CodesWeight(const std::string& name, GroupPtr group)
-      : QuantizedWeight(DType::kU8, {(group->count() + 1) / 2}, name, group->matrix()),
-        group_(std::move(group)) {}
+  CodesWeight(const std::string& name, const Bnb4GroupPtr& group)
+      : GroupMember(group, DType::kU8, Shape{(group->count() + 1) / 2}, name, group->matrix()) {}
 
-  void read(const Block& block, std::span<std::byte> out) const override {
-    read_member(*this, block, out);
-  }
-  [[nodiscard]] const WeightGroup* group() const override { return group_.get(); }
-
-  void store(const Portion& portion, std::span<std::byte> out) const override {
+  void store(const Bnb4Portion& portion, std::span<std::byte> out) const override {
     Buffer<uint8_t> codes(2 * out.size());
     codes[codes.size() - 1] = kNothing;  // stays where the count is odd
     group_->encode_all(portion.values, portion.absmax, codes.span().first(portion.values.size()));
@@ -210,7 +199,7 @@ class CodesWeight final : public QuantizedWeight, public Bnb4Tensor {
     const int64_t end = begin + rows * columns;
     const int64_t size = group_->block_size();
     Buffer<uint8_t> codes;
-    group_->for_portions(begin / size, (end + size - 1) / size, [&](const Portion& portion) {
+    group_->for_portions(begin / size, (end + size - 1) / size, [&](const Bnb4Portion& portion) {
       codes.resize(portion.values.size());
       group_->encode_all(portion.values, portion.absmax, codes.span());
       for (size_t i = 0; i < codes.size(); ++i) {
@@ -224,38 +213,21 @@ class CodesWeight final : public QuantizedWeight, public Bnb4Tensor {
     });
   }
 
- protected:
-  [[nodiscard]] bool same_parameters(const Weight& other) const override {
-    return group_->block_size() == static_cast<const CodesWeight&>(other).group_->block_size();
-  }
-
  private:
   static constexpr uint8_t kNothing = 7;  // stands for 0
-
-  GroupPtr group_;
 };
 
-class AbsmaxWeight final : public Weight, public Bnb4Tensor {
+class AbsmaxWeight final : public GroupMember<Weight, Bnb4Group, Bnb4Portion> {
  public:
-  explicit AbsmaxWeight(const GroupPtr& group)
-      : Weight(group->matrix()->dtype(), {group->blocks()}, {group->matrix()}), group_(group) {}
+  explicit AbsmaxWeight(const Bnb4GroupPtr& group)
+      : GroupMember(group,
+                    group->matrix()->dtype(),
+                    Shape{group->blocks()},
+                    std::vector<WeightPtr>{group->matrix()}) {}
 
-  void read(const Block& block, std::span<std::byte> out) const override {
-    read_member(*this, block, out);
-  }
-  [[nodiscard]] const WeightGroup* group() const override { return group_.get(); }
-
-  void store(const Portion& portion, std::span<std::byte> out) const override {
+  void store(const Bnb4Portion& portion, std::span<std::byte> out) const override {
     from_float32(dtype(), portion.absmax, out);
   }
-
- protected:
-  [[nodiscard]] bool same_parameters(const Weight& other) const override {
-    return group_->block_size() == static_cast<const AbsmaxWeight&>(other).group_->block_size();
-  }
-
- private:
-  GroupPtr group_;
 };
 
 }  // namespace

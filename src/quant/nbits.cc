@@ -16,7 +16,7 @@ namespace lorapress {
 namespace {
 
 // Some rows of a matrix, rounded.
-struct Portion {
+struct NBitsPortion {
   int64_t row;       // the first
   BlockRows blocks;  // filled up to whole blocks
   std::span<const float> scales;
@@ -30,13 +30,6 @@ struct Portion {
       std::ranges::copy(chosen, out.begin());
     }
   }
-};
-
-// What each of the three tensors takes of a portion, in its own dtype.
-class NBitsTensor {
- public:
-  virtual ~NBitsTensor() = default;
-  virtual void store(const Portion& portion, std::span<std::byte> out) const = 0;
 };
 
 // One matrix and how it is rounded; its rows are those of the matrix.
@@ -57,18 +50,17 @@ class NBitsGroup final : public WeightGroup {
   }
 
   void read_rows(int64_t row, int64_t count, std::span<const Rows> members) const override {
-    for_portions(row, count, [&](const Portion& portion) {
+    for_portions(row, count, [&](const NBitsPortion& portion) {
       const auto first = static_cast<size_t>(portion.row - row);
       for (const Rows& wanted : members) {
         const size_t pitch = row_bytes(*wanted.member);
-        dynamic_cast<const NBitsTensor&>(*wanted.member)
+        dynamic_cast<const PartOf<NBitsPortion>&>(*wanted.member)
             .store(portion, wanted.out.subspan(first * pitch, portion.blocks.rows * pitch));
       }
     });
   }
 
-  // Whether it rounds as another one; of the matrices, their weights know.
-  [[nodiscard]] bool rounds_like(const NBitsGroup& other) const {
+  bool operator==(const NBitsGroup& other) const {
     return format_ == other.format_ && feedback_ == other.feedback_;
   }
 
@@ -80,7 +72,7 @@ class NBitsGroup final : public WeightGroup {
     return static_cast<size_t>(blocks_ * format_.block_size / 2);
   }
 
-  // Rows in portions that bound memory; `use` gets a Portion.
+  // Rows in portions that bound memory; `use` gets a NBitsPortion.
   template <typename Use>
   void for_portions(int64_t row, int64_t rows, const Use& use) const {
     const int64_t width = blocks_ * format_.block_size;
@@ -187,23 +179,18 @@ class NBitsGroup final : public WeightGroup {
   std::shared_ptr<const ErrorFeedback> feedback_;
 };
 
-using GroupPtr = std::shared_ptr<const NBitsGroup>;
+using NBitsGroupPtr = std::shared_ptr<const NBitsGroup>;
 
-class PackedWeight final : public QuantizedWeight, public NBitsTensor {
+class PackedWeight final : public GroupMember<QuantizedWeight, NBitsGroup, NBitsPortion> {
  public:
-  PackedWeight(const std::string& name, GroupPtr group)
-      : QuantizedWeight(DType::kU8,
-                        {group->rows(), group->blocks(), group->format().block_size / 2},
-                        name,
-                        group->matrix()),
-        group_(std::move(group)) {}
+  PackedWeight(const std::string& name, const NBitsGroupPtr& group)
+      : GroupMember(group,
+                    DType::kU8,
+                    Shape{group->rows(), group->blocks(), group->format().block_size / 2},
+                    name,
+                    group->matrix()) {}
 
-  void read(const Block& block, std::span<std::byte> out) const override {
-    read_member(*this, block, out);
-  }
-  [[nodiscard]] const WeightGroup* group() const override { return group_.get(); }
-
-  void store(const Portion& portion, std::span<std::byte> out) const override {
+  void store(const NBitsPortion& portion, std::span<std::byte> out) const override {
     portion.pack({reinterpret_cast<uint8_t*>(out.data()), out.size()});
   }
 
@@ -215,7 +202,7 @@ class PackedWeight final : public QuantizedWeight, public NBitsTensor {
     const auto block_size = group_->block_size();
     Buffer<uint8_t> packed;
     Buffer<float> values;
-    group_->for_portions(row, rows, [&](const Portion& portion) {
+    group_->for_portions(row, rows, [&](const NBitsPortion& portion) {
       const BlockRows& part = portion.blocks;
       const size_t width = part.blocks * block_size;
       packed.resize(part.rows * static_cast<size_t>(cols()));
@@ -229,41 +216,24 @@ class PackedWeight final : public QuantizedWeight, public NBitsTensor {
       }
     });
   }
-
- protected:
-  [[nodiscard]] bool same_parameters(const Weight& other) const override {
-    return group_->rounds_like(*static_cast<const PackedWeight&>(other).group_);
-  }
-
- private:
-  GroupPtr group_;
 };
 
 // Scales or zero points: one line of elements, `row_elements` to a row of the matrix.
-class SideWeight : public Weight, public NBitsTensor {
+class SideWeight : public GroupMember<Weight, NBitsGroup, NBitsPortion> {
  public:
-  SideWeight(GroupPtr group, DType dtype, int64_t row_elements)
-      : Weight(dtype, {group->rows() * row_elements}, {group->matrix()}),
-        group_(std::move(group)) {}
-
-  void read(const Block& block, std::span<std::byte> out) const override {
-    read_member(*this, block, out);
-  }
-  [[nodiscard]] const WeightGroup* group() const override { return group_.get(); }
-
- protected:
-  [[nodiscard]] bool same_parameters(const Weight& other) const override {
-    return group_->rounds_like(*static_cast<const SideWeight&>(other).group_);
-  }
-
-  GroupPtr group_;
+  SideWeight(const NBitsGroupPtr& group, DType dtype, int64_t row_elements)
+      : GroupMember(group,
+                    dtype,
+                    Shape{group->rows() * row_elements},
+                    std::vector<WeightPtr>{group->matrix()}) {}
 };
 
 class ScaleWeight final : public SideWeight {
  public:
-  ScaleWeight(const GroupPtr& group, DType dtype) : SideWeight(group, dtype, group->blocks()) {}
+  ScaleWeight(const NBitsGroupPtr& group, DType dtype)
+      : SideWeight(group, dtype, group->blocks()) {}
 
-  void store(const Portion& portion, std::span<std::byte> out) const override {
+  void store(const NBitsPortion& portion, std::span<std::byte> out) const override {
     from_float32(dtype(), portion.scales, out);
   }
   [[nodiscard]] DType values_dtype() const override { return group_->format().scale_dtype; }
@@ -275,10 +245,10 @@ class ScaleWeight final : public SideWeight {
 
 class ZeroPointWeight final : public SideWeight {
  public:
-  explicit ZeroPointWeight(const GroupPtr& group)
+  explicit ZeroPointWeight(const NBitsGroupPtr& group)
       : SideWeight(group, DType::kU8, (group->blocks() + 1) / 2) {}
 
-  void store(const Portion& portion, std::span<std::byte> out) const override {
+  void store(const NBitsPortion& portion, std::span<std::byte> out) const override {
     const size_t blocks = portion.blocks.blocks;
     const size_t pitch = (blocks + 1) / 2;
     for (size_t i = 0; i < out.size(); ++i) {
@@ -299,7 +269,7 @@ NBitsWeights quantize_nbits(const std::string& name,
   const DType scale_dtype = matrix->dtype() == DType::kF16 ? DType::kF16 : DType::kF32;
   NBitsFormat rounded = format;
   rounded.scale_dtype = scale_dtype == DType::kF16 ? DType::kF16 : format.scale_dtype;
-  const GroupPtr group =
+  const NBitsGroupPtr group =
       std::make_shared<const NBitsGroup>(name, std::move(matrix), rounded, std::move(feedback));
   return {std::make_shared<PackedWeight>(name, group),
           std::make_shared<ScaleWeight>(group, scale_dtype),

@@ -52,7 +52,7 @@ std::string stacked(const Shape& shape) {
                     : fmt::format("a stack of {} matrices", count);
 }
 
-bool multiplies(const onnx::NodeProto& node) {
+bool is_product_of_matrices(const onnx::NodeProto& node) {
   const std::string& op = node.op_type();
   return (is_standard(node) && (op == "MatMul" || op == "Gemm")) ||
          (node.domain() == kMicrosoftDomain && op == "FusedMatMul");
@@ -108,7 +108,7 @@ std::string of_lookup(const Rewriter& graph, const onnx::NodeProto& node, int in
 // Why the node speaks against quantizing what it reads; empty where nothing does.
 std::string reason_of(const Rewriter& graph, const onnx::NodeProto& node, int input) {
   const std::string& op = node.op_type();
-  if (multiplies(node)) {
+  if (is_product_of_matrices(node)) {
     return of_product(graph, node, input);
   }
   if (is_standard(node) && op == "Gather") {
@@ -127,7 +127,7 @@ std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto
   if (node.input_size() < 2) {
     return std::nullopt;
   }
-  if (multiplies(node)) {
+  if (is_product_of_matrices(node)) {
     if (turns_left(node) || !is_float_matrix(graph, node.input(1)) || graph.weight(node.input(0))) {
       return std::nullopt;
     }

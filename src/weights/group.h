@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -32,6 +33,35 @@ class WeightGroup {
 
 // Weight::read() of a member, by its group.
 void read_member(const Weight& member, const Block& block, std::span<std::byte> out);
+
+// What a member takes of a portion of its group, in its own dtype.
+template <typename Portion>
+class PartOf {
+ public:
+  virtual ~PartOf() = default;
+  virtual void store(const Portion& portion, std::span<std::byte> out) const = 0;
+};
+
+// What all members share. Two groups are equal where they make the same of the same sources.
+template <typename Base, typename Group, typename Portion>
+class GroupMember : public Base, public PartOf<Portion> {
+ public:
+  template <typename... Args>
+  explicit GroupMember(std::shared_ptr<const Group> group, Args&&... args)
+      : Base(std::forward<Args>(args)...), group_(std::move(group)) {}
+
+  void read(const Block& block, std::span<std::byte> out) const override {
+    read_member(*this, block, out);
+  }
+  [[nodiscard]] const WeightGroup* group() const override { return group_.get(); }
+
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& other) const override {
+    return *group_ == *static_cast<const GroupMember&>(other).group_;
+  }
+
+  std::shared_ptr<const Group> group_;
+};
 
 // What a writer keeps of groups while it writes their members one after another: when the first of
 // them is written, the rows of the others are found, too, and kept until these are written. Belongs
