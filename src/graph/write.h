@@ -26,8 +26,8 @@ std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external);
 
-// External data that several graphs read: a weight that two of them have under one name with the
-// same content lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
+// External data that several graphs read: a weight that two of them have under one name, made of the
+// same sources in the same way (Weight::same_as), lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
 class SharedData {
  public:
   explicit SharedData(std::filesystem::path file);  // <name>.onnx_data; further ones get _1, _2, …

@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "rewrite/float16_ops.h"
 #include "rewrite/rewrite.h"
 
 namespace lorapress {
@@ -22,7 +23,7 @@ std::vector<int64_t> integers_attribute(const Node& node,
 }
 
 bool is_operator(const Node& node, std::string_view op) {
-  return node.op_type() == op && (node.domain().empty() || node.domain() == "ai.onnx");
+  return is_standard(node) && node.op_type() == op;
 }
 
 bool has_attribute(const Node& node, std::string_view name, std::string_view text) {

@@ -15,23 +15,15 @@ namespace {
 
 void keep(Model& /*model*/, const SchemeContext& /*context*/) {}
 
-void int8(Model& model, const SchemeContext& context) {
-  to_int8(model, context, DType::kI8);
-}
-
-void uint8(Model& model, const SchemeContext& context) {
-  to_int8(model, context, DType::kU8);
-}
-
 constexpr std::array kSchemes = {
     Scheme{"fp32", "", "float32, as the graph is authored", keep},
-    Scheme{"fp16", "_fp16", "float16 weights and activations, norms in float32", to_float16},
-    Scheme{"q8", "_quantized", "8 bit as uint8, what a browser asks for by itself", uint8},
+    Scheme{"fp16", "_fp16", "float16 weights and activations, norms in float32", apply_fp16},
+    Scheme{"q8", "_quantized", "8 bit as uint8, what a browser asks for by itself", apply_uint8},
     Scheme{"int8",
            "_int8",
            "8 bit, signed weights of 7 bits, safe from saturation on older processors",
-           int8},
-    Scheme{"uint8", "_uint8", "8 bit, unsigned weights", uint8},
+           apply_int8},
+    Scheme{"uint8", "_uint8", "8 bit, unsigned weights", apply_uint8},
     Scheme{"q4", "_q4", "4-bit blocks (MatMulNBits), everything else float32", apply_q4, true},
     Scheme{
         "q4f16", "_q4f16", "4-bit blocks with float16 scales, the rest float16", apply_q4f16, true},

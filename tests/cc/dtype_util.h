@@ -17,7 +17,6 @@
 #include "graph/write.h"
 #include "runtime/image/image.h"
 #include "runtime/ort/ort.h"
-#include "schemes/nbits_plan.h"
 #include "schemes/scheme.h"
 #include "test_util.h"
 #include "weights/stream.h"

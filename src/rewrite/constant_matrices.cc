@@ -1,8 +1,7 @@
-#include "schemes/matrix_census.h"
+#include "rewrite/constant_matrices.h"
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "graph/read_tensors.h"
 #include "graph/write.h"
@@ -53,6 +52,33 @@ std::string stacked(const Shape& shape) {
                     : fmt::format("a stack of {} matrices", count);
 }
 
+bool is_product_of_matrices(const onnx::NodeProto& node) {
+  const std::string& op = node.op_type();
+  return (is_standard(node) && (op == "MatMul" || op == "Gemm")) ||
+         (node.domain() == kMicrosoftDomain && op == "FusedMatMul");
+}
+
+bool turns_left(const onnx::NodeProto& node) {
+  constexpr std::array<std::string_view, 3> kFlags = {"transA", "transBatchA", "transBatchB"};
+  return std::ranges::any_of(
+      kFlags, [&](std::string_view flag) { return integer_attribute(node, flag, 0) != 0; });
+}
+
+bool has_rank(const Rewriter& graph, const std::string& name) {
+  const auto type = graph.type(name);
+  return type && type->has_shape;
+}
+
+bool is_vector(const Rewriter& graph, const std::string& name) {
+  return has_rank(graph, name) && graph.type(name)->type.dims.size() < 2;
+}
+
+bool is_float_matrix(const Rewriter& graph, const std::string& name) {
+  const WeightPtr weight = graph.weight(name);
+  return weight && weight->shape().size() == 2 &&
+         (weight->dtype() == DType::kF32 || weight->dtype() == DType::kF16);
+}
+
 std::string of_product(const Rewriter& graph, const onnx::NodeProto& node, int input) {
   if (input == 0) {
     return "the constant is on the left";
@@ -61,40 +87,34 @@ std::string of_product(const Rewriter& graph, const onnx::NodeProto& node, int i
   if (weight && weight->shape().size() != 2) {
     return stacked(weight->shape());
   }
-  const auto left = graph.type(node.input(0));
-  if (left && left->has_shape && left->type.dims.size() < 2) {
+  if (is_vector(graph, node.input(0))) {
     return "a vector is on the left";
   }
-  for (const char* turned : {"transA", "transBatchA", "transBatchB"}) {
-    if (integer_attribute(node, turned, 0) != 0) {
-      return fmt::format("{} turns its left side", node.op_type());
-    }
+  if (turns_left(node)) {
+    return fmt::format("{} turns its left side", node.op_type());
   }
   return graph.weight(node.input(0)) ? "both sides are constants" : "";
 }
 
 std::string of_lookup(const Rewriter& graph, const onnx::NodeProto& node, int input) {
-  const auto ids = graph.type(node.input(1));
   return input != 0                                ? "read by Gather as indices"
          : integer_attribute(node, "axis", 0) != 0 ? "looked up along another axis than the first"
          : graph.weight(node.input(0)) && graph.weight(node.input(0))->shape().size() != 2
              ? "a table of more than two dimensions"
-         : !ids || !ids->has_shape ? "looked up by indices of unknown rank"
-                                   : "";
+         : !has_rank(graph, node.input(1)) ? "looked up by indices of unknown rank"
+                                           : "";
 }
 
 // Why the node speaks against quantizing what it reads; empty where nothing does.
 std::string reason_of(const Rewriter& graph, const onnx::NodeProto& node, int input) {
   const std::string& op = node.op_type();
-  const bool microsoft = node.domain() == kMicrosoftDomain;
-  if ((is_standard(node) && (op == "MatMul" || op == "Gemm")) ||
-      (microsoft && op == "FusedMatMul")) {
+  if (is_product_of_matrices(node)) {
     return of_product(graph, node, input);
   }
   if (is_standard(node) && op == "Gather") {
     return of_lookup(graph, node, input);
   }
-  if (microsoft && op == "Attention" && input == 1) {
+  if (node.domain() == kMicrosoftDomain && op == "Attention" && input == 1) {
     return attention_obstacle(graph, node);
   }
   return "read by " + op;
@@ -102,39 +122,80 @@ std::string reason_of(const Rewriter& graph, const onnx::NodeProto& node, int in
 
 }  // namespace
 
-MatrixCensus::MatrixCensus(const Rewriter& graph, const SchemeOptions& options)
-    : options_(options) {
+std::optional<MatrixUse> matrix_use(const Rewriter& graph, const onnx::NodeProto& node) {
+  using Kind = MatrixUse::Kind;
+  if (node.input_size() < 2) {
+    return std::nullopt;
+  }
+  if (is_product_of_matrices(node)) {
+    if (turns_left(node) || !is_float_matrix(graph, node.input(1)) || graph.weight(node.input(0))) {
+      return std::nullopt;
+    }
+    const bool rows = node.op_type() != "MatMul" && integer_attribute(node, "transB", 0) != 0;
+    return MatrixUse{Kind::kProduct, node.input(1), rows, is_vector(graph, node.input(0))};
+  }
+  if (!is_standard(node) || node.op_type() != "Gather" || !is_float_matrix(graph, node.input(0)) ||
+      integer_attribute(node, "axis", 0) != 0) {
+    return std::nullopt;
+  }
+  const std::string& ids = node.input(1);
+  const bool constant = graph.weight(ids) != nullptr;
+  return MatrixUse{Kind::kLookup, node.input(0), true, false, !has_rank(graph, ids), constant};
+}
+
+ConstantMatrices::ConstantMatrices(const Rewriter& graph, const SchemeOptions& options)
+    : graph_(graph), options_(options) {
   graph.for_each_node([&](const onnx::NodeProto& node) {
+    count(node);
     for (int i = 0; i < node.input_size(); ++i) {
       if (!node.input(i).empty()) {
-        look_at(graph, node, i);
+        look_at(node, i);
       }
     }
   });
-  for (auto& [name, matrix] : matrices_) {
+  for (auto& [name, matrix] : reasons_) {
     if (matrix.reason.empty() && graph.is_graph_output(name)) {
       matrix.reason = "an output gives it";
     }
   }
+  for (auto& [name, matrix] : uses_) {
+    matrix.replaceable = matrix.replaceable && !excluded(options, name) &&
+                         matrix.products + matrix.lookups == graph.uses(name);
+  }
 }
 
-void MatrixCensus::look_at(const Rewriter& graph, const onnx::NodeProto& node, int input) {
+void ConstantMatrices::count(const onnx::NodeProto& node) {
+  const auto use = matrix_use(graph_, node);
+  if (!use || use->vector_left || excluded(options_, node.name())) {
+    return;
+  }
+  const auto [at, added] = uses_.try_emplace(use->weight);
+  ConstantMatrix& matrix = at->second;
+  if (added) {
+    matrix.weight = graph_.weight(use->weight);
+    matrix.rows_are_outputs = use->rows_are_outputs;
+    matrix.replaceable = true;
+  }
+  matrix.replaceable = matrix.replaceable && matrix.rows_are_outputs == use->rows_are_outputs;
+  ++(use->kind == MatrixUse::Kind::kLookup ? matrix.lookups : matrix.products);
+  matrix.unranked_indices = matrix.unranked_indices || use->unranked_indices;
+  matrix.constant_indices = matrix.constant_indices || use->constant_indices;
+}
+
+void ConstantMatrices::look_at(const onnx::NodeProto& node, int input) {
   const std::string& name = node.input(input);
-  const WeightPtr weight = graph.any_weight(name);
+  const WeightPtr weight = graph_.any_weight(name);
   if (!weight || !is_matrix(*weight)) {
     return;
   }
   const bool beside = stands_beside(node, input);
-  if (beside && !matrices_.contains(name)) {
+  if (beside && !reasons_.contains(name)) {
     beside_[name] = node.op_type();
     return;
   }
-  const auto excluded = [&](const std::string& what) {
-    return std::ranges::find(options_.exclude, what) != options_.exclude.end();
-  };
   const std::string label = shown(node.name().empty() ? name : node.name());
-  const auto [at, added] = matrices_.try_emplace(name, Matrix{label, ""});
-  Matrix& matrix = at->second;
+  const auto [at, added] = reasons_.try_emplace(name, KeptMatrix{label, ""});
+  KeptMatrix& matrix = at->second;
   if (added && beside_.contains(name)) {
     matrix.reason = fmt::format("read by {}, too", beside_[name]);
   }
@@ -143,57 +204,21 @@ void MatrixCensus::look_at(const Rewriter& graph, const onnx::NodeProto& node, i
   }
   const DType dtype = weight->dtype();
   matrix.reason =
-      graph.has_default(name) ? "inputs that callers may feed, unless options.freeze_inputs"
-      : excluded(name) || excluded(node.name())      ? "options.exclude"
+      graph_.has_default(name) ? "inputs that callers may feed, unless options.freeze_inputs"
+      : excluded(options_, name) || excluded(options_, node.name()) ? "options.exclude"
       : dtype != DType::kF32 && dtype != DType::kF16 ? fmt::format("of {}", dtype_name(dtype))
       : beside ? fmt::format("read by {}, too", node.op_type())
-               : reason_of(graph, node, input);
+               : reason_of(graph_, node, input);
   if (!matrix.reason.empty()) {
-    matrix.label = label;
+    matrix.name = label;
   }
 }
 
-void MatrixCensus::because(const std::string& weight, std::string reason) {
-  const auto found = matrices_.find(weight);
-  if (found != matrices_.end() && found->second.reason.empty()) {
+void ConstantMatrices::because(const std::string& weight, std::string reason) {
+  const auto found = reasons_.find(weight);
+  if (found != reasons_.end() && found->second.reason.empty()) {
     found->second.reason = std::move(reason);
   }
-}
-
-void MatrixCensus::tell(const SchemeContext& context,
-                        std::string_view form,
-                        const std::set<std::string>& quantized) const {
-  if (context.outcome == nullptr) {
-    return;
-  }
-  SchemeOutcome& outcome = *context.outcome;
-  outcome.form = form;
-  outcome.changed = !quantized.empty();
-  outcome.quantized = static_cast<int64_t>(quantized.size());
-  for (const auto& [name, matrix] : matrices_) {
-    if (!quantized.contains(name)) {
-      const std::string& reason = matrix.reason;
-      outcome.kept.push_back({matrix.label, reason.empty() ? "read both ways round" : reason});
-    }
-  }
-}
-
-std::string describe_kept(const SchemeOutcome& outcome) {
-  constexpr size_t kMost = 20;  // names to one reason
-  std::map<std::string, std::vector<std::string>> by_reason;
-  for (const KeptMatrix& kept : outcome.kept) {
-    by_reason[kept.reason].push_back(kept.name);
-  }
-  std::vector<std::string> groups;
-  for (auto& [reason, names] : by_reason) {
-    const size_t more = names.size() - std::min(names.size(), kMost);
-    names.resize(names.size() - more);
-    groups.push_back(fmt::format("{}{} ({})",
-                                 fmt::join(names, ", "),
-                                 more == 0 ? "" : fmt::format(" and {} more", more),
-                                 reason));
-  }
-  return fmt::format("{}", fmt::join(groups, "; "));
 }
 
 }  // namespace lorapress
