@@ -46,6 +46,7 @@ json to_json(const BenchReport& report) {
           {"load_ms", report.load_ms},
           {"captions", captions},
           {"peak_memory_bytes", report.peak_memory_bytes},
+          {"engine", report.engine},
           {"ort_version", report.ort_version},
           {"cpu", report.cpu}};
 }
@@ -58,6 +59,7 @@ BenchReport from_json(const json& document) {
   document.at("new_tokens").get_to(report.new_tokens);
   document.at("load_ms").get_to(report.load_ms);
   document.at("peak_memory_bytes").get_to(report.peak_memory_bytes);
+  document.at("engine").get_to(report.engine);
   document.at("ort_version").get_to(report.ort_version);
   document.at("cpu").get_to(report.cpu);
   for (const json& caption : document.at("captions")) {
@@ -223,12 +225,13 @@ std::string thread_words(unsigned threads) {
 
 // What the figures are of: a table without it says nothing.
 void print_setting(const BenchArguments& arguments, const BenchReport& report) {
-  fmt::print("{}: {} image tokens, {} new tokens, {}, {}, ONNX Runtime {}{}\n",
+  fmt::print("{}: {} image tokens, {} new tokens, {}, {}, {} {}{}\n",
              printable(arguments.folder),
              report.image_tokens,
              report.new_tokens,
              arguments.image.empty() ? "a test card" : one_line(arguments.image),
              thread_words(arguments.options.threads),
+             report.engine,
              report.ort_version,
              report.cpu.empty() ? "" : ", " + printable(report.cpu));
   fmt::print(
@@ -269,6 +272,7 @@ json to_json(const BenchArguments& arguments,
           {"cores", std::thread::hardware_concurrency()},
           {"processes", arguments.runs},
           {"captions_per_process", report.captions.size()},
+          {"engine", report.engine},
           {"ort_version", report.ort_version},
           {"cpu", report.cpu},
           {"dtypes", dtypes}};

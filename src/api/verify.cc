@@ -15,6 +15,7 @@
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
+#include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "verify/folder_check.h"
 #include "verify/layer_errors.h"
@@ -162,7 +163,7 @@ class Verifier {
         continue;
       }
       for (const char* role : {"encoder", "decoder"}) {
-        graph_path(options_.model, manifest_, name, role);
+        graph_file(manifest_, options_.model, name, role);
       }
       DtypeParity parity;
       parity.dtype = name;

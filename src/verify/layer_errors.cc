@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "onnx/onnx-ml.pb.h"
+#include "runtime/graph_choice.h"
 #include "verify/distance.h"
 
 namespace lorapress {
@@ -214,8 +215,7 @@ void add_point(RelativeError& error,
   error.add(wanted, found);
 }
 
-// The decoder's whole sequence in one call: every input that is neither ids nor image is an empty
-// cache.
+// The decoder's whole sequence in one call, behind an empty cache.
 std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
                                    const Manifest& manifest,
                                    std::span<const int64_t> ids,
@@ -224,18 +224,9 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
   const std::vector<OrtPort>& ports = graph.session->inputs();
   const auto of_image = std::ranges::find(ports, "encoder_hidden_states", &OrtPort::name);
   const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
-  std::vector<OrtTensor> empty;
-  for (const OrtPort& port : ports) {
-    empty.emplace_back(port.dtype, Shape{1, manifest.num_key_value_heads, 0, manifest.head_dim});
-  }
-  std::vector<OrtSession::Feed> feeds;
-  for (size_t i = 0; i < ports.size(); ++i) {
-    feeds.push_back({ports[i].name,
-                     ports[i].name == "input_ids"               ? &input
-                     : ports[i].name == "encoder_hidden_states" ? &prefix
-                                                                : &empty[i]});
-  }
-  return graph.session->run(feeds, graph.wanted);
+  const ClientCalls calls = client_calls(manifest, *graph.session);
+  const std::vector<OrtTensor> empty = calls.empty_cache(1);
+  return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
 }
 
 }  // namespace
@@ -253,7 +244,7 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
       scopes.push_back(point.scope);
     }
     OpenGraph graph(
-        graph_path(folder, manifest, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
+        graph_file(manifest, folder, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
     if (encoder) {
       graph.wanted.emplace_back("last_hidden_state");
     }

@@ -4,6 +4,7 @@
 
 #include "bundles/manifest.h"
 #include "onnx_edit.h"
+#include "runtime/graph_choice.h"
 #include "verify/layer_errors.h"
 #include "verify_util.h"
 
@@ -41,7 +42,7 @@ class VerifyFolder : public ::testing::Test {
     });
   }
   [[nodiscard]] fs::path file_of(const std::string& dtype, const std::string& role) const {
-    return graph_path(model_, read_manifest(model_), dtype, role);
+    return graph_file(read_manifest(model_), model_, dtype, role);
   }
 
   TempFolder folder_;

@@ -1,12 +1,12 @@
-#include "runtime/ort/decoder_session.h"
+#include "runtime/ort/ort_decoder.h"
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 
 #include "base/convert.h"
 #include "base/fail.h"
 #include "graph/read_proto.h"
+#include "runtime/engine/slots.h"
 
 namespace lorapress {
 namespace {
@@ -93,11 +93,16 @@ Shape with_batch(Shape shape, int64_t batch) {
   return shape;
 }
 
+struct OrtImage : EncodedImage {
+  explicit OrtImage(OrtTensor tensor) : tokens(std::move(tensor)) {}
+  OrtTensor tokens;  // in the decoder's dtype
+};
+
 }  // namespace
 
-DecoderSession::Ports DecoderSession::check_decoder(const OrtSession& session,
-                                                    const Manifest& manifest,
-                                                    const std::filesystem::path& file) {
+OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
+                                            const Manifest& manifest,
+                                            const std::filesystem::path& file) {
   Ports found;
   port(session.inputs(), kInputIds, {-1, -1}, file);
   const OrtPort& image = port(session.inputs(), kImage, {-1, manifest.image_tokens, -1}, file);
@@ -119,7 +124,7 @@ DecoderSession::Ports DecoderSession::check_decoder(const OrtSession& session,
   return found;
 }
 
-DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, unsigned threads)
+OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned threads)
     : encoder_(files.encoder, threads),
       decoder_(files.decoder, threads),
       vocab_size_(manifest.vocab_size) {
@@ -135,7 +140,7 @@ DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, uns
 }
 
 // The step reads what the first call left, and both write into the same buffers.
-void DecoderSession::check_prefill(const Manifest& manifest, const Files& files) {
+void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
   const Ports first = check_decoder(*prefill_, manifest, files.prefill);
   const auto share = [&](std::string_view what, DType prefill, DType decoder) {
     if (prefill != decoder) {
@@ -155,67 +160,100 @@ void DecoderSession::check_prefill(const Manifest& manifest, const Files& files)
   ports_.cache.in_place = ports_.cache.in_place && first.cache.in_place;
 }
 
-OrtTensor DecoderSession::encode(std::span<const float> pixel_values) const {
+std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_values) const {
   const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
   std::vector<OrtTensor> outputs = encoder_.run({{kPixels, &pixels}}, {kImageTokens});
-  return outputs[0].dtype() == ports_.image_dtype ? std::move(outputs[0])
-                                                  : outputs[0].converted(ports_.image_dtype);
+  return std::make_unique<OrtImage>(outputs[0].dtype() == ports_.image_dtype
+                                        ? std::move(outputs[0])
+                                        : outputs[0].converted(ports_.image_dtype));
 }
 
-Decoding::Decoding(const DecoderSession& session, const Size& size)
-    : session_(&session),
+class OrtSequences : public Sequences {
+ public:
+  OrtSequences(const OrtDecoder& decoder, const SequencesSize& size);
+
+  void prefill(int64_t image, const EncodedImage& encoded, std::span<const int64_t> ids) override;
+  void step(std::span<const int64_t> parents, std::span<const int64_t> tokens) override;
+  [[nodiscard]] std::span<float> logits(int64_t row) override;
+
+ private:
+  // Binds where the logits of these slots go, and brings them to float32 after the run.
+  void bind_logits(OrtBinding& binding, int64_t slot, int64_t slots);
+  void read_logits(int64_t slot, int64_t slots);
+
+  const OrtDecoder* decoder_;
+  SequencesSize size_;
+  int64_t rows_;
+  KvCache cache_;
+  SlotTable slots_;
+  std::vector<int64_t> tokens_;  // one per slot
+  std::vector<float> logits_;    // [slots, vocab]
+  std::vector<std::byte> half_logits_;
+  OrtTensor images_;  // of the steps, which do not look at them
+  OrtTensor tokens_tensor_;
+  OrtBinding prefill_;
+  OrtBinding step_;
+};
+
+std::unique_ptr<Sequences> OrtDecoder::start(const SequencesSize& size) const {
+  return std::make_unique<OrtSequences>(*this, size);
+}
+
+OrtSequences::OrtSequences(const OrtDecoder& decoder, const SequencesSize& size)
+    : decoder_(&decoder),
       size_(size),
       rows_(size.images * size.beams),
-      cache_(session.ports_.cache, rows_, size.prompt + size.new_tokens),
-      slots_(static_cast<size_t>(rows_)),
+      cache_(decoder.ports_.cache, rows_, size.prefix + size.new_tokens),
+      slots_(size.images, size.beams),
       tokens_(static_cast<size_t>(rows_)),
-      logits_(static_cast<size_t>(rows_ * session.vocab_size_)),
-      half_logits_(session.ports_.logits_dtype == DType::kF32
+      logits_(static_cast<size_t>(rows_ * decoder.vocab_size_)),
+      half_logits_(decoder.ports_.logits_dtype == DType::kF32
                        ? 0
-                       : logits_.size() * dtype_size(session.ports_.logits_dtype)),
-      images_(session.ports_.image_dtype, with_batch(session.ports_.image_shape, rows_)),
+                       : logits_.size() * dtype_size(decoder.ports_.logits_dtype)),
+      images_(decoder.ports_.image_dtype, with_batch(decoder.ports_.image_shape, rows_)),
       tokens_tensor_(
           OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
-      prefill_(session.prefill()),
-      step_(session.decoder_) {
-  std::iota(slots_.begin(), slots_.end(), 0);
+      prefill_(decoder.prefill()),
+      step_(decoder.decoder_) {
   step_.input(kInputIds, tokens_tensor_);
   step_.input(kImage, images_);
   bind_logits(step_, 0, rows_);
 }
 
-void Decoding::bind_logits(OrtBinding& binding, int64_t slot, int64_t slots) {
-  const DType dtype = session_->ports_.logits_dtype;
+void OrtSequences::bind_logits(OrtBinding& binding, int64_t slot, int64_t slots) {
+  const DType dtype = decoder_->ports_.logits_dtype;
   const auto memory =
       half_logits_.empty() ? std::as_writable_bytes(std::span(logits_)) : std::span(half_logits_);
-  const auto row_bytes = static_cast<size_t>(session_->vocab_size_) * dtype_size(dtype);
+  const auto row_bytes = static_cast<size_t>(decoder_->vocab_size_) * dtype_size(dtype);
   binding.output(kLogits,
                  OrtTensor::view(dtype,
-                                 {slots, 1, session_->vocab_size_},
+                                 {slots, 1, decoder_->vocab_size_},
                                  memory.subspan(static_cast<size_t>(slot) * row_bytes)));
 }
 
-void Decoding::read_logits(int64_t slot, int64_t slots) {
+void OrtSequences::read_logits(int64_t slot, int64_t slots) {
   if (half_logits_.empty()) {
     return;
   }
-  const size_t size = dtype_size(session_->ports_.logits_dtype);
-  const auto first = static_cast<size_t>(slot * session_->vocab_size_);
-  const auto count = static_cast<size_t>(slots * session_->vocab_size_);
-  to_float32(session_->ports_.logits_dtype,
+  const size_t size = dtype_size(decoder_->ports_.logits_dtype);
+  const auto first = static_cast<size_t>(slot * decoder_->vocab_size_);
+  const auto count = static_cast<size_t>(slots * decoder_->vocab_size_);
+  to_float32(decoder_->ports_.logits_dtype,
              std::span(half_logits_).subspan(first * size, count * size),
              std::span(logits_).subspan(first, count));
 }
 
-void Decoding::prefill(int64_t image, const OrtTensor& image_tokens, std::span<const int64_t> ids) {
+void OrtSequences::prefill(int64_t image,
+                           const EncodedImage& encoded,
+                           std::span<const int64_t> ids) {
   const int64_t first = image * size_.beams;
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   prefill_.input(kInputIds, input);
-  prefill_.input(kImage, image_tokens);
+  prefill_.input(kImage, static_cast<const OrtImage&>(encoded).tokens);
   bind_logits(prefill_, first, 1);
-  cache_.bind_prefill(prefill_, first, size_.prompt);
+  cache_.bind_prefill(prefill_, first, size_.prefix);
   prefill_.run();
-  cache_.end_prefill(size_.prompt);
+  cache_.end_prefill(size_.prefix);
   read_logits(first, 1);
   for (int64_t row = first + 1; row < first + size_.beams; ++row) {
     cache_.copy_slot(first, row, 0);
@@ -223,9 +261,13 @@ void Decoding::prefill(int64_t image, const OrtTensor& image_tokens, std::span<c
   }
 }
 
-void Decoding::step(std::span<const int64_t> tokens) {
+// Where one row becomes several, its new tokens are copied; image and prompt are the same in all.
+void OrtSequences::step(std::span<const int64_t> parents, std::span<const int64_t> tokens) {
+  for (const SlotTable::Copy& copy : slots_.branch(parents)) {
+    cache_.copy_slot(copy.from, copy.to, size_.prefix);
+  }
   for (size_t row = 0; row < tokens.size(); ++row) {
-    tokens_[static_cast<size_t>(slots_[row])] = tokens[row];
+    tokens_[static_cast<size_t>(slots_.slot(static_cast<int64_t>(row)))] = tokens[row];
   }
   cache_.bind_step(step_);
   step_.run();
@@ -233,39 +275,9 @@ void Decoding::step(std::span<const int64_t> tokens) {
   read_logits(0, rows_);
 }
 
-std::span<float> Decoding::logits(int64_t row) {
-  const auto vocab = static_cast<size_t>(session_->vocab_size_);
-  return std::span(logits_).subspan(static_cast<size_t>(slots_[static_cast<size_t>(row)]) * vocab,
-                                    vocab);
-}
-
-// The first row that goes on from a parent takes over its slot; the others get the slots that no
-// row goes on from, so a copy never overwrites what is still to be read.
-void Decoding::reorder(std::span<const int64_t> parents) {
-  constexpr int64_t kNone = -1;
-  const auto beams = static_cast<size_t>(size_.beams);
-  const std::vector<int64_t> before = slots_;
-  for (size_t first = 0; first < before.size(); first += beams) {
-    std::vector<bool> taken(beams);
-    for (size_t row = first; row < first + beams; ++row) {
-      const int64_t slot = before[static_cast<size_t>(parents[row])];
-      const size_t place = static_cast<size_t>(slot) - first;
-      slots_[row] = taken[place] ? kNone : slot;
-      taken[place] = true;
-    }
-    size_t place = 0;
-    for (size_t row = first; row < first + beams; ++row) {
-      if (slots_[row] != kNone) {
-        continue;
-      }
-      while (taken[place]) {
-        ++place;
-      }
-      taken[place] = true;
-      slots_[row] = static_cast<int64_t>(first + place);
-      cache_.copy_slot(before[static_cast<size_t>(parents[row])], slots_[row], size_.prompt);
-    }
-  }
+std::span<float> OrtSequences::logits(int64_t row) {
+  const auto vocab = static_cast<size_t>(decoder_->vocab_size_);
+  return std::span(logits_).subspan(static_cast<size_t>(slots_.slot(row)) * vocab, vocab);
 }
 
 }  // namespace lorapress

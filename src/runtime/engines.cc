@@ -1,0 +1,30 @@
+#include "runtime/engines.h"
+
+#include <array>
+
+#include "runtime/ort/ort_decoder.h"
+
+namespace lorapress {
+namespace {
+
+std::unique_ptr<Decoder> open_ort(const std::filesystem::path& folder,
+                                  const Manifest& manifest,
+                                  const GraphChoice& choice,
+                                  unsigned threads) {
+  const OrtDecoder::Files files{graph_file(manifest, folder, choice.encoder, "encoder"),
+                                graph_file(manifest, folder, choice.prefill, "decoder"),
+                                graph_file(manifest, folder, choice.decoder, "decoder")};
+  return std::make_unique<OrtDecoder>(manifest, files, threads);
+}
+
+constexpr std::array kEngines = {
+    Engine{"ONNX Runtime", ort_version, open_ort},
+};
+
+}  // namespace
+
+const Engine& default_engine() {
+  return kEngines[0];
+}
+
+}  // namespace lorapress
