@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OrtEngine } from "../src/engine/ort_engine.js";
 import { Captioner, type LoadOptions } from "../src/index.js";
+import { asVersion1 } from "./lib/folder.js";
 import { allGoldens, type Golden, readPng, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
@@ -72,7 +73,7 @@ describe("the demo model", () => {
   it("says the same in a folder of version 1, whose weights are found by name", async () => {
     const folder = pressed("demo-external");
     const manifest = JSON.parse(readFileSync(join(folder, "lorapress.json"), "utf8"));
-    const { graph_files: _, preferred_dtypes: __, ...old } = { ...manifest, format_version: 1 };
+    const old = asVersion1(manifest);
     cpSync(folder, pressed("demo-version-1"), { recursive: true });
     writeFileSync(join(pressed("demo-version-1"), "lorapress.json"), JSON.stringify(old));
     const captioner = await load("demo-version-1");
