@@ -16,6 +16,7 @@ import {
   settingsOf,
 } from "../src/generation/generate_options.js";
 import { parseManifest } from "../src/loading/manifest.js";
+import { asVersion1 } from "./lib/folder.js";
 import { ROOT } from "./lib/program.js";
 
 const several = readFileSync(join(ROOT, "tests/hostile/manifests/accepted/several.json"), "utf8");
@@ -23,7 +24,7 @@ const facts: DeviceFacts = { device: "wasm", shaderF16: false, threads: 1, memor
 
 /** The sample folder with these dtypes, each graph of so many chunks of 8 MB. */
 function folderWith(dtypes: Readonly<Record<string, number>>) {
-  const manifest = JSON.parse(several);
+  const manifest = asVersion1(JSON.parse(several));
   manifest.graphs = {};
   manifest.default_dtype = Object.keys(dtypes)[0];
   for (const [dtype, chunks] of Object.entries(dtypes)) {
@@ -54,6 +55,15 @@ describe("dtypes", () => {
     expect(auto({})).toBe("q8");
     expect(auto({ device: "webgpu" })).toBe("fp32");
     expect(auto({ device: "webgpu", shaderF16: true })).toBe("fp16");
+  });
+
+  it("are those that the folder prefers", () => {
+    const preferredDtypes = { wasm: ["q4", "q8"], webgpu: ["q8", "fp32"], webgpu_f16: ["q8"] };
+    const pick = (some: Partial<DeviceFacts>) =>
+      chooseDtypes({ ...all, preferredDtypes }, "auto", { ...facts, ...some }).encoder;
+    expect(pick({})).toBe("q4");
+    expect(pick({ device: "webgpu" })).toBe("q8");
+    expect(pick({ device: "webgpu", shaderF16: true })).toBe("q8");
   });
 
   it("suit the memory", () => {

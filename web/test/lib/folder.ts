@@ -6,6 +6,13 @@ import { dirname, join } from "node:path";
 import { CHUNK_BYTES } from "../../src/loading/manifest.js";
 import { ROOT, scratch } from "./program.js";
 
+/** The manifest as a folder of version 1 has it. */
+// biome-ignore lint/suspicious/noExplicitAny: free-form JSON
+export function asVersion1(manifest: Record<string, unknown>): any {
+  const { graph_files: _, preferred_dtypes: __, ...rest } = manifest;
+  return { ...rest, format_version: 1 };
+}
+
 const SAMPLE = join(ROOT, "tests/hostile/manifests/accepted/one_dtype.json");
 
 /** Files of noise, from `seed`; the manifest is that of the accepted samples, with these files. */
