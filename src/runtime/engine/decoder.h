@@ -1,6 +1,6 @@
 // The seam between generation and what runs a model. Above it: the start token, greedy choice,
 // sampling, beams, text. Below it, in a folder of each engine: its library, its files, its caches.
-// web/src/engine_api.ts is the same seam in the browser, with the same verbs; the height is that of
+// web/src/engine/engine_api.ts is the same seam in the browser, with the same verbs; the height is that of
 // CTranslate2's layers::Decoder, which its search strategies drive in the same way.
 //
 //   decoder.encode(pixels)             once for each image
