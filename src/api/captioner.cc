@@ -40,7 +40,8 @@ struct Captioner::Impl {
         decoder(default_engine().open(folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
-  [[nodiscard]] std::vector<int64_t> prompt_ids(const GenerateOptions& options) const {
+  // The start token, which engines get as a token like others, and the prompt.
+  [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
     std::vector<int64_t> ids = tokenizer.encode(options.prompt);
     for (const int64_t id : ids) {
       if (id >= manifest.vocab_size) {
@@ -50,13 +51,15 @@ struct Captioner::Impl {
              manifest.vocab_size);
       }
     }
+    ids.insert(ids.begin(), manifest.decoder_start_token_id);
     return ids;
   }
 
   [[nodiscard]] GenerationRequest request(const GenerateOptions& options) const {
-    const std::vector<int64_t> prompt = prompt_ids(options);
+    const std::vector<int64_t> ids = first_ids(options);
+    const int64_t prompt = std::ssize(ids) - 1;
     const GenerationSettings settings = chosen_settings(options, manifest.generation);
-    const int64_t positions = manifest.image_tokens + std::ssize(prompt);
+    const int64_t positions = manifest.image_tokens + prompt;
     const GenerationContext context{
         manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, positions};
     const int64_t most = new_tokens(settings, context);
@@ -65,7 +68,7 @@ struct Captioner::Impl {
            "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
            "positions; lower options.max_new_tokens or shorten the prompt",
            manifest.image_tokens,
-           prompt.size(),
+           prompt,
            most,
            manifest.max_position_embeddings);
     }
@@ -75,8 +78,7 @@ struct Captioner::Impl {
             settings.do_sample.value_or(false),
             options.seed,
             manifest.image_tokens,
-            manifest.decoder_start_token_id,
-            prompt};
+            ids};
   }
 
   void check_pixels(std::span<const float> pixel_values) const {

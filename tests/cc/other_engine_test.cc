@@ -29,17 +29,18 @@ class Model {
   [[nodiscard]] std::vector<Generated> generate(const std::vector<std::vector<float>>& images,
                                                 const GenerateOptions& options,
                                                 Ids prompt = {}) const {
+    constexpr int64_t kStart = 0;  // which token it is does not matter: the image stands there
     const int64_t image_tokens = checkpoint_.vision->patches();
     const GenerationSettings settings = chosen_settings(options, {});
     const GenerationContext context{
         eos_, checkpoint_.text->vocab_size, max_new_tokens_, image_tokens + std::ssize(prompt)};
+    prompt.insert(prompt.begin(), kStart);
     const GenerationRequest request{token_rules(settings, context),
                                     beam_options(settings, context),
                                     sampling_filters(settings),
                                     settings.do_sample.value_or(false),
                                     options.seed,
                                     image_tokens,
-                                    0,
                                     std::move(prompt)};
     std::vector<std::unique_ptr<EncodedImage>> encoded;
     for (const std::vector<float>& pixels : images) {

@@ -14,20 +14,17 @@ bool contains(std::span<const int64_t> ids, int64_t id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
-// Rows of all images, behind their first calls. The start token is nobody else's business: engines
-// get it as a token like others.
+// Rows of all images, behind their first calls.
 std::unique_ptr<Sequences> prefill_all(const Decoder& decoder,
                                        std::span<const std::unique_ptr<EncodedImage>> images,
                                        const GenerationRequest& request) {
-  std::vector<int64_t> ids{request.start_token_id};
-  ids.insert(ids.end(), request.prompt_ids.begin(), request.prompt_ids.end());
   std::unique_ptr<Sequences> sequences =
       decoder.start({std::ssize(images),
                      request.beams.num_beams,
-                     request.image_tokens + std::ssize(request.prompt_ids),
+                     request.image_tokens + std::ssize(request.first_ids) - 1,
                      request.rules.max_new_tokens});
   for (size_t image = 0; image < images.size(); ++image) {
-    sequences->prefill(static_cast<int64_t>(image), *images[image], ids);
+    sequences->prefill(static_cast<int64_t>(image), *images[image], request.first_ids);
   }
   return sequences;
 }

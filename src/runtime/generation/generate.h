@@ -24,9 +24,8 @@ struct GenerationRequest {
   SamplingFilters filters;  // with do_sample
   bool do_sample = false;
   uint32_t seed = 0;
-  int64_t image_tokens = 0;         // positions of an image
-  int64_t start_token_id = 0;       // what the decoder is given in place of the image
-  std::vector<int64_t> prompt_ids;  // behind the image
+  int64_t image_tokens = 0;        // positions of an image
+  std::vector<int64_t> first_ids;  // the start token, in whose place the image stands; the prompt
 };
 
 struct GenerationTimes {
