@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "calibration/observed_session.h"
+#include "graph/ports.h"
 #include "runtime/generation/sampling.h"
 #include "runtime/preprocess.h"
 
@@ -91,7 +92,7 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
     const std::vector<float> pixels = images.pixels(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    std::vector<OrtTensor> outputs = encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    std::vector<OrtTensor> outputs = encoder.run({{kPixelValues, &input}}, {kLastHiddenState});
     if (group == 0) {
       encoded.push_back(std::move(outputs[0]));
     }
@@ -104,12 +105,14 @@ class Generator {
  public:
   Generator(ObservedSession& decoder, const CalibrationModel& model)
       : decoder_(decoder), model_(model) {
-    wanted_.emplace_back("logits");
-    for (const OrtPort& port : decoder.session().inputs()) {
-      constexpr std::string_view kPast = "past_key_values.";
-      if (port.name.starts_with(kPast)) {
-        past_.push_back(port);
-        wanted_.push_back("present." + port.name.substr(kPast.size()));
+    wanted_.emplace_back(kLogits);
+    const std::vector<OrtPort>& inputs = decoder.session().inputs();
+    const auto layers = std::ranges::count_if(inputs, is_cache_port, &OrtPort::name) / 2;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      for (const CachePart part : kCacheParts) {
+        const std::string past = cache_port(CacheSide::kPast, layer, part);
+        past_.push_back(*std::ranges::find(inputs, past, &OrtPort::name));
+        wanted_.push_back(cache_port(CacheSide::kPresent, layer, part));
       }
     }
   }
@@ -122,7 +125,7 @@ class Generator {
     int64_t token = model_.decoder_start_token_id;
     for (int64_t step = 0; step < model_.max_new_tokens; ++step) {
       const OrtTensor ids = OrtTensor::integers({1, 1}, {&token, 1});
-      std::vector<OrtSession::Feed> feeds{{"input_ids", &ids}, {"encoder_hidden_states", &image}};
+      std::vector<OrtSession::Feed> feeds{{kInputIds, &ids}, {kEncoderHiddenStates, &image}};
       for (size_t i = 0; i < past_.size(); ++i) {
         feeds.push_back({past_[i].name, &cache[i]});
       }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/fail.h"
+#include "graph/ports.h"
 #include "graph/write.h"
 #include "quant/weight_scan.h"
 #include "rewrite/float16_ops.h"

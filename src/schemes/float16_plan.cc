@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/ports.h"
 #include "graph/write.h"
 #include "rewrite/float16_ops.h"
 

@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "graph/ports.h"
 
 namespace lorapress {
 namespace {
-
-constexpr const char* kImage = "encoder_hidden_states";
 
 void require_port(const std::vector<OrtPort>& ports,
                   const std::string& name,
@@ -58,18 +57,18 @@ FolderModel::FolderModel(const std::filesystem::path& folder,
       where_(graph_path(folder, manifest, dtype, "decoder").string()),
       encoder_(graph_path(folder, manifest, dtype, "encoder"), threads),
       decoder_(where_, threads) {
-  wanted_.emplace_back("logits");
+  wanted_.emplace_back(kLogits);
   for (int64_t layer = 0; layer < manifest.num_hidden_layers; ++layer) {
-    for (const char* which : {"key", "value"}) {
-      past_.push_back(fmt::format("past_key_values.{}.{}", layer, which));
-      wanted_.push_back(fmt::format("present.{}.{}", layer, which));
+    for (const CachePart part : kCacheParts) {
+      past_.push_back(cache_port(CacheSide::kPast, layer, part));
+      wanted_.push_back(cache_port(CacheSide::kPresent, layer, part));
     }
   }
   const std::string encoder = graph_path(folder, manifest, dtype, "encoder").string();
-  require_port(encoder_.inputs(), "pixel_values", encoder);
-  require_port(encoder_.outputs(), "last_hidden_state", encoder);
-  require_port(decoder_.inputs(), "input_ids", where_);
-  require_port(decoder_.inputs(), kImage, where_);
+  require_port(encoder_.inputs(), kPixelValues, encoder);
+  require_port(encoder_.outputs(), kLastHiddenState, encoder);
+  require_port(decoder_.inputs(), kInputIds, where_);
+  require_port(decoder_.inputs(), kEncoderHiddenStates, where_);
   for (const std::string& name : past_) {
     require_port(decoder_.inputs(), name, where_);
   }
@@ -77,7 +76,7 @@ FolderModel::FolderModel(const std::filesystem::path& folder,
     require_port(decoder_.outputs(), name, where_);
   }
   cache_dtype_ = input_dtype(past_[0]);
-  image_dtype_ = input_dtype(kImage);
+  image_dtype_ = input_dtype(kEncoderHiddenStates);
 }
 
 DType FolderModel::input_dtype(const std::string& name) const {
@@ -87,7 +86,7 @@ DType FolderModel::input_dtype(const std::string& name) const {
 OrtTensor FolderModel::encode(std::span<const float> pixel_values) const {
   const Preprocessing& size = manifest_.preprocessing;
   const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"});
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
   return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
                                             : outputs[0].converted(image_dtype_);
 }
@@ -105,7 +104,7 @@ DecoderStep FolderModel::step(std::span<const int64_t> ids,
                               const OrtTensor& image,
                               const std::vector<OrtTensor>& cache) const {
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
-  std::vector<OrtSession::Feed> feeds{{"input_ids", &input}, {kImage, &image}};
+  std::vector<OrtSession::Feed> feeds{{kInputIds, &input}, {kEncoderHiddenStates, &image}};
   for (size_t i = 0; i < past_.size(); ++i) {
     feeds.push_back({past_[i], &cache[i]});
   }

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "graph/ports.h"
 #include "onnx/onnx-ml.pb.h"
 #include "verify/distance.h"
 
@@ -222,7 +223,7 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
                                    const OrtTensor& image) {
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   const std::vector<OrtPort>& ports = graph.session->inputs();
-  const auto of_image = std::ranges::find(ports, "encoder_hidden_states", &OrtPort::name);
+  const auto of_image = std::ranges::find(ports, kEncoderHiddenStates, &OrtPort::name);
   const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
   std::vector<OrtTensor> empty;
   for (const OrtPort& port : ports) {
@@ -231,9 +232,9 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
   std::vector<OrtSession::Feed> feeds;
   for (size_t i = 0; i < ports.size(); ++i) {
     feeds.push_back({ports[i].name,
-                     ports[i].name == "input_ids"               ? &input
-                     : ports[i].name == "encoder_hidden_states" ? &prefix
-                                                                : &empty[i]});
+                     ports[i].name == kInputIds              ? &input
+                     : ports[i].name == kEncoderHiddenStates ? &prefix
+                                                             : &empty[i]});
   }
   return graph.session->run(feeds, graph.wanted);
 }
@@ -255,7 +256,7 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
     OpenGraph graph(
         graph_path(folder, manifest, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
     if (encoder) {
-      graph.wanted.emplace_back("last_hidden_state");
+      graph.wanted.emplace_back(kLastHiddenState);
     }
     std::vector<RelativeError> sums(all.size());
     std::map<std::string, int64_t> rows_before;  // per point, of the images before
@@ -266,7 +267,7 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
         const Preprocessing& size = manifest.preprocessing;
         const OrtTensor pixels =
             OrtTensor::floats({1, 3, size.height, size.width}, image.folder_pixels);
-        outputs = graph.session->run({{"pixel_values", &pixels}}, graph.wanted);
+        outputs = graph.session->run({{kPixelValues, &pixels}}, graph.wanted);
         prefixes.push_back(std::move(outputs.back()));
       } else if (!graph.wanted.empty()) {
         outputs = run_decoder(graph, manifest, first_ids(manifest, image), prefixes[i]);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/ports.h"
 #include "single_util.h"
 
 namespace lorapress::test {
@@ -28,9 +29,9 @@ class Components {
     std::vector<std::string> wanted{"logits"};
     std::vector<std::string> past;
     for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const std::string which : {".key", ".value"}) {
-        wanted.push_back("present." + std::to_string(layer) + which);
-        past.push_back("past_key_values." + std::to_string(layer) + which);
+      for (const CachePart part : kCacheParts) {
+        wanted.push_back(cache_port(CacheSide::kPresent, layer, part));
+        past.push_back(cache_port(CacheSide::kPast, layer, part));
       }
     }
     std::vector<OrtTensor> outputs = prefix_init_.run({{"prefix_embeddings", &prefix[0]}}, wanted);

@@ -14,6 +14,7 @@
 #include "bundles/bundle.h"
 #include "checkpoint/checkpoint.h"
 #include "graph/check.h"
+#include "graph/ports.h"
 #include "graph/write.h"
 #include "runtime/image/image.h"
 #include "runtime/ort/ort.h"
@@ -80,7 +81,7 @@ class DTypeRun {
     encoder_.emplace(folder_ / "encoder.onnx", 1U);
     decoder_.emplace(folder_ / "decoder.onnx", 1U);
     for (const OrtPort& port : decoder_->inputs()) {
-      if (port.name.starts_with("past_key_values.")) {
+      if (is_cache_port(port.name)) {
         past_.push_back(port);
       }
     }

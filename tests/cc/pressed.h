@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bundles/manifest.h"
+#include "graph/ports.h"
 #include "runtime/ort/ort.h"
 
 namespace lorapress::test {
@@ -22,9 +23,9 @@ class Pressed {
         encoder_(folder / manifest_.graphs.at(dtype).at("encoder"), 1),
         decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1) {
     for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const std::string which : {"key", "value"}) {
-        past_.push_back("past_key_values." + std::to_string(layer) + "." + which);
-        wanted_.push_back("present." + std::to_string(layer) + "." + which);
+      for (const CachePart part : kCacheParts) {
+        past_.push_back(cache_port(CacheSide::kPast, layer, part));
+        wanted_.push_back(cache_port(CacheSide::kPresent, layer, part));
       }
     }
   }
@@ -43,7 +44,7 @@ class Pressed {
     const Preprocessing& size = manifest_.preprocessing;
     const OrtTensor pixels =
         OrtTensor::floats({static_cast<int64_t>(images.size()), 3, size.height, size.width}, all);
-    return std::move(encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"})[0]);
+    return std::move(encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState})[0]);
   }
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t batch) const {
@@ -66,11 +67,11 @@ class Pressed {
     }
     const auto batch = static_cast<int64_t>(ids.size());
     const OrtTensor input = OrtTensor::integers({batch, static_cast<int64_t>(ids[0].size())}, all);
-    std::vector<OrtSession::Feed> feeds{{"input_ids", &input}, {"encoder_hidden_states", &prefix}};
+    std::vector<OrtSession::Feed> feeds{{kInputIds, &input}, {kEncoderHiddenStates, &prefix}};
     for (size_t i = 0; i < past_.size(); ++i) {
       feeds.push_back({past_[i], &cache[i]});
     }
-    std::vector<std::string> wanted{"logits"};
+    std::vector<std::string> wanted{kLogits};
     wanted.insert(wanted.end(), wanted_.begin(), wanted_.end());
     std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted);
     cache.clear();

@@ -6,16 +6,11 @@
 
 #include "base/convert.h"
 #include "base/fail.h"
+#include "graph/ports.h"
 #include "graph/read_proto.h"
 
 namespace lorapress {
 namespace {
-
-const std::string kInputIds = "input_ids";
-const std::string kImage = "encoder_hidden_states";
-const std::string kLogits = "logits";
-const std::string kPixels = "pixel_values";
-const std::string kImageTokens = "last_hidden_state";
 
 // `wanted`: -1 for a dimension that may be any; the graph may leave any open.
 const OrtPort& port(const std::vector<OrtPort>& ports,
@@ -72,16 +67,18 @@ bool attends_in_place(const std::filesystem::path& decoder, int64_t layers) {
     }
   }
   for (int64_t layer = 1; layer < layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    const auto& found = readers[names.past_key];
-    if (found.size() != 1 || readers[names.past_value] != found) {
+    const auto name = [&](CacheSide side, CachePart part) { return cache_port(side, layer, part); };
+    const std::string key = name(CacheSide::kPast, CachePart::kKey);
+    const std::string value = name(CacheSide::kPast, CachePart::kValue);
+    const auto& found = readers[key];
+    if (found.size() != 1 || readers[value] != found) {
       return false;
     }
     const onnx::NodeProto& node = *found[0];
     if (node.domain() != "com.microsoft" || node.op_type() != "GroupQueryAttention" ||
-        node.input_size() < 5 || node.output_size() < 3 || node.input(3) != names.past_key ||
-        node.input(4) != names.past_value || node.output(1) != names.present_key ||
-        node.output(2) != names.present_value) {
+        node.input_size() < 5 || node.output_size() < 3 || node.input(3) != key ||
+        node.input(4) != value || node.output(1) != name(CacheSide::kPresent, CachePart::kKey) ||
+        node.output(2) != name(CacheSide::kPresent, CachePart::kValue)) {
       return false;
     }
   }
@@ -100,19 +97,18 @@ DecoderSession::Ports DecoderSession::check_decoder(const OrtSession& session,
                                                     const std::filesystem::path& file) {
   Ports found;
   port(session.inputs(), kInputIds, {-1, -1}, file);
-  const OrtPort& image = port(session.inputs(), kImage, {-1, manifest.image_tokens, -1}, file);
+  const OrtPort& image =
+      port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
   found.image_shape = {1, manifest.image_tokens, image.shape[2]};
   found.image_dtype = image.dtype;
   found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
   found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
   const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
   for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    for (const std::string& past : {names.past_key, names.past_value}) {
+    for (const CachePart part : kCacheParts) {
+      const std::string past = cache_port(CacheSide::kPast, layer, part);
       found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
-    }
-    for (const std::string& present : {names.present_key, names.present_value}) {
-      port(session.outputs(), present, cached, file);
+      port(session.outputs(), cache_port(CacheSide::kPresent, layer, part), cached, file);
     }
   }
   found.cache.in_place = attends_in_place(file, found.cache.layers);
@@ -125,8 +121,8 @@ DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, uns
       vocab_size_(manifest.vocab_size) {
   const Preprocessing& size = manifest.preprocessing;
   pixels_shape_ = {1, 3, size.height, size.width};
-  port(encoder_.inputs(), kPixels, {-1, 3, size.height, size.width}, files.encoder);
-  port(encoder_.outputs(), kImageTokens, {-1, manifest.image_tokens, -1}, files.encoder);
+  port(encoder_.inputs(), kPixelValues, {-1, 3, size.height, size.width}, files.encoder);
+  port(encoder_.outputs(), kLastHiddenState, {-1, manifest.image_tokens, -1}, files.encoder);
   ports_ = check_decoder(decoder_, manifest, files.decoder);
   if (files.prefill != files.decoder) {
     prefill_.emplace(files.prefill, threads);
@@ -157,7 +153,7 @@ void DecoderSession::check_prefill(const Manifest& manifest, const Files& files)
 
 OrtTensor DecoderSession::encode(std::span<const float> pixel_values) const {
   const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{kPixels, &pixels}}, {kImageTokens});
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
   return outputs[0].dtype() == ports_.image_dtype ? std::move(outputs[0])
                                                   : outputs[0].converted(ports_.image_dtype);
 }
@@ -180,7 +176,7 @@ Decoding::Decoding(const DecoderSession& session, const Size& size)
       step_(session.decoder_) {
   std::iota(slots_.begin(), slots_.end(), 0);
   step_.input(kInputIds, tokens_tensor_);
-  step_.input(kImage, images_);
+  step_.input(kEncoderHiddenStates, images_);
   bind_logits(step_, 0, rows_);
 }
 
@@ -211,7 +207,7 @@ void Decoding::prefill(int64_t image, const OrtTensor& image_tokens, std::span<c
   const int64_t first = image * size_.beams;
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   prefill_.input(kInputIds, input);
-  prefill_.input(kImage, image_tokens);
+  prefill_.input(kEncoderHiddenStates, image_tokens);
   bind_logits(prefill_, first, 1);
   cache_.bind_prefill(prefill_, first, size_.prompt);
   prefill_.run();

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/fail.h"
+#include "graph/ports.h"
 
 namespace lorapress {
 namespace {
@@ -12,13 +13,6 @@ namespace {
 constexpr uint64_t kMostBytes = uint64_t{64} << 30;
 
 }  // namespace
-
-CacheNames cache_names(int64_t layer) {
-  return {fmt::format("past_key_values.{}.key", layer),
-          fmt::format("past_key_values.{}.value", layer),
-          fmt::format("present.{}.key", layer),
-          fmt::format("present.{}.value", layer)};
-}
 
 KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
     : layout_(layout), slots_(slots), capacity_(capacity) {
@@ -40,10 +34,11 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
   }
   const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    for (auto [past, present] : {std::pair(names.past_key, names.present_key),
-                                 std::pair(names.past_value, names.present_value)}) {
-      Entry entry{std::move(past), std::move(present), layout.in_place && layer > 0, {}};
+    for (const CachePart part : kCacheParts) {
+      Entry entry{cache_port(CacheSide::kPast, layer, part),
+                  cache_port(CacheSide::kPresent, layer, part),
+                  layout.in_place && layer > 0,
+                  {}};
       entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       if (!entry.in_place) {
         entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);
