@@ -101,13 +101,6 @@ ManifestFile describe_text(const std::string& name, const std::string& content) 
   return file;
 }
 
-bool has_half_cache(const Model& model) {
-  return std::ranges::any_of(model.proto.graph().input(), [](const onnx::ValueInfoProto& input) {
-    return input.name().starts_with("past_key_values.") &&
-           input.type().tensor_type().elem_type() == dtype_row(DType::kF16).onnx;
-  });
-}
-
 // Everything about a press but the final run.
 class Presser {
  public:
@@ -161,9 +154,6 @@ class Presser {
         fs::create_directories((folder / name).parent_path());
         graphs[dtype][graph.role] = name;
         const Model model = model_in(dtype, i);
-        if (has_half_cache(model)) {
-          half_caches_.insert(dtype);
-        }
         if (!graph.data.empty()) {
           const auto data =
               shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
@@ -274,6 +264,10 @@ class Presser {
     if (!options_.num_beams && bundle_.generates && !options_.step) {
       generation.num_beams = tokenizer_.generation.settings.num_beams.value_or(1);
     }
+    std::vector<std::string> half_caches;
+    std::ranges::copy_if(options_.dtypes, std::back_inserter(half_caches), [](const auto& dtype) {
+      return scheme(dtype).half_cache;
+    });
     return {checkpoint_,
             preprocessing_,
             tokenizer_,
@@ -282,7 +276,7 @@ class Presser {
             most,
             options_.dtypes[0],
             generation,
-            {half_caches_.begin(), half_caches_.end()}};
+            half_caches};
   }
 
   void write_manifest(const fs::path& folder,
@@ -316,7 +310,6 @@ class Presser {
   std::vector<Model> models_;        // of graphs_, in their order
   std::vector<SourceOrder> orders_;  // the same
   ScanMemo scans_;
-  std::set<std::string> half_caches_;  // dtypes whose cache is float16
   ActivationStats statistics_;
 };
 

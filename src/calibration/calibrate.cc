@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <ranges>
 
 #include "base/fail.h"
 #include "calibration/observed_session.h"
@@ -194,7 +195,10 @@ void check_calibration(const fs::path& images,
   }
   if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
     fail(ErrorCode::kInvalidArgument,
-         "--calibrate is of q4 and q4f16, --dtype is {}",
+         "--calibrate is of {}, --dtype is {}",
+         fmt::join(schemes() | std::views::filter(&Scheme::calibrates) |
+                       std::views::transform(&Scheme::name),
+                   " and "),
          fmt::join(dtypes, ","));
   }
   if (!fs::is_directory(images)) {

@@ -1,12 +1,11 @@
 #include "runtime/graph_choice.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
-#include <span>
 
 #include "base/fail.h"
 #include "graph/read_proto.h"
+#include "schemes/scheme.h"
 
 namespace lorapress {
 namespace {
@@ -15,15 +14,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kForm = "encoder=q8,prefill=q8,decoder=q4";
-
-// Fastest first; `bench/peers/profile.py` prints the times behind these, docs/performance.md has
-// them. Only 8 bit takes the decoder's first call away from the graph of the others: nothing else
-// is worth a further one in memory.
-constexpr std::array<std::string_view, 8> kEncoders = {
-    "int8", "uint8", "q8", "fp32", "q4", "fp16", "q4f16", "bnb4"};
-constexpr std::array<std::string_view, 3> kPrefills = {"int8", "uint8", "q8"};
-constexpr std::array<std::string_view, 8> kDecoders = {
-    "int8", "uint8", "q8", "q4", "q4f16", "fp32", "fp16", "bnb4"};
 
 // Whether products with 4-bit weights may round the activations to 8 bits.
 bool multiplies_integers(const fs::path& graph) {
@@ -39,36 +29,45 @@ bool multiplies_integers(const fs::path& graph) {
   return false;
 }
 
-// Dtypes whose cache is float16 share it with no other.
-bool has_half_cache(std::string_view dtype) {
-  return dtype == "fp16" || dtype == "q4f16";
+// The folder's dtype of least rank for a graph; nothing where none has a rank.
+template <typename Rank>
+std::optional<std::string> fastest_graph(const Manifest& manifest,
+                                         const std::string& role,
+                                         const Rank& rank) {
+  std::optional<std::string> best;
+  int least = 0;
+  for (const Scheme& row : schemes()) {
+    const std::string dtype(row.name);
+    const auto roles = manifest.graphs.find(dtype);
+    if (roles == manifest.graphs.end() || !roles->second.contains(role)) {
+      continue;
+    }
+    const int found = rank(row);
+    if (found != 0 && (!best || found < least)) {
+      best = dtype;
+      least = found;
+    }
+  }
+  return best;
 }
 
-bool has(const Manifest& manifest, std::string_view dtype, const std::string& role) {
-  const auto roles = manifest.graphs.find(std::string(dtype));
-  return roles != manifest.graphs.end() && roles->second.contains(role);
-}
-
-// The first of `order` that the folder has.
-std::optional<std::string> first_of(std::span<const std::string_view> order,
-                                    const Manifest& manifest,
-                                    const std::string& role) {
-  const auto found = std::ranges::find_if(
-      order, [&](std::string_view dtype) { return has(manifest, dtype, role); });
-  return found == order.end() ? std::nullopt : std::optional(std::string(*found));
-}
-
-// With accuracy_level 4 the products of 4 bit are integers: a step takes a third of the time, less
-// than with any other dtype.
 GraphChoice fastest(const Manifest& manifest, const fs::path& folder) {
+  const auto encoder = [](const Scheme& row) { return row.native.encoder; };
+  const auto prefill = [](const Scheme& row) { return row.native.prefill; };
+  const auto step = [&](const Scheme& row) {
+    const bool integers =
+        row.native.integer_step != 0 &&
+        multiplies_integers(graph_file(manifest, folder, std::string(row.name), "decoder"));
+    return integers ? row.native.integer_step : row.native.step;
+  };
   GraphChoice choice;
-  choice.encoder = first_of(kEncoders, manifest, "encoder").value_or(manifest.default_dtype);
-  choice.decoder = has(manifest, "q4", "decoder") &&
-                           multiplies_integers(graph_file(manifest, folder, "q4", "decoder"))
-                       ? "q4"
-                       : first_of(kDecoders, manifest, "decoder").value_or(manifest.default_dtype);
-  const std::optional<std::string> prefill = first_of(kPrefills, manifest, "decoder");
-  choice.prefill = prefill && !has_half_cache(choice.decoder) ? *prefill : choice.decoder;
+  choice.encoder = fastest_graph(manifest, "encoder", encoder).value_or(manifest.default_dtype);
+  choice.decoder = fastest_graph(manifest, "decoder", step).value_or(manifest.default_dtype);
+  choice.prefill = fastest_graph(manifest, "decoder", prefill).value_or(choice.decoder);
+  const auto half = std::ranges::find(schemes(), choice.decoder, &Scheme::name);
+  if (half != schemes().end() && half->half_cache) {
+    choice.prefill = choice.decoder;  // they could not share a cache
+  }
   return choice;
 }
 
