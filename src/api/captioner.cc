@@ -41,7 +41,9 @@ struct Captioner::Impl {
         session(manifest,
                 {graph_file(manifest, folder, choice.encoder, "encoder"),
                  graph_file(manifest, folder, choice.prefill, "decoder"),
-                 graph_file(manifest, folder, choice.decoder, "decoder")},
+                 graph_file(manifest, folder, choice.decoder, "decoder"),
+                 graph_facts(manifest, choice.prefill, "decoder").in_place_cache &&
+                     graph_facts(manifest, choice.decoder, "decoder").in_place_cache},
                 options.threads),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 

@@ -1,5 +1,6 @@
 #include "lorapress/press.h"
 
+#include <ranges>
 #include <set>
 
 #include "api/folder_files.h"
@@ -141,6 +142,7 @@ class Presser {
     std::vector<FilePlan> plans;
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
+    Json graph_files = Json::object();
     if (!options_.calibrate.empty()) {
       tokenizer_check_.get();
       statistics_ = measure_activations(folder);
@@ -154,15 +156,23 @@ class Presser {
         fs::create_directories((folder / name).parent_path());
         graphs[dtype][graph.role] = name;
         const Model model = model_in(dtype, i);
+        GraphFile facts = graph_facts(model.proto.graph());
+        std::vector<fs::path> data;
         if (!graph.data.empty()) {
-          const auto data =
+          const auto files =
               shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
-          plans.push_back(data.first->second.plan_graph(model, folder / name));
-          continue;
+          plans.push_back(files.first->second.plan_graph(model, folder / name, data));
+        } else {
+          std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
+          std::ranges::transform(
+              parts | std::views::drop(1), std::back_inserter(data), &FilePlan::path);
+          data_files[fs::path(name).filename().string()] = static_cast<int>(data.size());
+          std::ranges::move(parts, std::back_inserter(plans));
         }
-        std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
-        data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
-        std::ranges::move(parts, std::back_inserter(plans));
+        for (const fs::path& file : data) {
+          facts.external_data.push_back(file.lexically_relative(folder).generic_string());
+        }
+        graph_files[name] = graph_file_json(facts);
       }
       for (auto& [name, data] : shared) {
         std::ranges::move(data.take(), std::back_inserter(plans));
@@ -176,7 +186,10 @@ class Presser {
     write_text_files(folder, texts);
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
-    write_manifest(folder, texts, written, graphs);
+    Json manifest = manifest_json(request(), std::string(bundle_.name), options_.dtypes);
+    manifest["graphs"] = graphs;
+    manifest["graph_files"] = graph_files;
+    write_manifest(folder, texts, written, std::move(manifest));
     shared_.clear();
     report_.files = list_files(folder);
     report_.write_seconds = watch_.lap();
@@ -282,10 +295,7 @@ class Presser {
   void write_manifest(const fs::path& folder,
                       const TextFiles& texts,
                       const std::vector<WrittenFile>& written,
-                      const Json& graphs) const {
-    Json manifest = manifest_json(request(), std::string(bundle_.name));
-    manifest["default_dtype"] = options_.dtypes[0];
-    manifest["graphs"] = graphs;
+                      Json manifest) const {
     manifest["files"] = Json::array();
     for (const auto& [name, content] : texts) {
       manifest["files"].push_back(manifest_file_json(describe_text(name, content)));

@@ -1,6 +1,7 @@
 #include "graph/write.h"
 
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/fail.h"
@@ -57,6 +58,7 @@ class DataFiles {
              const std::filesystem::path& folder,
              onnx::TensorProto* tensor) {
     const Place& place = find(weight, tensor->name());
+    used_.insert(plans_[place.file].path());
     const auto entry = [&](const char* key, const std::string& value) {
       auto* added = tensor->add_external_data();
       added->set_key(key);
@@ -69,6 +71,8 @@ class DataFiles {
   }
 
   std::vector<FilePlan> take() { return std::move(plans_); }
+  // Where weights were placed since the last call.
+  std::set<std::filesystem::path> take_used() { return std::exchange(used_, {}); }
 
  private:
   struct Place {
@@ -99,6 +103,7 @@ class DataFiles {
 
   std::filesystem::path first_;
   std::vector<FilePlan> plans_;
+  std::set<std::filesystem::path> used_;
   std::multimap<std::string, Place> places_;  // by the weight's name
 };
 
@@ -205,8 +210,12 @@ SharedData::SharedData(std::filesystem::path file)
 SharedData::~SharedData() = default;
 SharedData::SharedData(SharedData&&) noexcept = default;
 
-FilePlan SharedData::plan_graph(const Model& model, const std::filesystem::path& path) {
-  return plan_graph_file(model, path, &impl_->files).value();
+FilePlan SharedData::plan_graph(const Model& model,
+                                const std::filesystem::path& path,
+                                std::vector<std::filesystem::path>& used) {
+  FilePlan plan = plan_graph_file(model, path, &impl_->files).value();
+  std::ranges::copy(impl_->files.take_used(), std::back_inserter(used));
+  return plan;
 }
 
 std::vector<FilePlan> SharedData::take() {

@@ -34,8 +34,10 @@ class SharedData {
   ~SharedData();
   SharedData(SharedData&&) noexcept;
 
-  // The plan of one graph's .onnx file; its large weights are placed here.
-  FilePlan plan_graph(const Model& model, const std::filesystem::path& path);
+  // The plan of one graph's .onnx file; its large weights are placed here. `used` gets the data files that it reads.
+  FilePlan plan_graph(const Model& model,
+                      const std::filesystem::path& path,
+                      std::vector<std::filesystem::path>& used);
   // The data files, after all graphs.
   std::vector<FilePlan> take();
 

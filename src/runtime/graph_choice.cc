@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "base/fail.h"
-#include "graph/read_proto.h"
 #include "schemes/scheme.h"
 
 namespace lorapress {
@@ -14,20 +13,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kForm = "encoder=q8,prefill=q8,decoder=q4";
-
-// Whether products with 4-bit weights may round the activations to 8 bits.
-bool multiplies_integers(const fs::path& graph) {
-  constexpr int64_t kInt8 = 4;  // MatMulNBits, accuracy_level
-  const SlimModel model = read_slim(graph);
-  for (const onnx::NodeProto& node : model.proto.graph().node()) {
-    for (const onnx::AttributeProto& attribute : node.attribute()) {
-      if (node.op_type() == "MatMulNBits" && attribute.name() == "accuracy_level") {
-        return attribute.i() == kInt8;
-      }
-    }
-  }
-  return false;
-}
 
 // The folder's dtype of least rank for a graph; nothing where none has a rank.
 template <typename Rank>
@@ -42,7 +27,7 @@ std::optional<std::string> fastest_graph(const Manifest& manifest,
     if (roles == manifest.graphs.end() || !roles->second.contains(role)) {
       continue;
     }
-    const int found = rank(row);
+    const int found = rank(row.native, graph_facts(manifest, dtype, role));
     if (found != 0 && (!best || found < least)) {
       best = dtype;
       least = found;
@@ -51,22 +36,21 @@ std::optional<std::string> fastest_graph(const Manifest& manifest,
   return best;
 }
 
-GraphChoice fastest(const Manifest& manifest, const fs::path& folder) {
-  const auto encoder = [](const Scheme& row) { return row.native.encoder; };
-  const auto prefill = [](const Scheme& row) { return row.native.prefill; };
-  const auto step = [&](const Scheme& row) {
-    const bool integers =
-        row.native.integer_step != 0 &&
-        multiplies_integers(graph_file(manifest, folder, std::string(row.name), "decoder"));
-    return integers ? row.native.integer_step : row.native.step;
+GraphChoice fastest(const Manifest& manifest) {
+  const auto encoder = [](const NativeRanks& ranks, const GraphFile&) { return ranks.encoder; };
+  const auto prefill = [](const NativeRanks& ranks, const GraphFile&) { return ranks.prefill; };
+  const auto step = [](const NativeRanks& ranks, const GraphFile& facts) {
+    return facts.integer_products && ranks.integer_step != 0 ? ranks.integer_step : ranks.step;
+  };
+  const auto cache_of = [&](const std::string& dtype) {
+    return graph_facts(manifest, dtype, "decoder").cache_dtype;
   };
   GraphChoice choice;
   choice.encoder = fastest_graph(manifest, "encoder", encoder).value_or(manifest.default_dtype);
   choice.decoder = fastest_graph(manifest, "decoder", step).value_or(manifest.default_dtype);
   choice.prefill = fastest_graph(manifest, "decoder", prefill).value_or(choice.decoder);
-  const auto half = std::ranges::find(schemes(), choice.decoder, &Scheme::name);
-  if (half != schemes().end() && half->half_cache) {
-    choice.prefill = choice.decoder;  // they could not share a cache
+  if (choice.prefill != choice.decoder && cache_of(choice.prefill) != cache_of(choice.decoder)) {
+    choice.prefill = choice.decoder;  // they could not share it
   }
   return choice;
 }
@@ -129,7 +113,7 @@ GraphChoice choose_graphs(const Manifest& manifest,
                           const std::string& wish) {
   GraphChoice choice;
   if (wish == kAuto) {
-    choice = fastest(manifest, folder);
+    choice = fastest(manifest);
   } else if (wish.find('=') != std::string::npos) {
     choice = named(manifest, wish);
   } else {

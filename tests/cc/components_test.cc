@@ -56,9 +56,11 @@ TEST(SharedData, KeepsEqualWeightsOnceAndOthersApart) {
   fs::create_directory(folder / "inner");
   SharedData data(folder / "inner/all.onnx_data");
   std::vector<FilePlan> plans;
-  plans.push_back(data.plan_graph(adder("one", 1.0F), folder / "inner/one.onnx"));
-  plans.push_back(data.plan_graph(adder("same", 1.0F), folder / "same.onnx"));
-  plans.push_back(data.plan_graph(adder("other", 2.0F), folder / "other.onnx"));
+  std::vector<fs::path> used;
+  plans.push_back(data.plan_graph(adder("one", 1.0F), folder / "inner/one.onnx", used));
+  plans.push_back(data.plan_graph(adder("same", 1.0F), folder / "same.onnx", used));
+  plans.push_back(data.plan_graph(adder("other", 2.0F), folder / "other.onnx", used));
+  EXPECT_EQ(used, std::vector<fs::path>(3, folder / "inner/all.onnx_data"));
   for (FilePlan& plan : data.take()) {
     plans.push_back(std::move(plan));
   }

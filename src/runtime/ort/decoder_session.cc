@@ -1,13 +1,11 @@
 #include "runtime/ort/decoder_session.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 
 #include "base/convert.h"
 #include "base/fail.h"
 #include "graph/ports.h"
-#include "graph/read_proto.h"
 
 namespace lorapress {
 namespace {
@@ -49,42 +47,6 @@ const OrtPort& port(const std::vector<OrtPort>& ports,
   return *found;
 }
 
-// Whether all layers but the first may have one buffer as past and present: their only reader and
-// writer is GroupQueryAttention, which knows the true lengths from other inputs. Nothing else may
-// see a buffer that is longer than the first layer's: ONNX Runtime plans memory by the names of
-// dimensions, which are the same for all layers.
-bool attends_in_place(const std::filesystem::path& decoder, int64_t layers) {
-  const SlimModel model = read_slim(decoder);
-  std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
-  for (const onnx::NodeProto& node : model.proto.graph().node()) {
-    for (const std::string& input : node.input()) {
-      readers[input].push_back(&node);
-    }
-    for (const onnx::AttributeProto& attribute : node.attribute()) {
-      if (attribute.has_g() || attribute.graphs_size() > 0) {
-        return false;  // a body may read anything
-      }
-    }
-  }
-  for (int64_t layer = 1; layer < layers; ++layer) {
-    const auto name = [&](CacheSide side, CachePart part) { return cache_port(side, layer, part); };
-    const std::string key = name(CacheSide::kPast, CachePart::kKey);
-    const std::string value = name(CacheSide::kPast, CachePart::kValue);
-    const auto& found = readers[key];
-    if (found.size() != 1 || readers[value] != found) {
-      return false;
-    }
-    const onnx::NodeProto& node = *found[0];
-    if (node.domain() != "com.microsoft" || node.op_type() != "GroupQueryAttention" ||
-        node.input_size() < 5 || node.output_size() < 3 || node.input(3) != key ||
-        node.input(4) != value || node.output(1) != name(CacheSide::kPresent, CachePart::kKey) ||
-        node.output(2) != name(CacheSide::kPresent, CachePart::kValue)) {
-      return false;
-    }
-  }
-  return true;
-}
-
 Shape with_batch(Shape shape, int64_t batch) {
   shape[0] = batch;
   return shape;
@@ -111,7 +73,6 @@ DecoderSession::Ports DecoderSession::check_decoder(const OrtSession& session,
       port(session.outputs(), cache_port(CacheSide::kPresent, layer, part), cached, file);
     }
   }
-  found.cache.in_place = attends_in_place(file, found.cache.layers);
   return found;
 }
 
@@ -124,6 +85,7 @@ DecoderSession::DecoderSession(const Manifest& manifest, const Files& files, uns
   port(encoder_.inputs(), kPixelValues, {-1, 3, size.height, size.width}, files.encoder);
   port(encoder_.outputs(), kLastHiddenState, {-1, manifest.image_tokens, -1}, files.encoder);
   ports_ = check_decoder(decoder_, manifest, files.decoder);
+  ports_.cache.in_place = files.in_place_cache;
   if (files.prefill != files.decoder) {
     prefill_.emplace(files.prefill, threads);
     check_prefill(manifest, files);
@@ -148,7 +110,6 @@ void DecoderSession::check_prefill(const Manifest& manifest, const Files& files)
   share("cache", first.cache.dtype, ports_.cache.dtype);
   share("image input", first.image_dtype, ports_.image_dtype);
   share("logits", first.logits_dtype, ports_.logits_dtype);
-  ports_.cache.in_place = ports_.cache.in_place && first.cache.in_place;
 }
 
 OrtTensor DecoderSession::encode(std::span<const float> pixel_values) const {
