@@ -81,10 +81,13 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
       ->allow_extra_args(false)
       ->type_name("NAME")
       ->group(kGroup);
-  command
-      .add_flag(
-          "--compat", options.compat, "Avoid what older web runtimes lack; today every dtype does")
-      ->group(kGroup);
+  command.add_flag("--compat", arguments.compat)->group("");  // no longer listed by --help
+}
+
+void add_scheme_notes(const SchemeArguments& arguments, std::vector<std::string>& notes) {
+  if (arguments.compat) {
+    notes.emplace_back("--compat has no effect and will be removed");
+  }
 }
 
 SchemeOptions to_scheme(const SchemeArguments& arguments) {

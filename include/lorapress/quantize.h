@@ -28,7 +28,6 @@ struct SchemeOptions {
   int accuracy_level = 4;
   bool per_channel = true;  // 8 bit: a scale for each output channel instead of one for the matrix
   bool symmetric = true;    // q4, q4f16: no zero points
-  bool compat = false;      // avoid what older web runtimes lack (docs/quantization.md)
   Rounding rounding = Rounding::kNearest;
   std::vector<std::string> exclude;  // names of nodes or weights that stay as they are
 };

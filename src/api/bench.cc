@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/manifest.h"
+#include "runtime/engines.h"
 #include "runtime/image/test_card.h"
-#include "runtime/ort/ort.h"
 
 namespace lorapress {
 namespace {
@@ -104,7 +104,8 @@ BenchReport run(const BenchOptions& options) {
     }
   }
   report.peak_memory_bytes = peak_memory();
-  report.ort_version = ort_version();
+  report.engine = default_engine().name;
+  report.ort_version = default_engine().version();
   report.cpu = system_value("/proc/cpuinfo", "model name");
   return report;
 }

@@ -34,19 +34,22 @@ GenerationChoice generation_choice(const PressOptions& options) {
 void check_generation_choice(const PressOptions& options) {
   const GenerationChoice choice = generation_choice(options);
   if ((options.num_beams || !choice.is_default()) && !bundle(options.bundle).generates) {
-    fail(ErrorCode::kInvalidArgument,
-         "--num-beams, --uint8-input and --step are of bundle single, this is {}",
-         options.bundle);
+    fail(
+        ErrorCode::kInvalidArgument,
+        "options.num_beams, options.uint8_input and options.step apply to bundle \"single\" only; the "
+        "bundle is \"{}\"",
+        options.bundle);
   }
   if (choice.num_beams < 1 || choice.num_beams > kMostBeams) {
     fail(ErrorCode::kInvalidArgument,
-         "--num-beams {}, expected 1 to {}",
+         "options.num_beams {}, expected 1 to {}",
          choice.num_beams,
          kMostBeams);
   }
   if (choice.step && choice.num_beams > 1) {
     fail(ErrorCode::kInvalidArgument,
-         "--step gives the logits of one token, --num-beams {} is of the whole loop; drop one",
+         "options.step gives the logits of one token, options.num_beams {} needs the whole loop; "
+         "drop one of them",
          choice.num_beams);
   }
 }
@@ -59,14 +62,14 @@ void check_options(const PressOptions& options) {
   for (const std::string& dtype : options.dtypes) {
     scheme(dtype);
     if (!given.insert(dtype).second) {
-      fail(ErrorCode::kInvalidArgument, "--dtype names {} twice", dtype);
+      fail(ErrorCode::kInvalidArgument, "options.dtype names {} twice", dtype);
     }
   }
   check_scheme_options(options.scheme);
   check_calibration(options.calibrate, options.scheme, options.dtypes);
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
-         "--max-new-tokens {}, expected 1 to {}",
+         "options.max_new_tokens {}, expected 1 to {}",
          options.max_new_tokens,
          1 << 20);
   }
@@ -78,7 +81,7 @@ void require_vlm(const Checkpoint& checkpoint) {
     fail(ErrorCode::kMismatch,
          "{}: is a {} alone, a vision-language checkpoint is needed (vision tower, projection, "
          "decoder); "
-         "`lorapress merge` takes it, or pass --base DIR with the rest",
+         "`lorapress merge` takes it, or pass options.base DIR with the rest",
          checkpoint.folder.string(),
          checkpoint.text ? "decoder" : "vision tower");
   }
@@ -157,15 +160,17 @@ class Presser {
         graphs[dtype][graph.role] = name;
         const Model model = model_in(dtype, i);
         GraphFile facts = graph_facts(model.proto.graph());
-        std::vector<fs::path> data;
+        std::set<fs::path> data;
         if (!graph.data.empty()) {
           const auto files =
               shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
-          plans.push_back(files.first->second.plan_graph(model, folder / name, data));
+          plans.push_back(files.first->second.plan_graph(model, folder / name));
+          data = files.first->second.take_used();
         } else {
           std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
-          std::ranges::transform(
-              parts | std::views::drop(1), std::back_inserter(data), &FilePlan::path);
+          for (const FilePlan& part : parts | std::views::drop(1)) {
+            data.insert(part.path());
+          }
           data_files[fs::path(name).filename().string()] = static_cast<int>(data.size());
           std::ranges::move(parts, std::back_inserter(plans));
         }
@@ -262,7 +267,7 @@ class Presser {
     if (images + most > positions) {
       fail(ErrorCode::kInvalidArgument,
            "{}: {} image tokens and {} new tokens do not fit the decoder's {} positions; pass a "
-           "lower --max-new-tokens",
+           "lower options.max_new_tokens",
            checkpoint_.folder.string(),
            images,
            most,
@@ -334,7 +339,7 @@ void try_once(const Presser& presser, const fs::path& folder, PressReport& repor
 PressReport run(const PressOptions& options, bool verify) {
   Presser presser(options);
   protect_sources(options.out, presser.sources());
-  StagedOutput staged(options.out, options.force);
+  StagedOutput staged(options.out, options.force, kOwnFolders);
   PressReport report = staged.fill([&](const fs::path& folder) {
     presser.author();
     presser.write(folder);

@@ -7,11 +7,12 @@
 #include "base/staged_files.h"
 #include "base/stopwatch.h"
 #include "calibration/calibrate_file.h"
+#include "graph/bodies.h"
 #include "graph/check.h"
 #include "graph/read_onnx.h"
 #include "graph/write.h"
 #include "rewrite/fold.h"
-#include "schemes/matrix_census.h"
+#include "schemes/outcome.h"
 #include "schemes/scheme.h"
 
 namespace lorapress {
@@ -28,18 +29,12 @@ void protect(const fs::path& out, const std::vector<fs::path>& sources) {
   }
 }
 
-void count_operators(const onnx::GraphProto& graph, int64_t step, QuantizeReport& report) {
-  for (const auto& node : graph.node()) {
-    report.operators[node.op_type()] += step;
-    for (const auto& attribute : node.attribute()) {
-      if (attribute.has_g()) {
-        count_operators(attribute.g(), step, report);
-      }
-      for (const auto& body : attribute.graphs()) {
-        count_operators(body, step, report);
-      }
+void count_operators(const onnx::GraphProto& main, int64_t step, QuantizeReport& report) {
+  for_each_graph(main, [&](const onnx::GraphProto& graph) {
+    for (const auto& node : graph.node()) {
+      report.operators[node.op_type()] += step;
     }
-  }
+  });
 }
 
 class Quantizer {
@@ -144,10 +139,12 @@ class Quantizer {
 
   void refuse_or_note(const std::string& why) {
     if (!options_.allow_unquantized) {
-      fail(ErrorCode::kUnsupported,
-           "{}: {}; choose another --dtype, or pass --allow-unquantized to write it all the same",
-           options_.model.string(),
-           why);
+      fail(
+          ErrorCode::kUnsupported,
+          "{}: {}; choose another options.dtype, or pass options.allow_unquantized to write it all "
+          "the same",
+          options_.model.string(),
+          why);
     }
     report_.notes.push_back(why);
   }

@@ -15,6 +15,7 @@
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
+#include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "verify/folder_check.h"
 #include "verify/graph_claims.h"
@@ -89,7 +90,7 @@ class Verifier {
     if (!checkpoint_.projection || !checkpoint_.vision || !checkpoint_.text) {
       fail(ErrorCode::kMismatch,
            "{}: is a {} alone; pass the vision-language checkpoint that {} was made from, or "
-           "--base DIR with the rest",
+           "options.base DIR with the rest",
            checkpoint_.folder.string(),
            checkpoint_.text ? "decoder" : "vision tower",
            options_.model.string());
@@ -113,7 +114,7 @@ class Verifier {
     if (wanted > room) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
-           "--max-new-tokens",
+           "options.max_new_tokens",
            manifest_.image_tokens,
            wanted,
            checkpoint_.text->max_position_embeddings);
@@ -152,7 +153,7 @@ class Verifier {
         continue;
       }
       for (const char* role : {"encoder", "decoder"}) {
-        graph_path(options_.model, manifest_, name, role);
+        graph_file(manifest_, options_.model, name, role);
       }
       DtypeParity parity;
       parity.dtype = name;
@@ -322,13 +323,13 @@ class Verifier {
 void check_options(const VerifyOptions& options) {
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
-         "--max-new-tokens {}, expected 1 to {}",
+         "options.max_new_tokens {}, expected 1 to {}",
          options.max_new_tokens,
          1 << 20);
   }
   if (options.min_match && !(*options.min_match >= 0.0 && *options.min_match <= 1.0)) {
     fail(ErrorCode::kInvalidArgument,
-         "--min-match {}, expected a share from 0 to 1",
+         "options.min_match {}, expected a share from 0 to 1",
          *options.min_match);
   }
   if (options.html.empty()) {
@@ -341,7 +342,7 @@ void check_options(const VerifyOptions& options) {
   if (fs::exists(fs::symlink_status(options.html)) &&
       (!options.force || !fs::is_regular_file(options.html))) {
     fail(ErrorCode::kExists,
-         "{}: exists already; choose another name or replace a file with --force",
+         "{}: exists already; choose another name or replace a file with options.force",
          options.html.string());
   }
 }

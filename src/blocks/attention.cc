@@ -68,8 +68,8 @@ Value attend(const Builder& b,
   return graph.op("MatMul", scope + "/MatMul_v", {weights, v});
 }
 
-//  key positions 0 … total-1 (columns) against query positions past … total-1 (rows, once per
-//  group) mask = Where(key <= query, 0, lowest)
+//  columns: key positions 0 ... total-1; rows: query positions past ... total-1, once per group
+//  mask = Where(key <= query, 0, lowest)
 Value causal_mask(const Builder& b,
                   const std::string& scope,
                   const Value& past,

@@ -5,13 +5,10 @@ namespace lorapress {
 
 // Carried: embeddings, ended [batch, 1], ids [batch, so far], cache.
 //
-//   embeddings, cache ── step ── logits ── rules ── ArgMax ── Where(ended, pad, .) ─┬─
-//   Gather(table) ── embeddings'
-//                          └── cache'                                      ├─ Concat(ids, .) ──
-//                          ids'
-//                                                                          └─ in eos? Or ended ──
-//                                                                          ended'
-//   go on while not all(ended')
+//   embeddings, cache ── step ─┬─ logits ── rules ── ArgMax ── Where(ended, pad, .) ─┬─ Gather(table) ── embeddings'
+//                              └─ cache'                                             ├─ Concat(ids, .) ── ids'
+//                                                                                    └─ in eos? Or ended ── ended'
+//   goes on while not all(ended')
 Value greedy_search(const Builder& b, const std::string& scope, const Generation& generation) {
   Graph& graph = b.graph;
   const Value batch = length_of(b, scope + "/batch_size", generation.prefix, 0);

@@ -5,18 +5,13 @@
 #include <map>
 
 #include "base/fail.h"
+#include "graph/bodies.h"
 #include "graph/ops.h"
 #include "graph/ports.h"
 #include "onnx/onnx-ml.pb.h"
 
 namespace lorapress {
 namespace {
-
-bool has_bodies(const onnx::NodeProto& node) {
-  return std::ranges::any_of(node.attribute(), [](const onnx::AttributeProto& attribute) {
-    return attribute.has_g() || attribute.graphs_size() > 0;
-  });
-}
 
 bool is_cached_attention(const onnx::NodeProto& node, int64_t layer) {
   const auto is_port = [&](const std::string& name, CacheSide side, CachePart part) {
@@ -32,13 +27,12 @@ bool is_cached_attention(const onnx::NodeProto& node, int64_t layer) {
 
 bool attends_in_place(const onnx::GraphProto& graph, int64_t layers) {
   std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
+  bool has_bodies = false;  // which may read anything
   for (const onnx::NodeProto& node : graph.node()) {
     for (const std::string& input : node.input()) {
       readers[input].push_back(&node);
     }
-    if (has_bodies(node)) {
-      return false;  // a body may read anything
-    }
+    for_each_body(node, [&](const onnx::GraphProto&) { has_bodies = true; });
   }
   for (int64_t layer = 1; layer < layers; ++layer) {
     const auto& found = readers[cache_port(CacheSide::kPast, layer, CachePart::kKey)];
@@ -48,18 +42,21 @@ bool attends_in_place(const onnx::GraphProto& graph, int64_t layers) {
       return false;
     }
   }
-  return layers > 0;
+  return layers > 0 && !has_bodies;
 }
 
-bool multiplies_integers(const onnx::GraphProto& graph) {
+bool multiplies_integers(const onnx::GraphProto& main) {
   constexpr int64_t kInt8 = 4;  // MatMulNBits, accuracy_level
-  return std::ranges::any_of(graph.node(), [](const onnx::NodeProto& node) {
-    return std::ranges::any_of(node.attribute(), [&](const onnx::AttributeProto& attribute) {
-      return (attribute.has_g() && multiplies_integers(attribute.g())) ||
-             (node.op_type() == "MatMulNBits" && attribute.name() == "accuracy_level" &&
-              attribute.i() == kInt8);
-    });
+  bool found = false;
+  for_each_graph(main, [&](const onnx::GraphProto& graph) {
+    for (const onnx::NodeProto& node : graph.node()) {
+      found = found || (node.op_type() == "MatMulNBits" &&
+                        std::ranges::any_of(node.attribute(), [](const auto& attribute) {
+                          return attribute.name() == "accuracy_level" && attribute.i() == kInt8;
+                        }));
+    }
   });
+  return found;
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ void guess_graph_files_1(Manifest& manifest) {
 void read_graph_facts_1(const std::filesystem::path& folder, Manifest& manifest) {
   for (auto& [path, facts] : manifest.graph_files) {
     try {
-      GraphFile found = graph_facts(read_slim(folder / path).proto.graph());
+      GraphFile found = graph_facts(read_slim(folder / path, /*numbers=*/false).proto.graph());
       found.external_data = std::move(facts.external_data);
       facts = std::move(found);
     } catch (const Error&) {

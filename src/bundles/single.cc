@@ -77,7 +77,7 @@ void check_beams(const BundleRequest& request) {
   const int64_t candidates = std::max<int64_t>(2, 1 + ends) * request.generation.num_beams;
   if (candidates > request.checkpoint.text->vocab_size) {
     fail(ErrorCode::kInvalidArgument,
-         "--num-beams {}: needs {} candidates, the vocabulary has {}; pass a lower one",
+         "options.num_beams {}: needs {} candidates, the vocabulary has {}; pass a lower one",
          request.generation.num_beams,
          candidates,
          request.checkpoint.text->vocab_size);
@@ -193,8 +193,7 @@ std::vector<BundleGraph> single_graphs(const BundleRequest& request,
 
 const Bundle kSingle{
     "single",
-    "one graph that captions: pixel_values -> generated_ids, the whole loop inside (--num-beams, "
-    "--uint8-input, --step)",
+    "one graph that captions: pixel_values -> generated_ids, the whole loop inside",
     true,
     single_graphs,
     plain_files,

@@ -1,10 +1,9 @@
 // Bundle "transformers.js": the vision-encoder-decoder layout that the unmodified
 // pipeline('image-to-text') of transformers.js 3.8 and 4.3 runs, and 2.17 with --ops standard.
 //
-//   config.json  generation_config.json  preprocessor_config.json  tokenizer.json
-//   tokenizer_config.json onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state
-//   (projected image tokens) onnx/decoder_model_merged<suffix>.onnx  input_ids,
-//   encoder_hidden_states, past -> logits, present
+//   config.json  generation_config.json  preprocessor_config.json  tokenizer.json  tokenizer_config.json
+//   onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state (projected image tokens)
+//   onnx/decoder_model_merged<suffix>.onnx  input_ids, encoder_hidden_states, past -> logits, present
 
 #include <algorithm>
 
@@ -126,7 +125,7 @@ std::map<std::string, Json> transformers_js_files(const BundleRequest& request,
 const Bundle kTransformersJs{
     "transformers.js",
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
-    "(2.17: with --ops standard)",
+    "(2.17: with ops standard)",
     false,
     transformers_js_graphs,
     transformers_js_files,

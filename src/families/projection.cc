@@ -5,8 +5,7 @@
 namespace lorapress {
 
 //  linear: features ── Linear ── prefix
-//  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix     (Sequential 0, 1,
-//  2, 3)
+//  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix     (Sequential 0, 1, 2, 3)
 Value project(const Builder& b,
               WeightTaker& weights,
               const ProjectionConfig& config,

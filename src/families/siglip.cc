@@ -28,8 +28,7 @@ AttentionWeights take_attention(WeightTaker& weights, const std::string& name, i
           take_linear(weights, name + ".out_proj", hidden, hidden, true)};
 }
 
-//  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ──
-//  post_layernorm
+//  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ── post_layernorm
 Value build(const Builder& b,
             WeightTaker& weights,
             const VisionConfig& config,

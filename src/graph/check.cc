@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/fail.h"
+#include "graph/bodies.h"
 #include "graph/write.h"
 #include "onnx/checker.h"
 #include "onnx/shape_inference/implementation.h"
@@ -53,31 +54,20 @@ onnx::ModelProto stand_in(const Model& model) {
 // Types of all values, those of bodies included; names are unique over all graphs.
 class ValueTypes {
  public:
-  void gather(const onnx::GraphProto& graph) {
-    for (const auto& info : graph.value_info()) {
-      add(info);
-    }
-    for (const auto& node : graph.node()) {
-      for (const auto& attribute : node.attribute()) {
-        if (attribute.has_g()) {
-          gather_body(attribute.g());
-        }
-        for (const auto& body : attribute.graphs()) {
-          gather_body(body);
-        }
+  void gather(const onnx::GraphProto& main) {
+    const auto each = [&](const onnx::ValueInfoProto& info) { add(info); };
+    for_each_graph(main, [&](const onnx::GraphProto& graph) {
+      if (&graph != &main) {
+        std::ranges::for_each(graph.input(), each);
+        std::ranges::for_each(graph.output(), each);
       }
-    }
+      std::ranges::for_each(graph.value_info(), each);
+    });
   }
 
   google::protobuf::RepeatedPtrField<onnx::ValueInfoProto> take() { return std::move(types_); }
 
  private:
-  void gather_body(const onnx::GraphProto& body) {
-    std::ranges::for_each(body.input(), [&](const auto& info) { add(info); });
-    std::ranges::for_each(body.output(), [&](const auto& info) { add(info); });
-    gather(body);
-  }
-
   void add(const onnx::ValueInfoProto& info) {
     if (info.has_type() && names_.insert(info.name()).second) {
       *types_.Add() = info;

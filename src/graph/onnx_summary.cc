@@ -1,39 +1,23 @@
 #include "graph/onnx_summary.h"
 
-#include <array>
 #include <set>
 
 #include "base/checked.h"
 #include "base/fail.h"
-#include "base/file.h"
-#include "graph/proto_walk.h"
-#include "onnx/onnx-ml.pb.h"
+#include "graph/bodies.h"
+#include "graph/read_proto.h"
 
 namespace lorapress {
 namespace {
 
-// The contents of a tensor: float_data to int64_data, raw_data, double_data and uint64_data.
-constexpr std::array<uint32_t, 7> kTensorContents = {4, 5, 6, 7, 9, 10, 11};
-
 class Summariser {
  public:
-  explicit Summariser(const std::filesystem::path& path) : file_(path) {}
+  explicit Summariser(const std::filesystem::path& path) : path_(path) {}
 
   OnnxSummary run() {
-    ProtoMessage model(bytes_, 0, file_.size());
-    std::string outside;  // the model without its graph, field by field
-    bool has_graph = false;
-    for (ProtoField field{}; model.next(field);) {
-      if (field.number == kModelGraph && field.wire_type == kWireBytes) {
-        read_graph(field);
-        has_graph = true;
-      } else {
-        model.append(field, outside);
-      }
-    }
-    onnx::ModelProto proto;
-    if (!has_graph || !proto.ParseFromString(outside) || proto.opset_import_size() == 0) {
-      model.broken("no graph and opset");
+    const onnx::ModelProto proto = read_slim(path_, /*numbers=*/false).proto;
+    if (proto.opset_import_size() == 0) {
+      broken("no opset");
     }
     summary_.ir_version = proto.ir_version();
     summary_.producer = proto.producer_name() +
@@ -41,63 +25,34 @@ class Summariser {
     for (const auto& opset : proto.opset_import()) {
       summary_.opsets[opset.domain().empty() ? "ai.onnx" : opset.domain()] = opset.version();
     }
-    summary_.external_files = external_.size();
+    read_graph(proto.graph());
     return std::move(summary_);
   }
 
  private:
-  void read_graph(const ProtoField& graph) {
-    ProtoMessage message(bytes_, graph);
-    std::string rest;  // nodes and ports are small: parsed by protobuf
-    for (ProtoField field{}; message.next(field);) {
-      if (field.number == kGraphInitializer && field.wire_type == kWireBytes) {
-        read_tensor(field);
-      } else {
-        message.append(field, rest);
+  void read_graph(const onnx::GraphProto& main) {
+    for_each_graph(main, [&](const onnx::GraphProto& graph) {
+      for (const auto& node : graph.node()) {
+        const std::string domain = node.domain().empty() ? "" : node.domain() + ".";
+        summary_.operators[domain + node.op_type()] += 1;
       }
-    }
-    onnx::GraphProto proto;
-    if (!proto.ParseFromString(rest)) {
-      message.broken("a graph that protobuf cannot parse");
-    }
-    count_operators(proto);
-    for (const auto& input : proto.input()) {
+    });
+    for (const auto& input : main.input()) {
       summary_.inputs.push_back({input.name(), describe(input.type())});
     }
-    for (const auto& output : proto.output()) {
+    for (const auto& output : main.output()) {
       summary_.outputs.push_back({output.name(), describe(output.type())});
     }
-  }
-
-  void read_tensor(const ProtoField& tensor) {
-    ProtoMessage message(bytes_, tensor);
-    std::string head;
-    for (ProtoField field{}; message.next(field);) {
-      if (std::ranges::find(kTensorContents, field.number) == kTensorContents.end()) {
-        message.append(field, head);
-      }
-    }
-    onnx::TensorProto proto;
-    if (!proto.ParseFromString(head)) {
-      message.broken("a tensor that protobuf cannot parse");
-    }
-    count_weights(proto, message);
-    for (const auto& entry : proto.external_data()) {
-      if (entry.key() == "location") {
-        external_.insert(entry.value());
-      }
-    }
-  }
-
-  void count_operators(const onnx::GraphProto& graph) {
-    for (const auto& node : graph.node()) {
-      summary_.operators[(node.domain().empty() ? "" : node.domain() + ".") + node.op_type()] += 1;
-      for (const auto& attribute : node.attribute()) {
-        if (attribute.has_g()) {
-          count_operators(attribute.g());
+    std::set<std::string> external;
+    for (const auto& tensor : main.initializer()) {
+      count_weights(tensor);
+      for (const auto& entry : tensor.external_data()) {
+        if (entry.key() == "location") {
+          external.insert(entry.value());
         }
       }
     }
+    summary_.external_files = external.size();
   }
 
   static std::string describe(const onnx::TypeProto& type) {
@@ -115,7 +70,7 @@ class Summariser {
   }
 
   // An initializer counts as it says, whether its content is here, elsewhere or nowhere.
-  void count_weights(const onnx::TensorProto& proto, const ProtoMessage& message) {
+  void count_weights(const onnx::TensorProto& proto) {
     const auto elements =
         checked_product({proto.dims().data(), static_cast<size_t>(proto.dims_size())});
     const auto dtype = dtype_from_onnx(proto.data_type());
@@ -129,16 +84,21 @@ class Summariser {
                  : std::nullopt;
     const auto sum = size ? checked_add(total, *size) : std::nullopt;
     if (!count || !sum) {
-      message.broken("a tensor of impossible shape");
+      broken("a tensor of impossible shape");
     }
     summary_.parameters = *count;
     total = *sum;
   }
 
-  InputFile file_;
-  ProtoBytes bytes_{file_};
+  [[noreturn]] void broken(std::string_view what) const {
+    fail(ErrorCode::kInvalidFile,
+         "{}: not an ONNX model: {}; an incomplete download?",
+         path_.string(),
+         what);
+  }
+
+  const std::filesystem::path& path_;
   OnnxSummary summary_;
-  std::set<std::string> external_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/fail.h"
+#include "graph/bodies.h"
 #include "graph/read_tensors.h"
 #include "onnx/inliner/inliner.h"
 
@@ -29,14 +30,8 @@ class Counter {
     uint64_t total = 0;
     for (const auto& node : nodes) {
       add(total, 1);
-      for (const auto& attribute : node.attribute()) {
-        if (attribute.has_g()) {
-          add(total, this->nodes(attribute.g().node(), depth));
-        }
-        for (const auto& graph : attribute.graphs()) {
-          add(total, this->nodes(graph.node(), depth));
-        }
-      }
+      for_each_body(
+          node, [&](const onnx::GraphProto& body) { add(total, this->nodes(body.node(), depth)); });
       const auto called = functions_.find({node.domain(), node.op_type(), node.overload()});
       if (called != functions_.end()) {
         add(total, call(called->second, depth));

@@ -1,5 +1,6 @@
 #include "graph/read_proto.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -34,6 +35,8 @@ constexpr std::array kChildren = {
 
 constexpr uint32_t kModelTraining = 20;  // serves no inference, and names weights
 constexpr uint32_t kDocString = 12;      // of a tensor
+// The contents of a tensor: float_data to int64_data, raw_data, double_data and uint64_data.
+constexpr std::array<uint32_t, 7> kTensorContents = {4, 5, 6, 7, 9, 10, 11};
 // A body costs three messages. protobuf itself stops at 100.
 constexpr int kMaxDepth = 90;
 
@@ -48,8 +51,8 @@ std::optional<Kind> child(Kind parent, const ProtoField& field) {
 
 class Slimmer {
  public:
-  explicit Slimmer(const std::filesystem::path& path)
-      : file_(std::make_shared<const InputFile>(path)) {}
+  Slimmer(const std::filesystem::path& path, bool numbers)
+      : file_(std::make_shared<const InputFile>(path)), numbers_(numbers) {}
 
   SlimModel run() {
     const ProtoField whole{0, kWireBytes, 0, file_->size(), 0};
@@ -97,13 +100,18 @@ class Slimmer {
              (part.number == kRawData || (part.number == kFloatData && packed[0] == 1) ||
               (part.number == kDoubleData && packed[1] == 1));
     };
+    const auto left_out = [&](const ProtoField& part) {
+      return part.number == kDocString ||
+             (!numbers_ &&
+              std::ranges::find(kTensorContents, part.number) != kTensorContents.end());
+    };
     std::string out;
     std::optional<TensorContent> content;
     ProtoMessage message(bytes_, field);
     for (ProtoField part{}; message.next(part);) {
-      if (large(part)) {
+      if (numbers_ && large(part)) {
         content = TensorContent{part.number, part.begin, part.size()};
-      } else if (part.number != kDocString) {
+      } else if (!left_out(part)) {
         message.append(part, out);
       }
     }
@@ -116,14 +124,15 @@ class Slimmer {
   }
 
   std::shared_ptr<const InputFile> file_;
+  bool numbers_;
   ProtoBytes bytes_{*file_};
   std::vector<TensorContent> contents_;
 };
 
 }  // namespace
 
-SlimModel read_slim(const std::filesystem::path& path) {
-  return Slimmer(path).run();
+SlimModel read_slim(const std::filesystem::path& path, bool numbers) {
+  return Slimmer(path, numbers).run();
 }
 
 }  // namespace lorapress

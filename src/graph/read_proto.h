@@ -30,8 +30,9 @@ struct SlimModel {
 };
 
 // Walks the file down to every tensor, of initializers, attributes and bodies alike. Memory does
-// not grow with the weights. Throws kInvalidFile for anything that is not a whole model.
-SlimModel read_slim(const std::filesystem::path& path);
+// not grow with the weights. Throws kInvalidFile for anything that is not a whole model. Without
+// `numbers` no tensor keeps its own, in whatever field they are, and `contents` stays empty.
+SlimModel read_slim(const std::filesystem::path& path, bool numbers = true);
 
 }  // namespace lorapress
 

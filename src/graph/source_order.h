@@ -14,7 +14,8 @@ class SourceOrder {
   // The order of the model's own initializers.
   explicit SourceOrder(const Model& model);
   // Sorts the initializers of a model that passes made of it by the weights they are made of
-  // (root_of). One made of none of them stays behind the one before it.
+  // (root_of). An initializer that derives from none of the listed sources keeps its place after its
+  // predecessor.
   void apply(Model& model) const;
 
  private:

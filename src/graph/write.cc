@@ -1,10 +1,10 @@
 #include "graph/write.h"
 
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/fail.h"
+#include "graph/bodies.h"
 #include "graph/proto_walk.h"
 
 namespace lorapress {
@@ -25,29 +25,6 @@ struct Piece {
   std::string head;  // everything of the initializer up to its raw bytes
   WeightPtr weight;  // null when the bytes are elsewhere
 };
-
-// Two lazy weights are compared by what they produce; the names alone prove nothing once a pass has
-// rewritten each graph by itself.
-bool same_content(const Weight& a, const Weight& b) {
-  constexpr uint64_t kWindow = uint64_t{32} << 20;
-  if (&a == &b) {
-    return true;
-  }
-  if (a.dtype() != b.dtype() || a.shape() != b.shape()) {
-    return false;
-  }
-  std::vector<std::byte> left(static_cast<size_t>(std::min(a.bytes(), kWindow)));
-  std::vector<std::byte> right(left.size());
-  for (uint64_t at = 0; at < a.bytes(); at += kWindow) {
-    const auto size = static_cast<size_t>(std::min(kWindow, a.bytes() - at));
-    read_bytes(a, at, std::span(left).first(size));
-    read_bytes(b, at, std::span(right).first(size));
-    if (!std::equal(left.begin(), left.begin() + static_cast<ptrdiff_t>(size), right.begin())) {
-      return false;
-    }
-  }
-  return true;
-}
 
 class DataFiles {
  public:
@@ -84,7 +61,7 @@ class DataFiles {
   const Place& find(const WeightPtr& weight, const std::string& name) {
     const auto [begin, end] = places_.equal_range(name);
     for (auto it = begin; it != end; ++it) {
-      if (same_content(*it->second.weight, *weight)) {
+      if (it->second.weight->same_as(*weight)) {
         return it->second;
       }
     }
@@ -118,24 +95,12 @@ Piece literal(const onnx::TensorProto& proto) {
   return {field_header(kGraphInitializer, tensor.size()) + tensor, nullptr};
 }
 
-// value_info of the graph and of the bodies in it serves passes only.
-void drop_value_info(onnx::GraphProto& graph) {
-  graph.clear_value_info();
-  for (onnx::NodeProto& node : *graph.mutable_node()) {
-    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
-      if (attribute.has_g()) {
-        drop_value_info(*attribute.mutable_g());
-      }
-    }
-  }
-}
-
-// Everything but the initializers of the main graph.
+// Everything but the initializers of the main graph and value_info, which serves passes only.
 onnx::ModelProto without_initializers(const onnx::ModelProto& proto) {
   onnx::ModelProto bare;
   bare.CopyFrom(proto);
   bare.mutable_graph()->clear_initializer();
-  drop_value_info(*bare.mutable_graph());
+  for_each_graph(*bare.mutable_graph(), [](onnx::GraphProto& graph) { graph.clear_value_info(); });
   return bare;
 }
 
@@ -210,12 +175,12 @@ SharedData::SharedData(std::filesystem::path file)
 SharedData::~SharedData() = default;
 SharedData::SharedData(SharedData&&) noexcept = default;
 
-FilePlan SharedData::plan_graph(const Model& model,
-                                const std::filesystem::path& path,
-                                std::vector<std::filesystem::path>& used) {
-  FilePlan plan = plan_graph_file(model, path, &impl_->files).value();
-  std::ranges::copy(impl_->files.take_used(), std::back_inserter(used));
-  return plan;
+FilePlan SharedData::plan_graph(const Model& model, const std::filesystem::path& path) {
+  return plan_graph_file(model, path, &impl_->files).value();
+}
+
+std::set<std::filesystem::path> SharedData::take_used() {
+  return impl_->files.take_used();
 }
 
 std::vector<FilePlan> SharedData::take() {

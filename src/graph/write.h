@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "graph/model.h"
@@ -26,18 +27,18 @@ std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external);
 
-// External data that several graphs read: a weight that two of them have under one name with the
-// same content lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
+// External data that several graphs read: a weight that two of them have under one name, made of the
+// same sources in the same way (Weight::same_as), lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
 class SharedData {
  public:
   explicit SharedData(std::filesystem::path file);  // <name>.onnx_data; further ones get _1, _2, …
   ~SharedData();
   SharedData(SharedData&&) noexcept;
 
-  // The plan of one graph's .onnx file; its large weights are placed here. `used` gets the data files that it reads.
-  FilePlan plan_graph(const Model& model,
-                      const std::filesystem::path& path,
-                      std::vector<std::filesystem::path>& used);
+  // The plan of one graph's .onnx file; its large weights are placed here.
+  FilePlan plan_graph(const Model& model, const std::filesystem::path& path);
+  // The data files that graphs read which were planned since the last call.
+  std::set<std::filesystem::path> take_used();
   // The data files, after all graphs.
   std::vector<FilePlan> take();
 

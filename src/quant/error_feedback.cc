@@ -9,6 +9,7 @@
 
 #include "base/convert.h"
 #include "base/simd.h"
+#include "quant/exact.h"
 #include "quant/scale_search.h"
 
 namespace lorapress {
@@ -92,7 +93,6 @@ LORAPRESS_SIMD void round_columns(const float* __restrict feedback,
                                   const float* __restrict weights,
                                   float* __restrict errors,
                                   float* __restrict integers) {
-  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: rounds to an integer, halves to even
   for (size_t k = 0; k < columns; ++k) {
     float wanted[kTileRows];
     for (size_t row = 0; row < kTileRows; ++row) {
@@ -108,7 +108,7 @@ LORAPRESS_SIMD void round_columns(const float* __restrict feedback,
       float x = wanted[row] * scales.inverse[row] + scales.zero[row];
       x = x > 0.0F ? x : 0.0F;
       x = x < 15.0F ? x : 15.0F;
-      x = (x + kMagic) - kMagic;
+      x = (x + kRounder) - kRounder;
       integers[k * kTileRows + row] = x;
       errors[k * kTileRows + row] =
           weights[k * kTileRows + row] - scales.scale[row] * (x - scales.zero[row]);
@@ -175,8 +175,7 @@ class TileRounder {
       to_float32(scale_dtype_, bytes, scales.scale);
     }
     for (size_t row = 0; row < kTileRows; ++row) {
-      const bool zero = std::fabs(scales.scale[row]) < std::numeric_limits<float>::min();
-      scales.inverse[row] = zero ? 0.0F : 1.0F / scales.scale[row];
+      scales.inverse[row] = reciprocal_or_zero(scales.scale[row]);
     }
     for (size_t k = columns; k < block_size; ++k) {
       std::copy_n(scales.zero, kTileRows, integers_.data() + k * kTileRows);

@@ -1,5 +1,5 @@
-// Rounding that makes up for itself: what one input's weight loses, the weights behind it give
-// back, as far as inputs go together. This is GPTQ (Frantar et al., arXiv:2210.17323) in the form
+// GPTQ-style rounding: the error made on one input's weight is compensated in the weights that are
+// not yet rounded, in proportion to how correlated their inputs are. This is GPTQ (Frantar et al., arXiv:2210.17323) in the form
 // of LDLQ (Chee et al., arXiv:2307.13304, section 3), which is the same: with the second moments
 //   H = sum x x^T = (I + U) D (I + U)^T,  U strictly upper triangular, D diagonal,
 // and the errors e = w - restored of a row of weights, the layer's squared error is

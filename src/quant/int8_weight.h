@@ -2,6 +2,7 @@
 #ifndef LORAPRESS_QUANT_INT8_WEIGHT_H_
 #define LORAPRESS_QUANT_INT8_WEIGHT_H_
 
+#include <string>
 #include <vector>
 
 #include "quant/weight_scan.h"
@@ -12,8 +13,10 @@ namespace lorapress {
 //
 //   q = round_half_even(w / scale) + zero_point,   zero_point = 0 (int8) or 128 (uint8)
 //
-// with a scale for all of it, for each row or for each column. REQUIRES |w / scale| < 127.5.
-WeightPtr quantize_int8(WeightPtr weight,
+// with a scale for all of it, for each row or for each column; a QuantizedWeight, or a transposed
+// view of one. `name` is the weight's own. REQUIRES |w / scale| < 127.5.
+WeightPtr quantize_int8(const std::string& name,
+                        WeightPtr weight,
                         Channels channels,
                         std::vector<float> scales,
                         DType dtype);

@@ -30,9 +30,9 @@ TEST(Int8Weight, RoundsTiesToEven) {
       float_constant({2, 4}, std::vector<float>{127, 0.5F, -1.5F, 2.5F, -254, 1.0F, 3.0F, 4.99F});
   const std::vector<float> scales = int8_scales(magnitudes(weight, Channels::kRows), 127);
   EXPECT_EQ(scales, (std::vector<float>{1, 2}));
-  EXPECT_EQ(content<int8_t>(*quantize_int8(weight, Channels::kRows, scales, DType::kI8)),
+  EXPECT_EQ(content<int8_t>(*quantize_int8("w", weight, Channels::kRows, scales, DType::kI8)),
             (std::vector<int>{127, 0, -2, 2, -127, 0, 2, 2}));
-  EXPECT_EQ(content<uint8_t>(*quantize_int8(weight, Channels::kRows, scales, DType::kU8)),
+  EXPECT_EQ(content<uint8_t>(*quantize_int8("w", weight, Channels::kRows, scales, DType::kU8)),
             (std::vector<int>{255, 128, 126, 130, 1, 128, 130, 130}));
 }
 
@@ -42,7 +42,7 @@ TEST(Int8Weight, HasAScaleWithoutValues) {
 
 TEST(Int8Weight, RefusesScalesThatDoNotFit) {
   message_of(ErrorCode::kInvalidArgument, [] {
-    quantize_int8(zeros(DType::kF32, {2, 3}), Channels::kRows, {1, 1, 1}, DType::kI8);
+    quantize_int8("w", zeros(DType::kF32, {2, 3}), Channels::kRows, {1, 1, 1}, DType::kI8);
   });
 }
 
@@ -54,7 +54,7 @@ TEST(Int8Weight, StaysWithinHalfAStep) {
   const WeightPtr weight = float_constant({kRows, kCols}, values);
   for (const Channels channels : {Channels::kAll, Channels::kRows, Channels::kColumns}) {
     const std::vector<float> scales = int8_scales(magnitudes(weight, channels), 127);
-    const WeightPtr direct = quantize_int8(weight, channels, scales, DType::kI8);
+    const WeightPtr direct = quantize_int8("w", weight, channels, scales, DType::kI8);
     const std::vector<int> stored = content<int8_t>(*direct);
     for (size_t i = 0; i < stored.size(); ++i) {
       const size_t channel = channels == Channels::kAll    ? 0
@@ -66,10 +66,10 @@ TEST(Int8Weight, StaysWithinHalfAStep) {
     }
     // The same weight as the transposition of a file's [out, in].
     const WeightPtr source = float_constant({kCols, kRows}, read_all_float32(*transpose(weight)));
-    EXPECT_EQ(content<int8_t>(*quantize_int8(transpose(source), channels, scales, DType::kI8)),
+    EXPECT_EQ(content<int8_t>(*quantize_int8("w", transpose(source), channels, scales, DType::kI8)),
               stored);
     std::vector<int> shifted =
-        content<uint8_t>(*quantize_int8(transpose(source), channels, scales, DType::kU8));
+        content<uint8_t>(*quantize_int8("w", transpose(source), channels, scales, DType::kU8));
     std::ranges::for_each(shifted, [](int& value) { value -= kUint8ZeroPoint; });
     EXPECT_EQ(shifted, stored);
     // Any part reads as it does in the whole.
@@ -100,7 +100,7 @@ TEST(Int8Weight, EqualsOnnxRuntimesQuantizer) {
       const Channels channels = wanted.size() == 1 ? Channels::kAll : Channels::kRows;
       const std::vector<float> scales = int8_scales(magnitudes(weight, channels), steps);
       EXPECT_EQ(scales, wanted);
-      EXPECT_EQ(content<int8_t>(*quantize_int8(weight, channels, scales, DType::kI8)),
+      EXPECT_EQ(content<int8_t>(*quantize_int8("w", weight, channels, scales, DType::kI8)),
                 content<int8_t>(*golden.at(name + "/quantized_" + part)));
     }
   }

@@ -17,6 +17,7 @@ struct NBitsFormat {
   bool symmetric = true;  // zero point 8 and none stored
   Rounding rounding = Rounding::kNearest;
   DType scale_dtype = DType::kF32;  // what scales are rounded to before integers are chosen
+  bool operator==(const NBitsFormat&) const = default;
 };
 
 struct NBitsWeights {
@@ -27,15 +28,12 @@ struct NBitsWeights {
 
 // `matrix` is [N, K]: rows of outputs, columns of inputs; blocks run along a row. `name` is for
 // messages. `feedback`, where given, is used when scales are searched. Reading throws kInvalidFile
-// for values that are not finite or too large for float16 scales. Scales found while `packed` is
-// read are kept, within bounds, until they are read.
+// for values that are not finite or too large for float16 scales. The tensors are one WeightGroup,
+// so that a writer finds them together.
 NBitsWeights quantize_nbits(const std::string& name,
                             WeightPtr matrix,
                             const NBitsFormat& format,
                             std::shared_ptr<const ErrorFeedback> feedback);
-
-// Whether a weight is the `scales` of such tensors.
-bool is_nbits_scales(const Weight& weight);
 
 }  // namespace lorapress
 

@@ -5,17 +5,21 @@
 #include <limits>
 #include <thread>
 
+#include "counted_weight.h"
 #include "golden_util.h"
+#include "quant/bnb4.h"
 #include "quant/error_feedback.h"
 #include "quant/quantized_weight.h"
-#include "schemes/bnb4.h"
 #include "test_util.h"
+#include "weights/group.h"
+#include "weights/stream.h"
 
 namespace lorapress {
 namespace {
 
 using test::bytes_of;
 using test::contains;
+using test::counted;
 using test::message_of;
 using test::Random;
 using test::TempFolder;
@@ -115,6 +119,100 @@ TEST(NBits, GiveTheSameBytesInPieces) {
         EXPECT_EQ(wrong, 0) << turned << columns;
       }
     }
+  }
+}
+
+std::vector<WeightPtr> tensors_of(const WeightPtr& matrix, const NBitsFormat& format) {
+  const NBitsWeights made = quantize_nbits("w", matrix, format, {});
+  return {made.packed, cast(made.scales, format.scale_dtype), made.zero_points};
+}
+
+std::vector<WeightPtr> tensors_of(const WeightPtr& matrix) {
+  const Bnb4Weights made = quantize_bnb4("w", matrix, 32);
+  return {made.packed, made.absmax};
+}
+
+// What was read before, by whom and how often, changes nothing of what is read.
+TEST(NBits, GiveTheSameInAnyOrder) {
+  const WeightPtr matrix = random_matrix(7, 40, 72);
+  const NBitsFormat format{.symmetric = false, .scale_dtype = DType::kF16};
+  const auto alone = [&](size_t i) { return bytes_of(*tensors_of(matrix, format)[i]); };
+  for (const std::vector<size_t>& order :
+       {std::vector<size_t>{1, 1, 2, 0, 1, 2}, {2, 0, 0, 1, 2, 2, 1}, {0, 1, 2, 0, 1, 2}}) {
+    const std::vector<WeightPtr> made = tensors_of(matrix, format);
+    for (const size_t i : order) {
+      EXPECT_EQ(bytes_of(*made[i]), alone(i)) << i;
+    }
+  }
+}
+
+// A file holds the integers of a whole matrix before its scales; both are found in one pass.
+TEST(NBits, AreFoundOnceByAWriter) {
+  const auto matrix = counted({600, 320}, DType::kF32, 8);
+  for (const unsigned threads : {1U, 2U}) {
+    for (const auto& made : {tensors_of(matrix, {}),
+                             tensors_of(transpose(matrix), {.symmetric = false}),
+                             tensors_of(matrix, {.symmetric = false, .scale_dtype = DType::kF16}),
+                             tensors_of(matrix)}) {
+      const TempFolder folder;
+      FilePlan plan(folder / "file");
+      plan.literal("head");
+      std::string wanted = "head";
+      for (const WeightPtr& weight : made) {
+        if (weight) {
+          wanted += bytes_of(*weight);
+          plan.weight(weight);
+        }
+      }
+      bytes_of(*made[1]);  // somebody who looks at scales changes nothing
+      matrix->values_read = 0;
+      write_files({plan}, {.hash = false, .threads = threads, .progress = {}});
+      EXPECT_EQ(matrix->values_read, matrix->values());
+      EXPECT_EQ(test::read_text(folder / "file"), wanted);
+    }
+  }
+}
+
+TEST(NBits, AreFoundAgainWhereAWriterCannotKeepThem) {
+  const auto matrix = counted({64, 96}, DType::kF32, 8);
+  for (const size_t bytes : {size_t{0}, size_t{1} << 20}) {
+    const std::vector<WeightPtr> made = tensors_of(matrix, {.symmetric = false});
+    GroupMemory memory(bytes);
+    for (const WeightPtr& weight : made) {
+      memory.add(*weight);
+    }
+    matrix->values_read = 0;
+    for (const WeightPtr& weight : made) {
+      std::string read(weight->bytes(), ' ');
+      memory.read(*weight, 0, std::as_writable_bytes(std::span(read)));
+      const size_t values = matrix->values_read;
+      EXPECT_EQ(read, bytes_of(*weight));
+      matrix->values_read = values;
+    }
+    EXPECT_EQ(matrix->values_read, matrix->values() * (bytes == 0 ? 3 : 1));
+  }
+}
+
+TEST(NBits, AreTheSameWhereMatrixAndFormatAre) {
+  const auto matrix = counted({64, 96}, DType::kF32, 8);
+  const NBitsFormat format{.symmetric = false, .scale_dtype = DType::kF16};
+  NBitsFormat other = format;
+  other.block_size = 16;
+  const std::vector<WeightPtr> made = tensors_of(matrix, format);
+  const std::vector<WeightPtr> again = tensors_of(matrix, format);
+  for (size_t i = 0; i < made.size(); ++i) {
+    EXPECT_TRUE(made[i]->same_as(*again[i]));
+    EXPECT_FALSE(made[i]->same_as(*tensors_of(matrix, other)[i]));
+    EXPECT_FALSE(made[i]->same_as(*tensors_of(random_matrix(8, 64, 96), format)[i]));
+    EXPECT_FALSE(made[i]->same_as(*made[(i + 1) % 3]));
+    EXPECT_EQ(&root_of(*made[i]), matrix.get());
+  }
+  EXPECT_EQ(made[1]->values_dtype(), DType::kF16);
+  EXPECT_EQ(quantize_nbits("w", matrix, format, {}).scales->values_dtype(), DType::kF16);
+  EXPECT_EQ(matrix->values_read, 0U);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(tensors_of(matrix)[i]->same_as(*tensors_of(matrix)[i]));
+    EXPECT_EQ(&root_of(*tensors_of(matrix)[i]), matrix.get());
   }
 }
 

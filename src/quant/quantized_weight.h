@@ -9,17 +9,16 @@
 
 namespace lorapress {
 
-// The integers of a quantized matrix. Passes that write another form of integers derive from it.
+// The integers of a quantized matrix, in whatever form: every quantizer's derive from it.
 class QuantizedWeight : public Weight {
  public:
-  QuantizedWeight(DType dtype, Shape shape, std::string original_name)
-      : Weight(dtype, std::move(shape)), original_name_(std::move(original_name)) {}
+  QuantizedWeight(DType dtype, Shape shape, std::string original_name, const WeightPtr& matrix)
+      : Weight(dtype, std::move(shape), {matrix}), original_name_(std::move(original_name)) {}
 
   // The name in the graph as it was before the pass.
   [[nodiscard]] const std::string& original_name() const { return original_name_; }
   // The matrix that was quantized; it may be a transposed view of the original.
-  [[nodiscard]] virtual const Weight& matrix() const = 0;
-  [[nodiscard]] const Weight* source() const override { return &matrix(); }
+  [[nodiscard]] const Weight& matrix() const { return *sources()[0]; }
   // Rows of the matrix, and the same rows as a runtime restores them; rows * matrix().cols() each.
   virtual void restore(int64_t row,
                        int64_t rows,

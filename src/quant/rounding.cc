@@ -1,11 +1,12 @@
 #include "quant/rounding.h"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <cstring>
 
+#include "base/fail.h"
 #include "base/simd.h"
+#include "quant/exact.h"
 #include "quant/scale_search.h"
 
 namespace lorapress {
@@ -32,13 +33,6 @@ struct Range {
     range.high = high[i] > range.high ? high[i] : range.high;
   }
   return range;
-}
-
-// Below this the reciprocal of a scale would overflow: such a block is all zeros.
-constexpr float kLeastScale = FLT_MIN;
-
-float reciprocal(float scale) {
-  return std::fabs(scale) < kLeastScale ? 0.0F : 1.0F / scale;
 }
 
 float symmetric_scale(const Range& range) {
@@ -133,7 +127,7 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
                          uint8_t* packed) {
   const size_t count = rows.count();
   for (size_t block = 0; block < count; ++block) {
-    const float inverse = reciprocal(scales[block]);
+    const float inverse = reciprocal_or_zero(scales[block]);
     const auto zero =
         static_cast<float>(zero_points == nullptr ? kDefaultZeroPoint : zero_points[block]);
     const float* from = rows.values + block * rows.block_size;
@@ -151,6 +145,15 @@ LORAPRESS_SIMD void pack(const BlockRows& rows,
 
 bool all_finite(std::span<const float> values) {
   return finite(values.data(), values.size());
+}
+
+void require_finite_blocks(const std::string& tensor, std::span<const float> values) {
+  if (!all_finite(values)) {
+    fail(ErrorCode::kInvalidFile,
+         "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks cannot "
+         "hold; leave it out (options.exclude) or repair the checkpoint",
+         tensor);
+  }
 }
 
 void nearest_scales(const BlockRows& rows,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "lorapress/quantize.h"
 
@@ -25,6 +26,8 @@ struct BlockRows {
 };
 
 bool all_finite(std::span<const float> values);
+// Throws kInvalidFile for values of this tensor that blocks of 4 bit cannot hold.
+void require_finite_blocks(const std::string& tensor, std::span<const float> values);
 
 // Scales as onnxruntime's own quantizer takes them (onnxruntime/core/mlas/lib/q4_dq.cpp):
 // symmetric, -8 stands for the value of largest magnitude, so that a scale may be negative; with

@@ -1,16 +1,16 @@
 #include "quant/scale_search.h"
 
 #include <algorithm>
-#include <cfloat>
 
 #include "base/simd.h"
+#include "quant/exact.h"
 #include "quant/rounding.h"
 
 namespace lorapress {
 namespace {
 
-// Below this the reciprocal of a scale would overflow: such a block is all zeros.
-constexpr float kLeastSize = FLT_MIN * 8.0F;
+// A block of smaller values has a scale below kLeastScale.
+constexpr float kLeastSize = kLeastScale * 8.0F;
 
 LORAPRESS_SIMD void divide(size_t columns, SearchTile& tile) {
   float low[kTileRows] = {};
@@ -79,9 +79,6 @@ struct Candidate {
   float zero[kTileRows];
 };
 
-// 1.5 * 2^23: adding and subtracting it rounds to an integer, halves to even.
-constexpr float kMagic = 12582912.0F;
-
 // Rounds under the candidate and keeps what fits better than before.
 LORAPRESS_SIMD void try_candidate(const SearchTile& tile,
                                   size_t columns,
@@ -98,7 +95,7 @@ LORAPRESS_SIMD void try_candidate(const SearchTile& tile,
   for (size_t k = 0; k < columns; ++k) {
     for (size_t row = 0; row < kTileRows; ++row) {
       const float x = tile.values[k * kTileRows + row];
-      float l = (x * candidate.inverse[row] + kMagic) - kMagic;
+      float l = (x * candidate.inverse[row] + kRounder) - kRounder;
       l = l > least[row] ? l : least[row];
       l = l < most[row] ? l : most[row];
       const float weighted = l * tile.weights[k * kTileRows + row];
@@ -145,7 +142,7 @@ void search_asymmetric(const SearchTile& tile, size_t columns, Best& best) {
         candidate.inverse[row] = range > 0.0F ? steps / range : 0.0F;
         const float middle =
             (15.0F - (tile.high[row] + tile.low[row]) * candidate.inverse[row]) * 0.5F;
-        const float zero = (middle + kMagic) - kMagic + shift;
+        const float zero = (middle + kRounder) - kRounder + shift;
         candidate.zero[row] = std::clamp(zero, 0.0F, 15.0F);
       }
       try_candidate(tile, columns, candidate, best);

@@ -12,172 +12,69 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
+// clang-format off
 constexpr std::array<std::string_view, 40> kNoHalf = {
-    "ArrayFeatureExtractor",
-    "BlackmanWindow",
-    "Constant",
-    "ConstantOfShape",
-    "CumSum",
-    "DFT",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "EyeLike",
-    "HammingWindow",
-    "HannWindow",
-    "LabelEncoder",
-    "Max",
-    "MelWeightMatrix",
-    "Min",
-    "Multinomial",
-    "NonMaxSuppression",
-    "OneHot",
-    "Optional",
-    "OptionalGetElement",
-    "OptionalHasElement",
-    "QLinearConv",
-    "QLinearMatMul",
-    "QuantizeLinear",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Range",
-    "Resize",
-    "RoiAlign",
-    "STFT",
-    "SequenceAt",
-    "SequenceConstruct",
-    "SequenceInsert",
-    "SplitToSequence",
-    "StringNormalizer",
-    "TfIdfVectorizer",
-    "TopK",
-    "Upsample",
+    "ArrayFeatureExtractor", "BlackmanWindow", "Constant", "ConstantOfShape", "CumSum", "DFT",
+    "DequantizeLinear", "DynamicQuantizeLinear", "EyeLike", "HammingWindow", "HannWindow",
+    "LabelEncoder", "Max", "MelWeightMatrix", "Min", "Multinomial", "NonMaxSuppression", "OneHot",
+    "Optional", "OptionalGetElement", "OptionalHasElement", "QLinearConv", "QLinearMatMul",
+    "QuantizeLinear", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+    "Range", "Resize", "RoiAlign", "STFT", "SequenceAt", "SequenceConstruct", "SequenceInsert",
+    "SplitToSequence", "StringNormalizer", "TfIdfVectorizer", "TopK", "Upsample",
 };
 
 constexpr std::array<std::string_view, 15> kStatistics = {
-    "Exp",
-    "Log",
-    "LogSoftmax",
-    "LpNormalization",
-    "Pow",
-    "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMean",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
+    "Exp", "Log", "LogSoftmax", "LpNormalization", "Pow", "Reciprocal", "ReduceL1", "ReduceL2",
+    "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum", "ReduceSumSquare",
     "Sqrt",
 };
 
-constexpr std::array<std::string_view, 4> kArithmetic = {"Add", "Div", "Mul", "Sub"};
-
-constexpr std::array<std::string_view, 30> kSimple = {
-    "Abs",    "Add",     "Ceil",    "Clip",      "Concat",         "Cos",       "Div",    "Einsum",
-    "Expand", "Flatten", "Floor",   "Gather",    "GatherElements", "Identity",  "MatMul", "Mod",
-    "Mul",    "Neg",     "Pad",     "ReduceMax", "ReduceMin",      "Reshape",   "Round",  "Sin",
-    "Slice",  "Split",   "Squeeze", "Sub",       "Tile",           "Transpose",
+constexpr std::array<std::string_view, 4> kArithmetic = {
+    "Add", "Div", "Mul", "Sub",
 };
-constexpr std::array<std::string_view, 9> kSimpleToo = {"Equal",
-                                                        "Greater",
-                                                        "GreaterOrEqual",
-                                                        "Less",
-                                                        "LessOrEqual",
-                                                        "ScatterND",
-                                                        "Trilu",
-                                                        "Unsqueeze",
-                                                        "Where"};
 
+constexpr std::array<std::string_view, 39> kSimple = {
+    "Abs", "Add", "Ceil", "Clip", "Concat", "Cos", "Div", "Einsum", "Equal", "Expand", "Flatten",
+    "Floor", "Gather", "GatherElements", "Greater", "GreaterOrEqual", "Identity", "Less",
+    "LessOrEqual", "MatMul", "Mod", "Mul", "Neg", "Pad", "ReduceMax", "ReduceMin", "Reshape",
+    "Round", "ScatterND", "Sin", "Slice", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu",
+    "Unsqueeze", "Where",
+};
 constexpr std::array<std::string_view, 23> kNotFloat = {
-    "And",
-    "ArgMax",
-    "ArgMin",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "IsInf",
-    "IsNaN",
-    "Less",
-    "LessOrEqual",
-    "NonMaxSuppression",
-    "NonZero",
-    "Not",
-    "OptionalHasElement",
-    "Or",
-    "QuantizeLinear",
-    "SequenceConstruct",
-    "SequenceEmpty",
-    "SequenceInsert",
-    "SequenceLength",
-    "Shape",
-    "Size",
-    "SplitToSequence",
+    "And", "ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less",
+    "LessOrEqual", "NonMaxSuppression", "NonZero", "Not", "OptionalHasElement", "Or",
+    "QuantizeLinear", "SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceLength",
+    "Shape", "Size", "SplitToSequence",
 };
 
 constexpr std::array<std::string_view, 7> kAny = {
-    "Cast", "IsInf", "IsNaN", "NonZero", "Shape", "Size", "SequenceLength"};
+    "Cast", "IsInf", "IsNaN", "NonZero", "Shape", "Size", "SequenceLength",
+};
 
 // Operators of com.microsoft whose schemas take float16.
 constexpr std::array<std::string_view, 24> kMicrosoftHalf = {
-    "Attention",
-    "BiasAdd",
-    "BiasGelu",
-    "BiasSplitGelu",
-    "DecoderMaskedMultiHeadAttention",
-    "DecoderMaskedSelfAttention",
-    "EmbedLayerNormalization",
-    "FastGelu",
-    "FusedMatMul",
-    "GatherBlockQuantized",
-    "Gelu",
-    "GroupNorm",
-    "GroupQueryAttention",
-    "MatMulBnb4",
-    "MatMulNBits",
-    "MultiHeadAttention",
-    "NhwcConv",
-    "PackedMultiHeadAttention",
-    "QuickGelu",
-    "RelativePositionBias",
-    "RotaryEmbedding",
-    "SkipGroupNorm",
-    "SkipLayerNormalization",
+    "Attention", "BiasAdd", "BiasGelu", "BiasSplitGelu", "DecoderMaskedMultiHeadAttention",
+    "DecoderMaskedSelfAttention", "EmbedLayerNormalization", "FastGelu", "FusedMatMul",
+    "GatherBlockQuantized", "Gelu", "GroupNorm", "GroupQueryAttention", "MatMulBnb4", "MatMulNBits",
+    "MultiHeadAttention", "NhwcConv", "PackedMultiHeadAttention", "QuickGelu",
+    "RelativePositionBias", "RotaryEmbedding", "SkipGroupNorm", "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",
 };
 
-constexpr std::array<std::string_view, 11> kMoves = {"Expand",
-                                                     "Flatten",
-                                                     "Gather",
-                                                     "Identity",
-                                                     "Reshape",
-                                                     "Slice",
-                                                     "Squeeze",
-                                                     "Tile",
-                                                     "Transpose",
-                                                     "Trilu",
-                                                     "Unsqueeze"};
+constexpr std::array<std::string_view, 11> kMoves = {
+    "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose",
+    "Trilu", "Unsqueeze",
+};
 
 constexpr std::array<std::string_view, 5> kComparisons = {
-    "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"};
+    "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
+};
 
-constexpr std::array<std::string_view, 15> kProducts = {"Attention",
-                                                        "Conv",
-                                                        "ConvTranspose",
-                                                        "Einsum",
-                                                        "FusedMatMul",
-                                                        "GRU",
-                                                        "Gather",
-                                                        "Gemm",
-                                                        "LSTM",
-                                                        "MatMul",
-                                                        "MatMulBnb4",
-                                                        "MatMulNBits",
-                                                        "NhwcConv",
-                                                        "PackedMultiHeadAttention",
-                                                        "RNN"};
+constexpr std::array<std::string_view, 15> kProducts = {
+    "Attention", "Conv", "ConvTranspose", "Einsum", "FusedMatMul", "GRU", "Gather", "Gemm", "LSTM",
+    "MatMul", "MatMulBnb4", "MatMulNBits", "NhwcConv", "PackedMultiHeadAttention", "RNN",
+};
+// clang-format on
 
 bool is_one_of(Names names, const std::string& name) {
   return std::ranges::find(names, std::string_view(name)) != names.end();
@@ -196,8 +93,7 @@ bool has_half_form(const onnx::NodeProto& node) {
 }
 
 bool is_simple(const onnx::NodeProto& node) {
-  return is_standard(node) &&
-         (is_one_of(kSimple, node.op_type()) || is_one_of(kSimpleToo, node.op_type()));
+  return is_standard(node) && is_one_of(kSimple, node.op_type());
 }
 
 bool is_statistic(const onnx::NodeProto& node) {

@@ -1,24 +1,19 @@
 #include "rewrite/observe.h"
 
 #include "graph/model_proto.h"
-#include "rewrite/rewrite.h"
+#include "rewrite/constant_matrices.h"
 
 namespace lorapress {
 namespace {
 
 // The length of the activation's last axis when the node multiplies it with a constant float32
 // matrix; 0 otherwise.
-int64_t in_features(const Rewriter& rewriter, const onnx::NodeProto& node) {
-  const bool gemm = node.op_type() == "Gemm";
-  if (!node.domain().empty() || !(gemm || node.op_type() == "MatMul") || node.input_size() < 2) {
-    return 0;
-  }
-  const WeightPtr weight = rewriter.weight(node.input(1));
-  if (!weight || weight->dtype() != DType::kF32 || weight->shape().size() != 2 ||
-      rewriter.weight(node.input(0)) || integer_attribute(node, "transA", 0) != 0) {
-    return 0;
-  }
-  return weight->shape()[gemm && integer_attribute(node, "transB", 0) != 0 ? 1 : 0];
+int64_t in_features(const Rewriter& graph, const onnx::NodeProto& node) {
+  const auto use = matrix_use(graph, node);
+  const WeightPtr weight =
+      use && use->kind == MatrixUse::Kind::kProduct ? graph.weight(use->weight) : nullptr;
+  return weight && weight->dtype() == DType::kF32 ? weight->shape()[use->rows_are_outputs ? 1 : 0]
+                                                  : 0;
 }
 
 //  activation [..., k] -- Reshape [rows, k]

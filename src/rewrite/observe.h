@@ -14,7 +14,7 @@ struct ObservedInput {
   size_t size = 0;
 };
 
-// Adds an output for every activation that a MatMul or Gemm of the main graph multiplies with a
+// Adds an output for every activation that a product of the main graph (matrix_use) multiplies with a
 // constant float32 matrix: its rows as they are. Layers that read the same activation share one; of
 // a weight that several layers read the first counts. Returns the outputs by the name of the
 // weight.

@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "rewrite/float16_ops.h"
 #include "rewrite/rewrite.h"
 
 namespace lorapress {
@@ -22,7 +23,7 @@ std::vector<int64_t> integers_attribute(const Node& node,
 }
 
 bool is_operator(const Node& node, std::string_view op) {
-  return node.op_type() == op && (node.domain().empty() || node.domain() == "ai.onnx");
+  return is_standard(node) && node.op_type() == op;
 }
 
 bool has_attribute(const Node& node, std::string_view name, std::string_view text) {
@@ -122,9 +123,9 @@ class Patchifier {
     return Tail{reshape->output(0), turn->output(0)};
   }
 
-  //  image [batch, C, R h, S w] ── Reshape [batch, C, R, h, S, w] ── Transpose [batch, R, S, C, h,
-  //  w] ── Reshape [batch, R S, C h w] ── MatMul(kernel^T) ── (Add bias) ── tokens [batch, R S,
-  //  hidden] ── Transpose ── Reshape [batch, hidden, R, S]
+  //  image [batch, C, R h, S w] ── Reshape [batch, C, R, h, S, w] ── Transpose [batch, R, S, C, h, w]
+  //    ── Reshape [batch, R S, C h w] ── MatMul(kernel^T) ── (Add bias) ── tokens [batch, R S, hidden]
+  //    ── Transpose ── Reshape [batch, hidden, R, S]
   // The last two are left out where the graph only undoes them.
   void replace(const Node& node, const PatchConv& conv, NodeList& nodes) {
     const Shape& kernel = conv.kernel->shape();

@@ -102,12 +102,9 @@ class Expander {
 
  private:
   [[nodiscard]] bool takes(const Node& node) const {
-    const auto excluded = [&](const std::string& name) {
-      return std::ranges::find(options_.exclude, name) != options_.exclude.end();
-    };
     const WeightPtr weight = node.input_size() < 2 ? nullptr : graph_.weight(node.input(1));
     return weight && dtype_row(weight->dtype()).is_float && weight->bytes() >= kSmallTensor &&
-           !excluded(node.name()) && !excluded(node.input(1));
+           !excluded(options_, node.name()) && !excluded(options_, node.input(1));
   }
 
   void count(const Node& node) {

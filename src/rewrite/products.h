@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "lorapress/quantize.h"
-
 #include "rewrite/rewrite.h"
 
 namespace lorapress {

@@ -3,7 +3,7 @@
 #include "graph/check.h"
 #include "parsed_model.h"
 #include "schemes/int8.h"
-#include "schemes/matrix_census.h"
+#include "schemes/outcome.h"
 #include "schemes/q4.h"
 
 namespace lorapress {
@@ -83,7 +83,7 @@ TEST(Products, TurnTheLeftSideOfAFusedMatMul) {
   Model changed = model;
   const SchemeOptions options;
   SchemeOutcome outcome;
-  to_int8(changed, {options, nullptr, nullptr, 1, nullptr, nullptr, &outcome}, DType::kU8);
+  apply_uint8(changed, {options, nullptr, nullptr, 1, nullptr, nullptr, &outcome});
   EXPECT_EQ(outcome.quantized, 1);
   const OrtTensor x = OrtTensor::floats({2, 64, 3}, Random(1).numbers(2 * 64 * 3));
   EXPECT_LE(largest_gap(run_model(changed, {{"x", &x}})[0], run_model(model, {{"x", &x}})[0]),
@@ -147,11 +147,11 @@ TEST(Products, SurviveSizesThatDoNotFit) {
       EXPECT_NO_THROW(apply(changed, {options})) << text;
     }
     Model changed = model;
-    EXPECT_NO_THROW(to_int8(changed, {options}, DType::kU8)) << text;
+    EXPECT_NO_THROW(apply_uint8(changed, {options})) << text;
   }
 }
 
-TEST(MatrixCensus, TellsWhyAMatrixStays) {
+TEST(ConstantMatrices, TellsWhyAMatrixStays) {
   const Model model = parsed_model(
       "g (float[n,64] x, float[2,n,64] s, int64[k] ids) => (float[n,64] y) {"
       "  a = MatMul(x, good)"
@@ -176,7 +176,7 @@ TEST(MatrixCensus, TellsWhyAMatrixStays) {
   Model changed = model;
   SchemeOutcome outcome;
   const SchemeOptions options;
-  to_int8(changed, {options, nullptr, nullptr, 1, nullptr, nullptr, &outcome}, DType::kU8);
+  apply_uint8(changed, {options, nullptr, nullptr, 1, nullptr, nullptr, &outcome});
   EXPECT_EQ(outcome.quantized, 1);
   std::map<std::string, std::string> reasons;
   for (const KeptMatrix& kept : outcome.kept) {
@@ -193,7 +193,7 @@ TEST(MatrixCensus, TellsWhyAMatrixStays) {
   EXPECT_TRUE(contains(describe_kept(outcome), "; left (the constant is on the left)"));
 }
 
-TEST(MatrixCensus, NamesTwentyForEachReason) {
+TEST(ConstantMatrices, NamesTwentyForEachReason) {
   SchemeOutcome outcome;
   for (int i = 0; i < 25; ++i) {
     outcome.kept.push_back({fmt::format("/{}", i), "read by Conv"});

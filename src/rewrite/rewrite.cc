@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/bodies.h"
 #include "graph/model_proto.h"
 
 namespace lorapress {
@@ -9,37 +10,6 @@ namespace {
 
 constexpr int64_t kAxesAreInputs = 13;    // of Unsqueeze and Split
 constexpr int64_t kBoundsAreInputs = 10;  // of Slice
-
-// The graphs that hang on a node: bodies of If, Loop and Scan.
-template <typename Node, typename Visit>
-void for_each_subgraph(Node& node, const Visit& visit) {
-  for (int i = 0; i < node.attribute_size(); ++i) {
-    if constexpr (std::is_const_v<Node>) {
-      if (node.attribute(i).has_g()) {
-        visit(node.attribute(i).g());
-      }
-      for (const auto& graph : node.attribute(i).graphs()) {
-        visit(graph);
-      }
-    } else {
-      auto* attribute = node.mutable_attribute(i);
-      if (attribute->has_g()) {
-        visit(*attribute->mutable_g());
-      }
-      for (auto& graph : *attribute->mutable_graphs()) {
-        visit(graph);
-      }
-    }
-  }
-}
-
-template <typename Visit>
-void for_each_graph(const onnx::GraphProto& graph, const Visit& visit) {
-  visit(graph);
-  for (const auto& node : graph.node()) {
-    for_each_subgraph(node, [&](const onnx::GraphProto& body) { for_each_graph(body, visit); });
-  }
-}
 
 const onnx::AttributeProto* find_attribute(const onnx::NodeProto& node, std::string_view name) {
   for (const auto& attribute : node.attribute()) {
@@ -99,6 +69,10 @@ float float_attribute(const onnx::NodeProto& node, std::string_view name, float 
   return found != nullptr && found->has_f() ? found->f() : fallback;
 }
 
+bool excluded(const SchemeOptions& options, const std::string& name) {
+  return std::ranges::find(options.exclude, name) != options.exclude.end();
+}
+
 Rewriter::Rewriter(Model& model) : model_(model) {
   refresh();
 }
@@ -152,7 +126,7 @@ void Rewriter::rewrite_graph(onnx::GraphProto& graph, const Visit& visit) {
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes;
   nodes.Swap(graph.mutable_node());
   for (onnx::NodeProto& node : nodes) {
-    for_each_subgraph(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
+    for_each_body(node, [&](onnx::GraphProto& body) { rewrite_graph(body, visit); });
     scope_ = scope;
     NodeList replacement;
     if (!visit(node, replacement)) {

@@ -10,6 +10,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "lorapress/quantize.h"
+
 #include "graph/model.h"
 
 namespace lorapress {
@@ -30,6 +32,9 @@ float float_attribute(const onnx::NodeProto& node, std::string_view name, float 
 
 // Declares the type of a value that a pass made, for the passes behind it.
 void declare_value(Model& model, const std::string& name, const TensorType& type);
+
+// Whether the user excluded the node or the weight of this name.
+bool excluded(const SchemeOptions& options, const std::string& name);
 
 // Whether any node, of the main graph or of a subgraph, is of this operator.
 bool has_operator(const Model& model, std::string_view op_type);

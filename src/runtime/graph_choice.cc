@@ -71,7 +71,7 @@ GraphChoice named(const Manifest& manifest, const std::string& wish) {
                                                                   : nullptr;
     if (place == nullptr || equals == part.size()) {
       fail(ErrorCode::kInvalidArgument,
-           "--dtype {}: \"{}\" is not a graph and its dtype, as in {}",
+           "options.dtype {}: \"{}\" is not a graph and its dtype, as in {}",
            wish,
            part,
            kForm);

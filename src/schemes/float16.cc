@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/fail.h"
+#include "graph/bodies.h"
 #include "graph/ports.h"
 #include "graph/write.h"
 #include "quant/weight_scan.h"
@@ -40,15 +41,11 @@ class HalfPass {
           !half_weights_.empty() ||
           std::ranges::find(plan.modes(), Mode::kHalf) != plan.modes().end();
     }
-    convert_types(*model_.proto.mutable_graph(), false);
+    convert_types();
     rewriter_.drop_unused_weights();
   }
 
  private:
-  [[nodiscard]] bool excluded(const std::string& name) const {
-    return std::ranges::find(context_.options.exclude, name) != context_.options.exclude.end();
-  }
-
   // Constant nodes of floats become weights, where fills can be clamped.
   void lift_constants() {
     std::vector<std::pair<std::string, WeightPtr>> lifted;
@@ -84,7 +81,9 @@ class HalfPass {
     });
     std::vector<ScanRequest> requests;
     for (const auto& [name, fill] : fills) {
-      requests.push_back({name, rewriter_.weight(name)});
+      if (!fits_half(*rewriter_.weight(name))) {
+        requests.push_back({name, rewriter_.weight(name)});
+      }
     }
     const auto magnitudes = scan_magnitudes(requests, context_.threads, context_.scans);
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -117,6 +116,12 @@ class HalfPass {
     });
   }
 
+  // Values that were rounded to float16 already, such as scales: there is nothing to look for, and to
+  // read them would mean to quantize.
+  [[nodiscard]] static bool fits_half(const Weight& weight) {
+    return weight.values_dtype() == DType::kF16;
+  }
+
   void note(std::string text) const {
     if (context_.notes != nullptr) {
       context_.notes->push_back(std::move(text));
@@ -125,9 +130,10 @@ class HalfPass {
 
   [[nodiscard]] bool keeps(const onnx::NodeProto& node) const {
     const bool fragile = node.output_size() > 0 && fragile_.contains(node.output(0));
-    return fragile || excluded(node.name()) ||
+    return fragile || excluded(context_.options, node.name()) ||
            std::ranges::any_of(node.input(), [&](const std::string& name) {
-             return constants_.wide.contains(name) || (rewriter_.weight(name) && excluded(name));
+             return constants_.wide.contains(name) ||
+                    (rewriter_.weight(name) && excluded(context_.options, name));
            });
   }
 
@@ -170,10 +176,8 @@ class HalfPass {
       const WeightPtr weight = model_.weights.at(name);
       // A product adds up many weights, for which the nearest numbers are best.
       const bool fill = constants_.fills.contains(name);
-      WeightPtr half = cast(fill                          ? clamped(weight)
-                            : elementwise_.contains(name) ? raised(weight)
-                                                          : weight,
-                            DType::kF16);
+      const bool raises = elementwise_.contains(name) && !fits_half(*weight);
+      WeightPtr half = cast(fill ? clamped(weight) : raises ? raised(weight) : weight, DType::kF16);
       if (plan_->readers(name).single == 0) {
         half_weights_[name] = name;
         model_.weights[name] = std::move(half);
@@ -275,6 +279,11 @@ class HalfPass {
   }
 
   // Declared types, of the main graph and of bodies.
+  void convert_types() {
+    onnx::GraphProto& main = *model_.proto.mutable_graph();
+    for_each_graph(main, [&](onnx::GraphProto& graph) { convert_types(graph, &graph != &main); });
+  }
+
   void convert_types(onnx::GraphProto& graph, bool is_body) {
     const auto halve = [](onnx::ValueInfoProto& info) {
       info.mutable_type()->mutable_tensor_type()->set_elem_type(dtype_row(DType::kF16).onnx);
@@ -293,13 +302,6 @@ class HalfPass {
     for (auto& info : *graph.mutable_value_info()) {
       if (is_half(plan_->flow(info.name())) && !made_as_.contains(info.name())) {
         halve(info);
-      }
-    }
-    for (auto& node : *graph.mutable_node()) {
-      for (auto& attribute : *node.mutable_attribute()) {
-        if (attribute.has_g()) {
-          convert_types(*attribute.mutable_g(), true);
-        }
       }
     }
   }
@@ -321,7 +323,7 @@ class HalfPass {
 
 }  // namespace
 
-void to_float16(Model& model, const SchemeContext& context) {
+void apply_fp16(Model& model, const SchemeContext& context) {
   HalfPass(model, context).run();
 }
 

@@ -13,7 +13,7 @@ namespace lorapress {
 //
 // A weight beyond +-65504 leaves the nodes that read it in float32, with a note; where it only
 // fills a mask it is clamped. NaN and infinite weights: kInvalidFile.
-void to_float16(Model& model, const SchemeContext& context);
+void apply_fp16(Model& model, const SchemeContext& context);
 
 }  // namespace lorapress
 

@@ -13,8 +13,8 @@ namespace {
 template <float (*Change)(float)>
 class ChangedWeight final : public Weight {
  public:
-  explicit ChangedWeight(WeightPtr source)
-      : Weight(source->dtype(), source->shape()), source_(std::move(source)) {}
+  explicit ChangedWeight(const WeightPtr& source)
+      : Weight(source->dtype(), source->shape(), {source}) {}
 
   void read(const Block& block, std::span<std::byte> out) const override {
     Buffer<float> values(block.elements());
@@ -23,14 +23,12 @@ class ChangedWeight final : public Weight {
   }
 
   void read_floats(const Block& block, std::span<float> out) const override {
-    source_->read_floats(block, out);
+    sources()[0]->read_floats(block, out);
     std::ranges::transform(out, out.begin(), Change);
   }
 
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
-
- private:
-  WeightPtr source_;
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 };
 
 float clamp(float value) {
@@ -106,12 +104,12 @@ WeightPtr constant_of(const onnx::NodeProto& node) {
   return attribute.name() == "value" ? float_tensor(attribute.t()) : nullptr;
 }
 
-WeightPtr clamped(WeightPtr weight) {
-  return std::make_shared<ChangedWeight<clamp>>(std::move(weight));
+WeightPtr clamped(const WeightPtr& weight) {
+  return std::make_shared<ChangedWeight<clamp>>(weight);
 }
 
-WeightPtr raised(WeightPtr weight) {
-  return std::make_shared<ChangedWeight<raise>>(std::move(weight));
+WeightPtr raised(const WeightPtr& weight) {
+  return std::make_shared<ChangedWeight<raise>>(weight);
 }
 
 bool only_falls_below(const Weight& weight) {

@@ -25,13 +25,14 @@ WeightPtr float_tensor(const onnx::TensorProto& tensor);
 WeightPtr constant_of(const onnx::NodeProto& node);
 
 // Fills of masks, such as the lowest float32 or -inf, as the lowest float16.
-WeightPtr clamped(WeightPtr weight);
+WeightPtr clamped(const WeightPtr& weight);
 // Numbers other than 0 that are below float16's smallest as that one, with their sign, so that they
 // guard divisions and logarithms still: convert_np_to_float16 of
 // onnxruntime/python/tools/transformers/float16.py.
-WeightPtr raised(WeightPtr weight);
+WeightPtr raised(const WeightPtr& weight);
 
-// Whether everything out of range lies below: a fill, and no overflow of a trained value.
+// True if the only values out of range are large negatives, as fills of attention masks are; trained
+// weights that overflow give false.
 bool only_falls_below(const Weight& weight);
 // Whether all elements are one number, such as eps, that is not 0 and below float16's smallest.
 bool vanishes_in_half(const Weight& weight);

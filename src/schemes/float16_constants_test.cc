@@ -3,9 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "graph/check.h"
-#include "parsed_model.h"
-#include "schemes/float16.h"
+#include "float16_util.h"
 #include "schemes/q4.h"
 
 namespace lorapress {
@@ -13,7 +11,10 @@ namespace {
 
 using test::contains;
 using test::count_nodes;
+using test::halved;
 using test::largest_gap;
+using test::number;
+using test::numbers;
 using test::parsed_model;
 using test::Random;
 using test::random_weight;
@@ -21,27 +22,6 @@ using test::run_model;
 using test::Weights;
 
 constexpr float kLowest = std::numeric_limits<float>::lowest();
-
-WeightPtr number(float value) {
-  return float_constant({}, std::span(&value, 1));
-}
-
-WeightPtr numbers(const std::vector<float>& values) {
-  return float_constant({std::ssize(values)}, values);
-}
-
-struct Halved {
-  Model model;
-  std::vector<std::string> notes;
-};
-
-Halved halved(const Model& model, bool in_blocks = false) {
-  Halved result{model, {}};
-  const SchemeOptions options;
-  (in_blocks ? apply_q4f16 : to_float16)(result.model, {options, nullptr, &result.notes, 1});
-  check_model(result.model);
-  return result;
-}
 
 // Rows of which one is 0, so that only a guard keeps the result finite.
 OrtTensor rows_with_zeros() {
@@ -77,7 +57,7 @@ TEST(Float16Constants, KeepAnEpsThatFloat16HasNoNumberFor) {
     EXPECT_EQ(half.weights.at("w")->dtype(), DType::kF16);
     expect_close(model, half, 3e-3F);
     const OrtTensor x = rows_with_zeros();
-    const auto blocks = run_model(halved(model, true).model, {{"x", &x}});
+    const auto blocks = run_model(halved(model, {}, apply_q4f16).model, {{"x", &x}});
     for (const float value : blocks[0]) {
       EXPECT_TRUE(std::isfinite(value));
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/bodies.h"
 #include "graph/ports.h"
 #include "graph/write.h"
 #include "rewrite/float16_ops.h"
@@ -12,18 +13,6 @@ namespace {
 
 bool is_float32(const std::optional<DeclaredType>& type) {
   return type && type->type.dtype == DType::kF32;
-}
-
-template <typename Visit>
-void for_each_body(const onnx::NodeProto& node, const Visit& visit) {
-  for (const auto& attribute : node.attribute()) {
-    if (attribute.has_g()) {
-      visit(attribute.g());
-    }
-    for (const auto& graph : attribute.graphs()) {
-      visit(graph);
-    }
-  }
 }
 
 }  // namespace
@@ -189,30 +178,38 @@ Mode Float16Plan::cast_mode(const onnx::NodeProto& node, Flow* out) const {
   return Mode::kAny;
 }
 
-Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
-  const std::string& op = node.op_type();
-  if (is_standard(node) && op == "Cast") {
-    return cast_mode(node, out);
-  }
-  bool half = false;
-  bool single = false;  // float32 that is nothing special
-  bool statistic = false;
-  bool index = false;
-  bool large_weight = false;
-  bool any_float = false;
+Float16Plan::Inputs Float16Plan::inputs_of(const onnx::NodeProto& node) const {
+  Inputs in;
   for (const std::string& input : node.input()) {
     const WeightPtr weight = rewriter_.weight(input);
-    large_weight = large_weight ||
-                   (weight && weight->dtype() == DType::kF32 && weight->bytes() > kSmallTensor);
+    const bool is_float = weight && weight->dtype() == DType::kF32;
     const Flow flow = weight ? Flow::kNone : this->flow(input);
-    any_float = any_float || flow != Flow::kNone || is_float_weight(input);
-    half = half || flow == Flow::kHalf;
-    single = single || flow == Flow::kFloat;
-    statistic = statistic || flow == Flow::kStatistic;
-    index = index || flow == Flow::kIndex;
+    in.large_weight = in.large_weight || (is_float && weight->bytes() > kSmallTensor);
+    in.any_float = in.any_float || is_float || flow != Flow::kNone;
+    in.half = in.half || flow == Flow::kHalf;
+    in.single = in.single || flow == Flow::kFloat;
+    in.statistic = in.statistic || flow == Flow::kStatistic;
+    in.index = in.index || flow == Flow::kIndex;
   }
-  const bool body = std::ranges::any_of(
-      node.attribute(), [](const auto& a) { return a.has_g() || a.graphs_size() > 0; });
+  return in;
+}
+
+// How a node that stays makes its values: `mixed` where more than integers go in.
+Flow Float16Plan::Inputs::flow_or_index(Flow mixed) const {
+  return half || single || statistic ? mixed : Flow::kIndex;
+}
+
+Flow Float16Plan::Inputs::special() const {
+  return index ? Flow::kIndex : statistic ? Flow::kStatistic : Flow::kConstant;
+}
+
+Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
+  if (is_standard(node) && node.op_type() == "Cast") {
+    return cast_mode(node, out);
+  }
+  const Inputs in = inputs_of(node);
+  bool body = false;
+  for_each_body(node, [&](const onnx::GraphProto& /*body*/) { body = true; });
   if (body) {
     *out = Flow::kHalf;
     return Mode::kHalf;
@@ -220,41 +217,38 @@ Mode Float16Plan::mode_of(const onnx::NodeProto& node, Flow* out) const {
   if (takes_any_type(node)) {
     return Mode::kAny;
   }
-  const bool constant = !half && !single && !statistic && !index && !large_weight;
-  *out = Flow::kFloat;
-  if (stays_(node)) {
-    return Mode::kFloat;
-  }
-  if (joins_mask(node)) {
-    *out = half || single || statistic ? Flow::kFloat : Flow::kIndex;
-    return Mode::kFloat;
-  }
-  if (!constant && guards(node)) {
-    *out = half || single || statistic ? Flow::kStatistic : Flow::kIndex;
-    return Mode::kFloat;
-  }
-  if (!has_half_form(node) || !any_float) {
-    *out = constant ? Flow::kConstant : index ? Flow::kIndex : Flow::kFloat;
-    return Mode::kFloat;
-  }
-  const bool wholly_special = !half && !single && (statistic || index);
-  if (is_statistic(node)) {
-    *out = wholly_special && index ? Flow::kIndex : constant ? Flow::kConstant : Flow::kStatistic;
-    return Mode::kFloat;
-  }
-  const bool weighs = large_weight && (op == "MatMul" || op == "Gather" || op == "Einsum");
-  if (is_simple(node) && !weighs && (wholly_special || (constant && op != "Gather"))) {
-    *out = op == "Cos" || op == "Sin" ? Flow::kFloat
-           : index                    ? Flow::kIndex
-           : statistic                ? Flow::kStatistic
-                                      : Flow::kConstant;
-    return Mode::kFloat;
-  }
-  if (is_arithmetic(node) && statistic) {
+  if (const auto stays = stays_float(node, in)) {
+    *out = *stays;
     return Mode::kFloat;
   }
   *out = Flow::kHalf;
   return Mode::kHalf;
+}
+
+std::optional<Flow> Float16Plan::stays_float(const onnx::NodeProto& node, const Inputs& in) const {
+  const std::string& op = node.op_type();
+  if (stays_(node)) {
+    return Flow::kFloat;
+  }
+  if (joins_mask(node)) {
+    return in.flow_or_index(Flow::kFloat);
+  }
+  if (!in.constant() && guards(node)) {
+    return in.flow_or_index(Flow::kStatistic);
+  }
+  if (!has_half_form(node) || !in.any_float) {
+    return in.constant() ? Flow::kConstant : in.index ? Flow::kIndex : Flow::kFloat;
+  }
+  if (is_statistic(node)) {
+    return in.constant()                     ? Flow::kConstant
+           : in.wholly_special() && in.index ? Flow::kIndex
+                                             : Flow::kStatistic;
+  }
+  const bool weighs = in.large_weight && (op == "MatMul" || op == "Gather" || op == "Einsum");
+  if (is_simple(node) && !weighs && (in.wholly_special() || (in.constant() && op != "Gather"))) {
+    return op == "Cos" || op == "Sin" ? Flow::kFloat : in.special();
+  }
+  return is_arithmetic(node) && in.statistic ? std::optional(Flow::kFloat) : std::nullopt;
 }
 
 }  // namespace lorapress

@@ -3,6 +3,7 @@
 #define LORAPRESS_SCHEMES_FLOAT16_PLAN_H_
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,7 +74,26 @@ class Float16Plan {
   void walk(const onnx::GraphProto& graph, bool is_body);
   void enter_body(const onnx::NodeProto& holder, const onnx::GraphProto& body);
   void decide(const onnx::NodeProto& node);
+  // What goes into a node.
+  struct Inputs {
+    bool half = false;
+    bool single = false;  // float32 that is nothing special
+    bool statistic = false;
+    bool index = false;
+    bool large_weight = false;  // above kSmallTensor
+    bool any_float = false;
+    [[nodiscard]] bool wholly_special() const { return !half && !single && (statistic || index); }
+    [[nodiscard]] bool constant() const {  // small ones alone
+      return !half && !single && !statistic && !index && !large_weight;
+    }
+    [[nodiscard]] Flow flow_or_index(Flow mixed) const;
+    [[nodiscard]] Flow special() const;
+  };
+  [[nodiscard]] Inputs inputs_of(const onnx::NodeProto& node) const;
   [[nodiscard]] Mode mode_of(const onnx::NodeProto& node, Flow* out) const;
+  // How the values of a node that stays float32 are made; nothing for one that becomes float16.
+  [[nodiscard]] std::optional<Flow> stays_float(const onnx::NodeProto& node,
+                                                const Inputs& in) const;
   [[nodiscard]] Mode cast_mode(const onnx::NodeProto& node, Flow* out) const;
   [[nodiscard]] bool is_float_weight(const std::string& name) const;
   [[nodiscard]] bool gives_float(const onnx::NodeProto& node, int output) const;

@@ -3,16 +3,18 @@
 #include <cmath>
 #include <limits>
 
-#include "graph/check.h"
-#include "parsed_model.h"
+#include "float16_util.h"
 
 namespace lorapress {
 namespace {
 
 using test::contains;
 using test::count_nodes;
+using test::halved;
 using test::largest_gap;
 using test::message_of;
+using test::number;
+using test::numbers;
 using test::parsed_model;
 using test::Random;
 using test::random_weight;
@@ -21,27 +23,6 @@ using test::Weights;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
-
-struct Halved {
-  Model model;
-  std::vector<std::string> notes;
-};
-
-Halved halved(const Model& model, const SchemeOptions& options = {}) {
-  Halved result{model, {}};
-  to_float16(result.model, {options, nullptr, &result.notes, 1});
-  check_model(result.model);
-  return result;
-}
-
-WeightPtr numbers(std::vector<float> values) {
-  const Shape shape{std::ssize(values)};
-  return float_constant(shape, values);
-}
-
-WeightPtr number(float value) {
-  return float_constant({}, std::span(&value, 1));
-}
 
 // The float32 and the float16 outputs of a model with one input x [2, 64].
 std::pair<std::vector<float>, std::vector<float>> both(const Model& model,
@@ -225,7 +206,7 @@ TEST(Float16Pass, RefusesWeightsThatAreNotFinite) {
         kTwoLayers, {{"big", float_constant({64, 64}, values)}, {"w", random_weight({64, 64}, 2)}});
     const SchemeOptions options;
     const std::string text = message_of(ErrorCode::kInvalidFile,
-                                        [&] { to_float16(model, {options, nullptr, nullptr, 1}); });
+                                        [&] { apply_fp16(model, {options, nullptr, nullptr, 1}); });
     EXPECT_TRUE(contains(text, "big: the value at [3, 7]")) << text;
   }
 }

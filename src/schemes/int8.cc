@@ -1,39 +1,26 @@
 #include "schemes/int8.h"
 
-#include <algorithm>
 #include <map>
 
 #include "graph/write.h"
 #include "quant/int8_weight.h"
-#include "rewrite/float16_ops.h"
+#include "rewrite/emit_product.h"
 #include "rewrite/patchify.h"
 #include "rewrite/products.h"
-#include "schemes/nbits_plan.h"
+#include "schemes/outcome.h"
 
 namespace lorapress {
 namespace {
 
-// A product is a MatMul, Gemm or FusedMatMul.
-enum class Use { kProduct, kGather };
-
-// How one node reads one weight.
-struct Reading {
-  std::string weight;
-  Use use;
-  bool turned = false;  // transB: the weight is [out, in]
-};
-
-// What became of one weight. `shape` is that of the float weight.
+// What becomes of one weight.
 struct Table {
-  WeightPtr weight;
-  Channels channels = Channels::kColumns;  // where the output channels lie in the float weight
-  bool multiplied = false;                 // some node multiplies by it: stored [in, out]
-  bool stored_turned = false;              // the lookup's rows lie in columns
-  bool ranks_known = true;                 // of the ids of all lookups
-  size_t readings = 0;
-  bool fits = true;
-  std::string bytes;   // names of the new weights
-  std::string scales;  // float32 [out] or scalar
+  ConstantMatrix matrix;    // as it was
+  bool transposed = false;  // stored [in, out] though it was [out, in]: a lookup's rows are columns
+  std::string bytes;        // names of the new weights
+  std::string scales;       // float32 [out] or scalar
+  [[nodiscard]] Channels channels() const {  // where the output channels lie in the float weight
+    return matrix.rows_are_outputs ? Channels::kRows : Channels::kColumns;
+  }
 };
 
 struct Quantized {
@@ -51,98 +38,59 @@ class Int8Pass {
       : rewriter_(model), context_(context), dtype_(dtype) {}
 
   void run() {
-    MatrixCensus census(rewriter_, context_.options);
-    rewriter_.for_each_node([&](const onnx::NodeProto& node) { collect(node); });
-    std::erase_if(tables_, [&](const auto& entry) { return !keeps_whole(entry, census); });
-    census.report(context_, "8 bit", tables_);
+    ConstantMatrices matrices(rewriter_, context_.options);
+    for (const auto& [name, matrix] : matrices.uses()) {
+      Table table;
+      table.matrix = matrix;
+      if (keeps_whole(name, table, matrices)) {
+        tables_.emplace(name, std::move(table));
+      }
+    }
+    tell_outcome(context_, "8 bit", matrices, tables_);
     if (tables_.empty()) {
       return;
     }
     quantize_tables();
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList& made) {
-      const auto reading = read_by(node);
-      const auto table = reading ? tables_.find(reading->weight) : tables_.end();
+      const auto use = matrix_use(rewriter_, node);
+      const auto table = use ? tables_.find(use->weight) : tables_.end();
       if (table == tables_.end()) {
         return false;
       }
-      reading->use == Use::kGather ? look_up(node, table->second, made)
-                                   : multiply(node, table->second, made);
+      use->kind == MatrixUse::Kind::kLookup ? look_up(node, table->second, made)
+                                            : multiply(node, table->second, made);
       return true;
     });
     rewriter_.drop_unused_weights();
   }
 
  private:
-  [[nodiscard]] bool excluded(const std::string& name) const {
-    return std::ranges::find(context_.options.exclude, name) != context_.options.exclude.end();
-  }
-
-  // The reading that can be done in 8 bits, if the node does one.
-  [[nodiscard]] std::optional<Reading> read_by(const onnx::NodeProto& node) const {
-    if (node.input_size() < 2 || excluded(node.name())) {
-      return std::nullopt;
-    }
-    const auto matrix = [&](const std::string& name) {
-      const WeightPtr weight = rewriter_.weight(name);
-      return weight && (weight->dtype() == DType::kF32 || weight->dtype() == DType::kF16) &&
-             weight->shape().size() == 2;
-    };
-    if (is_standard(node) && node.op_type() == "Gather") {
-      return matrix(node.input(0)) && integer_attribute(node, "axis", 0) == 0
-                 ? std::optional(Reading{node.input(0), Use::kGather})
-                 : std::nullopt;
-    }
-    const auto use = matrix(node.input(1)) ? matrix_use(rewriter_, node) : std::nullopt;
-    return use ? std::optional(Reading{use->weight, Use::kProduct, use->rows_are_outputs})
-               : std::nullopt;
-  }
-
-  void collect(const onnx::NodeProto& node) {
-    const auto reading = read_by(node);
-    if (!reading) {
-      return;
-    }
-    const auto [at, added] = tables_.try_emplace(reading->weight);
-    Table& table = at->second;
-    const bool rows = reading->use == Use::kGather || reading->turned;
-    const Channels channels = rows ? Channels::kRows : Channels::kColumns;
-    if (added) {
-      table.weight = rewriter_.weight(reading->weight);
-      table.channels = channels;
-    }
-    ++table.readings;
-    table.fits = table.fits && table.channels == channels;
-    table.multiplied = table.multiplied || reading->use != Use::kGather;
-    if (reading->use == Use::kGather) {
-      const auto ids = rewriter_.type(node.input(1));
-      table.ranks_known = table.ranks_known && ids && ids->has_shape;
-    }
-  }
-
-  // Whether nothing but 8-bit readings needs the weight, so that it is stored once.
-  [[nodiscard]] bool keeps_whole(const std::pair<const std::string, Table>& entry,
-                                 MatrixCensus& census) const {
-    const auto& [name, table] = entry;
-    const Weight& weight = *table.weight;
+  // Whether 8-bit readings can replace the weight, so that it is stored once.
+  [[nodiscard]] static bool keeps_whole(const std::string& name,
+                                        const Table& table,
+                                        ConstantMatrices& matrices) {
+    const ConstantMatrix& matrix = table.matrix;
+    const Weight& weight = *matrix.weight;
     const auto channels = static_cast<uint64_t>(
-        weight.shape().at(table.channels == Channels::kRows ? 0 : 1));  // each with a float32 scale
+        weight.shape().at(matrix.rows_are_outputs ? 0 : 1));  // each with a float32 scale
     const bool smaller = weight.values() + 4 * channels < weight.bytes();
     if (!smaller) {
-      census.because(name, "8 bit and scales would not make it smaller");
+      matrices.because(name, "8 bit and scales would not make it smaller");
     }
-    if (table.multiplied && !table.ranks_known) {
-      census.because(name, "looked up by indices of unknown rank");
+    const bool ranks_needed = matrix.products != 0;  // to transpose what is looked up
+    if (ranks_needed && matrix.unranked_indices) {
+      matrices.because(name, "looked up by indices of unknown rank");
     }
-    return table.fits && (table.ranks_known || !table.multiplied) &&
-           table.readings == rewriter_.uses(name) && !excluded(name) &&
+    return matrix.replaceable && !(ranks_needed && matrix.unranked_indices) &&
            4 * weight.values() >= kSmallTensor && smaller;
   }
 
   void quantize_tables() {
     std::vector<ScanRequest> requests;
     for (const auto& [name, table] : tables_) {
-      requests.push_back(
-          {name, table.weight, context_.options.per_channel ? table.channels : Channels::kAll});
+      requests.push_back({name,
+                          table.matrix.weight,
+                          context_.options.per_channel ? table.channels() : Channels::kAll});
     }
     const auto magnitudes = scan_magnitudes(requests, context_.threads, context_.scans);
     size_t index = 0;
@@ -154,9 +102,10 @@ class Int8Pass {
       const Shape shape =
           context_.options.per_channel ? Shape{static_cast<int64_t>(scales.size())} : Shape{};
       table.scales = rewriter_.add_weight(name + "_scale", float_constant(shape, scales));
-      WeightPtr bytes = quantize_int8(table.weight, channels, std::move(scales), dtype_);
-      table.stored_turned = table.multiplied && table.channels == Channels::kRows;
-      if (table.stored_turned) {
+      WeightPtr bytes =
+          quantize_int8(name, table.matrix.weight, channels, std::move(scales), dtype_);
+      table.transposed = table.matrix.products != 0 && table.matrix.rows_are_outputs;
+      if (table.transposed) {
         bytes = transpose(std::move(bytes));
       }
       table.bytes = rewriter_.add_weight(name + "_quantized", std::move(bytes));
@@ -210,7 +159,7 @@ class Int8Pass {
   }
 
   [[nodiscard]] static bool is_half(const Table& table) {
-    return table.weight->dtype() == DType::kF16;
+    return table.matrix.weight->dtype() == DType::kF16;
   }
 
   //  x ── DynamicQuantizeLinear ─┬─ MatMulInteger(weight) ── Cast ─┐
@@ -261,8 +210,7 @@ class Int8Pass {
     made.push_back(make_node("Mul", rewriter_.unique(name + "/Mul"), {floats, scale}, {output}));
   }
 
-  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ──
-  //  (Cast) ── y
+  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ── (Cast) ── y
   // A table that a product reads too is there as [hidden, vocab]:
   //  ── Gather(ids, axis 1) [hidden, ids…] ── Transpose [ids…, hidden] ── Cast ── …
   void look_up(const onnx::NodeProto& node, const Table& table, NodeList& made) {
@@ -272,8 +220,8 @@ class Int8Pass {
                             "Gather",
                             name + "/Gather",
                             {table.bytes, ids},
-                            {{"axis", int64_t{table.stored_turned ? 1 : 0}}});
-    if (table.stored_turned) {
+                            {{"axis", int64_t{table.transposed ? 1 : 0}}});
+    if (table.transposed) {
       std::vector<int64_t> perm;
       for (size_t axis = 0; axis < rewriter_.type(ids)->type.dims.size(); ++axis) {
         perm.push_back(static_cast<int64_t>(axis) + 1);
@@ -315,12 +263,20 @@ class Int8Pass {
   std::string zero_point_;
 };
 
-}  // namespace
-
 void to_int8(Model& model, const SchemeContext& context, DType dtype) {
   convolutions_to_products(model);
   expand_products(model, context.options);
   Int8Pass(model, context, dtype).run();
+}
+
+}  // namespace
+
+void apply_int8(Model& model, const SchemeContext& context) {
+  to_int8(model, context, DType::kI8);
+}
+
+void apply_uint8(Model& model, const SchemeContext& context) {
+  to_int8(model, context, DType::kU8);
 }
 
 }  // namespace lorapress

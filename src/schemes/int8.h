@@ -7,9 +7,10 @@
 namespace lorapress {
 
 // Products with a constant right side become MatMulInteger, Gather from a constant table looks up
-// bytes; see int8.cc for the subgraphs. `dtype` is that of the weights, int8 or uint8.
+// bytes; see int8.cc for the subgraphs.
 // A weight that something else reads too, or that is smaller than kSmallTensor, stays as it is.
-void to_int8(Model& model, const SchemeContext& context, DType dtype);
+void apply_int8(Model& model, const SchemeContext& context);   // signed weights of 7 bits
+void apply_uint8(Model& model, const SchemeContext& context);  // unsigned weights
 
 }  // namespace lorapress
 

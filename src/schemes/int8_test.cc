@@ -24,7 +24,7 @@ using test::Weights;
 Model quantized(const Model& model, DType dtype, const SchemeOptions& options = {}) {
   Model changed = model;
   std::vector<std::string> notes;
-  to_int8(changed, {options, nullptr, &notes, 1}, dtype);
+  (dtype == DType::kU8 ? apply_uint8 : apply_int8)(changed, {options, nullptr, &notes, 1});
   check_model(changed);
   return changed;
 }
@@ -266,8 +266,8 @@ TEST(Int8Pass, NamesAWeightThatIsNotFinite) {
   Model model = parsed_model("g (float[b,64] x) => (float[b,32] y) { y = MatMul(x, w) }",
                              {{"w", float_constant({64, 32}, values)}});
   const SchemeOptions options;
-  const std::string text = message_of(
-      ErrorCode::kInvalidFile, [&] { to_int8(model, {options, nullptr, nullptr, 1}, DType::kU8); });
+  const std::string text = message_of(ErrorCode::kInvalidFile,
+                                      [&] { apply_uint8(model, {options, nullptr, nullptr, 1}); });
   EXPECT_TRUE(contains(text, "w: the value at [5, 6]")) << text;
 }
 

@@ -1,26 +1,36 @@
 #include "schemes/q4.h"
 
-#include <algorithm>
-
 #include "quant/nbits.h"
+#include "rewrite/emit_product.h"
 #include "rewrite/patchify.h"
 #include "rewrite/products.h"
 #include "rewrite/rotary_tables.h"
 #include "schemes/float16.h"
 #include "schemes/nbits_lookup.h"
 #include "schemes/nbits_plan.h"
+#include "schemes/outcome.h"
 
 namespace lorapress {
 namespace {
+
+// ActivationStats of the weight; null when there are none.
+std::shared_ptr<const ErrorFeedback> feedback_of(const SchemeContext& context,
+                                                 const std::string& weight) {
+  if (context.statistics == nullptr) {
+    return nullptr;
+  }
+  const auto found = context.statistics->find(weight);
+  return found == context.statistics->end() ? nullptr : found->second;
+}
 
 class Q4Pass {
  public:
   Q4Pass(Model& model, const SchemeContext& context, DType scale_dtype)
       : graph_(model), options_(context.options) {
-    MatrixCensus census(graph_, options_);
+    ConstantMatrices matrices(graph_, options_);
     const NBitsFormat format{
         options_.block_size, options_.symmetric, options_.rounding, scale_dtype};
-    for (const auto& [name, plan] : plan_matrices(graph_, options_, census)) {
+    for (const auto& [name, plan] : plan_matrices(matrices, options_.block_size)) {
       const auto feedback = feedback_of(context, name);
       if (context.statistics != nullptr && context.use != nullptr) {
         ++(feedback ? context.use->observed : context.use->unobserved);
@@ -36,7 +46,7 @@ class Q4Pass {
                  options_.block_size,
                  plan.matrix->dtype()};
     }
-    census.report(context, "4 bit", tensors_);
+    tell_outcome(context, "4 bit", matrices, tensors_);
   }
 
   void run() {
@@ -61,7 +71,7 @@ class Q4Pass {
                MatrixUse::Kind kind,
                const NBitsTensors& tensors,
                NodeList& nodes) {
-    if (kind == MatrixUse::Kind::kGather) {
+    if (kind == MatrixUse::Kind::kLookup) {
       emit_lookup(graph_, node, tensors, nodes);
       return;
     }
@@ -79,12 +89,13 @@ class Q4Pass {
     if (!tensors.zero_points.empty()) {
       inputs.push_back(tensors.zero_points);
     }
-    const int64_t level = options_.accuracy_level;
-    Attributes attributes(level == 0 ? 4 : 5, Attribute{"accuracy_level", level});
-    attributes[0] = {"K", tensors.columns};
-    attributes[1] = {"N", tensors.rows};
-    attributes[2] = {"bits", int64_t{4}};
-    attributes[3] = {"block_size", options_.block_size};
+    Attributes attributes{{"K", tensors.columns},
+                          {"N", tensors.rows},
+                          {"bits", int64_t{4}},
+                          {"block_size", options_.block_size}};
+    if (options_.accuracy_level != 0) {
+      attributes.push_back({"accuracy_level", options_.accuracy_level});
+    }
     nodes.push_back(
         make_node("MatMulNBits", node.name(), inputs, {output}, attributes, kMicrosoftDomain));
   }
@@ -94,59 +105,25 @@ class Q4Pass {
   std::map<std::string, NBitsTensors> tensors_;
 };
 
-// Looks like zeros until it is released. to_float16 reads every weight for values that float16
-// cannot hold; for scales that would mean to quantize the whole model once more, and they are
-// rounded to float16 as they are found.
-class HeldBackWeight final : public Weight {
- public:
-  explicit HeldBackWeight(WeightPtr source)
-      : Weight(source->dtype(), source->shape()), source_(std::move(source)) {}
-
-  void release() { held_ = false; }
-
-  void read(const Block& block, std::span<std::byte> out) const override {
-    if (held_) {
-      std::ranges::fill(out, std::byte{0});
-    } else {
-      source_->read(block, out);
-    }
-  }
-
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
-
- private:
-  WeightPtr source_;
-  bool held_ = true;
-};
-
-}  // namespace
-
+// `scale_dtype` is what scales are rounded to; they stay float32 tensors where the matrix is float32.
 void quantize_q4(Model& model, const SchemeContext& context, DType scale_dtype) {
   convolutions_to_products(model);
   expand_products(model, context.options);
   Q4Pass(model, context, scale_dtype).run();
 }
 
-void apply_q4f16(Model& model, const SchemeContext& context) {
-  quantize_q4(model, context, DType::kF16);
-  std::vector<std::shared_ptr<HeldBackWeight>> held;
-  for (auto& [name, weight] : model.weights) {
-    if (is_nbits_scales(*weight)) {
-      held.push_back(std::make_shared<HeldBackWeight>(weight));
-      weight = held.back();
-    }
-  }
-  SchemeContext halving = context;
-  halving.outcome = nullptr;  // which is that of 4 bit
-  to_float16(model, halving);
-  compute_rotary_tables(model);  // a quarter of a megabyte at SmolLM's size
-  for (const auto& weight : held) {
-    weight->release();
-  }
-}
+}  // namespace
 
 void apply_q4(Model& model, const SchemeContext& context) {
   quantize_q4(model, context, DType::kF32);
+}
+
+void apply_q4f16(Model& model, const SchemeContext& context) {
+  quantize_q4(model, context, DType::kF16);
+  SchemeContext halving = context;
+  halving.outcome = nullptr;  // which is that of 4 bit
+  apply_fp16(model, halving);
+  compute_rotary_tables(model);  // a quarter of a megabyte at SmolLM's size
 }
 
 }  // namespace lorapress

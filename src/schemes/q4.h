@@ -8,10 +8,7 @@ namespace lorapress {
 
 // Products with constant matrices read packed blocks; lookups of the same tables unpack the rows
 // they need with standard operators, so that a tied table is in the file once. Convolutions that
-// cut patches become products first. `scale_dtype` is what scales are rounded to (they stay float32
-// tensors where the matrix is float32).
-void quantize_q4(Model& model, const SchemeContext& context, DType scale_dtype);
-
+// cut patches become products first. q4f16 rounds scales to float16 and makes the rest float16.
 void apply_q4(Model& model, const SchemeContext& context);
 void apply_q4f16(Model& model, const SchemeContext& context);
 

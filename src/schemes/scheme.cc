@@ -15,14 +15,6 @@ namespace {
 
 void keep(Model& /*model*/, const SchemeContext& /*context*/) {}
 
-void int8(Model& model, const SchemeContext& context) {
-  to_int8(model, context, DType::kI8);
-}
-
-void uint8(Model& model, const SchemeContext& context) {
-  to_int8(model, context, DType::kU8);
-}
-
 constexpr std::array kSchemes = {
     Scheme{.name = "fp32",
            .suffix = "",
@@ -33,26 +25,26 @@ constexpr std::array kSchemes = {
     Scheme{.name = "fp16",
            .suffix = "_fp16",
            .summary = "float16 weights and activations, norms in float32",
-           .apply = to_float16,
+           .apply = apply_fp16,
            .native = {.encoder = 6, .step = 8},
            .web = {.wasm = 5, .webgpu = 5, .webgpu_f16 = 1},
            .half_cache = true},
     Scheme{.name = "q8",
            .suffix = "_quantized",
            .summary = "8 bit as uint8, what a browser asks for by itself",
-           .apply = uint8,
+           .apply = apply_uint8,
            .native = {.encoder = 3, .prefill = 3, .step = 4},
            .web = {.wasm = 1, .webgpu = 4, .webgpu_f16 = 6}},
     Scheme{.name = "int8",
            .suffix = "_int8",
            .summary = "8 bit, signed weights of 7 bits, safe from saturation on older processors",
-           .apply = int8,
+           .apply = apply_int8,
            .native = {.encoder = 1, .prefill = 1, .step = 2},
            .web = {.wasm = 2}},
     Scheme{.name = "uint8",
            .suffix = "_uint8",
            .summary = "8 bit, unsigned weights",
-           .apply = uint8,
+           .apply = apply_uint8,
            .native = {.encoder = 2, .prefill = 2, .step = 3},
            .web = {.wasm = 3}},
     Scheme{.name = "q4",
@@ -94,7 +86,7 @@ const Scheme& scheme(std::string_view name) {
       known.push_back(row.name);
     }
     fail(ErrorCode::kUnsupported,
-         "--dtype {} is not known (known: {})",
+         "options.dtype {} is not known (known: {})",
          name,
          fmt::join(known, ", "));
   }
@@ -107,14 +99,14 @@ void check_scheme_options(const SchemeOptions& options) {
   if (options.block_size < kSmallestBlock || options.block_size > kLargestBlock ||
       !std::has_single_bit(static_cast<uint64_t>(options.block_size))) {
     fail(ErrorCode::kInvalidArgument,
-         "--block-size {}, expected a power of two from {} to {}",
+         "options.block_size {}, expected a power of two from {} to {}",
          options.block_size,
          kSmallestBlock,
          kLargestBlock);
   }
   if (options.accuracy_level != 0 && options.accuracy_level != 4) {
     fail(ErrorCode::kInvalidArgument,
-         "--accuracy-level {}, expected 0 or 4",
+         "options.accuracy_level {}, expected 0 or 4",
          options.accuracy_level);
   }
 }

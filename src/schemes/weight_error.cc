@@ -46,6 +46,13 @@ WeightError quantized_error(const QuantizedWeight& weight) {
   return sum;
 }
 
+// The integers that a weight is, or that it is a view of; null where there are none.
+const QuantizedWeight* quantized_in(const Weight& weight) {
+  const auto* found = dynamic_cast<const QuantizedWeight*>(&weight);
+  const bool view = found == nullptr && weight.group() == nullptr && weight.sources().size() == 1;
+  return view ? quantized_in(*weight.sources()[0]) : found;
+}
+
 // Read as stored: a view may give more than its dtype holds.
 void read_stored(const Weight& weight, const Block& block, std::span<float> out) {
   Buffer<std::byte> bytes(block.elements() * dtype_size(weight.dtype()));
@@ -77,7 +84,7 @@ double WeightError::relative() const {
 WeightErrors weight_errors(const Model& original, const Model& pressed, unsigned threads) {
   std::vector<std::function<WeightError()>> tasks;
   for (const auto& [name, weight] : pressed.weights) {
-    if (const auto* quantized = dynamic_cast<const QuantizedWeight*>(weight.get())) {
+    if (const QuantizedWeight* quantized = quantized_in(*weight)) {
       tasks.emplace_back([quantized] { return quantized_error(*quantized); });
       continue;
     }

@@ -79,7 +79,7 @@ bool may_lie_in_place(const onnx::GraphProto& graph, const Seen& seen) {
 
 // As the manifest would say it.
 Json true_claims(const std::filesystem::path& folder, const std::string& path) {
-  const SlimModel model = read_slim(folder / path);
+  const SlimModel model = read_slim(folder / path, /*numbers=*/false);
   const onnx::GraphProto& graph = model.proto.graph();
   Seen seen;
   look_at(graph, seen);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "graph/ports.h"
 #include "graph/read_proto.h"
+#include "runtime/graph_choice.h"
 #include "verify/distance.h"
 
 namespace lorapress {
@@ -36,7 +37,7 @@ struct OpenGraph {
   OpenGraph(const std::filesystem::path& path,
             const std::vector<std::string>& scopes,
             unsigned threads) {
-    const SlimModel model = read_slim(path);
+    const SlimModel model = read_slim(path, /*numbers=*/false);
     std::map<std::string, std::string> found;  // node -> its first output
     for (const onnx::NodeProto& node : model.proto.graph().node()) {
       if (node.output_size() > 0) {
@@ -159,8 +160,7 @@ void add_point(RelativeError& error,
   error.add(wanted, found);
 }
 
-// The decoder's whole sequence in one call: every input that is neither ids nor image is an empty
-// cache.
+// The decoder's whole sequence in one call, behind an empty cache.
 std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
                                    const Manifest& manifest,
                                    std::span<const int64_t> ids,
@@ -169,18 +169,9 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
   const std::vector<OrtPort>& ports = graph.session->inputs();
   const auto of_image = std::ranges::find(ports, kEncoderHiddenStates, &OrtPort::name);
   const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
-  std::vector<OrtTensor> empty;
-  for (const OrtPort& port : ports) {
-    empty.emplace_back(port.dtype, Shape{1, manifest.num_key_value_heads, 0, manifest.head_dim});
-  }
-  std::vector<OrtSession::Feed> feeds;
-  for (size_t i = 0; i < ports.size(); ++i) {
-    feeds.push_back({ports[i].name,
-                     ports[i].name == kInputIds              ? &input
-                     : ports[i].name == kEncoderHiddenStates ? &prefix
-                                                             : &empty[i]});
-  }
-  return graph.session->run(feeds, graph.wanted);
+  const ClientCalls calls = client_calls(manifest, *graph.session);
+  const std::vector<OrtTensor> empty = calls.empty_cache(1);
+  return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
 }
 
 }  // namespace
@@ -198,7 +189,7 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
       scopes.push_back(point.scope);
     }
     OpenGraph graph(
-        graph_path(folder, manifest, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
+        graph_file(manifest, folder, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
     if (encoder) {
       graph.wanted.emplace_back(kLastHiddenState);
     }

@@ -1,4 +1,4 @@
-// A block of a weight as float32, without a copy where the weight can lend its rows.
+// A block of a weight as float32, without a copy where the weight can show its rows.
 #ifndef LORAPRESS_WEIGHTS_FLOAT_ROWS_H_
 #define LORAPRESS_WEIGHTS_FLOAT_ROWS_H_
 
@@ -8,7 +8,7 @@
 namespace lorapress {
 
 // Calls use(first, rows) for runs of rows of the block, in order; `first` counts from the block's
-// first row. What is not lent is read into `scratch`.
+// first row. What is not in memory is read into `scratch`.
 template <typename Use>
 void for_float_rows(const Weight& weight,
                     const Block& block,
@@ -16,9 +16,9 @@ void for_float_rows(const Weight& weight,
                     const Use& use) {
   for (int64_t done = 0; done < block.rows;) {
     const Block rest{block.row + done, block.rows - done, block.col, block.cols};
-    if (const auto lent = weight.lend(rest)) {
-      use(done, *lent);
-      done += lent->rows;
+    if (const auto seen = weight.view(rest)) {
+      use(done, *seen);
+      done += seen->rows;
       continue;
     }
     scratch.resize(rest.elements());

@@ -216,8 +216,8 @@ class MergedWeight final : public Weight {
 class BlockDiagonalWeight final : public Weight {
  public:
   BlockDiagonalWeight(WeightPtr stored, int64_t blocks)
-      : Weight(stored->dtype(), {stored->rows(), checked_cols(*stored, blocks)}),
-        stored_(std::move(stored)),
+      : Weight(stored->dtype(), {stored->rows(), checked_cols(*stored, blocks)}, {stored}),
+        stored_(*stored),
         block_rows_(rows() / blocks) {}
 
   void read(const Block& block, std::span<std::byte> out) const override {
@@ -225,18 +225,16 @@ class BlockDiagonalWeight final : public Weight {
     std::ranges::fill(out, std::byte{0});
     for (int64_t i = 0; i < block.rows; ++i) {
       const int64_t row = block.row + i;
-      const int64_t first = row / block_rows_ * stored_->cols();  // where the row's block begins
+      const int64_t first = row / block_rows_ * stored_.cols();  // where the row's block begins
       const int64_t from = std::max(first, block.col);
-      const int64_t to = std::min(first + stored_->cols(), block.col + block.cols);
+      const int64_t to = std::min(first + stored_.cols(), block.col + block.cols);
       if (from < to) {
-        stored_->read({row, 1, from - first, to - from},
-                      out.subspan(static_cast<size_t>(i * block.cols + from - block.col) * size,
-                                  static_cast<size_t>(to - from) * size));
+        stored_.read({row, 1, from - first, to - from},
+                     out.subspan(static_cast<size_t>(i * block.cols + from - block.col) * size,
+                                 static_cast<size_t>(to - from) * size));
       }
     }
   }
-
-  [[nodiscard]] const Weight* source() const override { return stored_.get(); }
 
  private:
   static int64_t checked_cols(const Weight& stored, int64_t blocks) {
@@ -250,7 +248,7 @@ class BlockDiagonalWeight final : public Weight {
     return *cols;
   }
 
-  WeightPtr stored_;
+  const Weight& stored_;
   int64_t block_rows_;
 };
 

@@ -23,7 +23,7 @@ struct Turn {
 struct Planned {
   Piece piece;
   Turn turn;
-  double share = 0.0;  // of the file before it
+  double share = 0.0;  // the fraction of the file that lies before this piece
 };
 
 const Weight* root_in(const FilePlan::Segment& segment) {
@@ -31,7 +31,8 @@ const Weight* root_in(const FilePlan::Segment& segment) {
   return weight == nullptr ? nullptr : &root_of(**weight);
 }
 
-// Roots of more than one file, numbered in the order of the plans.
+// The roots (root_of) that more than one file reads, numbered in the order in which the plans name
+// them first.
 std::unordered_map<const Weight*, size_t> rank_shared(const std::vector<FilePlan>& plans) {
   struct Seen {
     size_t rank;
@@ -62,7 +63,8 @@ class FilePieces {
   FilePieces(size_t file, const FilePlan& plan, std::vector<Planned>& out)
       : file_(file), size_(plan.size()), out_(out) {}
 
-  // Continues the file up to `end`; a turn never goes back.
+  // Continues the file up to `end`. A file is written in the order of its bytes, so a weight that
+  // another file has earlier gets the turn of the weight before it: turns of a file never decrease.
   void extend(uint64_t end, const Turn& turn) {
     const Turn own = std::max(turn, turn_);
     while (at_ < end) {
@@ -84,7 +86,8 @@ class FilePieces {
   Turn turn_;
 };
 
-// A weight that can be read row by row is cut in parts of whole rows.
+// A weight that can be read row by row is cut in parts of whole rows, as many as its root has
+// kPartValues, so that part i of every view of one root reads the same values of that root.
 void add_weight(const FilePlan::Segment& segment, size_t rank, FilePieces& pieces) {
   const Weight& weight = *std::get<WeightPtr>(segment.content);
   const Weight& root = root_of(weight);

@@ -25,6 +25,9 @@ struct Piece {
 // that share no weight are cut in whole chunks and take turns, so that threads seldom wait for one
 // another at the same file's write lock. Where files share weights (root_of), pieces follow the
 // weights: a part of a weight is written to all files before the next part.
+//
+// That needs the shared weights in the same order in every file (graph/source_order.h sees to it).
+// A file in another order is written just as right, but what it shares is read once more for it.
 std::vector<Piece> plan_pieces(const std::vector<FilePlan>& plans);
 
 // Hands pieces to workers in their order. A chunk is hashed from its beginning to its end, so a
@@ -37,7 +40,8 @@ class PieceQueue {
     size_t index;
     Piece piece;
   };
-  // Waits where all that is left waits. Nothing after the last piece and after stop().
+  // The next piece whose predecessor is finished. Blocks while every remaining piece waits for an
+  // earlier one; returns nullopt once all pieces are handed out, or after stop().
   std::optional<Taken> take();
   void finish(const Taken& taken);
   void stop();
@@ -51,7 +55,7 @@ class PieceQueue {
   std::vector<Piece> pieces_;
   std::vector<size_t> before_;  // the piece before it in the same chunk, or kNone
   std::vector<State> states_;
-  size_t first_open_ = 0;  // none of the pieces below is open
+  size_t first_open_ = 0;  // every piece with a lower index was handed out
   bool stopped_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;

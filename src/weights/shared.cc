@@ -17,6 +17,8 @@ constexpr size_t kSlabValues = size_t{256} << 10;  // 1 MiB: whole rows of one w
 constexpr size_t kStepValues = size_t{64} << 10;
 constexpr size_t kLeastValues = size_t{4} << 10;  // of a weight that is shared
 
+// Whole rows of one weight, filled by the first reader while others wait for its mutex; a view
+// (Weight::view) holds the slab as its owner, so a slab that left the store lives as long as that.
 // Not std::call_once: after an exception it never returns where pthread_once does not unwind (musl,
 // ThreadSanitizer).
 struct Slab {
@@ -32,7 +34,8 @@ class SharedReads::Store {
   explicit Store(size_t most_bytes)
       : most_slabs_(std::max<size_t>(1, most_bytes / (kSlabValues * sizeof(float)))) {}
 
-  // Addresses of weights are used again, these are not.
+  // A freed weight's address may be reused by another one, so slabs are keyed by this serial number
+  // instead.
   uint64_t new_id() { return ids_++; }
 
   // The rows from `row` on, `count` of them; filled by the first who asks.
@@ -46,7 +49,8 @@ class SharedReads::Store {
     return slab;
   }
 
-  // Whether so many values stay while several files are made of them.
+  // Whether a weight of `values` elements stays while several files are made of it: it may fill
+  // half of the store, the rest is for the weights around it.
   [[nodiscard]] bool holds(uint64_t values) const {
     return values <= most_slabs_ * kSlabValues / 2;
   }
@@ -124,32 +128,35 @@ class SharedReads::Store {
 class SharedReads::SharedWeight final : public Weight {
  public:
   SharedWeight(WeightPtr source, std::shared_ptr<Store> store)
-      : Weight(source->dtype(), source->shape()),
-        source_(std::move(source)),
+      : Weight(source->dtype(), source->shape(), {source}),
+        source_(*source),
         store_(std::move(store)),
         id_(store_->new_id()),
         slab_rows_(static_cast<int64_t>(kSlabValues) / cols()) {}
 
   void read(const Block& block, std::span<std::byte> out) const override {
-    dtype() == DType::kF32 ? copy(block, out) : source_->read(block, out);
+    dtype() == DType::kF32 ? copy(block, out) : source_.read(block, out);
   }
 
   void read_floats(const Block& block, std::span<float> out) const override {
     copy(block, std::as_writable_bytes(out));
   }
 
-  [[nodiscard]] std::optional<FloatRows> lend(const Block& block) const override {
-    return block.rows > 0 ? std::make_optional(lent(block)) : std::nullopt;
+  [[nodiscard]] std::optional<FloatRows> view(const Block& block) const override {
+    return block.rows > 0 ? std::make_optional(held(block)) : std::nullopt;
+  }
+  [[nodiscard]] bool stays_in_memory(uint64_t values) const override {
+    return store_->holds(values);
   }
 
-  [[nodiscard]] bool lends(uint64_t values) const override { return store_->holds(values); }
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 
  private:
   void copy(const Block& block, std::span<std::byte> out) const {
     const size_t stripe = static_cast<size_t>(block.cols) * sizeof(float);
     for (int64_t done = 0; done < block.rows;) {
-      const FloatRows rows = lent({block.row + done, block.rows - done, block.col, block.cols});
+      const FloatRows rows = held({block.row + done, block.rows - done, block.col, block.cols});
       for (int64_t i = 0; i < rows.rows; ++i) {
         std::memcpy(out.data() + static_cast<size_t>(done + i) * stripe,
                     rows.data + i * rows.pitch,
@@ -159,15 +166,15 @@ class SharedReads::SharedWeight final : public Weight {
     }
   }
 
-  FloatRows lent(const Block& block) const {
+  FloatRows held(const Block& block) const {
     const int64_t first = block.row / slab_rows_ * slab_rows_;
     const int64_t last = std::min(rows(), first + slab_rows_);
-    auto slab = store_->rows(id_, *source_, first, last - first);
+    auto slab = store_->rows(id_, source_, first, last - first);
     const float* data = slab->values.data() + (block.row - first) * cols() + block.col;
     return {data, std::min(last - block.row, block.rows), cols(), std::move(slab)};
   }
 
-  WeightPtr source_;
+  const Weight& source_;
   std::shared_ptr<Store> store_;
   uint64_t id_;
   int64_t slab_rows_;

@@ -1,5 +1,5 @@
 // Weights that several files are made of: each part is read and merged once for all that need it at
-// about the same time, and lent to them without a copy.
+// about the same time, and shown to them without a copy.
 #ifndef LORAPRESS_WEIGHTS_SHARED_H_
 #define LORAPRESS_WEIGHTS_SHARED_H_
 

@@ -1,54 +1,19 @@
 #include "weights/shared.h"
 
-#include <atomic>
-
 #include "base/convert.h"
 #include "base/fail.h"
 #include "base/threads.h"
+#include "counted_weight.h"
 #include "test_util.h"
 
 namespace lorapress {
 namespace {
 
+using test::counted;
 using test::message_of;
 using test::Random;
 
 constexpr size_t kMegabyte = size_t{1} << 20;
-
-// Counts what is read of it; fails as often as it is told to.
-class Counted final : public Weight {
- public:
-  explicit Counted(WeightPtr inner)
-      : Weight(inner->dtype(), inner->shape()), inner_(std::move(inner)) {}
-
-  void read(const Block& block, std::span<std::byte> out) const override {
-    count(block);
-    inner_->read(block, out);
-  }
-  void read_floats(const Block& block, std::span<float> out) const override {
-    count(block);
-    inner_->read_floats(block, out);
-  }
-
-  mutable std::atomic<size_t> values = 0;
-  mutable std::atomic<int> failures = 0;
-
- private:
-  void count(const Block& block) const {
-    if (failures > 0) {
-      --failures;
-      fail(ErrorCode::kIo, "no more");
-    }
-    values += block.elements();
-  }
-
-  WeightPtr inner_;
-};
-
-std::shared_ptr<Counted> counted(const Shape& shape, DType dtype, uint32_t seed) {
-  const auto count = static_cast<size_t>(shape[0] * shape[1]);
-  return std::make_shared<Counted>(cast(float_constant(shape, Random(seed).numbers(count)), dtype));
-}
 
 std::vector<std::byte> all_bytes(const Weight& weight) {
   std::vector<std::byte> bytes(weight.bytes());
@@ -74,7 +39,7 @@ TEST(SharedReads, GivesTheBlocksOfTheWeight) {
       weight->read_floats(block, expected);
       shared->read_floats(block, found);
       EXPECT_EQ(found, expected);
-      const auto lent = shared->lend(block).value();
+      const auto lent = shared->view(block).value();
       ASSERT_GE(lent.rows, 1);
       ASSERT_LE(lent.rows, block.rows);
       for (int64_t r = 0; r < lent.rows; ++r) {
@@ -91,34 +56,34 @@ TEST(SharedReads, ReadsOnceWhatItHolds) {
   SharedReads reads(4 * kMegabyte);
   const WeightPtr shared = reads.share(weight);
   const std::vector<std::byte> expected = all_bytes(*weight);
-  weight->values = 0;
+  weight->values_read = 0;
   const WeightPtr turned = transpose(shared);
   const WeightPtr half = cast(shared, DType::kF16);
   parallel_for(8, 4, [&](size_t index, unsigned /*worker*/) {
     all_bytes(index % 2 == 0 ? *turned : *half);
     EXPECT_EQ(all_bytes(*shared), expected);
   });
-  EXPECT_EQ(weight->values, 600'000U);
+  EXPECT_EQ(weight->values_read, 600'000U);
   EXPECT_EQ(reads.values_read(), 600'000U);
   reads.clear();
   EXPECT_EQ(all_bytes(*shared), expected);
-  EXPECT_EQ(weight->values, 1'200'000U);
+  EXPECT_EQ(weight->values_read, 1'200'000U);
 }
 
 TEST(SharedReads, StaysBelowItsBound) {
   const auto large = counted({4000, 600}, DType::kF32, 4);  // 9.6 MB
   SharedReads reads(2 * kMegabyte);
   const WeightPtr shared = reads.share(large);
-  EXPECT_FALSE(shared->lends(shared->values()));
+  EXPECT_FALSE(shared->stays_in_memory(shared->values()));
   const WeightPtr part = reads.share(counted({400, 600}, DType::kF32, 5));
-  EXPECT_TRUE(part->lends(part->values()));
+  EXPECT_TRUE(part->stays_in_memory(part->values()));
   const WeightPtr joined = transpose(concat_rows({part, part, part}));  // more than stays
-  EXPECT_FALSE(joined->lends(joined->values()));
+  EXPECT_FALSE(joined->stays_in_memory(joined->values()));
   EXPECT_EQ(all_bytes(*shared), all_bytes(*large));
-  large->values = 0;
+  large->values_read = 0;
   std::vector<float> row(600);
   shared->read_floats({0, 1, 0, 600}, row);  // out long ago
-  EXPECT_GT(large->values, 0U);
+  EXPECT_GT(large->values_read, 0U);
 }
 
 TEST(SharedReads, LeavesAloneWhatIsNotWorthIt) {

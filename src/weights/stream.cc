@@ -8,13 +8,14 @@
 #include "base/buffer.h"
 #include "base/sha256.h"
 #include "base/threads.h"
+#include "weights/group.h"
 #include "weights/pieces.h"
 
 namespace lorapress {
 namespace {
 
 constexpr size_t kWindow = size_t{128} << 10;
-constexpr uint64_t kStripe = uint64_t{1} << 20;  // bytes of a transposed weight that is lent
+constexpr uint64_t kStripe = uint64_t{1} << 20;  // bytes of a transposed weight in memory
 constexpr uint64_t kLeastRows = 16;              // a cache line of float32 in every source row
 
 // What a worker keeps from chunk to chunk.
@@ -28,10 +29,15 @@ struct ChunkBuffers {
 // three times slower than the copy itself.
 class ChunkWriter {
  public:
-  ChunkWriter(const FilePlan& plan, OutputFile& file, Sha256* hash, ChunkBuffers& buffers)
+  ChunkWriter(const FilePlan& plan,
+              OutputFile& file,
+              Sha256* hash,
+              GroupMemory& memory,
+              ChunkBuffers& buffers)
       : plan_(plan),
         file_(file),
         hash_(hash),
+        memory_(memory),
         window_(buffers.window.span()),
         block_(buffers.block) {}
 
@@ -70,7 +76,7 @@ class ChunkWriter {
       position_ += count;
     } else if ((*weight)->row_wise()) {
       stream(**weight, offset, count);
-    } else if ((*weight)->lends((*weight)->values())) {
+    } else if ((*weight)->stays_in_memory((*weight)->values())) {
       put_stripes(**weight, offset, count);
     } else {
       put_block(**weight, offset, count);
@@ -87,14 +93,14 @@ class ChunkWriter {
       }
       const uint64_t room = kWindow - filled_;
       const uint64_t step = std::min(count, whole ? room / pitch * pitch : room);
-      read_bytes(weight, offset, window_.subspan(filled_, step));
+      memory_.read(weight, offset, window_.subspan(filled_, step));
       advance(step);
       offset += step;
       count -= step;
     }
   }
 
-  // A lent weight, in stripes: small enough to stay in a cache until they are written, wide enough
+  // A weight whose source stays in memory, in stripes: small enough to stay in a cache until they are written, wide enough
   // for runs of columns in every source row.
   void put_stripes(const Weight& weight, uint64_t offset, uint64_t count) {
     const uint64_t pitch = weight.bytes() / static_cast<uint64_t>(weight.rows());
@@ -109,7 +115,7 @@ class ChunkWriter {
 
   void put_block(const Weight& weight, uint64_t offset, uint64_t count) {
     block_.resize(count);
-    read_bytes(weight, offset, block_.span());
+    memory_.read(weight, offset, block_.span());
     put(block_.span());
   }
 
@@ -150,7 +156,8 @@ class ChunkWriter {
 
   const FilePlan& plan_;
   OutputFile& file_;
-  Sha256* hash_;           // null: bytes may be copied in the kernel
+  Sha256* hash_;  // null: bytes may be copied in the kernel
+  GroupMemory& memory_;
   uint64_t position_ = 0;  // where the window goes in the file
   size_t filled_ = 0;
   std::span<std::byte> window_;
@@ -168,6 +175,11 @@ class Writing {
       written_.back().chunk_sha256.resize(options.hash ? chunks : 0);
       hashes_.emplace_back(options.hash ? chunks : 0);
       total_ += plan.size();
+      for (const FilePlan::Segment& segment : plan.segments()) {
+        if (const auto* weight = std::get_if<WeightPtr>(&segment.content)) {
+          memory_.add(**weight);
+        }
+      }
     }
   }
 
@@ -209,7 +221,7 @@ class Writing {
       }
       hash = begun.get();
     }
-    ChunkWriter(plan, *files_[piece.file], hash, buffers).write(piece);
+    ChunkWriter(plan, *files_[piece.file], hash, memory_, buffers).write(piece);
     if (hash != nullptr && (piece.end % kChunkBytes == 0 || piece.end == plan.size())) {
       written_[piece.file].chunk_sha256[chunk] = hash->finish();
       hashes_[piece.file][chunk].reset();
@@ -226,6 +238,7 @@ class Writing {
   std::vector<std::unique_ptr<OutputFile>> files_;
   std::vector<WrittenFile> written_;
   std::vector<std::vector<std::unique_ptr<Sha256>>> hashes_;  // of chunks that are begun
+  GroupMemory memory_;
   uint64_t total_ = 0;
   std::mutex progress_mutex_;
   uint64_t done_ = 0;

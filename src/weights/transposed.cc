@@ -118,10 +118,14 @@ void put(size_t size,
 }  // namespace
 
 TransposedWeight::TransposedWeight(WeightPtr source)
-    : Weight(source->dtype(), {source->shape().at(1), source->shape().at(0)}),
-      source_(std::move(source)) {}
+    : Weight(source->dtype(), {source->shape().at(1), source->shape().at(0)}, {source}) {}
+
+WeightPtr TransposedWeight::in_dtype(DType to) const {
+  return transpose(cast(sources()[0], to));
+}
 
 void TransposedWeight::read(const Block& block, std::span<std::byte> out) const {
+  const Weight& source = *sources()[0];
   constexpr int64_t kStripBytes = int64_t{256} << 10;
   const auto size = static_cast<int64_t>(dtype_size(dtype()));
   const int64_t strip =
@@ -132,7 +136,7 @@ void TransposedWeight::read(const Block& block, std::span<std::byte> out) const 
     const Block turned{block.col + done, std::min(strip, block.cols - done), block.row, block.rows};
     std::byte* to = out.data() + done * size;
     if (dtype() == DType::kF32) {
-      for_float_rows(*source_, turned, floats, [&](int64_t first, const FloatRows& rows) {
+      for_float_rows(source, turned, floats, [&](int64_t first, const FloatRows& rows) {
         put(sizeof(float),
             reinterpret_cast<const std::byte*>(rows.data),
             rows.pitch,
@@ -143,7 +147,7 @@ void TransposedWeight::read(const Block& block, std::span<std::byte> out) const 
       continue;
     }
     buffer.resize(turned.elements() * static_cast<size_t>(size));
-    source_->read(turned, buffer.span());
+    source.read(turned, buffer.span());
     put(static_cast<size_t>(size), buffer.data(), turned.cols, to, block.cols, turned);
   }
 }

@@ -14,11 +14,11 @@ class TransposedWeight final : public Weight {
   void read(const Block& block, std::span<std::byte> out) const override;
 
   [[nodiscard]] bool row_wise() const override { return false; }
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
-  [[nodiscard]] const WeightPtr& turned() const { return source_; }
+  // Casting stays inside of a transposition, so that it sees whole rows.
+  [[nodiscard]] WeightPtr in_dtype(DType to) const override;
 
- private:
-  WeightPtr source_;
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 };
 
 }  // namespace lorapress

@@ -53,6 +53,12 @@ class FileWeight final : public Weight {
 
   [[nodiscard]] std::optional<Extent> extent() const override { return extent_; }
 
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& other) const override {
+    const Extent& theirs = static_cast<const FileWeight&>(other).extent_;
+    return extent_.file == theirs.file && extent_.offset == theirs.offset;
+  }
+
  private:
   // Below this many bytes a row, whole rows are read and cut: fewer calls beat fewer bytes.
   static constexpr size_t kStripe = 1024;
@@ -99,6 +105,11 @@ class ConstantWeight final : public Weight {
     }
   }
 
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& other) const override {
+    return bytes_ == static_cast<const ConstantWeight&>(other).bytes_;
+  }
+
  private:
   std::vector<std::byte> bytes_;
 };
@@ -109,17 +120,20 @@ class ZeroWeight final : public Weight {
   void read(const Block& /*block*/, std::span<std::byte> out) const override {
     std::ranges::fill(out, std::byte{0});
   }
+
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 };
 
 class CastWeight final : public Weight {
  public:
   CastWeight(WeightPtr source, DType to)
-      : Weight(to, source->shape()), source_(std::move(source)) {}
+      : Weight(to, source->shape(), {source}), source_(*source) {}
 
   void read(const Block& block, std::span<std::byte> out) const override {
     Buffer<float> scratch;
     const size_t pitch = static_cast<size_t>(block.cols) * dtype_size(dtype());
-    for_float_rows(*source_, block, scratch, [&](int64_t first, const FloatRows& rows) {
+    for_float_rows(source_, block, scratch, [&](int64_t first, const FloatRows& rows) {
       // Rows without gaps are converted at once.
       const int64_t step = rows.pitch == block.cols ? rows.rows : 1;
       for (int64_t row = 0; row < rows.rows; row += step) {
@@ -132,26 +146,27 @@ class CastWeight final : public Weight {
 
   // Widened values are the source's own, without a copy on the way.
   void read_floats(const Block& block, std::span<float> out) const override {
-    dtype() == DType::kF32 ? source_->read_floats(block, out) : Weight::read_floats(block, out);
+    dtype() == DType::kF32 ? source_.read_floats(block, out) : Weight::read_floats(block, out);
   }
-  [[nodiscard]] std::optional<FloatRows> lend(const Block& block) const override {
-    return dtype() == DType::kF32 ? source_->lend(block) : std::nullopt;
+  [[nodiscard]] std::optional<FloatRows> view(const Block& block) const override {
+    return dtype() == DType::kF32 ? source_.view(block) : std::nullopt;
   }
 
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 
  private:
-  WeightPtr source_;
+  const Weight& source_;
 };
 
 class ReshapedWeight final : public Weight {
  public:
   ReshapedWeight(WeightPtr source, Shape shape)
-      : Weight(source->dtype(), std::move(shape)), source_(std::move(source)) {
-    if (source_->bytes() != this->bytes()) {
+      : Weight(source->dtype(), std::move(shape), {source}), source_(*source) {
+    if (source_.bytes() != this->bytes()) {
       fail(ErrorCode::kMismatch,
            "cannot reshape [{}] to [{}]",
-           fmt::join(source_->shape(), ", "),
+           fmt::join(source_.shape(), ", "),
            fmt::join(this->shape(), ", "));
     }
   }
@@ -163,15 +178,17 @@ class ReshapedWeight final : public Weight {
     const size_t stripe = out.size() / static_cast<size_t>(std::max<int64_t>(pieces, 1));
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const auto from = static_cast<uint64_t>((block.row + piece) * cols() + block.col) * size;
-      read_bytes(*source_, from, out.subspan(static_cast<size_t>(piece) * stripe, stripe));
+      read_bytes(source_, from, out.subspan(static_cast<size_t>(piece) * stripe, stripe));
     }
   }
 
-  [[nodiscard]] std::optional<Extent> extent() const override { return source_->extent(); }
-  [[nodiscard]] const Weight* source() const override { return source_.get(); }
+  [[nodiscard]] std::optional<Extent> extent() const override { return source_.extent(); }
+
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 
  private:
-  WeightPtr source_;
+  const Weight& source_;
 };
 
 Shape concat_shape(const std::vector<WeightPtr>& weights) {
@@ -185,9 +202,9 @@ Shape concat_shape(const std::vector<WeightPtr>& weights) {
 
 class ConcatWeight final : public Weight {
  public:
-  explicit ConcatWeight(std::vector<WeightPtr> parts)
-      : Weight(parts.at(0)->dtype(), concat_shape(parts)), parts_(std::move(parts)) {
-    for (const WeightPtr& part : parts_) {
+  explicit ConcatWeight(const std::vector<WeightPtr>& parts)
+      : Weight(parts.at(0)->dtype(), concat_shape(parts), parts) {
+    for (const WeightPtr& part : sources()) {
       if (part->dtype() != dtype() || (shape().size() > 1 && part->cols() != cols())) {
         fail(ErrorCode::kMismatch,
              "cannot join {} [{}] to {} [{}]",
@@ -205,7 +222,7 @@ class ConcatWeight final : public Weight {
     const int64_t end = begin + (vector ? block.cols : block.rows);
     const size_t unit = dtype_size(dtype()) * static_cast<size_t>(vector ? 1 : block.cols);
     int64_t start = 0;
-    for (const WeightPtr& part : parts_) {
+    for (const WeightPtr& part : sources()) {
       const int64_t count = part->shape()[0];
       const int64_t first = std::max(begin, start);
       const int64_t last = std::min(end, start + count);
@@ -220,25 +237,18 @@ class ConcatWeight final : public Weight {
     }
   }
 
-  [[nodiscard]] bool lends(uint64_t values) const override {
-    return std::ranges::all_of(parts_, [&](const WeightPtr& part) { return part->lends(values); });
-  }
-  [[nodiscard]] const Weight* source() const override { return parts_[0].get(); }
-  [[nodiscard]] bool row_wise() const override {
-    return std::ranges::all_of(parts_, [](const WeightPtr& part) { return part->row_wise(); });
-  }
-
- private:
-  std::vector<WeightPtr> parts_;
+ protected:
+  [[nodiscard]] bool same_parameters(const Weight& /*other*/) const override { return true; }
 };
 
 }  // namespace
 
-Weight::Weight(DType dtype, Shape shape)
+Weight::Weight(DType dtype, Shape shape, std::vector<WeightPtr> sources)
     : dtype_(dtype),
       shape_(std::move(shape)),
       rows_(row_count(shape_)),
-      cols_(column_count(shape_)) {}
+      cols_(column_count(shape_)),
+      sources_(std::move(sources)) {}
 
 WeightPtr file_weight(DType dtype, Shape shape, Extent extent) {
   return std::make_shared<FileWeight>(dtype, std::move(shape), std::move(extent));
@@ -261,8 +271,8 @@ WeightPtr cast(WeightPtr weight, DType to) {
   if (weight->dtype() == to) {
     return weight;
   }
-  if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
-    return transpose(cast(turned->turned(), to));
+  if (WeightPtr made = weight->in_dtype(to)) {
+    return made;
   }
   return std::make_shared<CastWeight>(std::move(weight), to);
 }
@@ -275,13 +285,13 @@ WeightPtr reshape(WeightPtr weight, Shape shape) {
 
 WeightPtr transpose(WeightPtr weight) {
   if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
-    return turned->turned();
+    return turned->sources()[0];
   }
   return std::make_shared<TransposedWeight>(std::move(weight));
 }
 
 WeightPtr concat_rows(std::vector<WeightPtr> weights) {
-  return weights.size() == 1 ? weights[0] : std::make_shared<ConcatWeight>(std::move(weights));
+  return weights.size() == 1 ? weights[0] : std::make_shared<ConcatWeight>(weights);
 }
 
 }  // namespace lorapress

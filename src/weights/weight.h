@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/dtype.h"
@@ -16,6 +17,9 @@
 namespace lorapress {
 
 using Shape = std::vector<int64_t>;
+class Weight;
+class WeightGroup;  // weights/group.h
+using WeightPtr = std::shared_ptr<const Weight>;
 
 // A rectangle of the matrix view of a weight.
 struct Block {
@@ -45,7 +49,9 @@ struct FloatRows {
 // or 1 is one row. Row-major, little endian. Thread safe.
 class Weight {
  public:
-  Weight(DType dtype, Shape shape);
+  // `sources` are the weights that this one is a view of: all of its content follows from theirs.
+  // Where new values begin (files, constants, a merged adapter) there are none.
+  Weight(DType dtype, Shape shape, std::vector<WeightPtr> sources = {});
   virtual ~Weight() = default;
   Weight(const Weight&) = delete;
   Weight& operator=(const Weight&) = delete;
@@ -65,32 +71,42 @@ class Weight {
   // to its dtype, so that cast(merged, float32) loses nothing.
   virtual void read_floats(const Block& block, std::span<float> out) const;
   // The first rows of the block as read_floats() gives them, where they stand in memory already.
-  [[nodiscard]] virtual std::optional<FloatRows> lend(const Block& /*block*/) const {
+  [[nodiscard]] virtual std::optional<FloatRows> view(const Block& /*block*/) const {
     return std::nullopt;
   }
-  // Whether any block costs little more than a copy, for a weight of so many values that is made of
-  // this one: all of them stay where they can be lent.
-  [[nodiscard]] virtual bool lends(uint64_t values) const {
-    return source() != nullptr && source()->lends(values);
-  }
-  // The weight (or one of those) that this one is a view of; null where there is none.
-  [[nodiscard]] virtual const Weight* source() const { return nullptr; }
+  // True if every block of a derived weight of `values` elements can be viewed in memory, so that
+  // reading it costs about one copy.
+  [[nodiscard]] virtual bool stays_in_memory(uint64_t values) const;
+  [[nodiscard]] std::span<const WeightPtr> sources() const { return sources_; }
   // Whether a few rows cost only those rows. A transposed weight reads (nearly) all of its source
   // for any stripe, so writers ask it for large blocks.
-  [[nodiscard]] virtual bool row_wise() const {
-    return source() == nullptr || source()->row_wise();
-  }
+  [[nodiscard]] virtual bool row_wise() const;
+  // A dtype that holds every value exactly, which may be narrower than the one they are stored in.
+  [[nodiscard]] virtual DType values_dtype() const { return dtype_; }
+  // Where several weights are worked out together, such as the integers and the scales of one
+  // matrix; null for a weight that stands for itself. Lives as long as the weight.
+  [[nodiscard]] virtual const WeightGroup* group() const { return nullptr; }
   // Set where the bytes stand in a file unchanged, so that a writer may copy them in the kernel.
   [[nodiscard]] virtual std::optional<Extent> extent() const { return std::nullopt; }
+  // The weight through float32 in another dtype where it knows a better way than to convert what
+  // it gives; null otherwise. cast() asks.
+  [[nodiscard]] virtual WeightPtr in_dtype(DType /*to*/) const { return nullptr; }
+  // True if both certainly have the same content: the same steps over the same files, constants or
+  // weights. Nothing is produced to find out, so false proves nothing.
+  [[nodiscard]] bool same_as(const Weight& other) const;
+
+ protected:
+  // same_as() for a weight of the same class, dtype, shape and sources. False where a class does
+  // not say better, so that a parameter cannot be forgotten.
+  [[nodiscard]] virtual bool same_parameters(const Weight& /*other*/) const { return false; }
 
  private:
   DType dtype_;
   Shape shape_;
   int64_t rows_;
   int64_t cols_;
+  std::vector<WeightPtr> sources_;
 };
-
-using WeightPtr = std::shared_ptr<const Weight>;
 
 // Leaves.
 WeightPtr file_weight(DType dtype, Shape shape, Extent extent);
@@ -99,16 +115,16 @@ WeightPtr float_constant(Shape shape, std::span<const float> values);
 WeightPtr zeros(DType dtype, Shape shape);  // takes no memory
 
 // Views. Each keeps the dtype unless it says otherwise.
-// Through float32; the same dtype is free. Casting stays inside of a transposition, so that it sees
-// whole rows.
+// Through float32; the same dtype is free.
 WeightPtr cast(WeightPtr weight, DType to);
 WeightPtr reshape(WeightPtr weight, Shape shape);  // same number of elements and columns or any
-// Rank 2: [n, k] -> [k, n]. Turning a turned weight gives back its source, which is how passes get
-// at whole rows of a weight that is not row-wise.
+// Rank 2: [n, k] -> [k, n]. transpose(transpose(w)) is w itself; passes use this to read whole rows
+// of a weight that linear() stored transposed.
 WeightPtr transpose(WeightPtr weight);
 WeightPtr concat_rows(std::vector<WeightPtr> weights);  // along dimension 0; same dtype and columns
 
-// What is left when all views are taken off: weights with the same root are made of the same bytes.
+// What is left when all views are taken off, following the first source of each: where a writer has
+// to begin to read. Weights with the same root read the same bytes at about the same time.
 const Weight& root_of(const Weight& weight);
 
 // All of a small weight as float32.

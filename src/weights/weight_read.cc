@@ -1,5 +1,7 @@
 // Reading a weight by other means than its blocks: as floats, whole, or by the byte.
+#include <algorithm>
 #include <cstring>
+#include <typeinfo>
 
 #include "base/buffer.h"
 #include "base/convert.h"
@@ -17,10 +19,27 @@ void Weight::read_floats(const Block& block, std::span<float> out) const {
   to_float32(dtype_, stored.span(), out);
 }
 
+bool Weight::stays_in_memory(uint64_t values) const {
+  return !sources_.empty() && std::ranges::all_of(sources_, [&](const WeightPtr& source) {
+    return source->stays_in_memory(values);
+  });
+}
+
+bool Weight::row_wise() const {
+  return std::ranges::all_of(sources_, [](const WeightPtr& source) { return source->row_wise(); });
+}
+
+bool Weight::same_as(const Weight& other) const {
+  const auto same = [](const WeightPtr& a, const WeightPtr& b) { return a->same_as(*b); };
+  return this == &other ||
+         (typeid(*this) == typeid(other) && dtype_ == other.dtype_ && shape_ == other.shape_ &&
+          std::ranges::equal(sources_, other.sources_, same) && same_parameters(other));
+}
+
 const Weight& root_of(const Weight& weight) {
   const Weight* root = &weight;
-  while (root->source() != nullptr) {
-    root = root->source();
+  while (!root->sources().empty()) {
+    root = root->sources()[0].get();
   }
   return *root;
 }

@@ -307,6 +307,44 @@ TEST(NestedViews, GiveTheirBlocks) {
   expect_content(flat, 5);
 }
 
+TEST(Weight, NamesAllItsSources) {
+  const WeightPtr a = zeros(DType::kF32, {3, 5});
+  const WeightPtr b = float_constant({1, 5}, std::vector<float>(5, 1.0F));
+  const WeightPtr joined = concat_rows({a, b});
+  ASSERT_EQ(joined->sources().size(), 2U);
+  EXPECT_EQ(joined->sources()[0], a);
+  EXPECT_EQ(joined->sources()[1], b);
+  EXPECT_EQ(&root_of(*cast(transpose(joined), DType::kF16)), a.get());
+  EXPECT_TRUE(a->sources().empty());
+}
+
+TEST(Weight, IsTheSameWhereStepsAndSourcesAre) {
+  const TempFolder folder;
+  const WeightPtr file = file_sample(folder, DType::kF32, {6, 4}, 1).weight;
+  const WeightPtr again = file_weight(DType::kF32, {6, 4}, *file->extent());
+  const WeightPtr later =
+      file_weight(DType::kF32, {6, 4}, {file->extent()->file, file->extent()->offset - 4});
+  const WeightPtr other = file_sample(folder, DType::kF32, {6, 4}, 2).weight;
+  const std::vector<WeightPtr (*)(WeightPtr)> steps{
+      [](WeightPtr w) { return w; },
+      [](WeightPtr w) { return cast(std::move(w), DType::kF16); },
+      [](WeightPtr w) { return cast(std::move(w), DType::kBF16); },
+      [](WeightPtr w) { return transpose(std::move(w)); },
+      [](WeightPtr w) { return reshape(std::move(w), {24}); },
+      [](WeightPtr w) { return concat_rows({w, float_constant({1, 4}, std::vector(4, 2.0F))}); },
+      [](WeightPtr w) { return concat_rows({w, float_constant({1, 4}, std::vector(4, 3.0F))}); }};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    EXPECT_TRUE(steps[i](file)->same_as(*steps[i](again))) << i;
+    EXPECT_FALSE(steps[i](file)->same_as(*steps[i](later))) << i;
+    EXPECT_FALSE(steps[i](file)->same_as(*steps[i](other))) << i;
+    for (size_t j = 0; j < steps.size(); ++j) {
+      EXPECT_EQ(steps[i](file)->same_as(*steps[j](file)), i == j) << i << " " << j;
+    }
+  }
+  EXPECT_TRUE(zeros(DType::kF32, {2})->same_as(*zeros(DType::kF32, {2})));
+  EXPECT_FALSE(zeros(DType::kF32, {2})->same_as(*zeros(DType::kF32, {3})));
+}
+
 TEST(Weight, TurnedTwiceIsItself) {
   const WeightPtr weight = zeros(DType::kF32, {3, 5});
   EXPECT_EQ(transpose(transpose(weight)), weight);

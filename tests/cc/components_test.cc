@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "components_util.h"
+#include "counted_weight.h"
 #include "graph/model.h"
 #include "graph/write.h"
+#include "parsed_model.h"
+#include "schemes/q4.h"
 
 namespace lorapress {
 namespace {
@@ -50,17 +53,45 @@ float first_of(const fs::path& graph) {
   return OrtSession(graph, 1).run({{"x", &x}}, {"y"})[0].as_floats()[0];
 }
 
+// Two graphs over one matrix, each quantized by itself as press does: the matrix is in the file once,
+// and is read once for it.
+TEST(SharedData, QuantizesOnceWhatGraphsShare) {
+  for (const auto apply : {apply_q4, apply_q4f16}) {
+    const TempFolder folder;
+    const auto matrix = test::counted({256, 256}, DType::kF32, 1);
+    SharedData data(folder / "all.onnx_data");
+    std::vector<FilePlan> plans;
+    for (const std::string name : {"one.onnx", "two.onnx"}) {
+      Model model = test::parsed_model(
+          "g (float[n,256] x) => (float[n,256] y) { y = MatMul(x, w) }", {{"w", matrix}});
+      apply(model, {SchemeOptions()});
+      plans.push_back(data.plan_graph(model, folder / name));
+    }
+    EXPECT_EQ(matrix->values_read, 0U);
+    for (FilePlan& plan : data.take()) {
+      plans.push_back(std::move(plan));
+    }
+    write_files(plans, {.hash = false, .threads = 1, .progress = {}});
+    EXPECT_EQ(matrix->values_read, matrix->values());
+    const uint64_t packed = 256 * 256 / 2;
+    const uint64_t scales = 256 * 256 / 32 * (apply == apply_q4 ? 4 : 2);
+    const uint64_t begin = fs::file_size(folder / "all.onnx_data") - packed - scales;
+    EXPECT_LE(begin, 4096U * 2);  // and alignment
+    EXPECT_NO_THROW(OrtSession(folder / "one.onnx", 1));
+    EXPECT_NO_THROW(OrtSession(folder / "two.onnx", 1));
+  }
+}
+
 // Weights are told apart by what they hold, not by their name.
 TEST(SharedData, KeepsEqualWeightsOnceAndOthersApart) {
   const TempFolder folder;
   fs::create_directory(folder / "inner");
   SharedData data(folder / "inner/all.onnx_data");
   std::vector<FilePlan> plans;
-  std::vector<fs::path> used;
-  plans.push_back(data.plan_graph(adder("one", 1.0F), folder / "inner/one.onnx", used));
-  plans.push_back(data.plan_graph(adder("same", 1.0F), folder / "same.onnx", used));
-  plans.push_back(data.plan_graph(adder("other", 2.0F), folder / "other.onnx", used));
-  EXPECT_EQ(used, std::vector<fs::path>(3, folder / "inner/all.onnx_data"));
+  plans.push_back(data.plan_graph(adder("one", 1.0F), folder / "inner/one.onnx"));
+  plans.push_back(data.plan_graph(adder("same", 1.0F), folder / "same.onnx"));
+  plans.push_back(data.plan_graph(adder("other", 2.0F), folder / "other.onnx"));
+  EXPECT_EQ(data.take_used(), std::set<fs::path>{folder / "inner/all.onnx_data"});
   for (FilePlan& plan : data.take()) {
     plans.push_back(std::move(plan));
   }

@@ -1,4 +1,4 @@
-// A pressed folder's two graphs, fed by hand.
+// A pressed folder's two graphs, called as a client does: several rows or positions in one call, too.
 #ifndef LORAPRESS_TESTS_CC_PRESSED_H_
 #define LORAPRESS_TESTS_CC_PRESSED_H_
 
@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "graph/ports.h"
-#include "runtime/ort/ort.h"
+#include "runtime/ort/client_calls.h"
 
 namespace lorapress::test {
 
@@ -21,14 +20,8 @@ class Pressed {
   explicit Pressed(const std::filesystem::path& folder, const std::string& dtype = "fp32")
       : manifest_(read_manifest(folder)),
         encoder_(folder / manifest_.graphs.at(dtype).at("encoder"), 1),
-        decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1) {
-    for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const CachePart part : kCacheParts) {
-        past_.push_back(cache_port(CacheSide::kPast, layer, part));
-        wanted_.push_back(cache_port(CacheSide::kPresent, layer, part));
-      }
-    }
-  }
+        decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1),
+        calls_(decoder_) {}
 
   [[nodiscard]] std::vector<int64_t> start() const { return {manifest_.decoder_start_token_id}; }
   [[nodiscard]] bool is_end(int64_t id) const {
@@ -48,13 +41,7 @@ class Pressed {
   }
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t batch) const {
-    std::vector<OrtTensor> cache;
-    const auto port = std::ranges::find(decoder_.inputs(), past_.at(0), &OrtPort::name);
-    for (size_t i = 0; i < past_.size(); ++i) {
-      cache.emplace_back(port->dtype,
-                         Shape{batch, manifest_.num_key_value_heads, 0, manifest_.head_dim});
-    }
-    return cache;
+    return calls_.empty_cache(batch);
   }
 
   // One call of the decoder: rows of ids, all of one length -> rows of logits. Replaces the cache.
@@ -67,16 +54,9 @@ class Pressed {
     }
     const auto batch = static_cast<int64_t>(ids.size());
     const OrtTensor input = OrtTensor::integers({batch, static_cast<int64_t>(ids[0].size())}, all);
-    std::vector<OrtSession::Feed> feeds{{kInputIds, &input}, {kEncoderHiddenStates, &prefix}};
-    for (size_t i = 0; i < past_.size(); ++i) {
-      feeds.push_back({past_[i], &cache[i]});
-    }
-    std::vector<std::string> wanted{kLogits};
-    wanted.insert(wanted.end(), wanted_.begin(), wanted_.end());
-    std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted);
-    cache.clear();
-    std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
-    const auto logits = outputs[0].as_floats();
+    ClientCalls::Step made = calls_.step(decoder_, input, &prefix, cache);
+    cache = std::move(made.cache);
+    const auto logits = made.logits.as_floats();
     const size_t width = logits.size() / ids.size();
     std::vector<std::vector<float>> rows;
     for (size_t i = 0; i < ids.size(); ++i) {
@@ -90,8 +70,7 @@ class Pressed {
   Manifest manifest_;
   OrtSession encoder_;
   OrtSession decoder_;
-  std::vector<std::string> past_;
-  std::vector<std::string> wanted_;
+  ClientCalls calls_;
 };
 
 }  // namespace lorapress::test

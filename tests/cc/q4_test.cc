@@ -8,6 +8,7 @@
 #include "rewrite/rewrite.h"
 #include "runtime/ort/ort.h"
 #include "schemes/bnb4.h"
+#include "schemes/int8.h"
 #include "schemes/weight_error.h"
 #include "test_util.h"
 #include "weights/stream.h"
@@ -279,6 +280,28 @@ TEST(WeightErrors, AreThoseOfTheRestoredValues) {
   options.rounding = Rounding::kSearch;
   EXPECT_LT(weight_errors(before, quantized(before, options), 1).all.relative(),
             errors.all.relative() * 0.97);
+}
+
+TEST(WeightErrors, SeeEightBitsAndCasts) {
+  const Model before = products_model();
+  const auto error_of = [&](void (*apply)(Model&, const SchemeContext&), bool per_channel) {
+    SchemeOptions options;
+    options.per_channel = per_channel;
+    Model after = before;
+    apply(after, {options});
+    const WeightErrors errors = weight_errors(before, after, 1);
+    const auto shared = std::ranges::find(errors.weights, "shared", &WeightError::name);
+    EXPECT_NE(shared, errors.weights.end());
+    return shared->relative();
+  };
+  for (const bool per_channel : {false, true}) {
+    const double seven_bits = error_of(apply_int8, per_channel);
+    const double eight_bits = error_of(apply_uint8, per_channel);
+    EXPECT_GT(eight_bits, 1e-3);
+    EXPECT_LT(eight_bits, 1e-2);
+    EXPECT_NEAR(seven_bits / eight_bits, 127.0 / 64.0, 0.2);  // steps
+  }
+  EXPECT_LT(error_of(apply_uint8, true), error_of(apply_uint8, false));
   Model half = before;
   half.weights["shared"] = cast(half.weights.at("shared"), DType::kF16);
   const WeightErrors cast_errors = weight_errors(before, half, 1);

@@ -5,7 +5,7 @@
 #include "bundles/manifest.h"
 #include "graph/ports.h"
 #include "onnx_edit.h"
-#include "verify/folder_model.h"
+#include "runtime/graph_choice.h"
 #include "verify_util.h"
 
 namespace lorapress {
@@ -43,7 +43,7 @@ class VerifyFolder : public ::testing::Test {
     });
   }
   [[nodiscard]] fs::path file_of(const std::string& dtype, const std::string& role) const {
-    return graph_path(model_, read_manifest(model_), dtype, role);
+    return graph_file(read_manifest(model_), model_, dtype, role);
   }
 
   TempFolder folder_;

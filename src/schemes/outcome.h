@@ -1,0 +1,30 @@
+// What a scheme tells of the matrices that it left alone.
+#ifndef LORAPRESS_SCHEMES_OUTCOME_H_
+#define LORAPRESS_SCHEMES_OUTCOME_H_
+
+#include <string>
+
+#include "rewrite/constant_matrices.h"
+#include "schemes/scheme.h"
+
+namespace lorapress {
+
+// Tells the outcome, where the context has one. `quantized` is a map by weight, `form` what its
+// matrices are in now, such as "8 bit".
+template <typename Quantized>
+void tell_outcome(const SchemeContext& context,
+                  std::string_view form,
+                  const ConstantMatrices& matrices,
+                  const Quantized& quantized) {
+  if (context.outcome != nullptr) {
+    *context.outcome = {
+        !quantized.empty(), static_cast<int64_t>(quantized.size()), matrices.kept(quantized), form};
+  }
+}
+
+// "/a, /b (the constant is on the left); /c (read by Conv)"; empty where none is kept.
+std::string describe_kept(const SchemeOutcome& outcome);
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_SCHEMES_OUTCOME_H_
