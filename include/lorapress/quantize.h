@@ -39,9 +39,11 @@ struct KeptMatrix {
 };
 
 struct DTypeInfo {
-  std::string name;     // as --dtype takes it and transformers.js names it
-  std::string suffix;   // of file names: "", "_fp16", "_quantized", ...
-  std::string summary;  // one line
+  std::string name;           // as --dtype takes it and transformers.js names it
+  std::string suffix;         // of file names: "", "_fp16", "_quantized", ...
+  std::string summary;        // one line
+  bool matmul_nbits = false;  // takes accuracy_level and symmetric
+  bool calibrates = false;    // takes `calibrate` of press and quantize
 };
 std::vector<DTypeInfo> known_dtypes();
 

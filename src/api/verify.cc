@@ -18,6 +18,7 @@
 #include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "verify/folder_check.h"
+#include "verify/graph_claims.h"
 #include "verify/layer_errors.h"
 #include "verify/parity.h"
 #include "verify/report/pictures.h"
@@ -38,17 +39,6 @@ double largest_difference(std::span<const float> left, std::span<const float> ri
     most = std::max(most, std::fabs(static_cast<double>(left[i]) - static_cast<double>(right[i])));
   }
   return most;
-}
-
-// The .onnx files of a dtype and their external data, as the manifest lists them.
-uint64_t bytes_of(const Manifest& manifest, const std::string& dtype) {
-  uint64_t total = 0;
-  for (const ManifestFile& file : manifest.files) {
-    for (const auto& [role, path] : manifest.graphs.at(dtype)) {
-      total += file.path == path || file.path.starts_with(path + "_data") ? file.bytes : 0;
-    }
-  }
-  return total;
 }
 
 // Everything of one run. Images are taken in groups: the reference goes over its weights once per
@@ -167,7 +157,9 @@ class Verifier {
       }
       DtypeParity parity;
       parity.dtype = name;
-      parity.bytes = bytes_of(manifest_, name);
+      parity.bytes = dtype_bytes(manifest_, name);
+      std::ranges::move(false_graph_claims(options_.model, manifest_, name),
+                        std::back_inserter(report_.faults));
       report_.dtypes.push_back(std::move(parity));
     }
   }

@@ -163,14 +163,14 @@ Graph author_step(const BundleRequest& request, WeightTaker& weights) {
   Graph graph("captioner_step", request.opset);
   const Builder b{graph, request.ops};
   const Value prefix = author_prefix(request, b, weights);
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
   const Value x =
       graph.op("Concat", "/prefix/Concat", {prefix, embeddings}, {{"axis", int64_t{1}}});
   const DecoderOutput output =
       family.decode(b, weights, text, table, x, empty_past(request, b, prefix));
-  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+  graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
   return graph;
 }
 

@@ -52,9 +52,9 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const int64_t image_tokens = request.checkpoint.vision.value().patches();
   Graph graph("decoder_model_merged", request.opset);
   const Builder b{graph, request.ops};
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value image = graph.input(
-      "encoder_hidden_states", DType::kF32, {"batch_size", image_tokens, text.hidden_size});
+      kEncoderHiddenStates, DType::kF32, {"batch_size", image_tokens, text.hidden_size});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
@@ -83,7 +83,7 @@ std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
   std::vector<BundleGraph> made;
   made.push_back({"encoder",
                   "onnx/encoder_model",
-                  author_image_encoder(request, weights, "encoder_model", "last_hidden_state")});
+                  author_image_encoder(request, weights, "encoder_model", kLastHiddenState)});
   made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
   finish_weights(request, weights, notes);
   return made;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <ranges>
 
 #include "base/fail.h"
 #include "calibration/observed_session.h"
+#include "graph/ports.h"
 #include "runtime/generation/sampling.h"
 #include "runtime/ort/client_calls.h"
 #include "runtime/preprocess.h"
@@ -92,7 +94,7 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
     const std::vector<float> pixels = images.pixels(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    std::vector<OrtTensor> outputs = encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    std::vector<OrtTensor> outputs = encoder.run({{kPixelValues, &input}}, {kLastHiddenState});
     if (group == 0) {
       encoded.push_back(std::move(outputs[0]));
     }
@@ -165,7 +167,10 @@ void check_calibration(const fs::path& images,
   }
   if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
     fail(ErrorCode::kInvalidArgument,
-         "options.calibrate applies to q4 and q4f16, options.dtype is {}",
+         "options.calibrate applies to {}, options.dtype is {}",
+         fmt::join(schemes() | std::views::filter(&Scheme::calibrates) |
+                       std::views::transform(&Scheme::name),
+                   " and "),
          fmt::join(dtypes, ","));
   }
   if (!fs::is_directory(images)) {

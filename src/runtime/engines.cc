@@ -11,9 +11,13 @@ std::unique_ptr<Decoder> open_ort(const std::filesystem::path& folder,
                                   const Manifest& manifest,
                                   const GraphChoice& choice,
                                   unsigned threads) {
+  const auto in_place = [&](const std::string& dtype) {
+    return graph_facts(manifest, dtype, "decoder").in_place_cache;
+  };
   const OrtDecoder::Files files{graph_file(manifest, folder, choice.encoder, "encoder"),
                                 graph_file(manifest, folder, choice.prefill, "decoder"),
-                                graph_file(manifest, folder, choice.decoder, "decoder")};
+                                graph_file(manifest, folder, choice.decoder, "decoder"),
+                                in_place(choice.prefill) && in_place(choice.decoder)};
   return std::make_unique<OrtDecoder>(manifest, files, threads);
 }
 

@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "graph/ports.h"
 #include "runtime/graph_choice.h"
 
 namespace lorapress {
 namespace {
-
-constexpr const char* kImage = "encoder_hidden_states";
 
 void require_port(const std::vector<OrtPort>& ports,
                   const std::string& name,
@@ -25,7 +24,8 @@ void require_port(const std::vector<OrtPort>& ports,
 }  // namespace
 
 ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
-  const auto past = std::ranges::find(decoder.inputs(), cache_names(0).past_key, &OrtPort::name);
+  const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey);
+  const auto past = std::ranges::find(decoder.inputs(), first, &OrtPort::name);
   return ClientCalls({manifest.num_hidden_layers,
                       manifest.num_key_value_heads,
                       manifest.head_dim,
@@ -42,23 +42,23 @@ FolderModel::FolderModel(const std::filesystem::path& folder,
       decoder_(where_, threads),
       calls_(client_calls(manifest, decoder_)) {
   const std::string encoder = graph_file(manifest, folder, dtype, "encoder").string();
-  require_port(encoder_.inputs(), "pixel_values", encoder);
-  require_port(encoder_.outputs(), "last_hidden_state", encoder);
-  require_port(decoder_.inputs(), "input_ids", where_);
-  require_port(decoder_.inputs(), kImage, where_);
+  require_port(encoder_.inputs(), kPixelValues, encoder);
+  require_port(encoder_.outputs(), kLastHiddenState, encoder);
+  require_port(decoder_.inputs(), kInputIds, where_);
+  require_port(decoder_.inputs(), kEncoderHiddenStates, where_);
   for (const std::string& name : calls_.past()) {
     require_port(decoder_.inputs(), name, where_);
   }
   for (const std::string& name : calls_.outputs()) {
     require_port(decoder_.outputs(), name, where_);
   }
-  image_dtype_ = std::ranges::find(decoder_.inputs(), kImage, &OrtPort::name)->dtype;
+  image_dtype_ = std::ranges::find(decoder_.inputs(), kEncoderHiddenStates, &OrtPort::name)->dtype;
 }
 
 OrtTensor FolderModel::encode(std::span<const float> pixel_values) const {
   const Preprocessing& size = manifest_.preprocessing;
   const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"});
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
   return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
                                             : outputs[0].converted(image_dtype_);
 }

@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // The graphs once more with float16 inputs and outputs (pixel_values apart), as dtype "half".
 void add_half_graphs(const fs::path& folder) {
-  Json manifest = read_json(folder / kManifestName);
+  Json manifest = test::version_1(read_json(folder / kManifestName));
   for (const auto& [role, file] : manifest.at("graphs").at("fp32").items()) {
     const std::string half = "onnx/half_" + role + ".onnx";
     fs::copy_file(folder / file.get<std::string>(), folder / half);

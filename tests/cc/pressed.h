@@ -37,7 +37,7 @@ class Pressed {
     const Preprocessing& size = manifest_.preprocessing;
     const OrtTensor pixels =
         OrtTensor::floats({static_cast<int64_t>(images.size()), 3, size.height, size.width}, all);
-    return std::move(encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"})[0]);
+    return std::move(encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState})[0]);
   }
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t batch) const {

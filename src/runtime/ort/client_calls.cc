@@ -4,20 +4,23 @@
 #include <iterator>
 
 #include "base/fail.h"
+#include "graph/ports.h"
 
 namespace lorapress {
 namespace {
 
 CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
-  const CacheNames first = cache_names(0);
-  const auto key = std::ranges::find(inputs, first.past_key, &OrtPort::name);
+  const auto past_key = [](int64_t layer) {
+    return cache_port(CacheSide::kPast, layer, CachePart::kKey);
+  };
+  const auto key = std::ranges::find(inputs, past_key(0), &OrtPort::name);
   if (key == inputs.end() || key->shape.size() != 4 || key->shape[1] < 1 || key->shape[3] < 1) {
     fail(ErrorCode::kUnsupported,
          "the decoder has no input {} [batch, heads, length, head_dim] of known heads and head_dim",
-         first.past_key);
+         past_key(0));
   }
   CacheLayout layout{0, key->shape[1], key->shape[3], key->dtype};
-  while (std::ranges::count(inputs, cache_names(layout.layers).past_key, &OrtPort::name) != 0) {
+  while (std::ranges::count(inputs, past_key(layout.layers), &OrtPort::name) != 0) {
     ++layout.layers;
   }
   return layout;
@@ -27,9 +30,10 @@ CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
 
 ClientCalls::ClientCalls(const CacheLayout& layout) : layout_(layout) {
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    past_.insert(past_.end(), {names.past_key, names.past_value});
-    outputs_.insert(outputs_.end(), {names.present_key, names.present_value});
+    for (const CachePart part : kCacheParts) {
+      past_.push_back(cache_port(CacheSide::kPast, layer, part));
+      outputs_.push_back(cache_port(CacheSide::kPresent, layer, part));
+    }
   }
 }
 
@@ -46,9 +50,9 @@ std::vector<OrtTensor> ClientCalls::empty_cache(int64_t rows) const {
 std::vector<OrtSession::Feed> ClientCalls::feeds(const OrtTensor& ids,
                                                  const OrtTensor* image,
                                                  std::span<const OrtTensor> cache) const {
-  std::vector<OrtSession::Feed> feeds{{"input_ids", &ids}};
+  std::vector<OrtSession::Feed> feeds{{kInputIds, &ids}};
   if (image != nullptr) {
-    feeds.push_back({"encoder_hidden_states", image});
+    feeds.push_back({kEncoderHiddenStates, image});
   }
   for (size_t i = 0; i < past_.size(); ++i) {
     feeds.push_back({past_[i], &cache[i]});

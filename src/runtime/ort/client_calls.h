@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/ports.h"
 #include "runtime/ort/kv_cache.h"
 #include "runtime/ort/ort.h"
 
@@ -52,7 +53,7 @@ class ClientCalls {
  private:
   CacheLayout layout_;
   std::vector<std::string> past_;
-  std::vector<std::string> outputs_{"logits"};
+  std::vector<std::string> outputs_{kLogits};
 };
 
 }  // namespace lorapress

@@ -5,16 +5,10 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "graph/ports.h"
 #include "runtime/engine/slots.h"
 
 namespace lorapress {
-
-CacheNames cache_names(int64_t layer) {
-  return {fmt::format("past_key_values.{}.key", layer),
-          fmt::format("past_key_values.{}.value", layer),
-          fmt::format("present.{}.key", layer),
-          fmt::format("present.{}.value", layer)};
-}
 
 KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
     : layout_(layout), slots_(slots), capacity_(capacity) {
@@ -27,10 +21,11 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
           .value_or(INT64_MAX));
   const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    for (auto [past, present] : {std::pair(names.past_key, names.present_key),
-                                 std::pair(names.past_value, names.present_value)}) {
-      Entry entry{std::move(past), std::move(present), layout.in_place && layer > 0, {}};
+    for (const CachePart part : kCacheParts) {
+      Entry entry{cache_port(CacheSide::kPast, layer, part),
+                  cache_port(CacheSide::kPresent, layer, part),
+                  layout.in_place && layer > 0,
+                  {}};
       entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       if (!entry.in_place) {
         entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);

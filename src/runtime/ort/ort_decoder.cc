@@ -1,21 +1,14 @@
 #include "runtime/ort/ort_decoder.h"
 
 #include <algorithm>
-#include <map>
 
 #include "base/convert.h"
 #include "base/fail.h"
-#include "graph/read_proto.h"
+#include "graph/ports.h"
 #include "runtime/engine/slots.h"
 
 namespace lorapress {
 namespace {
-
-const std::string kInputIds = "input_ids";
-const std::string kImage = "encoder_hidden_states";
-const std::string kLogits = "logits";
-const std::string kPixels = "pixel_values";
-const std::string kImageTokens = "last_hidden_state";
 
 // `wanted`: -1 for a dimension that may be any; the graph may leave any open.
 const OrtPort& port(const std::vector<OrtPort>& ports,
@@ -54,40 +47,6 @@ const OrtPort& port(const std::vector<OrtPort>& ports,
   return *found;
 }
 
-// Whether all layers but the first may have one buffer as past and present: their only reader and
-// writer is GroupQueryAttention, which knows the true lengths from other inputs. Nothing else may
-// see a buffer that is longer than the first layer's: ONNX Runtime plans memory by the names of
-// dimensions, which are the same for all layers.
-bool attends_in_place(const std::filesystem::path& decoder, int64_t layers) {
-  const SlimModel model = read_slim(decoder);
-  std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
-  for (const onnx::NodeProto& node : model.proto.graph().node()) {
-    for (const std::string& input : node.input()) {
-      readers[input].push_back(&node);
-    }
-    for (const onnx::AttributeProto& attribute : node.attribute()) {
-      if (attribute.has_g() || attribute.graphs_size() > 0) {
-        return false;  // a body may read anything
-      }
-    }
-  }
-  for (int64_t layer = 1; layer < layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    const auto& found = readers[names.past_key];
-    if (found.size() != 1 || readers[names.past_value] != found) {
-      return false;
-    }
-    const onnx::NodeProto& node = *found[0];
-    if (node.domain() != "com.microsoft" || node.op_type() != "GroupQueryAttention" ||
-        node.input_size() < 5 || node.output_size() < 3 || node.input(3) != names.past_key ||
-        node.input(4) != names.past_value || node.output(1) != names.present_key ||
-        node.output(2) != names.present_value) {
-      return false;
-    }
-  }
-  return true;
-}
-
 Shape with_batch(Shape shape, int64_t batch) {
   shape[0] = batch;
   return shape;
@@ -105,22 +64,20 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
                                             const std::filesystem::path& file) {
   Ports found;
   port(session.inputs(), kInputIds, {-1, -1}, file);
-  const OrtPort& image = port(session.inputs(), kImage, {-1, manifest.image_tokens, -1}, file);
+  const OrtPort& image =
+      port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
   found.image_shape = {1, manifest.image_tokens, image.shape[2]};
   found.image_dtype = image.dtype;
   found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
   found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
   const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
   for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    for (const std::string& past : {names.past_key, names.past_value}) {
+    for (const CachePart part : kCacheParts) {
+      const std::string past = cache_port(CacheSide::kPast, layer, part);
       found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
-    }
-    for (const std::string& present : {names.present_key, names.present_value}) {
-      port(session.outputs(), present, cached, file);
+      port(session.outputs(), cache_port(CacheSide::kPresent, layer, part), cached, file);
     }
   }
-  found.cache.in_place = attends_in_place(file, found.cache.layers);
   return found;
 }
 
@@ -130,9 +87,10 @@ OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned th
       vocab_size_(manifest.vocab_size) {
   const Preprocessing& size = manifest.preprocessing;
   pixels_shape_ = {1, 3, size.height, size.width};
-  port(encoder_.inputs(), kPixels, {-1, 3, size.height, size.width}, files.encoder);
-  port(encoder_.outputs(), kImageTokens, {-1, manifest.image_tokens, -1}, files.encoder);
+  port(encoder_.inputs(), kPixelValues, {-1, 3, size.height, size.width}, files.encoder);
+  port(encoder_.outputs(), kLastHiddenState, {-1, manifest.image_tokens, -1}, files.encoder);
   ports_ = check_decoder(decoder_, manifest, files.decoder);
+  ports_.cache.in_place = files.in_place_cache;
   if (files.prefill != files.decoder) {
     prefill_.emplace(files.prefill, threads);
     check_prefill(manifest, files);
@@ -157,12 +115,11 @@ void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
   share("cache", first.cache.dtype, ports_.cache.dtype);
   share("image input", first.image_dtype, ports_.image_dtype);
   share("logits", first.logits_dtype, ports_.logits_dtype);
-  ports_.cache.in_place = ports_.cache.in_place && first.cache.in_place;
 }
 
 std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_values) const {
   const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{kPixels, &pixels}}, {kImageTokens});
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
   return std::make_unique<OrtImage>(outputs[0].dtype() == ports_.image_dtype
                                         ? std::move(outputs[0])
                                         : outputs[0].converted(ports_.image_dtype));
@@ -216,7 +173,7 @@ OrtSequences::OrtSequences(const OrtDecoder& decoder, const SequencesSize& size)
       prefill_(decoder.prefill()),
       step_(decoder.decoder_) {
   step_.input(kInputIds, tokens_tensor_);
-  step_.input(kImage, images_);
+  step_.input(kEncoderHiddenStates, images_);
   bind_logits(step_, 0, rows_);
 }
 
@@ -249,7 +206,7 @@ void OrtSequences::prefill(int64_t image,
   const int64_t first = image * size_.beams;
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   prefill_.input(kInputIds, input);
-  prefill_.input(kImage, static_cast<const OrtImage&>(encoded).tokens);
+  prefill_.input(kEncoderHiddenStates, static_cast<const OrtImage&>(encoded).tokens);
   bind_logits(prefill_, first, 1);
   cache_.bind_prefill(prefill_, first, size_.prefix);
   prefill_.run();

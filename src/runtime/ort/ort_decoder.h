@@ -19,6 +19,7 @@ class OrtDecoder : public Decoder {
     std::filesystem::path encoder;
     std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
+    bool in_place_cache = false;  // of both decoders, as the manifest has it
   };
   // Throws kRuntime for a file that is no graph, kMismatch for one that is not the manifest's and
   // for two decoders that cannot share a cache.
