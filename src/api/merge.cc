@@ -169,7 +169,7 @@ void check_tensors(const Checkpoint& checkpoint) {
     }
     const Value x = scratch.input(
         "embeddings", DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
-    family.decode(b, weights, text, family.table(b, weights, text), x, past);
+    family.decode(b, weights, text, {family.table(b, weights, text), x, past});
     prefixes.emplace_back(kTextPrefix);
   }
   weights.finish(prefixes);

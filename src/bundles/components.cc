@@ -51,7 +51,7 @@ Graph author_prefix_init(const BundleRequest& request, WeightTaker& weights) {
   const Value table = family.table(b, weights, text);
   declare_outputs(request,
                   graph,
-                  family.decode(b, weights, text, table, prefix, empty_past(request, b, prefix)));
+                  family.decode(b, weights, text, {table, prefix, empty_past(request, b, prefix)}));
   return graph;
 }
 
@@ -64,7 +64,7 @@ Graph author_language_model(const BundleRequest& request, WeightTaker& weights) 
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
-  declare_outputs(request, graph, family.decode(b, weights, text, table, embeddings, past));
+  declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
   return graph;
 }
 

@@ -100,7 +100,7 @@ Graph author_embeds_decoder(const BundleRequest& request,
   if (text.tie_word_embeddings) {
     table = family.table(b, weights, text);
   }
-  declare_outputs(request, graph, family.decode(b, weights, text, table, embeddings, past));
+  declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
   return graph;
 }
 

@@ -55,23 +55,6 @@ Value author_limit(const BundleRequest& request, const Builder& b) {
   return graph.op("Min", "/limit/Min", {wanted, graph.integer(room)});
 }
 
-std::vector<Value> flat(const std::vector<KeyValue>& cache) {
-  std::vector<Value> values;
-  for (const KeyValue& layer : cache) {
-    values.push_back(layer.key);
-    values.push_back(layer.value);
-  }
-  return values;
-}
-
-std::vector<KeyValue> paired(const std::vector<Value>& values) {
-  std::vector<KeyValue> cache;
-  for (size_t i = 0; i + 1 < values.size(); i += 2) {
-    cache.push_back({values[i], values[i + 1]});
-  }
-  return cache;
-}
-
 void check_beams(const BundleRequest& request) {
   const auto ends = static_cast<int64_t>(request.tokenizer.tokens.eos_token_ids.size());
   const int64_t candidates = std::max<int64_t>(2, 1 + ends) * request.generation.num_beams;
@@ -141,13 +124,11 @@ Graph author_loop(const BundleRequest& request, WeightTaker& weights) {
   generation.prefix = author_prefix(request, b, weights);
   generation.max_new_tokens = author_limit(request, b);
   generation.table = family.table(b, weights, text);
-  generation.empty_cache = flat(empty_past(request, b, generation.prefix));
+  generation.empty_past = empty_past(request, b, generation.prefix);
   generation.eos_token_ids = request.tokenizer.tokens.eos_token_ids;
   generation.pad_token_id = request.tokenizer.tokens.pad_token_id;
-  generation.step = [&](const Value& embeddings, const std::vector<Value>& cache) {
-    const DecoderOutput output =
-        family.decode(b, weights, text, generation.table, embeddings, paired(cache));
-    return StepOutput{output.logits, flat(output.present)};
+  generation.step = [&](const Value& embeddings, const std::vector<KeyValue>& past) {
+    return family.decode(b, weights, text, {generation.table, embeddings, past});
   };
   generation.rules = loop_rules(request);
   const LoopBeams beams = loop_beams(request);
@@ -169,7 +150,7 @@ Graph author_step(const BundleRequest& request, WeightTaker& weights) {
   const Value x =
       graph.op("Concat", "/prefix/Concat", {prefix, embeddings}, {{"axis", int64_t{1}}});
   const DecoderOutput output =
-      family.decode(b, weights, text, table, x, empty_past(request, b, prefix));
+      family.decode(b, weights, text, {table, x, empty_past(request, b, prefix)});
   graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
   return graph;
 }

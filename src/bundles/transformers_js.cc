@@ -59,7 +59,7 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
   const Value x = prefixed_embeddings(b, image, embeddings, past[0].key, image_tokens);
-  const DecoderOutput output = family.decode(b, weights, text, table, x, past);
+  const DecoderOutput output = family.decode(b, weights, text, {table, x, past});
   declare_outputs(request, graph, output);
   return graph;
 }
