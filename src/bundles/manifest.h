@@ -12,7 +12,7 @@
 
 #include "base/json.h"
 #include "bundles/bundle.h"
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 #include "weights/stream.h"
 
 namespace lorapress {

@@ -111,10 +111,12 @@ TEST_P(GoldenMergeFolder, HasTheDecoderByItself) {
   }
   EXPECT_EQ(tensors.size(), found);
   const Json config = read_json(decoder / "config.json");
+  EXPECT_EQ(config.at("model_type"), "llama");
   EXPECT_EQ(config.at("architectures"), Json::array({"LlamaForCausalLM"}));
   const Checkpoint plain = open_checkpoint(source_of(decoder));
   EXPECT_EQ(plain.text->hidden_size, whole.text->hidden_size);
-  EXPECT_EQ(plain.text->rope.rope_type, whole.text->rope.rope_type);
+  EXPECT_EQ(std::get<LlamaLayers>(plain.text->layers).rope.rope_type,
+            std::get<LlamaLayers>(whole.text->layers).rope.rope_type);
   EXPECT_EQ(plain.tensors.size(), found);
   EXPECT_TRUE(fs::exists(decoder / "tokenizer.json"));
 }
