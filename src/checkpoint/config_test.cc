@@ -17,7 +17,7 @@ LlamaLayers layers_of(const TextConfig& config) {
   return std::get<LlamaLayers>(config.layers);
 }
 
-// configuration_siglip.py and configuration_llama.py of transformers.
+// configuration_siglip.py, configuration_llama.py and configuration_qwen2.py of transformers.
 TEST(Config, HasTheDefaultsOfTransformers) {
   const VisionConfig vision = parse_vision_config(Json::object(), "x");
   EXPECT_EQ(vision.hidden_size, 768);
@@ -40,6 +40,25 @@ TEST(Config, HasTheDefaultsOfTransformers) {
   const ProjectionConfig projection = parse_projection_config(Json::object(), "x");
   EXPECT_EQ(projection.type, ProjectionType::kLinear);
   EXPECT_EQ(projection.mlp_hidden_dim, 2048);
+}
+
+TEST(Config, HasTheDefaultsOfQwen2) {
+  const TextConfig text = parse_text_config({{"model_type", "qwen2"}}, "x");
+  EXPECT_EQ(text.model_type, "qwen2");
+  EXPECT_EQ(text.vocab_size, 151936);
+  EXPECT_EQ(text.num_key_value_heads, 32);
+  EXPECT_EQ(text.max_position_embeddings, 32768);
+  const LlamaLayers layers = layers_of(text);
+  EXPECT_EQ(layers.intermediate_size, 22016);
+  EXPECT_EQ(layers.rms_norm_eps, 1e-6);
+  const AttentionBiases& biased = layers.attention_bias;
+  EXPECT_TRUE(biased.q && biased.k && biased.v && !biased.o && !layers.mlp_bias);
+  // num_key_value_heads is 32 where it is left out and num_attention_heads where it is null.
+  const Json wide = {{"model_type", "qwen2"}, {"num_attention_heads", 64}};
+  EXPECT_EQ(parse_text_config(wide, "x").num_key_value_heads, 32);
+  Json none = wide;
+  none["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(parse_text_config(none, "x").num_key_value_heads, 64);
 }
 
 TEST(Config, ABiasOfLlamasIsOfAllProjections) {
@@ -130,7 +149,13 @@ TEST(Config, RefusesImpossibleDecoders) {
   expect_refused(
       {
           {{{"model_type", "gpt2"}},
-           "\"gpt2\" is not supported here, expected \"llama\"",
+           "\"gpt2\" is not supported here, expected \"llama\" or \"qwen2\"",
+           ErrorCode::kUnsupported},
+          {{{"model_type", "qwen2"}, {"use_sliding_window", true}},
+           "sliding window",
+           ErrorCode::kUnsupported},
+          {{{"model_type", "qwen2"}, {"layer_types", {"full_attention", "sliding_attention"}}},
+           "sliding window",
            ErrorCode::kUnsupported},
           {{{"hidden_act", "gelu"}}, "gelu", ErrorCode::kUnsupported},
           {{{"vocab_size", 0}}, "vocab_size"},

@@ -7,12 +7,12 @@ namespace lorapress {
 
 // Each in the file of its name.
 extern const VisionFamily kSiglip;
-extern const TextFamily kLlama;
+extern const TextFamily kLlama, kQwen2;
 
 namespace {
 
 constexpr std::array kVisionFamilies = {&kSiglip};
-constexpr std::array kTextFamilies = {&kLlama};
+constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {

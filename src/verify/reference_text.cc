@@ -1,7 +1,7 @@
 // From transformers, models/llama/modeling_llama.py: LlamaRMSNorm, LlamaRotaryEmbedding,
 // rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; the rotary variants
 // from modeling_rope_utils.py (_compute_linear_scaling_rope_parameters,
-// _compute_llama3_parameters).
+// _compute_llama3_parameters); what differs in models/qwen2/modeling_qwen2.py: Qwen2Attention.
 #include "verify/reference_text.h"
 
 #include <algorithm>
@@ -43,6 +43,7 @@ constexpr std::array kDecoders = {
                  const bool bias = config.value("attention_bias", Json(false)) == true;
                  return AttentionBiases{bias, bias, bias, bias};
                }},
+    DecoderRow{"qwen2", [](const Json&) { return AttentionBiases{true, true, true, false}; }},
 };
 
 AttentionBiases attention_biases(const Checkpoint& checkpoint) {

@@ -75,8 +75,8 @@ TEST(PressedFolder, HasTheFilesOfTransformersJs) {
 // The client sizes its caches by the decoder that it finds there.
 TEST(PressedFolder, NamesItsOwnDecoder) {
   const TempFolder folder;
-  for (const std::string name : {"dora"}) {
-    const std::string model_type = "llama";
+  for (const std::string name : {"dora", "qwen2"}) {
+    const std::string model_type = name == "qwen2" ? "qwen2" : "llama";
     PressOptions options = options_of(name, folder / name);
     options.bundle = "llava";
     export_bundle(options);
