@@ -24,7 +24,8 @@ void check_text(const Json& json) {
   if (config.head_dim > kEnough) {
     return;
   }
-  for (const float frequency : inverse_frequencies(config.rope, config.head_dim)) {
+  for (const float frequency :
+       inverse_frequencies(std::get<LlamaLayers>(config.layers).rope, config.head_dim)) {
     fuzz::require(!std::isnan(frequency));
   }
 }

@@ -61,15 +61,18 @@ Json vision_json(const VisionConfig& vision) {
 }
 
 Json text_json(const TextConfig& text) {
-  return {{"model_type", text.model_type},
-          {"hidden_size", text.hidden_size},
-          {"num_hidden_layers", text.num_hidden_layers},
-          {"num_attention_heads", text.num_attention_heads},
-          {"num_key_value_heads", text.num_key_value_heads},
-          {"vocab_size", text.vocab_size},
-          {"max_position_embeddings", text.max_position_embeddings},
-          {"rope_type", text.rope.rope_type},
-          {"tie_word_embeddings", text.tie_word_embeddings}};
+  Json json = {{"model_type", text.model_type},
+               {"hidden_size", text.hidden_size},
+               {"num_hidden_layers", text.num_hidden_layers},
+               {"num_attention_heads", text.num_attention_heads},
+               {"num_key_value_heads", text.num_key_value_heads},
+               {"vocab_size", text.vocab_size},
+               {"max_position_embeddings", text.max_position_embeddings},
+               {"tie_word_embeddings", text.tie_word_embeddings}};
+  if (const auto* layers = std::get_if<LlamaLayers>(&text.layers)) {
+    json["rope_type"] = layers->rope.rope_type;
+  }
+  return json;
 }
 
 // Only where something is set.

@@ -80,9 +80,9 @@ void set_torch_dtype(Json& config, const DtypeChoice& wanted) {
 
 // The checkpoint's config without its adapters, and with the towers' configs filled in.
 Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
-  Json config = checkpoint.projection ? checkpoint.config
-                : checkpoint.text     ? checkpoint.text_json
-                                      : checkpoint.vision_json;
+  Json config = checkpoint.conditioning ? checkpoint.config
+                : checkpoint.text       ? checkpoint.text_json
+                                        : checkpoint.vision_json;
   for (const char* key : {"lora_r",
                           "lora_alpha",
                           "lora_target_modules",
@@ -95,7 +95,7 @@ Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
   }
   config[kMergedBy] = "lorapress " LORAPRESS_VERSION;  // --force replaces only such a folder
   set_torch_dtype(config, wanted);
-  if (checkpoint.projection) {
+  if (checkpoint.conditioning) {
     config["vision_config"] = checkpoint.vision_json;
     config["text_config"] = checkpoint.text_json;
     config["vision_config"]["model_type"] = checkpoint.vision->model_type;
@@ -107,7 +107,7 @@ Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
 Json decoder_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
   Json config = checkpoint.text_json;
   config["model_type"] = checkpoint.text->model_type;
-  config["architectures"] = {"LlamaForCausalLM"};
+  config["architectures"] = Json::array({text_family(checkpoint.text->model_type).architecture});
   set_torch_dtype(config, wanted);
   return config;
 }
@@ -139,7 +139,8 @@ void check_tensors(const Checkpoint& checkpoint) {
   const Builder b{scratch, OpDialect::kStandard};
   WeightTaker weights(checkpoint);
   std::vector<std::string> prefixes;
-  if (checkpoint.vision && checkpoint.projection) {
+  if (checkpoint.conditioning) {
+    require_prefix_vlm(checkpoint, "");
     const VisionConfig& vision = *checkpoint.vision;
     const VisionFamily& family = vision_family(vision.model_type);
     const Value pixels =
@@ -182,7 +183,7 @@ MergeReport write(const MergeOptions& options,
   const DtypeChoice& wanted = choice(options.dtype);
   MergeReport report;
   report.notes = checkpoint.notes;
-  const bool composite = checkpoint.projection.has_value();
+  const bool composite = checkpoint.conditioning.has_value();
   const auto whole_name = [&](const std::string& canonical, const ModelTensor& tensor) {
     report.tensors += 1;
     report.merged += tensor.adapted ? 1 : 0;

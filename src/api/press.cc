@@ -76,17 +76,6 @@ void check_options(const PressOptions& options) {
   check_generation_choice(options);
 }
 
-void require_vlm(const Checkpoint& checkpoint) {
-  if (!checkpoint.projection || !checkpoint.vision || !checkpoint.text) {
-    fail(ErrorCode::kMismatch,
-         "{}: is a {} alone, a vision-language checkpoint is needed (vision tower, projection, "
-         "decoder); "
-         "`lorapress merge` takes it, or pass options.base DIR with the rest",
-         checkpoint.folder.string(),
-         checkpoint.text ? "decoder" : "vision tower");
-  }
-}
-
 uint64_t count_parameters(const Checkpoint& checkpoint) {
   uint64_t count = 0;
   for (const auto& [name, tensor] : checkpoint.tensors) {
@@ -110,7 +99,9 @@ class Presser {
  public:
   explicit Presser(const PressOptions& options)
       : options_(options), bundle_(bundle(options.bundle)), checkpoint_(open(options)) {
-    require_vlm(checkpoint_);
+    require_prefix_vlm(checkpoint_,
+                       ", a vision-language checkpoint is needed (vision tower, projection, "
+                       "decoder); `lorapress merge` takes it, or pass --base DIR with the rest");
     report_.notes = checkpoint_.notes;
     preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
     tokenizer_ = find_tokenizer(checkpoint_);

@@ -49,7 +49,11 @@ class Verifier {
       : options_(options),
         checkpoint_(open_checkpoint(options.source)),
         manifest_(read_manifest(options.model)) {
-    require_vlm();
+    require_prefix_vlm(
+        checkpoint_,
+        fmt::format("; pass the vision-language checkpoint that {} was made from, or --base DIR "
+                    "with the rest",
+                    options.model.string()));
     require_layout();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
@@ -86,17 +90,6 @@ class Verifier {
   }
 
  private:
-  void require_vlm() const {
-    if (!checkpoint_.projection || !checkpoint_.vision || !checkpoint_.text) {
-      fail(ErrorCode::kMismatch,
-           "{}: is a {} alone; pass the vision-language checkpoint that {} was made from, or "
-           "options.base DIR with the rest",
-           checkpoint_.folder.string(),
-           checkpoint_.text ? "decoder" : "vision tower",
-           options_.model.string());
-    }
-  }
-
   void require_layout() const {
     if (manifest_.bundle != kTransformersJs.name) {
       fail(ErrorCode::kUnsupported,

@@ -11,9 +11,9 @@
 
 #include "lorapress/export_options.h"
 
-#include "bundles/preprocessing.h"
-#include "bundles/tokenizer_files.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/preprocessing.h"
+#include "checkpoint/tokenizer_files.h"
 #include "graph/graph.h"
 
 namespace lorapress {

@@ -3,7 +3,7 @@
 #define LORAPRESS_BUNDLES_IMAGE_TOKEN_H_
 
 #include "base/json.h"
-#include "bundles/tokenizer_files.h"
+#include "checkpoint/tokenizer_files.h"
 
 namespace lorapress {
 

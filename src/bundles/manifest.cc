@@ -28,7 +28,8 @@ Json source_json(const Checkpoint& checkpoint) {
 Json model_json(const Checkpoint& checkpoint) {
   const VisionConfig& vision = checkpoint.vision.value();
   const TextConfig& text = checkpoint.text.value();
-  return {{"model_type", "prefix_conditioning_vlm"},
+  const std::string_view conditioning = conditioning_name(checkpoint.conditioning.value());
+  return {{"model_type", fmt::format("{}_conditioning_vlm", conditioning)},
           {"vision_model_type", vision.model_type},
           {"text_model_type", text.model_type},
           {"image_tokens", vision.patches()},
@@ -98,6 +99,14 @@ std::array<double, 3> triple(const Json& json, const char* key, const std::strin
     values[i] = (*found)[i].get<double>();
   }
   return values;
+}
+
+Json preprocessing_json(const Preprocessing& settings) {
+  return {{"size", {{"height", settings.height}, {"width", settings.width}}},
+          {"resample", settings.resample},
+          {"rescale_factor", settings.rescale_factor},
+          {"image_mean", settings.image_mean},
+          {"image_std", settings.image_std}};
 }
 
 Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
@@ -291,7 +300,7 @@ Json manifest_json(const BundleRequest& request,
           {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
           {"opset", request.opset},
           {"generation", generation},
-          {"preprocessing", manifest_entry(request.preprocessing)},
+          {"preprocessing", preprocessing_json(request.preprocessing)},
           {"tokenizer", {{"file", "tokenizer.json"}}},
           {"default_dtype", dtypes.at(0)},
           {"preferred_dtypes", preferred_dtypes_json(dtypes)},

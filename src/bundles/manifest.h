@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "bundles/bundle.h"
 #include "bundles/graph_files.h"
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 #include "weights/stream.h"
 
 namespace lorapress {

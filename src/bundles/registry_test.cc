@@ -19,11 +19,14 @@ TEST(Registry, FindsEveryRowByItsName) {
     EXPECT_EQ(&vision_family(family->model_type), family);
     EXPECT_NE(family->build, nullptr);
     EXPECT_GT(family->image_std, 0.0F);
+    EXPECT_EQ(find_model_type(vision_model_types(), family->model_type), family);
   }
   for (const TextFamily* family : text_families()) {
     EXPECT_TRUE(names.insert(family->model_type).second) << family->model_type;
     EXPECT_EQ(&text_family(family->model_type), family);
     EXPECT_TRUE(family->table != nullptr && family->decode != nullptr);
+    EXPECT_EQ(find_model_type(text_model_types(), family->model_type), family);
+    EXPECT_TRUE(family->architecture.ends_with("ForCausalLM")) << family->architecture;
   }
   for (const Bundle* row : bundles()) {
     EXPECT_TRUE(names.insert(row->name).second) << row->name;

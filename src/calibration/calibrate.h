@@ -9,7 +9,7 @@
 
 #include "lorapress/progress.h"
 
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 #include "schemes/scheme.h"
 
 namespace lorapress {

@@ -122,22 +122,22 @@ void merge_module(const Adapter& adapter,
 }
 
 void merge_lora_modules(const Adapter& adapter, Checkpoint& checkpoint) {
-  std::vector<std::string> homeless;
+  std::vector<std::string> missing_keys;
   bool dora = false;
   for (const auto& [name, module] : adapter.modules) {
     const auto base = checkpoint.tensors.find(name);
     if (base == checkpoint.tensors.end()) {
-      homeless.push_back(name);
+      missing_keys.push_back(name);
       continue;
     }
     merge_module(adapter, module, name, base->second);
     dora = dora || module.magnitude != nullptr;
   }
-  if (!homeless.empty()) {
+  if (!missing_keys.empty()) {
     fail(ErrorCode::kMismatch,
          "{}: the base model has no {}; the adapter was trained for another base model",
          adapter.where,
-         listed(homeless));
+         listed(missing_keys));
   }
   merge_biases(adapter, checkpoint);
   checkpoint.notes.insert(

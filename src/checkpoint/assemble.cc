@@ -60,7 +60,7 @@ void Assembler::add_model(const ModelFolder& model) {
     const auto name = parse_tensor_name(raw, model.layout);
     if (!name) {
       if (model.layout == Layout::kComposite) {
-        strangers_.push_back(raw);
+        unexpected_keys_.push_back(raw);
       }
       continue;
     }
@@ -88,13 +88,13 @@ void Assembler::add_model(const ModelFolder& model) {
   note_own_bases(spelled, embedded);
   drop_foreign(model, earlier, embedded);
   choose_embedded(model, std::move(embedded));
-  if (!strangers_.empty()) {
+  if (!unexpected_keys_.empty()) {
     fail(ErrorCode::kMismatch,
          "{}: {} tensors belong to no part of the model (vision_encoder, projection, "
          "language_model): {}",
          model.path.string(),
-         strangers_.size(),
-         listed(strangers_));
+         unexpected_keys_.size(),
+         listed(unexpected_keys_));
   }
 }
 

@@ -31,7 +31,7 @@ class Assembler {
 
   Checkpoint& checkpoint_;
   std::vector<Adapter> pending_;
-  std::vector<std::string> strangers_;
+  std::vector<std::string> unexpected_keys_;
 };
 
 }  // namespace lorapress

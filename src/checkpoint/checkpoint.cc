@@ -18,6 +18,27 @@ std::vector<std::filesystem::path> Checkpoint::tokenizer_folders() const {
   return places;
 }
 
+std::string_view conditioning_name(Conditioning conditioning) {
+  return conditioning == Conditioning::kPrefix ? "prefix" : "cross";
+}
+
+void require_prefix_vlm(const Checkpoint& checkpoint, std::string_view advice) {
+  if (!checkpoint.conditioning) {
+    fail(ErrorCode::kMismatch,
+         "{}: is a {} alone{}",
+         checkpoint.folder.string(),
+         checkpoint.text ? "decoder" : "vision tower",
+         advice);
+  }
+  if (*checkpoint.conditioning != Conditioning::kPrefix) {
+    fail(ErrorCode::kUnsupported,
+         "{}: conditioning \"{}\" is not supported, expected \"prefix\" (the image as positions "
+         "before the text)",
+         checkpoint.folder.string(),
+         conditioning_name(*checkpoint.conditioning));
+  }
+}
+
 Checkpoint open_checkpoint(const Source& source) {
   const ResolvedSource resolved = resolve_source(source);
   Checkpoint checkpoint;

@@ -36,11 +36,19 @@ struct AdapterSummary {
   bool dora = false;
 };
 
+// How an image reaches the decoder of a vision-language checkpoint.
+enum class Conditioning {
+  kPrefix,  // as positions before the text
+  kCross,   // through cross attention in the decoder's layers
+};
+std::string_view conditioning_name(Conditioning conditioning);  // "prefix", "cross"
+
 struct Checkpoint {
   std::filesystem::path folder;
+  std::optional<Conditioning> conditioning;  // empty for a decoder or a vision tower alone
   std::optional<VisionConfig> vision;
   std::optional<TextConfig> text;
-  std::optional<ProjectionConfig> projection;  // set for a vision-language checkpoint
+  std::optional<ProjectionConfig> projection;  // of a prefix
   Json config;                                 // the checkpoint's own config.json
   Json vision_json;                            // as found: null when absent
   Json text_json;
@@ -63,6 +71,10 @@ struct Checkpoint {
 // have to be compared; see embedding_tables.h. text and the JSON say what holds in the end: whether
 // the tables are tied and how many rows they have. Adapters without a base tensor are kMismatch.
 Checkpoint open_checkpoint(const Source& source);
+
+// For who needs a vision-language checkpoint whose graphs can be authored. Throws kMismatch for a part
+// alone, with `advice` what to do about it, and kUnsupported for cross attention.
+void require_prefix_vlm(const Checkpoint& checkpoint, std::string_view advice);
 
 // Names for a message: all of them, unless there are very many.
 std::string listed(const std::vector<std::string>& names);

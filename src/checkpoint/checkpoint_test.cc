@@ -64,9 +64,26 @@ TEST(OpenCheckpoint, KeepsBothOfAnUntiedPair) {
   const Checkpoint checkpoint = open_checkpoint(source_of(folder / "m"));
   EXPECT_EQ(first_value(checkpoint, kTable), value_of("model.embed_tokens.weight"));
   EXPECT_EQ(first_value(checkpoint, kHead), value_of("lm_head.weight"));
-  EXPECT_FALSE(checkpoint.vision || checkpoint.projection);
+  EXPECT_FALSE(checkpoint.vision || checkpoint.projection || checkpoint.conditioning);
   EXPECT_EQ(checkpoint.text->hidden_size, 4);
   EXPECT_FALSE(checkpoint.tensors.at(kQuery).adapted);
+}
+
+TEST(RequirePrefixVlm, NamesThePartAloneAndCrossAttention) {
+  Checkpoint checkpoint;
+  checkpoint.folder = "m";
+  checkpoint.text = TextConfig{};
+  const auto refusal = [&](ErrorCode code) {
+    return message_of(code, [&] { require_prefix_vlm(checkpoint, "; pass --base DIR"); });
+  };
+  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a decoder alone; pass --base DIR");
+  checkpoint.text.reset();
+  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a vision tower alone; pass --base DIR");
+  checkpoint.conditioning = Conditioning::kCross;
+  EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported),
+                       R"(m: conditioning "cross" is not supported, expected "prefix")"));
+  checkpoint.conditioning = Conditioning::kPrefix;
+  EXPECT_NO_THROW(require_prefix_vlm(checkpoint, ""));
 }
 
 TEST(OpenCheckpoint, TakesTheEarlierFolder) {
@@ -78,7 +95,7 @@ TEST(OpenCheckpoint, TakesTheEarlierFolder) {
   Source source = source_of(folder / "first");
   source.bases = {folder / "second"};
   const Checkpoint checkpoint = open_checkpoint(source);
-  EXPECT_EQ(checkpoint.text->rms_norm_eps, 1e-6);
+  EXPECT_EQ(std::get<LlamaLayers>(checkpoint.text->layers).rms_norm_eps, 1e-6);
   EXPECT_EQ(checkpoint.tensors.at(kQuery).weight->dtype(), DType::kF32);
   EXPECT_EQ(checkpoint.tensors.at("language_model.model.norm.weight").weight->dtype(), DType::kF16);
   EXPECT_EQ(checkpoint.folders,
@@ -214,7 +231,9 @@ TEST(ResolveConfigs, TakesTheOwnThenABaseThenTheCacheThenTheTable) {
   config["text_config"]["intermediate_size"] = 5;
   write_composite(folder / "own", config);
   source.checkpoint = folder / "own";
-  EXPECT_EQ(open_checkpoint(source).text->intermediate_size, 5);
+  const Checkpoint own = open_checkpoint(source);
+  EXPECT_EQ(std::get<LlamaLayers>(own.text->layers).intermediate_size, 5);
+  EXPECT_EQ(own.conditioning, Conditioning::kPrefix);
 }
 
 TEST(ResolveConfigs, SaysWhatIsMissing) {

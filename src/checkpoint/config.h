@@ -1,11 +1,12 @@
-// config.json as typed specs. Absent keys take the defaults of the transformers config classes
-// (configuration_siglip.py, configuration_llama.py), because saved configs leave defaults out.
+// config.json as typed specs. Absent keys take the defaults of the transformers config classes,
+// because saved configs leave defaults out; each family reads its own (checkpoint/model_types.h).
 #ifndef LORAPRESS_CHECKPOINT_CONFIG_H_
 #define LORAPRESS_CHECKPOINT_CONFIG_H_
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/json.h"
@@ -14,7 +15,7 @@ namespace lorapress {
 
 // Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, patches(), hidden_size].
 struct VisionConfig {
-  std::string model_type = "siglip_vision_model";  // row of the family registry
+  std::string model_type;  // row of the family registry
   int64_t hidden_size = 768;
   int64_t intermediate_size = 3072;
   int64_t num_hidden_layers = 12;
@@ -38,24 +39,39 @@ struct RopeConfig {
   int64_t original_max_position_embeddings = 0;
 };
 
+// Which projections of an attention have a bias.
+struct AttentionBiases {
+  bool q = false;
+  bool k = false;
+  bool v = false;
+  bool o = false;
+};
+
+// The layers of a decoder of Llama's kind: RMSNorm, rotary positions, a gated MLP.
+struct LlamaLayers {
+  int64_t intermediate_size = 0;
+  double rms_norm_eps = 1e-6;
+  RopeConfig rope;
+  AttentionBiases attention_bias;
+  bool mlp_bias = false;
+};
+
+// Decoder: what every room asks of any of them, and its layers, which only the family's graph and
+// the reference forward look into.
 struct TextConfig {
-  std::string model_type = "llama";
+  std::string model_type;  // row of the family registry
   int64_t vocab_size = 32000;
   int64_t hidden_size = 4096;
-  int64_t intermediate_size = 11008;
   int64_t num_hidden_layers = 32;
   int64_t num_attention_heads = 32;
   int64_t num_key_value_heads = 32;
   int64_t head_dim = 128;
-  double rms_norm_eps = 1e-6;
-  RopeConfig rope;
   int64_t max_position_embeddings = 2048;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;
-  bool mlp_bias = false;
   std::vector<int64_t> eos_token_ids;
   int64_t bos_token_id = -1;  // -1: none
   int64_t pad_token_id = -1;
+  std::variant<LlamaLayers> layers;  // another kind of decoder is another alternative
 };
 
 enum class ProjectionType { kLinear, kMlp };

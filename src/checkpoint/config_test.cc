@@ -13,7 +13,11 @@ using test::message_of;
 using test::ScopedVariable;
 using test::TempFolder;
 
-// configuration_siglip.py and configuration_llama.py of transformers.
+LlamaLayers layers_of(const TextConfig& config) {
+  return std::get<LlamaLayers>(config.layers);
+}
+
+// configuration_siglip.py, configuration_llama.py and configuration_qwen2.py of transformers.
 TEST(Config, HasTheDefaultsOfTransformers) {
   const VisionConfig vision = parse_vision_config(Json::object(), "x");
   EXPECT_EQ(vision.hidden_size, 768);
@@ -21,18 +25,50 @@ TEST(Config, HasTheDefaultsOfTransformers) {
   EXPECT_EQ(vision.patches(), 196);
   EXPECT_EQ(vision.layer_norm_eps, 1e-6);
   const TextConfig text = parse_text_config(Json::object(), "x");
+  const LlamaLayers layers = layers_of(text);
+  EXPECT_EQ(text.model_type, "llama");
   EXPECT_EQ(text.hidden_size, 4096);
+  EXPECT_EQ(layers.intermediate_size, 11008);
   EXPECT_EQ(text.num_key_value_heads, 32);
   EXPECT_EQ(text.head_dim, 128);
-  EXPECT_EQ(text.rms_norm_eps, 1e-6);
-  EXPECT_EQ(text.rope.rope_type, "default");
-  EXPECT_EQ(text.rope.rope_theta, 10000.0);
+  EXPECT_EQ(layers.rms_norm_eps, 1e-6);
+  EXPECT_EQ(layers.rope.rope_type, "default");
+  EXPECT_EQ(layers.rope.rope_theta, 10000.0);
   EXPECT_FALSE(text.tie_word_embeddings);
   EXPECT_TRUE(text.eos_token_ids.empty());
   EXPECT_EQ(text.bos_token_id, -1);
   const ProjectionConfig projection = parse_projection_config(Json::object(), "x");
   EXPECT_EQ(projection.type, ProjectionType::kLinear);
   EXPECT_EQ(projection.mlp_hidden_dim, 2048);
+}
+
+TEST(Config, HasTheDefaultsOfQwen2) {
+  const TextConfig text = parse_text_config({{"model_type", "qwen2"}}, "x");
+  EXPECT_EQ(text.model_type, "qwen2");
+  EXPECT_EQ(text.vocab_size, 151936);
+  EXPECT_EQ(text.num_key_value_heads, 32);
+  EXPECT_EQ(text.max_position_embeddings, 32768);
+  const LlamaLayers layers = layers_of(text);
+  EXPECT_EQ(layers.intermediate_size, 22016);
+  EXPECT_EQ(layers.rms_norm_eps, 1e-6);
+  const AttentionBiases& biased = layers.attention_bias;
+  EXPECT_TRUE(biased.q && biased.k && biased.v && !biased.o && !layers.mlp_bias);
+  // num_key_value_heads is 32 where it is left out and num_attention_heads where it is null.
+  const Json wide = {{"model_type", "qwen2"}, {"num_attention_heads", 64}};
+  EXPECT_EQ(parse_text_config(wide, "x").num_key_value_heads, 32);
+  Json none = wide;
+  none["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(parse_text_config(none, "x").num_key_value_heads, 64);
+}
+
+TEST(Config, ABiasOfLlamasIsOfAllProjections) {
+  for (const bool given : {false, true}) {
+    const LlamaLayers layers =
+        layers_of(parse_text_config({{"attention_bias", given}, {"mlp_bias", !given}}, "x"));
+    const AttentionBiases& biased = layers.attention_bias;
+    EXPECT_TRUE(biased.q == given && biased.k == given && biased.v == given && biased.o == given);
+    EXPECT_EQ(layers.mlp_bias, !given);
+  }
 }
 
 TEST(Config, DerivesWhatIsLeftOut) {
@@ -62,7 +98,7 @@ TEST(Config, ReadsRopeInBothSpellings) {
   new_scaling["rope_theta"] = 5000.0;
   for (const Json& json : {Json{{"rope_theta", 5000.0}, {"rope_scaling", old_scaling}},
                            Json{{"rope_parameters", new_scaling}, {"rope_scaling", nullptr}}}) {
-    const RopeConfig rope = parse_text_config(json, "x").rope;
+    const RopeConfig rope = layers_of(parse_text_config(json, "x")).rope;
     EXPECT_EQ(rope.rope_type, "llama3");
     EXPECT_EQ(rope.rope_theta, 5000.0);
     EXPECT_EQ(rope.factor, 8.0);
@@ -70,9 +106,8 @@ TEST(Config, ReadsRopeInBothSpellings) {
     EXPECT_EQ(rope.high_freq_factor, 3.0);
     EXPECT_EQ(rope.original_max_position_embeddings, 64);
   }
-  EXPECT_EQ(
-      parse_text_config({{"rope_scaling", nullptr}, {"rope_theta", 7.0}}, "x").rope.rope_theta,
-      7.0);
+  const TextConfig plain = parse_text_config({{"rope_scaling", nullptr}, {"rope_theta", 7.0}}, "x");
+  EXPECT_EQ(layers_of(plain).rope.rope_theta, 7.0);
 }
 
 struct Refused {
@@ -113,7 +148,15 @@ TEST(Config, RefusesImpossibleVisionTowers) {
 TEST(Config, RefusesImpossibleDecoders) {
   expect_refused(
       {
-          {{{"model_type", "gpt2"}}, "\"gpt2\"", ErrorCode::kUnsupported},
+          {{{"model_type", "gpt2"}},
+           "\"gpt2\" is not supported here, expected \"llama\" or \"qwen2\"",
+           ErrorCode::kUnsupported},
+          {{{"model_type", "qwen2"}, {"use_sliding_window", true}},
+           "sliding window",
+           ErrorCode::kUnsupported},
+          {{{"model_type", "qwen2"}, {"layer_types", {"full_attention", "sliding_attention"}}},
+           "sliding window",
+           ErrorCode::kUnsupported},
           {{{"hidden_act", "gelu"}}, "gelu", ErrorCode::kUnsupported},
           {{{"vocab_size", 0}}, "vocab_size"},
           {{{"num_attention_heads", 3}}, "not a multiple"},

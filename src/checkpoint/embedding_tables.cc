@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "checkpoint/added_tokens.h"
+#include "checkpoint/model_types.h"
 #include "weights/table_rows.h"
 
 namespace lorapress {
@@ -26,7 +27,8 @@ void set_flag(Json& config, bool tied) {
 
 bool own_text_config(const Json& config) {
   const auto found = config.find("text_config");
-  return config.value("model_type", "") == "llama" || (found != config.end() && found->is_object());
+  return find_model_type(text_model_types(), config.value("model_type", "")) != nullptr ||
+         (found != config.end() && found->is_object());
 }
 
 }  // namespace

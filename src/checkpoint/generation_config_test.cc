@@ -20,11 +20,12 @@ class ReadGenerationConfig : public ::testing::Test {
     std::filesystem::create_directory(folder_ / "base");
     checkpoint_.folder = folder_.path();
     checkpoint_.folders = {folder_.path(), folder_ / "base"};
-    checkpoint_.vision = VisionConfig{.image_size = 32, .patch_size = 16};
+    checkpoint_.vision =
+        VisionConfig{.model_type = "siglip_vision_model", .image_size = 32, .patch_size = 16};
     checkpoint_.text = TextConfig{};
     checkpoint_.text->vocab_size = 10;
     checkpoint_.text->max_position_embeddings = 64;
-    checkpoint_.projection = ProjectionConfig{};
+    checkpoint_.conditioning = Conditioning::kPrefix;
   }
   void put(const std::string& name, const std::string& text) {
     std::filesystem::remove(folder_ / name);

@@ -5,23 +5,45 @@
 #include "base/fail.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/known_models.h"
+#include "checkpoint/model_types.h"
 
 namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct LayoutRow {
+struct CompositeRow {
   std::string_view model_type;
-  Layout layout;
+  Conditioning conditioning;
 };
 
-constexpr std::array kLayouts = {
-    LayoutRow{"prefix_conditioning_vlm", Layout::kComposite},
-    LayoutRow{"llama", Layout::kText},
-    LayoutRow{"siglip", Layout::kVision},
-    LayoutRow{"siglip_vision_model", Layout::kVision},
+// Checkpoints that hold all parts; those of one part alone are the families' own.
+constexpr std::array kComposites = {
+    CompositeRow{"prefix_conditioning_vlm", Conditioning::kPrefix},
 };
+
+std::optional<Layout> layout_of(std::string_view model_type) {
+  if (std::ranges::find(kComposites, model_type, &CompositeRow::model_type) != kComposites.end()) {
+    return Layout::kComposite;
+  }
+  if (find_model_type(text_model_types(), model_type) != nullptr) {
+    return Layout::kText;
+  }
+  const bool vision = std::ranges::any_of(vision_model_types(), [&](const VisionModelType* type) {
+    return type->model_type == model_type || type->whole_model_type == model_type;
+  });
+  return vision ? std::optional(Layout::kVision) : std::nullopt;
+}
+
+std::vector<std::string_view> known_model_types() {
+  std::vector<std::string_view> known;
+  std::ranges::transform(kComposites, std::back_inserter(known), &CompositeRow::model_type);
+  std::ranges::transform(text_model_types(), std::back_inserter(known), &TextModelType::model_type);
+  for (const VisionModelType* type : vision_model_types()) {
+    known.insert(known.end(), {type->whole_model_type, type->model_type});
+  }
+  return known;
+}
 
 ModelFolder classify(const fs::path& folder) {
   const fs::path config = folder / "config.json";
@@ -41,21 +63,15 @@ ModelFolder classify(const fs::path& folder) {
     fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", config.string());
   }
   const auto type = json_or<std::string>(model.config, "model_type", "", config.string());
-  for (const LayoutRow& row : kLayouts) {
-    if (row.model_type == type) {
-      model.layout = row.layout;
-      return model;
-    }
-  }
-  std::vector<std::string_view> known;
-  for (const LayoutRow& row : kLayouts) {
-    known.push_back(row.model_type);
+  if (const auto layout = layout_of(type)) {
+    model.layout = *layout;
+    return model;
   }
   fail(ErrorCode::kUnsupported,
        "{}: model_type \"{}\" is not supported (supported: {})",
        config.string(),
        type,
-       fmt::join(known, ", "));
+       fmt::join(known_model_types(), ", "));
 }
 
 // The base of an adapter folder given as the checkpoint, where its config names one that is here.
@@ -191,10 +207,11 @@ ResolvedSource resolve_source(const Source& source) {
 void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
   const Part vision{"vision tower", "vision_config", Layout::kVision, kVisionNames};
   const Part text{"decoder", "text_config", Layout::kText, kTextNames};
-  bool composite = false;
   for (const ModelFolder& model : source.models) {
-    if (model.layout == Layout::kComposite && !composite) {
-      composite = true;
+    if (model.layout == Layout::kComposite && !checkpoint.conditioning) {
+      const auto type = model.config.at("model_type").get<std::string_view>();
+      checkpoint.conditioning =
+          std::ranges::find(kComposites, type, &CompositeRow::model_type)->conditioning;
       const std::string where = (model.path / "config.json").string();
       checkpoint.config_where["projection"] = where;
       checkpoint.projection = parse_projection_config(model.config, where);
@@ -211,14 +228,14 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     checkpoint.vision = parse_vision_config(found->json, found->where);
     checkpoint.config_where["vision_encoder"] = found->where;
     checkpoint.vision_json = std::move(found->json);
-  } else if (composite) {
+  } else if (checkpoint.conditioning) {
     fail_config(source, vision);
   }
   if (auto found = find_config(source, text, checkpoint.notes)) {
     checkpoint.text = parse_text_config(found->json, found->where);
     checkpoint.config_where["language_model"] = found->where;
     checkpoint.text_json = std::move(found->json);
-  } else if (composite) {
+  } else if (checkpoint.conditioning) {
     fail_config(source, text);
   }
 }

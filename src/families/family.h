@@ -1,5 +1,6 @@
-// The registry of architectures. A family declares the tensors it needs and composes blocks; it
-// knows neither bundles nor output dtypes. A new one is one file and one row.
+// The registry of architectures. A family says what its checkpoints look like (model_types.h),
+// declares the tensors it needs and composes blocks; it knows neither bundles nor output dtypes. A
+// new one is one file and one row.
 #ifndef LORAPRESS_FAMILIES_FAMILY_H_
 #define LORAPRESS_FAMILIES_FAMILY_H_
 
@@ -9,6 +10,7 @@
 
 #include "blocks/decoder.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_types.h"
 
 namespace lorapress {
 
@@ -18,16 +20,8 @@ using VisionBuilder = Value (*)(const Builder& b,
                                 const VisionConfig& config,
                                 const Value& pixel_values);
 
-struct VisionFamily {
-  std::string_view model_type;
+struct VisionFamily : VisionModelType {
   VisionBuilder build;
-  std::span<const std::string_view>
-      dead_weight;  // prefixes that checkpoints carry and nothing uses
-  // The family's own preprocessor_config.json, for trainers that save none.
-  std::string_view image_processor_type;
-  std::string_view resample;  // bicubic | bilinear
-  float image_mean;
-  float image_std;
 };
 
 // The embedding table as one initializer [vocab_size, hidden_size], shared by lookup and tied head.
@@ -44,8 +38,7 @@ using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          const TextConfig& config,
                                          const DecoderInputs& inputs);
 
-struct TextFamily {
-  std::string_view model_type;
+struct TextFamily : TextModelType {
   TableBuilder table;
   DecoderBuilder decode;
 };
@@ -63,9 +56,6 @@ Value project(const Builder& b,
               int64_t in_features,
               int64_t out_features,
               const Value& features);
-
-extern const VisionFamily kSiglip;
-extern const TextFamily kLlama;
 
 }  // namespace lorapress
 

@@ -4,20 +4,32 @@
 #include "families/family.h"
 
 namespace lorapress {
+
+// Each in the file of its name.
+extern const VisionFamily kSiglip;
+extern const TextFamily kLlama, kQwen2;
+
 namespace {
 
-constexpr std::array<const VisionFamily*, 1> kVisionFamilies = {&kSiglip};
-constexpr std::array<const TextFamily*, 1> kTextFamilies = {&kLlama};
+constexpr std::array kVisionFamilies = {&kSiglip};
+constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
 
-template <typename Family, size_t n>
-const Family& find(const std::array<const Family*, n>& families, std::string_view model_type) {
-  std::vector<std::string_view> known;
-  for (const Family* family : families) {
-    if (family->model_type == model_type) {
-      return *family;
-    }
-    known.push_back(family->model_type);
+template <typename Type, typename Families>
+constexpr auto types_of(const Families& families) {
+  std::array<const Type*, std::tuple_size_v<Families>> types{};
+  std::ranges::copy(families, types.begin());
+  return types;
+}
+constexpr auto kVisionTypes = types_of<VisionModelType>(kVisionFamilies);
+constexpr auto kTextTypes = types_of<TextModelType>(kTextFamilies);
+
+template <typename Family>
+const Family& find(std::span<const Family* const> families, std::string_view model_type) {
+  if (const Family* family = find_model_type(families, model_type)) {
+    return *family;
   }
+  std::vector<std::string_view> known;
+  std::ranges::transform(families, std::back_inserter(known), &Family::model_type);
   fail(ErrorCode::kUnsupported,
        "model_type \"{}\" is not supported (supported: {})",
        model_type,
@@ -26,11 +38,18 @@ const Family& find(const std::array<const Family*, n>& families, std::string_vie
 
 }  // namespace
 
+std::span<const VisionModelType* const> vision_model_types() {
+  return kVisionTypes;
+}
+std::span<const TextModelType* const> text_model_types() {
+  return kTextTypes;
+}
+
 const VisionFamily& vision_family(std::string_view model_type) {
-  return find(kVisionFamilies, model_type);
+  return find(vision_families(), model_type);
 }
 const TextFamily& text_family(std::string_view model_type) {
-  return find(kTextFamilies, model_type);
+  return find(text_families(), model_type);
 }
 std::span<const VisionFamily* const> vision_families() {
   return kVisionFamilies;

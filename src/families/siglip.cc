@@ -1,18 +1,53 @@
-// SigLIP and SigLIP 2 vision towers, transformers modeling_siglip.py (SiglipVisionTransformer).
+// SigLIP and SigLIP 2 vision towers, transformers configuration_siglip.py and modeling_siglip.py
+// (SiglipVisionTransformer).
 // Only the hidden state after post_layernorm is used; the pooling head is dead weight here.
 #include <array>
 
+#include "base/fail.h"
 #include "blocks/attention.h"
 #include "blocks/mlp.h"
 #include "blocks/norm.h"
 #include "blocks/patch_embed.h"
+#include "checkpoint/config_fields.h"
 #include "families/family.h"
 #include "families/linear_weights.h"
 
 namespace lorapress {
 namespace {
 
+using namespace config_fields;
+
 constexpr std::array<std::string_view, 1> kDeadWeight = {"vision_encoder.head."};
+
+VisionConfig read_config(const Json& json, std::string_view where) {
+  VisionConfig config;
+  config.hidden_size = dimension(json, "hidden_size", config.hidden_size, where);
+  config.intermediate_size = dimension(json, "intermediate_size", config.intermediate_size, where);
+  config.num_hidden_layers = count(json, "num_hidden_layers", config.num_hidden_layers, where);
+  config.num_attention_heads =
+      count(json, "num_attention_heads", config.num_attention_heads, where);
+  config.num_channels = dimension(json, "num_channels", config.num_channels, where);
+  config.image_size = dimension(json, "image_size", config.image_size, where);
+  config.patch_size = dimension(json, "patch_size", config.patch_size, where);
+  config.layer_norm_eps = positive(json, "layer_norm_eps", config.layer_norm_eps, where);
+  require_activation(json, "gelu_pytorch_tanh", where);
+  require_divisible(
+      config.hidden_size, config.num_attention_heads, "hidden_size by num_attention_heads", where);
+  if (config.num_channels != 3) {
+    fail(ErrorCode::kUnsupported,
+         "{}: num_channels is {}, expected 3 (RGB)",
+         where,
+         config.num_channels);
+  }
+  if (config.image_size > 8192 || config.patch_size > config.image_size) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: image_size {} with patch_size {} makes no patches",
+         where,
+         config.image_size,
+         config.patch_size);
+  }
+  return config;
+}
 
 NormWeights take_norm(WeightTaker& weights, const std::string& name, const VisionConfig& config) {
   return {name,
@@ -90,7 +125,14 @@ Value build(const Builder& b,
 
 }  // namespace
 
-const VisionFamily kSiglip{
-    "siglip_vision_model", build, kDeadWeight, "SiglipImageProcessor", "bicubic", 0.5F, 0.5F};
+extern const VisionFamily kSiglip{{"siglip_vision_model",
+                                   "siglip",
+                                   read_config,
+                                   kDeadWeight,
+                                   "SiglipImageProcessor",
+                                   "bicubic",
+                                   0.5F,
+                                   0.5F},
+                                  build};
 
 }  // namespace lorapress

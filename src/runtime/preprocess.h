@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {

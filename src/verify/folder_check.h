@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "bundles/preprocessing.h"
-#include "bundles/tokenizer_files.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/preprocessing.h"
+#include "checkpoint/tokenizer_files.h"
 
 namespace lorapress {
 

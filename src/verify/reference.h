@@ -1,6 +1,6 @@
 // The model once more, told independently of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from transformers'
-// modeling_siglip.py and modeling_llama.py. It includes nothing of graph/, blocks/ or families/, so
+// modeling_siglip.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
 // that a mistake there cannot be made here as well.
 //
 // Beside the float32 forward stands the same one in double, which says how far rounding alone leads

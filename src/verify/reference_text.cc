@@ -1,9 +1,11 @@
 // From transformers, models/llama/modeling_llama.py: LlamaRMSNorm, LlamaRotaryEmbedding,
 // rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; the rotary variants
 // from modeling_rope_utils.py (_compute_linear_scaling_rope_parameters,
-// _compute_llama3_parameters).
+// _compute_llama3_parameters); what differs in models/qwen2/modeling_qwen2.py: Qwen2Attention.
 #include "verify/reference_text.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <utility>
@@ -27,6 +29,30 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
   const double ramp =
       (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
   return frequency * (ramp + (1.0 - ramp) / rope.factor);
+}
+
+// A decoder that this forward computes, and which projections of its attention have a bias: told
+// here once more and not taken from the families' readers.
+struct DecoderRow {
+  std::string_view model_type;
+  AttentionBiases (*biases)(const Json& config);
+};
+constexpr std::array kDecoders = {
+    DecoderRow{"llama",
+               [](const Json& config) {
+                 const bool bias = config.value("attention_bias", Json(false)) == true;
+                 return AttentionBiases{bias, bias, bias, bias};
+               }},
+    DecoderRow{"qwen2", [](const Json&) { return AttentionBiases{true, true, true, false}; }},
+};
+
+AttentionBiases attention_biases(const Checkpoint& checkpoint) {
+  const std::string& model_type = checkpoint.text.value().model_type;
+  const auto row = std::ranges::find(kDecoders, model_type, &DecoderRow::model_type);
+  if (row == kDecoders.end()) {
+    fail(ErrorCode::kUnsupported, "model_type \"{}\" has no reference forward", model_type);
+  }
+  return row->biases(checkpoint.text_json);
 }
 
 const std::string kHead = "language_model.lm_head";
@@ -66,29 +92,32 @@ std::vector<double> frequencies(const RopeConfig& rope, int64_t head_dim) {
 
 Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
     : config_(checkpoint.text.value()),
-      inverse_frequencies_(frequencies(config_.rope, config_.head_dim)) {
+      inverse_frequencies_(
+          frequencies(std::get<LlamaLayers>(config_.layers).rope, config_.head_dim)) {
+  const AttentionBiases biased = attention_biases(checkpoint);
+  const auto& layers = std::get<LlamaLayers>(config_.layers);
   const std::string root = "language_model.model.";
   const int64_t hidden = config_.hidden_size;
   const int64_t query = config_.num_attention_heads * config_.head_dim;
   const int64_t key = config_.num_key_value_heads * config_.head_dim;
-  const int64_t wide = config_.intermediate_size;
+  const int64_t wide = layers.intermediate_size;
   const auto norm = [&](const std::string& name) {
-    return Norm{weights.take(name + ".weight", {hidden}), nullptr, config_.rms_norm_eps};
+    return Norm{weights.take(name + ".weight", {hidden}), nullptr, layers.rms_norm_eps};
   };
   table_ = weights.take(root + "embed_tokens.weight", {config_.vocab_size, hidden});
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     const std::string name = root + "layers." + std::to_string(i) + ".";
-    const auto attention = [&](const char* part, int64_t out, int64_t in) {
-      return take_linear(weights, name + "self_attn." + part, out, in, config_.attention_bias);
+    const auto attention = [&](const char* part, int64_t out, int64_t in, bool bias) {
+      return take_linear(weights, name + "self_attn." + part, out, in, bias);
     };
     const auto mlp = [&](const char* part, int64_t out, int64_t in) {
-      return take_linear(weights, name + "mlp." + part, out, in, config_.mlp_bias);
+      return take_linear(weights, name + "mlp." + part, out, in, layers.mlp_bias);
     };
     layers_.push_back({norm(name + "input_layernorm"),
-                       attention("q_proj", query, hidden),
-                       attention("k_proj", key, hidden),
-                       attention("v_proj", key, hidden),
-                       attention("o_proj", hidden, query),
+                       attention("q_proj", query, hidden, biased.q),
+                       attention("k_proj", key, hidden, biased.k),
+                       attention("v_proj", key, hidden, biased.v),
+                       attention("o_proj", hidden, query, biased.o),
                        norm(name + "post_attention_layernorm"),
                        mlp("gate_proj", wide, hidden),
                        mlp("up_proj", wide, hidden),

@@ -1,4 +1,4 @@
-// LlamaForCausalLM, for reference.cc.
+// LlamaForCausalLM and Qwen2ForCausalLM, for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 #define LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 

@@ -11,6 +11,9 @@ namespace lorapress::reference {
 
 VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
     : config_(checkpoint.vision.value()) {
+  if (config_.model_type != "siglip_vision_model") {
+    fail(ErrorCode::kUnsupported, "model_type \"{}\" has no reference forward", config_.model_type);
+  }
   const std::string root = "vision_encoder.";
   const int64_t hidden = config_.hidden_size;
   const auto norm = [&](const std::string& name) {

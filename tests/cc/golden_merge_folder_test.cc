@@ -60,7 +60,10 @@ void expect_same(const Checkpoint& left, const Checkpoint& right) {
   }
 }
 
-class GoldenMergeFolder : public ::testing::TestWithParam<std::string> {};
+class GoldenMergeFolder : public ::testing::TestWithParam<std::string> {
+ protected:
+  static bool is_qwen2() { return GetParam() == "qwen2"; }
+};
 
 TEST_P(GoldenMergeFolder, IsTheCheckpointWithoutAdapters) {
   const Golden golden(GetParam());
@@ -88,7 +91,7 @@ TEST_P(GoldenMergeFolder, IsTheCheckpointWithoutAdapters) {
     EXPECT_FALSE(key.starts_with("lora_")) << key;
   }
   EXPECT_EQ(config.at("model_type"), "prefix_conditioning_vlm");
-  EXPECT_EQ(config.at("text_config").at("model_type"), "llama");
+  EXPECT_EQ(config.at("text_config").at("model_type"), is_qwen2() ? "qwen2" : "llama");
   EXPECT_EQ(config.at("vision_config").at("model_type"), "siglip_vision_model");
 }
 
@@ -111,10 +114,13 @@ TEST_P(GoldenMergeFolder, HasTheDecoderByItself) {
   }
   EXPECT_EQ(tensors.size(), found);
   const Json config = read_json(decoder / "config.json");
-  EXPECT_EQ(config.at("architectures"), Json::array({"LlamaForCausalLM"}));
+  EXPECT_EQ(config.at("model_type"), is_qwen2() ? "qwen2" : "llama");
+  EXPECT_EQ(config.at("architectures"),
+            Json::array({is_qwen2() ? "Qwen2ForCausalLM" : "LlamaForCausalLM"}));
   const Checkpoint plain = open_checkpoint(source_of(decoder));
   EXPECT_EQ(plain.text->hidden_size, whole.text->hidden_size);
-  EXPECT_EQ(plain.text->rope.rope_type, whole.text->rope.rope_type);
+  EXPECT_EQ(std::get<LlamaLayers>(plain.text->layers).rope.rope_type,
+            std::get<LlamaLayers>(whole.text->layers).rope.rope_type);
   EXPECT_EQ(plain.tensors.size(), found);
   EXPECT_TRUE(fs::exists(decoder / "tokenizer.json"));
 }

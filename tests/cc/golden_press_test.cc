@@ -72,6 +72,22 @@ TEST(PressedFolder, HasTheFilesOfTransformersJs) {
   EXPECT_EQ(read_json(folder / "out/preprocessor_config.json").at("size").at("height"), 32);
 }
 
+// The client sizes its caches by the decoder that it finds there.
+TEST(PressedFolder, NamesItsOwnDecoder) {
+  const TempFolder folder;
+  for (const std::string name : {"dora", "qwen2"}) {
+    const std::string model_type = name == "qwen2" ? "qwen2" : "llama";
+    PressOptions options = options_of(name, folder / name);
+    options.bundle = "llava";
+    export_bundle(options);
+    const Json config = read_json(options.out / "config.json");
+    EXPECT_EQ(config.at("text_config").at("model_type"), model_type);
+    const Json model = read_json(options.out / kManifestName).at("model");
+    EXPECT_EQ(model.at("text_model_type"), model_type);
+    EXPECT_EQ(model.at("model_type"), "prefix_conditioning_vlm");
+  }
+}
+
 // Dtypes that are written together share what they read, and are what each is by itself.
 TEST(PressedFolder, HasTheSameFilesTogetherAndAlone) {
   const TempFolder folder;

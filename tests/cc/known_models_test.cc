@@ -44,6 +44,7 @@ void add_text(Checkpoint& checkpoint) {
   const int64_t hidden = config.hidden_size;
   const int64_t query = config.num_attention_heads * config.head_dim;
   const int64_t key = config.num_key_value_heads * config.head_dim;
+  const int64_t wide = std::get<LlamaLayers>(config.layers).intermediate_size;
   const auto add = [&](const std::string& name, Shape shape) {
     checkpoint.tensors["language_model." + name + ".weight"] = {
         zeros(DType::kBF16, std::move(shape)), name};
@@ -55,9 +56,9 @@ void add_text(Checkpoint& checkpoint) {
     add(name + ".self_attn.k_proj", {key, hidden});
     add(name + ".self_attn.v_proj", {key, hidden});
     add(name + ".self_attn.o_proj", {hidden, query});
-    add(name + ".mlp.gate_proj", {config.intermediate_size, hidden});
-    add(name + ".mlp.up_proj", {config.intermediate_size, hidden});
-    add(name + ".mlp.down_proj", {hidden, config.intermediate_size});
+    add(name + ".mlp.gate_proj", {wide, hidden});
+    add(name + ".mlp.up_proj", {wide, hidden});
+    add(name + ".mlp.down_proj", {hidden, wide});
     add(name + ".input_layernorm", {hidden});
     add(name + ".post_attention_layernorm", {hidden});
   }
@@ -71,6 +72,7 @@ Checkpoint fake_checkpoint(std::string_view vision, std::string_view text) {
   Checkpoint checkpoint;
   checkpoint.vision = parse_vision_config(known_config(vision).value(), vision);
   checkpoint.text = parse_text_config(known_config(text).value(), text);
+  checkpoint.conditioning = Conditioning::kPrefix;
   checkpoint.projection = ProjectionConfig{};
   add_vision(checkpoint);
   add_text(checkpoint);

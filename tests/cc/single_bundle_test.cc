@@ -119,7 +119,7 @@ TEST(SingleSearch, EqualsTransformersInBatches) {
       }
     }
   }
-  EXPECT_EQ(searched, 8U);
+  EXPECT_EQ(searched, 10U);
 }
 
 TEST(SingleLimits, ZeroMeansTheFoldersSettingAndPositionsAreTheEnd) {

@@ -123,6 +123,21 @@ INSTANTIATE_TEST_SUITE_P(All,
                          ::testing::ValuesIn(test::golden_names()),
                          [](const auto& row) { return row.param; });
 
+// A family that is only registered is not taken for another one.
+TEST(ReferenceModel, RefusesAFamilyThatItDoesNotCompute) {
+  const Golden golden("base");
+  const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
+  Checkpoint other = checkpoint;
+  other.text->model_type = "mamba";
+  const auto refusal = [&] {
+    return test::message_of(ErrorCode::kUnsupported, [&] { const ReferenceModel model(other); });
+  };
+  EXPECT_TRUE(test::contains(refusal(), "\"mamba\" has no reference forward"));
+  other = checkpoint;
+  other.vision->model_type = "vit";
+  EXPECT_TRUE(test::contains(refusal(), "\"vit\" has no reference forward"));
+}
+
 // Every linear layer's input, by the canonical name of its weight.
 TEST(ReferenceListener, SeesEveryLinearLayer) {
   for (const std::string name : {"base", "odd", "visionlora"}) {

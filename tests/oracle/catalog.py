@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specs import ATTN, EVERYTHING, LLAMA3, MLP, Case, Lora, Spec, gpt2, llama, siglip, vit
+from specs import ATTN, EVERYTHING, LLAMA3, MLP, Case, Lora, Spec, gpt2, llama, qwen2, siglip, vit
 
 SPECS = (
     Spec(
@@ -197,6 +197,16 @@ SPECS = (
         name_prefix="module.",
         keep_lm_head=True,
         merged=(ATTN.format(0, "q"), ATTN.format(1, "o")),
+    ),
+    Spec(
+        name="qwen2",
+        seed=1,
+        gain=12.0,
+        dtype="bfloat16",
+        vision=siglip(24, 2, 32, vision_use_head=False),
+        text=qwen2(32, 2, 1, 32, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}),
+        lora=Lora(4, 8),
+        merged=(ATTN.format(0, "q"), ATTN.format(1, "v")),
     ),
     Spec(
         name="gpt2",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
-DEFAULT_TARGETS = {"llama": QKVO, "gpt2": ("c_attn", "c_proj")}
+DEFAULT_TARGETS = {"llama": QKVO, "qwen2": QKVO, "gpt2": ("c_attn", "c_proj")}
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,11 @@ def llama(hidden: int, heads: int, kv: int, inter: int, **more: Any) -> dict[str
         "pad_token_id": 0,
         **more,
     }
+
+
+def qwen2(hidden: int, heads: int, kv: int, inter: int, **more: Any) -> dict[str, Any]:
+    """Return a small Qwen2 config: a Llama whose queries, keys and values have biases."""
+    return llama(hidden, heads, kv, inter) | {"model_type": "qwen2", "rms_norm_eps": 1e-6, **more}
 
 
 def vit(hidden: int, heads: int, inter: int, image: int = 32) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // The tokenizer's files, the special token ids and the settings of generation.
-#ifndef LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
-#define LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
+#ifndef LORAPRESS_CHECKPOINT_TOKENIZER_FILES_H_
+#define LORAPRESS_CHECKPOINT_TOKENIZER_FILES_H_
 
 #include <filesystem>
 #include <map>
@@ -34,4 +34,4 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);
 
 }  // namespace lorapress
 
-#endif  // LORAPRESS_BUNDLES_TOKENIZER_FILES_H_
+#endif  // LORAPRESS_CHECKPOINT_TOKENIZER_FILES_H_

@@ -1,4 +1,4 @@
-#include "bundles/tokenizer_files.h"
+#include "checkpoint/tokenizer_files.h"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // How pixels become pixel_values: from the checkpoint's preprocessor_config.json, or the encoder
 // family's own defaults where the trainer saved none.
-#ifndef LORAPRESS_BUNDLES_PREPROCESSING_H_
-#define LORAPRESS_BUNDLES_PREPROCESSING_H_
+#ifndef LORAPRESS_CHECKPOINT_PREPROCESSING_H_
+#define LORAPRESS_CHECKPOINT_PREPROCESSING_H_
 
 #include <array>
 #include <string>
@@ -35,8 +35,7 @@ extern const Preprocessing kDefaultPreprocessing;
 bool known_resample(std::string_view name);
 
 Json preprocessor_config(const Preprocessing& preprocessing);  // transformers' file
-Json manifest_entry(const Preprocessing& preprocessing);       // lorapress.json, "preprocessing"
 
 }  // namespace lorapress
 
-#endif  // LORAPRESS_BUNDLES_PREPROCESSING_H_
+#endif  // LORAPRESS_CHECKPOINT_PREPROCESSING_H_

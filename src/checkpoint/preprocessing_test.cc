@@ -1,4 +1,4 @@
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@ using test::TempFolder;
 class FindPreprocessing : public ::testing::Test {
  protected:
   FindPreprocessing() {
-    checkpoint_.vision = VisionConfig{};
+    checkpoint_.vision = parse_vision_config(Json::object(), "x");
     checkpoint_.folders = {folder_ / "first", folder_ / "second"};
     for (const auto& folder : checkpoint_.folders) {
       std::filesystem::create_directory(folder);
@@ -108,8 +108,8 @@ TEST_F(FindPreprocessing, WritesWhatItReads) {
   EXPECT_EQ(file["resample"], 2);
   const Preprocessing again = find(file);
   EXPECT_EQ(preprocessor_config(again), file);
-  EXPECT_EQ(manifest_entry(again)["resample"], "bilinear");
-  EXPECT_EQ(manifest_entry(again)["image_std"], Json::array({1.0, 2.0, 3.0}));
+  EXPECT_EQ(again.resample, "bilinear");
+  EXPECT_EQ(again.image_std, (Triple{1.0, 2.0, 3.0}));
 }
 
 }  // namespace

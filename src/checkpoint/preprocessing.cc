@@ -1,9 +1,9 @@
-#include "bundles/preprocessing.h"
+#include "checkpoint/preprocessing.h"
 
 #include <algorithm>
 
 #include "base/fail.h"
-#include "families/family.h"
+#include "checkpoint/model_types.h"
 
 namespace lorapress {
 namespace {
@@ -119,7 +119,7 @@ const Preprocessing kDefaultPreprocessing{
 
 Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes) {
   const VisionConfig& vision = checkpoint.vision.value();
-  const VisionFamily& family = vision_family(vision.model_type);
+  const VisionModelType& family = *find_model_type(vision_model_types(), vision.model_type);
   const double mean = family.image_mean;
   const double std = family.image_std;
   Preprocessing settings{std::string(family.image_processor_type),
@@ -167,14 +167,6 @@ Json preprocessor_config(const Preprocessing& settings) {
           {"do_rescale", true},
           {"rescale_factor", settings.rescale_factor},
           {"do_normalize", true},
-          {"image_mean", settings.image_mean},
-          {"image_std", settings.image_std}};
-}
-
-Json manifest_entry(const Preprocessing& settings) {
-  return {{"size", {{"height", settings.height}, {"width", settings.width}}},
-          {"resample", settings.resample},
-          {"rescale_factor", settings.rescale_factor},
           {"image_mean", settings.image_mean},
           {"image_std", settings.image_std}};
 }

@@ -1,0 +1,31 @@
+// Fields of a config.json, checked: what the config readers of the families share. Every function
+// throws kInvalidFile for an impossible value and names the file `where` and the key.
+#ifndef LORAPRESS_CHECKPOINT_CONFIG_FIELDS_H_
+#define LORAPRESS_CHECKPOINT_CONFIG_FIELDS_H_
+
+#include "checkpoint/config.h"
+
+namespace lorapress::config_fields {
+
+inline constexpr int64_t kMostWide = 1 << 24;  // of one dimension: products stay far from overflow
+
+// Refuses zero, negative and absurd numbers.
+int64_t dimension(const Json& json,
+                  std::string_view key,
+                  int64_t fallback,
+                  std::string_view where,
+                  int64_t most = kMostWide);
+// Of layers and heads: each costs nodes and memory.
+int64_t count(const Json& json, std::string_view key, int64_t fallback, std::string_view where);
+double positive(const Json& json, std::string_view key, double fallback, std::string_view where);
+void require_divisible(int64_t value, int64_t by, std::string_view what, std::string_view where);
+// kUnsupported where "hidden_act" is another one than `known`.
+void require_activation(const Json& json, std::string_view known, std::string_view where);
+
+// A number or a list of them; empty where there is none.
+std::vector<int64_t> token_ids(const Json& json, std::string_view key, std::string_view where);
+int64_t token_id(const Json& json, std::string_view key, std::string_view where);  // -1: none
+
+}  // namespace lorapress::config_fields
+
+#endif  // LORAPRESS_CHECKPOINT_CONFIG_FIELDS_H_
