@@ -99,9 +99,10 @@ class Presser {
  public:
   explicit Presser(const PressOptions& options)
       : options_(options), bundle_(bundle(options.bundle)), checkpoint_(open(options)) {
-    require_prefix_vlm(checkpoint_,
-                       ", a vision-language checkpoint is needed (vision tower, projection, "
-                       "decoder); `lorapress merge` takes it, or pass --base DIR with the rest");
+    require_prefix_vlm(
+        checkpoint_,
+        ", a vision-language checkpoint is needed (vision tower, projection, "
+        "decoder); `lorapress merge` takes it, or pass options.base DIR with the rest");
     report_.notes = checkpoint_.notes;
     preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
     tokenizer_ = find_tokenizer(checkpoint_);

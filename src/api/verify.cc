@@ -51,9 +51,10 @@ class Verifier {
         manifest_(read_manifest(options.model)) {
     require_prefix_vlm(
         checkpoint_,
-        fmt::format("; pass the vision-language checkpoint that {} was made from, or --base DIR "
-                    "with the rest",
-                    options.model.string()));
+        fmt::format(
+            "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
+            "with the rest",
+            options.model.string()));
     require_layout();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;

@@ -74,11 +74,11 @@ TEST(RequirePrefixVlm, NamesThePartAloneAndCrossAttention) {
   checkpoint.folder = "m";
   checkpoint.text = TextConfig{};
   const auto refusal = [&](ErrorCode code) {
-    return message_of(code, [&] { require_prefix_vlm(checkpoint, "; pass --base DIR"); });
+    return message_of(code, [&] { require_prefix_vlm(checkpoint, "; pass options.base DIR"); });
   };
-  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a decoder alone; pass --base DIR");
+  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a decoder alone; pass options.base DIR");
   checkpoint.text.reset();
-  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a vision tower alone; pass --base DIR");
+  EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a vision tower alone; pass options.base DIR");
   checkpoint.conditioning = Conditioning::kCross;
   EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported),
                        R"(m: conditioning "cross" is not supported, expected "prefix")"));
