@@ -42,6 +42,7 @@ test-deps: test-tools ## What tests need beside the program: Python environments
 test-tools:
 	$(call say,Debian packages of the tests)
 	@tools/setup.sh test
+	@tools/python_env.sh .venv-lint tools/requirements.txt
 
 .PHONY: checks
 checks: build ## Compile the unit tests and the fuzz targets
@@ -95,7 +96,7 @@ e2e: build ## End-to-end tests only
 	tests/e2e/run.sh $(PROGRAM)
 
 .PHONY: check
-check: test-tools ## Format and house rules, as CI checks them
+check: test-tools ## Format, linters and house rules, as CI checks them
 	tools/check.sh
 
 .PHONY: tidy
@@ -105,7 +106,7 @@ tidy: build ## clang-tidy-19 on FILES (slow)
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build-tidy '^$(CURDIR)/$(FILES)'
 
 .PHONY: format
-format: test-tools ## Rewrite sources with clang-format-19
+format: test-tools ## Rewrite sources with clang-format-19, ruff and biome
 	tools/check.sh --format
 
 .PHONY: format-check

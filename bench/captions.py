@@ -165,15 +165,11 @@ def captions(
         "processes": rounds,
         "images": len(PICTURES) - 1,
         "rows": [summary(row) for row in rows],
-        "single_ratio": {
-            d: ratio(by_name[f"{d}, single graph"], by_name[d]) for d in dtypes
-        },
+        "single_ratio": {d: ratio(by_name[f"{d}, single graph"], by_name[d]) for d in dtypes},
         "single_same_ids": {
             d: by_name[f"{d}, single graph"].ids() == by_name[d].ids() for d in dtypes
         },
-        "beam_ratio": {
-            d: ratio(by_name[f"{d}, 3 beams"], by_name[d]) for d in [*dtypes, "auto"]
-        },
+        "beam_ratio": {d: ratio(by_name[f"{d}, 3 beams"], by_name[d]) for d in [*dtypes, "auto"]},
         "auto_gain": ratio(by_name["fp32"], by_name["auto"]),
         "sizes": sizes(folders, dtypes),
         "folder_mb": folder_bytes(folders[0]) / MEGABYTE,

@@ -292,7 +292,8 @@ void make(const std::filesystem::path& out,
           const ModelShape& shape,
           const DtypeName& dtype,
           uint64_t seed) {
-  StagedOutput staged(out, false);
+  const Replaceable none{[](const std::filesystem::path&) { return false; }, "nothing"};
+  StagedOutput staged(out, false, none);
   TensorList list(dtype.dtype, seed);
   add_vision(list, shape);
   add_text(list, shape);

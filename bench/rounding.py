@@ -151,10 +151,12 @@ def usual(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def ratios(rows: list[dict[str, Any]]) -> str:
+    """Say what each rounding loses beside the first."""
     return " | ".join(f"{mean_ratio(rows, r):.2f}" for r in ROUNDINGS[1:])
 
 
 def matches(rows: list[dict[str, Any]]) -> str:
+    """Say how many tokens each rounding leaves equal."""
     return " | ".join(match(rows, r) for r in ROUNDINGS)
 
 

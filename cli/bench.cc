@@ -13,6 +13,7 @@
 
 #include "child.h"
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -45,6 +46,7 @@ json to_json(const BenchReport& report) {
           {"load_ms", report.load_ms},
           {"captions", captions},
           {"peak_memory_bytes", report.peak_memory_bytes},
+          {"engine", report.engine},
           {"ort_version", report.ort_version},
           {"cpu", report.cpu}};
 }
@@ -57,16 +59,13 @@ BenchReport from_json(const json& document) {
   document.at("new_tokens").get_to(report.new_tokens);
   document.at("load_ms").get_to(report.load_ms);
   document.at("peak_memory_bytes").get_to(report.peak_memory_bytes);
+  document.at("engine").get_to(report.engine);
   document.at("ort_version").get_to(report.ort_version);
   document.at("cpu").get_to(report.cpu);
   for (const json& caption : document.at("captions")) {
     report.captions.push_back({caption.at(0), caption.at(1), caption.at(2), caption.at(3)});
   }
   return report;
-}
-
-std::string dump(const json& document) {
-  return document.dump(2, ' ', false, json::error_handler_t::replace);
 }
 
 // The dtypes to measure, in the order asked for. Throws before anything is loaded.
@@ -226,12 +225,13 @@ std::string thread_words(unsigned threads) {
 
 // What the figures are of: a table without it says nothing.
 void print_setting(const BenchArguments& arguments, const BenchReport& report) {
-  fmt::print("{}: {} image tokens, {} new tokens, {}, {}, ONNX Runtime {}{}\n",
+  fmt::print("{}: {} image tokens, {} new tokens, {}, {}, {} {}{}\n",
              printable(arguments.folder),
              report.image_tokens,
              report.new_tokens,
              arguments.image.empty() ? "a test card" : one_line(arguments.image),
              thread_words(arguments.options.threads),
+             report.engine,
              report.ort_version,
              report.cpu.empty() ? "" : ", " + printable(report.cpu));
   fmt::print(
@@ -272,6 +272,7 @@ json to_json(const BenchArguments& arguments,
           {"cores", std::thread::hardware_concurrency()},
           {"processes", arguments.runs},
           {"captions_per_process", report.captions.size()},
+          {"engine", report.engine},
           {"ort_version", report.ort_version},
           {"cpu", report.cpu},
           {"dtypes", dtypes}};
@@ -279,7 +280,7 @@ json to_json(const BenchArguments& arguments,
 
 int run_child(BenchArguments& arguments) {
   arguments.options.dtype = arguments.dtypes.at(0);
-  fmt::print("{}\n", dump(to_json(bench_dtype(arguments.options))));
+  print_json(to_json(bench_dtype(arguments.options)));
   return 0;
 }
 
@@ -297,7 +298,7 @@ int run_bench(BenchArguments& arguments) {
   }
   const BenchReport& first = reports.at(0).at(0);
   if (arguments.json) {
-    fmt::print("{}\n", dump(to_json(arguments, summaries, first)));
+    print_json(to_json(arguments, summaries, first));
     return 0;
   }
   print_setting(arguments, first);

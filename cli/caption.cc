@@ -13,6 +13,7 @@
 
 #include "caption_options.h"
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -23,13 +24,20 @@ namespace fs = std::filesystem;
 constexpr int kSomeFailed = 1;
 constexpr int64_t kJsonlBatch = 8;
 
+FileCaption with_flags_in(FileCaption file) {
+  if (file.error) {
+    file.error = with_flags(*file.error);
+  }
+  return file;
+}
+
 nlohmann::json to_json(const FileCaption& file) {
-  return nlohmann::json::parse(to_json_line(file));
+  return nlohmann::json::parse(to_json_line(with_flags_in(file)));
 }
 
 void report_error(const Error& error) {
   clear_progress();
-  fmt::print(stderr, "lorapress: {}\n", one_line(error.what()));
+  fmt::print(stderr, "lorapress: {}\n", one_line(with_flags(error).what()));
 }
 
 // Whole lines, for pipes, beams and batches.
@@ -102,7 +110,7 @@ int caption_images(const Captioner& captioner, const CaptionArguments& arguments
         {"captions", captions},
         {"dtypes",
          {{"encoder", dtypes.encoder}, {"prefill", dtypes.prefill}, {"decoder", dtypes.decoder}}}};
-    fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_json(document);
   }
   return failed ? kSomeFailed : 0;
 }
@@ -159,7 +167,7 @@ int caption_jsonl(const Captioner& captioner, const CaptionArguments& arguments)
       report_error(*file.error);
     }
     if (log) {
-      log->add(file);
+      log->add(with_flags_in(file));
     } else {
       fmt::print("{}\n", to_json_line(file));
       std::fflush(stdout);

@@ -15,6 +15,7 @@
 #include "lorapress/error.h"
 
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace {
@@ -34,9 +35,8 @@ constexpr const char* kDescription =
 void report(const lorapress::Error& error, bool json) {
   lorapress::cli::clear_progress();
   if (json) {
-    const nlohmann::json document = {
-        {"error", {{"code", error.code_name()}, {"message", error.what()}}}};
-    std::puts(document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    lorapress::cli::print_json(
+        {{"error", {{"code", error.code_name()}, {"message", error.what()}}}});
   }
   const std::string line = "lorapress: " + lorapress::cli::one_line(error.what()) + "\n";
   std::fputs(line.c_str(), stderr);
@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_inspect(app, run);
   lorapress::cli::add_bench(app, run);
   lorapress::cli::add_serve(app, run);
+  lorapress::cli::learn_flags(app);
   bool json = false;
   for (int i = 1; i < argc; ++i) {
     json = json || std::string_view(argv[i]) == "--json";
@@ -112,7 +113,7 @@ int main(int argc, char** argv) {
     report(usage_error(app, error, argc > 1 ? argv[1] : ""), json);
     return kBadInput;
   } catch (const lorapress::Error& error) {
-    report(error, json);
+    report(lorapress::cli::with_flags(error), json);
     return kBadInput;
   } catch (const std::bad_alloc&) {
     report({lorapress::ErrorCode::kIo, "out of memory"}, json);

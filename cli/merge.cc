@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -34,12 +35,12 @@ int run_merge(MergeArguments& arguments) {
                            {"parameters", report.parameters},
                            {"seconds", seconds},
                            {"peak_memory_bytes", peak_memory_bytes()},
-                           {"notes", report.notes},
+                           {"notes", with_flags(report.notes)},
                            {"files", nlohmann::json::array()}};
     for (const OutputFileInfo& file : report.files) {
       json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
     }
-    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_json(json);
     return 0;
   }
   for (const OutputFileInfo& file : report.files) {
@@ -50,9 +51,7 @@ int run_merge(MergeArguments& arguments) {
              report.merged,
              human_count(report.parameters));
   fmt::print("{}; peak memory {}\n", human_seconds(seconds), human_bytes(peak_memory_bytes()));
-  for (const std::string& note : report.notes) {
-    fmt::print("note: {}\n", printable(note));
-  }
+  print_notes(report.notes);
   return 0;
 }
 

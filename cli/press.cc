@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "messages.h"
 #include "scheme_arguments.h"
 #include "terminal.h"
 
@@ -30,7 +31,7 @@ nlohmann::json to_json(const PressReport& report, const std::string& out, uint64
                            {"write", report.write_seconds},
                            {"caption", report.caption_seconds}}},
                          {"peak_memory_bytes", write_peak},
-                         {"notes", report.notes},
+                         {"notes", with_flags(report.notes)},
                          {"files", nlohmann::json::array()}};
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
@@ -59,9 +60,7 @@ void print(const PressReport& report, const std::string& out, const std::string&
     fmt::print(", load and caption {}", human_seconds(report.caption_seconds));
   }
   fmt::print("; peak memory {}\n", human_bytes(peak_memory_bytes()));
-  for (const std::string& note : report.notes) {
-    fmt::print("note: {}\n", printable(note));
-  }
+  print_notes(report.notes);
   if (report.caption) {
     fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
   }
@@ -151,12 +150,11 @@ void add(CLI::App& app,
       arguments->options.ops =
           arguments->ops == "standard" ? OpDialect::kStandard : OpDialect::kOrt;
       arguments->options.progress = progress_bar();
-      const PressReport report = action(arguments->options);
+      PressReport report = action(arguments->options);
+      add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
-        fmt::print("{}\n",
-                   to_json(report, arguments->out, peak_memory_bytes())
-                       .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+        print_json(to_json(report, arguments->out, peak_memory_bytes()));
       } else {
         print(report, arguments->out, arguments->options.bundle);
       }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "messages.h"
 #include "scheme_arguments.h"
 #include "terminal.h"
 
@@ -41,7 +42,7 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
                          {"peak_memory_bytes", peak_memory_bytes()},
                          {"quantized_matrices", report.quantized_matrices},
                          {"kept", nlohmann::json::array()},
-                         {"notes", report.notes},
+                         {"notes", with_flags(report.notes)},
                          {"files", nlohmann::json::array()}};
   if (report.calibration_images > 0) {
     json["calibration"] = {{"images", report.calibration_images},
@@ -49,12 +50,13 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
                            {"weights_not_observed", report.uncalibrated_weights}};
   }
   for (const KeptMatrix& kept : report.kept) {
-    json["kept"].push_back({{"name", kept.name}, {"reason", kept.reason}});
+    json["kept"].push_back(
+        {{"name", kept.name}, {"reason", with_flags(std::string_view(kept.reason))}});
   }
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_json(json);
 }
 
 void print(const QuantizeReport& report) {
@@ -87,9 +89,7 @@ void print(const QuantizeReport& report) {
              human_seconds(report.rewrite_seconds),
              human_seconds(report.write_seconds),
              human_bytes(peak_memory_bytes()));
-  for (const std::string& note : report.notes) {
-    fmt::print("note: {}\n", printable(note));
-  }
+  print_notes(report.notes);
 }
 
 int run_quantize(QuantizeArguments& arguments) {
@@ -98,7 +98,8 @@ int run_quantize(QuantizeArguments& arguments) {
   arguments.options.scheme = to_scheme(arguments.scheme);
   arguments.options.calibrate = arguments.scheme.calibrate;
   arguments.options.progress = progress_bar();
-  const QuantizeReport report = quantize(arguments.options);
+  QuantizeReport report = quantize(arguments.options);
+  add_scheme_notes(arguments.scheme, report.notes);
   clear_progress();
   if (arguments.json) {
     print_json(arguments, report);

@@ -1,8 +1,26 @@
 #include "scheme_arguments.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "command.h"
 
 namespace lorapress::cli {
+
+namespace {
+
+// "q4, q4f16: " for a fact of dtypes.
+std::string dtypes_with(bool DTypeInfo::* fact) {
+  std::vector<std::string> names;
+  for (const DTypeInfo& dtype : known_dtypes()) {
+    if (dtype.*fact) {
+      names.push_back(dtype.name);
+    }
+  }
+  return fmt::format("{}: ", fmt::join(names, ", "));
+}
+
+}  // namespace
 
 void add_scheme(CLI::App& command, SchemeArguments& arguments) {
   constexpr int64_t kSmallestBlock = 16;
@@ -20,7 +38,8 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
   command
       .add_option("--accuracy-level",
                   options.accuracy_level,
-                  "q4, q4f16: 4 lets the runtime compute with 8-bit activations, 0 does not")
+                  dtypes_with(&DTypeInfo::matmul_nbits) +
+                      "4 lets the runtime compute with 8-bit activations, 0 does not")
       ->check(CLI::IsMember({0, 4}))
       ->capture_default_str()
       ->type_name("N")
@@ -35,7 +54,9 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
       ->group(kGroup);
   tensor->group(kGroup);
   command
-      .add_flag("--asymmetric", arguments.asymmetric, "q4, q4f16: zero points beside the scales")
+      .add_flag("--asymmetric",
+                arguments.asymmetric,
+                dtypes_with(&DTypeInfo::matmul_nbits) + "zero points beside the scales")
       ->group(kGroup);
   command
       .add_option("--rounding",
@@ -48,8 +69,9 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
   command
       .add_option("--calibrate",
                   arguments.calibrate,
-                  "q4, q4f16: a folder of images to run through the model, so that rounding keeps "
-                  "what its layers read")
+                  dtypes_with(&DTypeInfo::calibrates) +
+                      "a folder of images to run through the model, so that rounding keeps what "
+                      "its layers read")
       ->type_name("DIR")
       ->group(kGroup);
   command
@@ -59,10 +81,13 @@ void add_scheme(CLI::App& command, SchemeArguments& arguments) {
       ->allow_extra_args(false)
       ->type_name("NAME")
       ->group(kGroup);
-  command
-      .add_flag(
-          "--compat", options.compat, "Avoid what older web runtimes lack; today every dtype does")
-      ->group(kGroup);
+  command.add_flag("--compat", arguments.compat)->group("");  // no longer listed by --help
+}
+
+void add_scheme_notes(const SchemeArguments& arguments, std::vector<std::string>& notes) {
+  if (arguments.compat) {
+    notes.emplace_back("--compat has no effect and will be removed");
+  }
 }
 
 SchemeOptions to_scheme(const SchemeArguments& arguments) {

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 #include "lorapress/quantize.h"
 
@@ -16,9 +17,12 @@ struct SchemeArguments {
   bool per_channel = false;  // said; the default all the same
   bool per_tensor = false;
   bool asymmetric = false;
+  bool compat = false;
 };
 void add_scheme(CLI::App& command, SchemeArguments& arguments);
 SchemeOptions to_scheme(const SchemeArguments& arguments);
+// What a report says of options that do nothing.
+void add_scheme_notes(const SchemeArguments& arguments, std::vector<std::string>& notes);
 
 // `what`, then one line for each known dtype.
 std::string describe_dtypes(const std::string& what);

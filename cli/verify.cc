@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "messages.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -72,7 +73,7 @@ nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>&
 nlohmann::json to_json(const VerifyReport& report) {
   nlohmann::json json = {{"passed", report.passed},
                          {"faults", report.faults},
-                         {"notes", report.notes},
+                         {"notes", with_flags(report.notes)},
                          {"max_new_tokens", report.max_new_tokens},
                          {"unreadable_images", report.unreadable_images},
                          {"reference_seconds", report.reference_seconds},
@@ -156,9 +157,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
              human_seconds(report.reference_seconds),
              human_seconds(seconds),
              human_bytes(peak_memory_bytes()));
-  for (const std::string& note : report.notes) {
-    fmt::print("note: {}\n", one_line(note));
-  }
+  print_notes(report.notes);
   for (const VerifyImage& image : report.images) {
     if (!image.error.empty()) {
       fmt::print("not read: {}\n", one_line(image.error));
@@ -189,8 +188,7 @@ int run_verify(VerifyArguments& arguments) {
   const VerifyReport report = verify(options);
   clear_progress();
   if (arguments.json) {
-    fmt::print("{}\n",
-               to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_json(to_json(report));
   } else {
     print(report, arguments);
   }

@@ -21,7 +21,6 @@ function(set_up_tests target)
   if(LORAPRESS_SANITIZE) # what is looked at is the library: tests take a quarter of the time to compile so
     target_compile_options(${target} PRIVATE -O0 -fno-sanitize=undefined)
   endif()
-  lp_unity(${target} ALONE ${alone})
 endfunction()
 function(add_test_program name) # of OBJECTS...
   add_executable(${name} EXCLUDE_FROM_ALL ${ARGN})
@@ -30,21 +29,36 @@ function(add_test_program name) # of OBJECTS...
                                         GTest::gtest_main)
 endfunction()
 
+file(WRITE ${CMAKE_BINARY_DIR}/test_headers.cc "")
+add_library(lp_test_headers OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/test_headers.cc)
+set_up_tests(lp_test_headers)
+target_precompile_headers(lp_test_headers PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
+                          <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
+
 file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
      src/quant/*_test.cc src/rewrite/*_test.cc src/schemes/*_test.cc src/weights/*_test.cc)
 add_library(lp_core_tests OBJECT EXCLUDE_FROM_ALL ${core_sources})
 set_up_tests(lp_core_tests)
-target_precompile_headers(lp_core_tests PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
-                          <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
+lp_unity(lp_core_tests ALONE ${alone})
+target_precompile_headers(lp_core_tests REUSE_FROM lp_test_headers)
 add_test_program(lorapress_core_tests $<TARGET_OBJECTS:lp_core_tests>)
 
 file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS src/*_test.cc tests/cc/*_test.cc)
 list(REMOVE_ITEM test_sources ${core_sources})
 add_library(lp_other_tests OBJECT EXCLUDE_FROM_ALL ${test_sources})
 set_up_tests(lp_other_tests)
-target_precompile_headers(lp_other_tests REUSE_FROM lp_core_tests)
+lp_unity(lp_other_tests ALONE ${alone})
+target_precompile_headers(lp_other_tests REUSE_FROM lp_test_headers)
 
 add_test_program(lorapress_tests $<TARGET_OBJECTS:lp_core_tests> $<TARGET_OBJECTS:lp_other_tests>)
+foreach(source IN LISTS core_sources test_sources) # each by itself, for the inner loop: FILE_test.cc is the target FILE_test
+  cmake_path(GET source STEM name)
+  add_library(lp_${name} OBJECT EXCLUDE_FROM_ALL ${source})
+  set_up_tests(lp_${name})
+  set_target_properties(lp_${name} PROPERTIES EXPORT_COMPILE_COMMANDS OFF) # clang-tidy has each file once
+  target_precompile_headers(lp_${name} REUSE_FROM lp_test_headers)
+  add_test_program(${name} $<TARGET_OBJECTS:lp_${name}>)
+endforeach()
 set(suites ${CMAKE_BINARY_DIR}/lorapress_tests.cmake)
 add_custom_command(
   TARGET lorapress_tests POST_BUILD
@@ -81,7 +95,7 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost web=230 oracle=190 hostile=120 e2e=100 bundlers=80)
+foreach(cost web=230 oracle=190 hostile=120 e2e=100 bundlers=80 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "blocks/rope.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/config.h"
+#include "families/rope_frequencies.h"
 #include "fuzz_util.h"
 
 namespace {

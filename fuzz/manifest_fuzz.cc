@@ -27,7 +27,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const auto& [dtype, roles] : manifest.graphs) {
       for (const auto& [role, path] : roles) {
         check_path(path);
+        fuzz::require(manifest.graph_files.contains(path));
       }
+    }
+    for (const auto& [path, facts] : manifest.graph_files) {
+      check_path(path);
+      std::ranges::for_each(facts.external_data, check_path);
     }
   });
   return 0;

@@ -9,7 +9,9 @@ cd "$(dirname "$0")/.."
 dest=${1:-.deps}
 
 ort=1.32.0 # one line per machine type: tools/fetch_deps.sh knows the wheel by its hash
+# shellcheck disable=SC2034
 ort_x86_64=5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d
+# shellcheck disable=SC2034
 ort_aarch64=2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
 onnx=1.23.2 # sources only, so every machine takes the x86_64 wheel
 onnx_hash=c03ecf6b835d136108eeaeeafbd0026fc7b3cf98661409fbc6b63d5a29361348
@@ -62,6 +64,7 @@ unzip_to "$(echo "$work"/wheels/onnx-*.whl)" "$work/onnx"
 apt_dir=$work/apt
 mkdir -p "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial" "$apt_dir/sources"
 : >"$apt_dir/status"
+# shellcheck disable=SC2016
 targets=$(apt-get indextargets --format '$(ORIGIN)/$(LABEL) $(REPO_URI)' 'Created-By: Packages')
 mirror=$(awk '$1 == "Debian/Debian" { print $2; exit }' <<<"$targets")
 if [ -z "$mirror" ]; then # lists were never fetched: no origin is known yet

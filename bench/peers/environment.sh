@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Sourced by the scripts here: sets `python` to .venv-peers, which holds requirements.txt and sees torch and
 # transformers of the training environment; makes both when they are missing. REQUIRES: root, here.
 "$root/train/setup.sh"

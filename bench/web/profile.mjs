@@ -17,7 +17,7 @@ const ROUNDS = 3;
 
 /** What the package keeps to itself. */
 async function internals({ build }) {
-  const contents = 'export { splitGraph } from "./onnx_file.js"; export { Pieces } from "./pieces.js";';
+  const contents = 'export { splitGraph } from "./engine/onnx_file.js"; export { Pieces } from "./loading/pieces.js";';
   const stdin = { contents, resolveDir: join(ROOT, "web/src"), loader: "ts" };
   const { outputFiles } = await build({ stdin, bundle: true, format: "esm", write: false });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);

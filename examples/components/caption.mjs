@@ -10,14 +10,15 @@ const GRAPHS = ['vision_encoder', 'projection', 'prefix_init', 'language_model']
 export async function open(ort, read) {
   const manifest = JSON.parse(new TextDecoder().decode(await read('lorapress.json')));
   const paths = manifest.graphs[manifest.default_dtype];
-  const listed = manifest.files.map((file) => file.path).filter((path) => path.includes('.onnx_data'));
-  const data = await Promise.all(listed.map(async (path) => ({ path, bytes: await read(path) })));
+  const weights = (name) => manifest.graph_files[paths[name]].external_data;
+  const all = [...new Set(GRAPHS.flatMap(weights))];
+  const data = await Promise.all(all.map(async (path) => ({ path, bytes: await read(path) })));
   const sessions = {};
   for (const name of GRAPHS) {
     const folder = paths[name].slice(0, paths[name].lastIndexOf('/') + 1);
     // A graph names its data relative to its own folder.
-    const near = data.filter(({ path }) => path.startsWith(folder));
-    const externalData = near.map(({ path, bytes }) => ({ path: path.slice(folder.length), data: bytes }));
+    const own = data.filter(({ path }) => weights(name).includes(path));
+    const externalData = own.map(({ path, bytes }) => ({ path: path.slice(folder.length), data: bytes }));
     sessions[name] = await ort.InferenceSession.create(await read(paths[name]), { externalData });
   }
   return { ...sessions, generation: manifest.generation };

@@ -1,11 +1,11 @@
-// A graph of a pressed folder with the weight files beside it, if it has any: <graph>_data, _data_1, ...
+// A graph of a pressed folder with its weight files, if it has any.
 
 export async function openGraph(ort, read, manifest, path) {
-  const beside = manifest.files.map((file) => file.path).filter((name) => name.startsWith(`${path}_data`));
+  const { external_data: weights } = manifest.graph_files[path];
   const folder = path.slice(0, path.lastIndexOf('/') + 1);
   const externalData = [];
-  for (const name of beside) {
+  for (const name of weights) {
     externalData.push({ path: name.slice(folder.length), data: await read(name) });
   }
-  return ort.InferenceSession.create(await read(path), beside.length > 0 ? { externalData } : {});
+  return ort.InferenceSession.create(await read(path), weights.length > 0 ? { externalData } : {});
 }

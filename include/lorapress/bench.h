@@ -25,7 +25,7 @@ struct BenchOptions {
   std::filesystem::path folder;
   std::string dtype;            // empty: the folder's default
   std::filesystem::path image;  // empty: a test card, preprocessed already
-  unsigned threads = 0;         // of ONNX Runtime; 0: one per core
+  unsigned threads = 0;         // of the engine; 0: one per core
   int64_t captions = 3;         // that are measured; one before them is left out
   int64_t new_tokens = 0;       // of each caption, end of text or not; 0: the folder's setting
   ProgressFn progress;          // "bench", in captions
@@ -47,8 +47,9 @@ struct BenchReport {
   double load_ms = 0.0;  // until both graphs and the tokenizer are ready
   std::vector<BenchCaption> captions;
   uint64_t peak_memory_bytes = 0;  // of the whole process until now
-  std::string ort_version;
-  std::string cpu;  // its name, empty where the system does not say
+  std::string engine;              // "ONNX Runtime"
+  std::string ort_version;         // of the engine
+  std::string cpu;                 // its name, empty where the system does not say
 };
 
 // Loads one dtype and captions with it. Memory is the process's: who compares dtypes calls this in

@@ -1,5 +1,6 @@
-// The one exception type of the library. The program turns it into one line and exit code 2,
-// the C interface into a code and a message; nothing else is thrown on purpose.
+// The one exception type of the library; nothing else is thrown on purpose. The program turns it
+// into one line and exit code 2. A message that is about the call's options names their fields,
+// as in "options.num_beams 99, expected 1 to 64"; the program prints these as flags.
 #ifndef LORAPRESS_ERROR_H_
 #define LORAPRESS_ERROR_H_
 

@@ -28,7 +28,6 @@ struct SchemeOptions {
   int accuracy_level = 4;
   bool per_channel = true;  // 8 bit: a scale for each output channel instead of one for the matrix
   bool symmetric = true;    // q4, q4f16: no zero points
-  bool compat = false;      // avoid what older web runtimes lack (docs/quantization.md)
   Rounding rounding = Rounding::kNearest;
   std::vector<std::string> exclude;  // names of nodes or weights that stay as they are
 };
@@ -40,9 +39,11 @@ struct KeptMatrix {
 };
 
 struct DTypeInfo {
-  std::string name;     // as --dtype takes it and transformers.js names it
-  std::string suffix;   // of file names: "", "_fp16", "_quantized", ...
-  std::string summary;  // one line
+  std::string name;           // as --dtype takes it and transformers.js names it
+  std::string suffix;         // of file names: "", "_fp16", "_quantized", ...
+  std::string summary;        // one line
+  bool matmul_nbits = false;  // takes accuracy_level and symmetric
+  bool calibrates = false;    // takes `calibrate` of press and quantize
 };
 std::vector<DTypeInfo> known_dtypes();
 

@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/manifest.h"
+#include "runtime/engines.h"
 #include "runtime/image/test_card.h"
-#include "runtime/ort/ort.h"
 
 namespace lorapress {
 namespace {
@@ -37,21 +37,6 @@ uint64_t peak_memory() {
   uint64_t value = 0;
   std::from_chars(kilobytes.data(), kilobytes.data() + kilobytes.size(), value);
   return value * 1024;
-}
-
-// A graph's own file, and FILE_data, FILE_data_1, … beside it.
-bool belongs_to(const std::string& path, const std::string& graph) {
-  return path == graph || path.starts_with(graph + "_data");
-}
-
-uint64_t dtype_bytes(const Manifest& manifest, const std::map<std::string, std::string>& roles) {
-  uint64_t bytes = 0;
-  for (const ManifestFile& file : manifest.files) {
-    const bool used = std::ranges::any_of(
-        roles, [&](const auto& role) { return belongs_to(file.path, role.second); });
-    bytes += used ? file.bytes : 0;
-  }
-  return bytes;
 }
 
 // new_tokens as it will be; throws for what cannot be measured.
@@ -103,7 +88,7 @@ BenchReport run(const BenchOptions& options) {
   const Stopwatch watch;
   const Captioner captioner(options.folder, {report.dtype, options.threads});
   report.load_ms = watch.milliseconds();
-  report.bytes = dtype_bytes(manifest, manifest.graphs.at(report.dtype));
+  report.bytes = dtype_bytes(manifest, report.dtype);
 
   const std::vector<float> card = options.image.empty()
                                       ? test_card(captioner.height(), captioner.width())
@@ -119,7 +104,8 @@ BenchReport run(const BenchOptions& options) {
     }
   }
   report.peak_memory_bytes = peak_memory();
-  report.ort_version = ort_version();
+  report.engine = default_engine().name;
+  report.ort_version = default_engine().version();
   report.cpu = system_value("/proc/cpuinfo", "model name");
   return report;
 }
@@ -131,7 +117,7 @@ std::vector<FolderDtype> folder_dtypes(const fs::path& folder) {
     const Manifest manifest = read_manifest(folder);
     std::vector<FolderDtype> dtypes;
     for (const auto& [name, roles] : manifest.graphs) {
-      dtypes.push_back({name, dtype_bytes(manifest, roles), name == manifest.default_dtype});
+      dtypes.push_back({name, dtype_bytes(manifest, name), name == manifest.default_dtype});
     }
     std::ranges::stable_sort(dtypes, std::greater(), &FolderDtype::bytes);
     return dtypes;

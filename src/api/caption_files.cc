@@ -137,7 +137,8 @@ void caption_files(const Captioner& captioner,
                    int64_t batch,
                    const FileCaptionFn& report) {
   if (batch < 1 || batch > kMaxCaptionBatch) {
-    fail(ErrorCode::kInvalidArgument, "--batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
+    fail(
+        ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
   }
   const auto size = static_cast<size_t>(batch);
   for (size_t begin = 0; begin < images.size(); begin += size) {

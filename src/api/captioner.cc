@@ -7,11 +7,10 @@
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
+#include "runtime/engines.h"
 #include "runtime/generation/generate.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
-#include "runtime/graph_choice.h"
-#include "runtime/ort/decoder_session.h"
 #include "runtime/preprocess.h"
 
 namespace lorapress {
@@ -23,7 +22,7 @@ namespace fs = std::filesystem;
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
   if (manifest.bundle != kTransformersJs.name) {
     fail(ErrorCode::kUnsupported,
-         "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with --bundle {}",
+         "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with options.bundle {}",
          folder.string(),
          manifest.bundle,
          kTransformersJs.name,
@@ -38,15 +37,10 @@ struct Captioner::Impl {
   Impl(const fs::path& folder, const CaptionerOptions& options)
       : manifest(read_manifest(folder)),
         choice(choose_graphs(require_bundle(manifest, folder), folder, options.dtype)),
-        session(manifest,
-                {graph_file(manifest, folder, choice.encoder, "encoder"),
-                 graph_file(manifest, folder, choice.prefill, "decoder"),
-                 graph_file(manifest, folder, choice.decoder, "decoder")},
-                options.threads),
+        decoder(default_engine().open(folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
-  // The start token, which is dropped inside the graph (see bundles/transformers_js.cc), and the
-  // prompt.
+  // The start token, which engines get as a token like others, and the prompt.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
     std::vector<int64_t> ids = tokenizer.encode(options.prompt);
     for (const int64_t id : ids) {
@@ -61,10 +55,10 @@ struct Captioner::Impl {
     return ids;
   }
 
-  [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
-                                          std::span<const int64_t> ids) const {
-    const GenerationSettings settings = chosen_settings(options, manifest.generation);
+  [[nodiscard]] GenerationRequest request(const GenerateOptions& options) const {
+    const std::vector<int64_t> ids = first_ids(options);
     const int64_t prompt = std::ssize(ids) - 1;
+    const GenerationSettings settings = chosen_settings(options, manifest.generation);
     const int64_t positions = manifest.image_tokens + prompt;
     const GenerationContext context{
         manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, positions};
@@ -72,7 +66,7 @@ struct Captioner::Impl {
     if (most > manifest.max_position_embeddings - positions) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
-           "positions; lower --max-new-tokens or shorten the prompt",
+           "positions; lower options.max_new_tokens or shorten the prompt",
            manifest.image_tokens,
            prompt,
            most,
@@ -83,7 +77,7 @@ struct Captioner::Impl {
             sampling_filters(settings),
             settings.do_sample.value_or(false),
             options.seed,
-            positions,
+            manifest.image_tokens,
             ids};
   }
 
@@ -104,7 +98,7 @@ struct Captioner::Impl {
 
   Manifest manifest;
   GraphChoice choice;
-  DecoderSession session;
+  std::unique_ptr<Decoder> decoder;
   Tokenizer tokenizer;
 };
 
@@ -112,21 +106,20 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
                                                const GenerateOptions& options,
                                                const TokenFn& on_token) const {
   check_options(options);
-  const std::vector<int64_t> ids = first_ids(options);
-  const GenerationRequest asked = request(options, ids);
+  const GenerationRequest asked = request(options);
   std::vector<Caption> results(images.size());
-  std::vector<OrtTensor> tokens;
+  std::vector<std::unique_ptr<EncodedImage>> encoded;
   for (size_t i = 0; i < images.size(); ++i) {
     check_pixels(images[i]);
     const Stopwatch watch;
-    tokens.push_back(session.encode(images[i]));
+    encoded.push_back(decoder->encode(images[i]));
     results[i].encode_ms = watch.milliseconds();
   }
   if (images.empty()) {
     return results;
   }
   GenerationTimes times;
-  std::vector<Generated> generated = generate(session, tokens, asked, times, on_token);
+  std::vector<Generated> generated = generate(*decoder, encoded, asked, times, on_token);
   const auto share = static_cast<double>(images.size());
   for (size_t i = 0; i < images.size(); ++i) {
     results[i].ids = std::move(generated[i].ids);

@@ -9,6 +9,23 @@ namespace lorapress {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr uint64_t kMaxConfig = uint64_t{32} << 20;
+
+bool is_own(const fs::path& folder) {
+  const fs::path config = folder / "config.json";
+  return fs::exists(folder / "lorapress.json") ||
+         (fs::is_regular_file(config) && fs::file_size(config) <= kMaxConfig &&
+          read_text(config).find(fmt::format("\"{}\": \"lorapress ", kMergedBy)) !=
+              std::string::npos);
+}
+
+}  // namespace
+
+const Replaceable kOwnFolders{
+    is_own, "one that LoraPress wrote (with lorapress.json, or merged_by in config.json)"};
+
 void write_text_files(const fs::path& folder, const TextFiles& files) {
   for (const auto& [name, content] : files) {
     fs::create_directories((folder / name).parent_path());

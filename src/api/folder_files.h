@@ -9,6 +9,8 @@
 
 #include "lorapress/merge.h"
 
+#include "base/file.h"
+
 namespace lorapress {
 
 // Relative path -> content.
@@ -18,6 +20,12 @@ void write_text_files(const std::filesystem::path& folder, const TextFiles& file
 // Refuses an OUT that is, or holds, a folder that was read: --force would delete it.
 void protect_sources(const std::filesystem::path& out,
                      const std::vector<std::filesystem::path>& sources);
+// The key that merge() writes into config.json; its value is "lorapress <version>".
+inline constexpr const char* kMergedBy = "merged_by";
+// Folders that LoraPress wrote: they hold lorapress.json, or kMergedBy in their config.json. Any
+// other config.json is somebody's model.
+extern const Replaceable kOwnFolders;
+
 // Every file below `folder`, sorted by path.
 std::vector<OutputFileInfo> list_files(const std::filesystem::path& folder);
 

@@ -33,7 +33,8 @@ constexpr std::array kChoices = {
 const DtypeChoice& choice(std::string_view name) {
   const auto found = std::ranges::find(kChoices, name, &DtypeChoice::name);
   if (found == kChoices.end()) {
-    fail(ErrorCode::kInvalidArgument, "--dtype {} is not one of keep, fp32, fp16, bf16", name);
+    fail(
+        ErrorCode::kInvalidArgument, "options.dtype {} is not one of keep, fp32, fp16, bf16", name);
   }
   return *found;
 }
@@ -168,7 +169,7 @@ void check_tensors(const Checkpoint& checkpoint) {
     }
     const Value x = scratch.input(
         "embeddings", DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
-    family.decode(b, weights, text, family.table(b, weights, text), x, past);
+    family.decode(b, weights, text, {family.table(b, weights, text), x, past});
     prefixes.emplace_back(kTextPrefix);
   }
   weights.finish(prefixes);
@@ -226,7 +227,7 @@ MergeReport run(const MergeOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(options.source);
   check_tensors(checkpoint);
   protect_sources(options.out, checkpoint.folders);
-  StagedOutput staged(options.out, options.force);
+  StagedOutput staged(options.out, options.force, kOwnFolders);
   MergeReport report =
       staged.fill([&](const fs::path& folder) { return write(options, checkpoint, folder); });
   std::ranges::copy(staged.notes(), std::back_inserter(report.notes));

@@ -1,5 +1,6 @@
 #include "lorapress/press.h"
 
+#include <ranges>
 #include <set>
 
 #include "api/folder_files.h"
@@ -33,19 +34,22 @@ GenerationChoice generation_choice(const PressOptions& options) {
 void check_generation_choice(const PressOptions& options) {
   const GenerationChoice choice = generation_choice(options);
   if ((options.num_beams || !choice.is_default()) && !bundle(options.bundle).generates) {
-    fail(ErrorCode::kInvalidArgument,
-         "--num-beams, --uint8-input and --step are of bundle single, this is {}",
-         options.bundle);
+    fail(
+        ErrorCode::kInvalidArgument,
+        "options.num_beams, options.uint8_input and options.step apply to bundle \"single\" only; the "
+        "bundle is \"{}\"",
+        options.bundle);
   }
   if (choice.num_beams < 1 || choice.num_beams > kMostBeams) {
     fail(ErrorCode::kInvalidArgument,
-         "--num-beams {}, expected 1 to {}",
+         "options.num_beams {}, expected 1 to {}",
          choice.num_beams,
          kMostBeams);
   }
   if (choice.step && choice.num_beams > 1) {
     fail(ErrorCode::kInvalidArgument,
-         "--step gives the logits of one token, --num-beams {} is of the whole loop; drop one",
+         "options.step gives the logits of one token, options.num_beams {} needs the whole loop; "
+         "drop one of them",
          choice.num_beams);
   }
 }
@@ -58,14 +62,14 @@ void check_options(const PressOptions& options) {
   for (const std::string& dtype : options.dtypes) {
     scheme(dtype);
     if (!given.insert(dtype).second) {
-      fail(ErrorCode::kInvalidArgument, "--dtype names {} twice", dtype);
+      fail(ErrorCode::kInvalidArgument, "options.dtype names {} twice", dtype);
     }
   }
   check_scheme_options(options.scheme);
   check_calibration(options.calibrate, options.scheme, options.dtypes);
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
-         "--max-new-tokens {}, expected 1 to {}",
+         "options.max_new_tokens {}, expected 1 to {}",
          options.max_new_tokens,
          1 << 20);
   }
@@ -77,7 +81,7 @@ void require_vlm(const Checkpoint& checkpoint) {
     fail(ErrorCode::kMismatch,
          "{}: is a {} alone, a vision-language checkpoint is needed (vision tower, projection, "
          "decoder); "
-         "`lorapress merge` takes it, or pass --base DIR with the rest",
+         "`lorapress merge` takes it, or pass options.base DIR with the rest",
          checkpoint.folder.string(),
          checkpoint.text ? "decoder" : "vision tower");
   }
@@ -99,13 +103,6 @@ ManifestFile describe_text(const std::string& name, const std::string& content) 
         sha256_hex(bytes.subspan(at, std::min<size_t>(kChunkBytes, bytes.size() - at))));
   }
   return file;
-}
-
-bool has_half_cache(const Model& model) {
-  return std::ranges::any_of(model.proto.graph().input(), [](const onnx::ValueInfoProto& input) {
-    return input.name().starts_with("past_key_values.") &&
-           input.type().tensor_type().elem_type() == dtype_row(DType::kF16).onnx;
-  });
 }
 
 // Everything about a press but the final run.
@@ -148,6 +145,7 @@ class Presser {
     std::vector<FilePlan> plans;
     std::map<std::string, int> data_files;
     Json graphs = Json::object();
+    Json graph_files = Json::object();
     if (!options_.calibrate.empty()) {
       tokenizer_check_.get();
       statistics_ = measure_activations(folder);
@@ -161,18 +159,25 @@ class Presser {
         fs::create_directories((folder / name).parent_path());
         graphs[dtype][graph.role] = name;
         const Model model = model_in(dtype, i);
-        if (has_half_cache(model)) {
-          half_caches_.insert(dtype);
-        }
+        GraphFile facts = graph_facts(model.proto.graph());
+        std::set<fs::path> data;
         if (!graph.data.empty()) {
-          const auto data =
+          const auto files =
               shared.try_emplace(graph.data, folder / (graph.data + suffix + "_data"));
-          plans.push_back(data.first->second.plan_graph(model, folder / name));
-          continue;
+          plans.push_back(files.first->second.plan_graph(model, folder / name));
+          data = files.first->second.take_used();
+        } else {
+          std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
+          for (const FilePlan& part : parts | std::views::drop(1)) {
+            data.insert(part.path());
+          }
+          data_files[fs::path(name).filename().string()] = static_cast<int>(data.size());
+          std::ranges::move(parts, std::back_inserter(plans));
         }
-        std::vector<FilePlan> parts = plan_onnx(model, folder / name, options_.external_data);
-        data_files[fs::path(name).filename().string()] = static_cast<int>(parts.size()) - 1;
-        std::ranges::move(parts, std::back_inserter(plans));
+        for (const fs::path& file : data) {
+          facts.external_data.push_back(file.lexically_relative(folder).generic_string());
+        }
+        graph_files[name] = graph_file_json(facts);
       }
       for (auto& [name, data] : shared) {
         std::ranges::move(data.take(), std::back_inserter(plans));
@@ -186,7 +191,10 @@ class Presser {
     write_text_files(folder, texts);
     const std::vector<WrittenFile> written = write_files(
         plans, {.hash = true, .threads = options_.threads, .progress = options_.progress});
-    write_manifest(folder, texts, written, graphs);
+    Json manifest = manifest_json(request(), std::string(bundle_.name), options_.dtypes);
+    manifest["graphs"] = graphs;
+    manifest["graph_files"] = graph_files;
+    write_manifest(folder, texts, written, std::move(manifest));
     shared_.clear();
     report_.files = list_files(folder);
     report_.write_seconds = watch_.lap();
@@ -259,7 +267,7 @@ class Presser {
     if (images + most > positions) {
       fail(ErrorCode::kInvalidArgument,
            "{}: {} image tokens and {} new tokens do not fit the decoder's {} positions; pass a "
-           "lower --max-new-tokens",
+           "lower options.max_new_tokens",
            checkpoint_.folder.string(),
            images,
            most,
@@ -274,6 +282,10 @@ class Presser {
     if (!options_.num_beams && bundle_.generates && !options_.step) {
       generation.num_beams = tokenizer_.generation.settings.num_beams.value_or(1);
     }
+    std::vector<std::string> half_caches;
+    std::ranges::copy_if(options_.dtypes, std::back_inserter(half_caches), [](const auto& dtype) {
+      return scheme(dtype).half_cache;
+    });
     return {checkpoint_,
             preprocessing_,
             tokenizer_,
@@ -282,16 +294,13 @@ class Presser {
             most,
             options_.dtypes[0],
             generation,
-            {half_caches_.begin(), half_caches_.end()}};
+            half_caches};
   }
 
   void write_manifest(const fs::path& folder,
                       const TextFiles& texts,
                       const std::vector<WrittenFile>& written,
-                      const Json& graphs) const {
-    Json manifest = manifest_json(request(), std::string(bundle_.name));
-    manifest["default_dtype"] = options_.dtypes[0];
-    manifest["graphs"] = graphs;
+                      Json manifest) const {
     manifest["files"] = Json::array();
     for (const auto& [name, content] : texts) {
       manifest["files"].push_back(manifest_file_json(describe_text(name, content)));
@@ -316,7 +325,6 @@ class Presser {
   std::vector<Model> models_;        // of graphs_, in their order
   std::vector<SourceOrder> orders_;  // the same
   ScanMemo scans_;
-  std::set<std::string> half_caches_;  // dtypes whose cache is float16
   ActivationStats statistics_;
 };
 
@@ -331,7 +339,7 @@ void try_once(const Presser& presser, const fs::path& folder, PressReport& repor
 PressReport run(const PressOptions& options, bool verify) {
   Presser presser(options);
   protect_sources(options.out, presser.sources());
-  StagedOutput staged(options.out, options.force);
+  StagedOutput staged(options.out, options.force, kOwnFolders);
   PressReport report = staged.fill([&](const fs::path& folder) {
     presser.author();
     presser.write(folder);

@@ -139,10 +139,12 @@ class Quantizer {
 
   void refuse_or_note(const std::string& why) {
     if (!options_.allow_unquantized) {
-      fail(ErrorCode::kUnsupported,
-           "{}: {}; choose another --dtype, or pass --allow-unquantized to write it all the same",
-           options_.model.string(),
-           why);
+      fail(
+          ErrorCode::kUnsupported,
+          "{}: {}; choose another options.dtype, or pass options.allow_unquantized to write it all "
+          "the same",
+          options_.model.string(),
+          why);
     }
     report_.notes.push_back(why);
   }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bundles/manifest.h"
+#include "graph/ports.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/image/test_card.h"
 #include "runtime/ort/ort.h"
@@ -30,7 +31,7 @@ class TrialImage {
                           DType::kU8, {2 * settings.height, 2 * settings.width, 3}, bytes_)) {}
 
   [[nodiscard]] OrtSession::Feed feed() const {
-    return {bytes_.empty() ? "pixel_values" : "image", &tensor_};
+    return {bytes_.empty() ? kPixelValues : "image", &tensor_};
   }
 
  private:
@@ -66,7 +67,7 @@ Caption run_captioner(const fs::path& folder, const Manifest& manifest, const Or
 void run_step(const Manifest& manifest, const OrtSession& session) {
   const TrialImage image(session, manifest.preprocessing);
   const OrtTensor ids = OrtTensor::integers({1, 0}, {});
-  (void)session.run({image.feed(), {"input_ids", &ids}}, {"logits"});
+  (void)session.run({image.feed(), {kInputIds, &ids}}, {kLogits});
 }
 
 }  // namespace

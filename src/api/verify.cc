@@ -15,8 +15,10 @@
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
+#include "runtime/graph_choice.h"
 #include "runtime/preprocess.h"
 #include "verify/folder_check.h"
+#include "verify/graph_claims.h"
 #include "verify/layer_errors.h"
 #include "verify/parity.h"
 #include "verify/report/pictures.h"
@@ -37,17 +39,6 @@ double largest_difference(std::span<const float> left, std::span<const float> ri
     most = std::max(most, std::fabs(static_cast<double>(left[i]) - static_cast<double>(right[i])));
   }
   return most;
-}
-
-// The .onnx files of a dtype and their external data, as the manifest lists them.
-uint64_t bytes_of(const Manifest& manifest, const std::string& dtype) {
-  uint64_t total = 0;
-  for (const ManifestFile& file : manifest.files) {
-    for (const auto& [role, path] : manifest.graphs.at(dtype)) {
-      total += file.path == path || file.path.starts_with(path + "_data") ? file.bytes : 0;
-    }
-  }
-  return total;
 }
 
 // Everything of one run. Images are taken in groups: the reference goes over its weights once per
@@ -99,7 +90,7 @@ class Verifier {
     if (!checkpoint_.projection || !checkpoint_.vision || !checkpoint_.text) {
       fail(ErrorCode::kMismatch,
            "{}: is a {} alone; pass the vision-language checkpoint that {} was made from, or "
-           "--base DIR with the rest",
+           "options.base DIR with the rest",
            checkpoint_.folder.string(),
            checkpoint_.text ? "decoder" : "vision tower",
            options_.model.string());
@@ -123,7 +114,7 @@ class Verifier {
     if (wanted > room) {
       fail(ErrorCode::kInvalidArgument,
            "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
-           "--max-new-tokens",
+           "options.max_new_tokens",
            manifest_.image_tokens,
            wanted,
            checkpoint_.text->max_position_embeddings);
@@ -162,11 +153,13 @@ class Verifier {
         continue;
       }
       for (const char* role : {"encoder", "decoder"}) {
-        graph_path(options_.model, manifest_, name, role);
+        graph_file(manifest_, options_.model, name, role);
       }
       DtypeParity parity;
       parity.dtype = name;
-      parity.bytes = bytes_of(manifest_, name);
+      parity.bytes = dtype_bytes(manifest_, name);
+      std::ranges::move(false_graph_claims(options_.model, manifest_, name),
+                        std::back_inserter(report_.faults));
       report_.dtypes.push_back(std::move(parity));
     }
   }
@@ -330,13 +323,13 @@ class Verifier {
 void check_options(const VerifyOptions& options) {
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
-         "--max-new-tokens {}, expected 1 to {}",
+         "options.max_new_tokens {}, expected 1 to {}",
          options.max_new_tokens,
          1 << 20);
   }
   if (options.min_match && !(*options.min_match >= 0.0 && *options.min_match <= 1.0)) {
     fail(ErrorCode::kInvalidArgument,
-         "--min-match {}, expected a share from 0 to 1",
+         "options.min_match {}, expected a share from 0 to 1",
          *options.min_match);
   }
   if (options.html.empty()) {
@@ -349,7 +342,7 @@ void check_options(const VerifyOptions& options) {
   if (fs::exists(fs::symlink_status(options.html)) &&
       (!options.force || !fs::is_regular_file(options.html))) {
     fail(ErrorCode::kExists,
-         "{}: exists already; choose another name or replace a file with --force",
+         "{}: exists already; choose another name or replace a file with options.force",
          options.html.string());
   }
 }

@@ -18,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxConfig = uint64_t{32} << 20;
-
 // Gives the file its size with its blocks, so that a full disk is known before the work and every
 // write is a fifth cheaper (ext4: one allocation instead of one per folio). Returns errno or 0. A
 // file system without fallocate gets the size alone.
@@ -57,21 +55,6 @@ fs::path checked_target(fs::path target) {
          target.string());
   }
   return target;
-}
-
-// press leaves lorapress.json, merge a line in config.json. Any other config.json is somebody's
-// model.
-bool may_be_replaced(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    return false;
-  }
-  if (fs::is_empty(folder) || fs::exists(folder / "lorapress.json")) {
-    return true;
-  }
-  const fs::path config = folder / "config.json";
-  return fs::is_regular_file(config) && fs::file_size(config) <= kMaxConfig &&
-         read_text(config).find(fmt::format("\"{}\": \"lorapress ", kMergedBy)) !=
-             std::string::npos;
 }
 
 }  // namespace
@@ -203,19 +186,20 @@ void OutputFile::close() {
   }
 }
 
-StagedOutput::StagedOutput(fs::path target, bool force)
-    : target_(checked_target(target)), force_(force) {
+StagedOutput::StagedOutput(fs::path target, bool force, const Replaceable& replaceable)
+    : target_(checked_target(target)), force_(force), replaceable_(replaceable) {
   if (fs::exists(fs::symlink_status(target_))) {
     if (!force) {
       fail(ErrorCode::kExists,
-           "{}: exists already; pass --force to replace it, or another OUT",
+           "{}: exists already; pass options.force to replace it, or another OUT",
            target_.string());
     }
-    if (!may_be_replaced(target_)) {
-      fail(ErrorCode::kExists,
-           "{}: --force replaces only an empty folder or one that LoraPress wrote (with "
-           "lorapress.json, or merged_by in config.json); remove it yourself if you mean it",
-           target_.string());
+    if (!may_be_replaced()) {
+      fail(
+          ErrorCode::kExists,
+          "{}: options.force replaces only an empty folder or {}; remove it yourself if you mean it",
+          target_.string(),
+          replaceable_.what);
     }
   }
   parents_.create(fs::absolute(target_).parent_path());
@@ -250,11 +234,15 @@ std::string replaced(std::string message, const fs::path& from, const fs::path& 
   return message;
 }
 
+bool StagedOutput::may_be_replaced() const {
+  return fs::is_directory(target_) && (fs::is_empty(target_) || replaceable_.test(target_));
+}
+
 void StagedOutput::commit() {
   const fs::path& staged = staging_->path();
   std::error_code error;
   const bool replaces = fs::exists(fs::symlink_status(target_, error));
-  if (replaces && (!force_ || !may_be_replaced(target_))) {
+  if (replaces && (!force_ || !may_be_replaced())) {
     fail(ErrorCode::kExists,
          "{}: appeared while this ran and is kept; choose another OUT",
          target_.string());

@@ -73,9 +73,6 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
-// The key that merge() writes into config.json; its value is "lorapress <version>".
-inline constexpr const char* kMergedBy = "merged_by";
-
 // Folders above an output that had to be made; they go again, unless something in them stays.
 class NewFolders {
  public:
@@ -94,15 +91,21 @@ std::string replaced(std::string message,
                      const std::filesystem::path& from,
                      const std::filesystem::path& to);
 
+// Folders, beside empty ones, that an output may replace with `force`.
+struct Replaceable {
+  bool (*test)(const std::filesystem::path& folder);
+  std::string_view what;  // for messages: "a folder that ..."
+};
+
 // A folder that is built in a StagingFolder beside `target` and takes its name at commit(), in one
 // step also where `target` is replaced (on file systems that can exchange two names). Without
 // commit() nothing stays behind, folders made above it included, and `target` is untouched.
 class StagedOutput {
  public:
   // Throws kExists when `target` exists and `force` is false. With `force` an existing target is
-  // replaced only at commit(); to protect a mistyped path, only when it is an empty folder or one
-  // that LoraPress wrote: it holds lorapress.json, or kMergedBy in its config.json.
-  StagedOutput(std::filesystem::path target, bool force);
+  // replaced only at commit(); to protect a mistyped path, only when it is an empty folder or a
+  // `replaceable` one. REQUIRES: `replaceable` outlives this.
+  StagedOutput(std::filesystem::path target, bool force, const Replaceable& replaceable);
   StagedOutput(const StagedOutput&) = delete;
   StagedOutput& operator=(const StagedOutput&) = delete;
 
@@ -127,11 +130,14 @@ class StagedOutput {
 
  private:
   void take_name(bool replaces);
+  [[nodiscard]] bool may_be_replaced() const;
 
-  NewFolders parents_;  // goes first, so that it also ends last
+  NewFolders
+      parents_;  // declared first, so that it is destroyed last: parents outlive the staging folder
   std::filesystem::path target_;
   std::optional<StagingFolder> staging_;
   bool force_ = false;
+  const Replaceable& replaceable_;
 };
 
 // Whole small files; read_text refuses one larger than `limit` bytes.

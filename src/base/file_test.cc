@@ -11,6 +11,7 @@ namespace lorapress {
 namespace {
 
 using test::contains;
+using test::kMarked;
 using test::message_of;
 using test::TempFolder;
 namespace fs = std::filesystem;
@@ -124,7 +125,7 @@ using Names = std::vector<std::string>;
 TEST(StagedOutput, AppearsAtCommit) {
   const TempFolder folder;
   {
-    StagedOutput staged(folder / "out", false);
+    StagedOutput staged(folder / "out", false, kMarked);
     write_text(staged.folder() / "f", "1");
     EXPECT_FALSE(fs::exists(folder / "out"));
     EXPECT_EQ(staged.folder().parent_path(), folder.path());  // one rename, one file system
@@ -138,7 +139,7 @@ TEST(StagedOutput, AppearsAtCommit) {
 TEST(StagedOutput, LeavesNothingWithoutCommit) {
   const TempFolder folder;
   {
-    StagedOutput staged(folder / "new/parent/out", false);
+    StagedOutput staged(folder / "new/parent/out", false, kMarked);
     fs::create_directories(staged.folder() / "deep" / "er");
     write_text(staged.folder() / "deep" / "er" / "f", "1");
   }
@@ -148,41 +149,37 @@ TEST(StagedOutput, LeavesNothingWithoutCommit) {
 TEST(StagedOutput, MakesParentsAndTakesATrailingSlash) {
   const TempFolder folder;
   {
-    StagedOutput staged(folder / "a/b/out/", false);
+    StagedOutput staged(folder / "a/b/out/", false, kMarked);
     staged.commit();
   }
   EXPECT_TRUE(fs::is_directory(folder / "a/b/out"));
   write_text(folder / "file", "x");
-  message_of(ErrorCode::kIo, [&] { StagedOutput staged(folder / "file/out", false); });
+  message_of(ErrorCode::kIo, [&] { StagedOutput staged(folder / "file/out", false, kMarked); });
 }
 
 TEST(StagedOutput, KeepsWhatExists) {
   const TempFolder folder;
   fs::create_directory(folder / "out");
-  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out", false); });
-  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out/", false); });
+  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out", false, kMarked); });
+  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out/", false, kMarked); });
   write_text(folder.path() / "out" / "thesis.txt", "x");
   const std::string text =
-      message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out", true); });
-  EXPECT_TRUE(contains(text, "lorapress.json")) << text;
+      message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "out", true, kMarked); });
+  EXPECT_TRUE(contains(text, "marker")) << text;
   EXPECT_EQ(folder.names(), Names{"out"});
   EXPECT_EQ(read_text(folder.path() / "out" / "thesis.txt"), "x");
 }
 
 TEST(StagedOutput, ReplacesWhatItMayWithForce) {
-  const std::vector<std::pair<std::string, std::string>> markers{
-      {"", ""},
-      {"lorapress.json", "{}"},
-      {"config.json", R"({"a": 1, "merged_by": "lorapress 0.1.0"})"}};
-  for (const auto& [marker, content] : markers) {
+  for (const std::string marker : {"", "marker"}) {
     const TempFolder folder;
     fs::create_directory(folder / "out");
     if (!marker.empty()) {
-      write_text(folder.path() / "out" / marker, content);
+      write_text(folder.path() / "out" / marker, "");
       write_text(folder.path() / "out" / "stale", "old");
     }
     {
-      StagedOutput staged(folder / "out", true);
+      StagedOutput staged(folder / "out", true, kMarked);
       write_text(staged.folder() / "f", "new");
       EXPECT_FALSE(fs::exists(folder.path() / "out" / "f"));
       EXPECT_EQ(fs::exists(folder.path() / "out" / "stale"), !marker.empty());  // until commit
@@ -200,33 +197,33 @@ TEST(StagedOutput, KeepsModelsAndFilesEvenWithForce) {
   write_text(folder.path() / "model" / "config.json", R"({"model_type": "llama"})");
   write_text(folder / "file", "x");
   for (const std::string name : {"model", "file"}) {
-    message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / name, true); });
+    message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / name, true, kMarked); });
   }
   EXPECT_EQ(folder.names(), (Names{"file", "model"}));
-  message_of(ErrorCode::kInvalidArgument, [&] { StagedOutput staged("", true); });
-  message_of(ErrorCode::kInvalidArgument, [&] { StagedOutput staged("/", true); });
+  message_of(ErrorCode::kInvalidArgument, [&] { StagedOutput staged("", true, kMarked); });
+  message_of(ErrorCode::kInvalidArgument, [&] { StagedOutput staged("/", true, kMarked); });
 }
 
 TEST(StagedOutput, ReplacesASymlinkAndNotItsTarget) {
   const TempFolder folder;
   fs::create_directory(folder / "real");
-  write_text(folder.path() / "real" / "lorapress.json", "old");
+  write_text(folder.path() / "real" / "marker", "old");
   fs::create_symlink(folder / "real", folder / "out");
   {
-    StagedOutput staged(folder / "out", true);
+    StagedOutput staged(folder / "out", true, kMarked);
     staged.commit();
   }
   EXPECT_FALSE(fs::is_symlink(folder / "out"));
-  EXPECT_EQ(read_text(folder.path() / "real" / "lorapress.json"), "old");
+  EXPECT_EQ(read_text(folder.path() / "real" / "marker"), "old");
   fs::create_symlink(folder / "nowhere", folder / "dangling");
-  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "dangling", false); });
+  message_of(ErrorCode::kExists, [&] { StagedOutput staged(folder / "dangling", false, kMarked); });
 }
 
 // Two runs with one OUT: the slower one must not remove what the faster one wrote.
 TEST(StagedOutput, KeepsWhatAppearedMeanwhile) {
   const TempFolder folder;
   {
-    StagedOutput staged(folder / "out", false);
+    StagedOutput staged(folder / "out", false, kMarked);
     fs::create_directory(folder / "out");
     write_text(folder.path() / "out" / "f", "theirs");
     message_of(ErrorCode::kExists, [&] { staged.commit(); });

@@ -20,7 +20,7 @@ void check_free(const fs::path& file, bool force) {
   }
   if (!force) {
     fail(ErrorCode::kExists,
-         "{}: exists already; pass --force to replace it, or another OUT",
+         "{}: exists already; pass options.force to replace it, or another OUT",
          file.string());
   }
 }

@@ -59,7 +59,7 @@ TEST(StagedFiles, ReplaceFilesWithForceOnly) {
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"m.onnx_data"}));
   fill(true);
   EXPECT_EQ(read_text(folder / "m.onnx_data"), "data");
-  EXPECT_TRUE(contains(message_of(ErrorCode::kExists, [&] { fill(false); }), "--force"));
+  EXPECT_TRUE(contains(message_of(ErrorCode::kExists, [&] { fill(false); }), "options.force"));
   std::filesystem::remove(folder / "m.onnx");
   std::filesystem::create_directory(folder / "m.onnx");
   EXPECT_TRUE(contains(message_of(ErrorCode::kExists, [&] { fill(true); }), "no file"));

@@ -16,6 +16,7 @@ namespace lorapress {
 namespace {
 
 using test::contains;
+using test::kMarked;
 using test::TempFolder;
 namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
@@ -124,30 +125,30 @@ TEST(StagingFolder, PutsBackTheOutThatWasTakenAway) {
   const TempFolder folder;
   leave(folder, ".out.part-abc123");
   leave(folder, ".out.part-abc123.old", false);
-  write_text(folder / ".out.part-abc123.old" / "lorapress.json", "the one before");
+  write_text(folder / ".out.part-abc123.old" / "marker", "the one before");
   Names notes = notes_of(folder / "out");
   ASSERT_EQ(notes.size(), 2U);
   EXPECT_EQ(notes[1], "a run was killed while it replaced out; the one before is back");
   EXPECT_EQ(folder.names(), Names{"out"});
-  EXPECT_EQ(read_text(folder / "out/lorapress.json"), "the one before");
+  EXPECT_EQ(read_text(folder / "out/marker"), "the one before");
   leave(folder, ".out.part-abc123.old", false);  // killed after the new one took the name
   notes = notes_of(folder / "out");
   ASSERT_EQ(notes.size(), 1U);
   EXPECT_EQ(folder.names(), Names{"out"});
-  EXPECT_EQ(read_text(folder / "out/lorapress.json"), "the one before");
+  EXPECT_EQ(read_text(folder / "out/marker"), "the one before");
 }
 
 TEST(StagingFolder, SurvivesManyWritersOfOneTarget) {
   const TempFolder folder;
   fs::create_directory(folder / "out");
-  write_text(folder / "out/lorapress.json", "{}");
+  write_text(folder / "out/marker", "{}");
   std::vector<std::thread> writers;
   for (int writer = 0; writer < 4; ++writer) {
     writers.emplace_back([&] {
       for (int run = 0; run < 50; ++run) {
-        StagedOutput staged(folder / "out", true);
+        StagedOutput staged(folder / "out", true, kMarked);
         EXPECT_TRUE(staged.notes().empty()) << staged.notes()[0];  // none of them is dead
-        write_text(staged.folder() / "lorapress.json", "{}");
+        write_text(staged.folder() / "marker", "{}");
         write_text(staged.folder() / "content", "whole");
         staged.commit();
       }
@@ -164,16 +165,16 @@ TEST(StagingFolder, SurvivesManyWritersOfOneTarget) {
 TEST(StagedOutput, ReplacesInOneStep) {
   const TempFolder folder;
   fs::create_directory(folder / "out");
-  write_text(folder / "out/lorapress.json", "{}");
+  write_text(folder / "out/marker", "{}");
   std::atomic<bool> done = false;
   std::thread watcher([&] {
     while (!done) {
-      EXPECT_TRUE(fs::exists(folder / "out/lorapress.json"));
+      EXPECT_TRUE(fs::exists(folder / "out/marker"));
     }
   });
   for (int run = 0; run < 300; ++run) {
-    StagedOutput staged(folder / "out", true);
-    write_text(staged.folder() / "lorapress.json", "{}");
+    StagedOutput staged(folder / "out", true, kMarked);
+    write_text(staged.folder() / "marker", "{}");
     staged.commit();
   }
   done = true;

@@ -14,7 +14,7 @@ LinearWeights packed_qkv(const AttentionWeights& weights) {
   const auto join = [](const WeightPtr& q, const WeightPtr& k, const WeightPtr& v) {
     return concat_rows({cast(q, DType::kF32), cast(k, DType::kF32), cast(v, DType::kF32)});
   };
-  const bool biased = weights.q.bias != nullptr;
+  const bool biased = weights.q.bias != nullptr;  // all three or none
   return {weights.name + ".qkv_proj",
           join(weights.q.weight, weights.k.weight, weights.v.weight),
           biased ? join(weights.q.bias, weights.k.bias, weights.v.bias) : nullptr};
@@ -42,8 +42,9 @@ Value heads_first(const Builder& b, const std::string& name, const Value& x) {
 
 // [batch, heads, sequence, width] -> [batch, sequence, heads * width]
 Value join_heads(const Builder& b, const std::string& scope, const Value& x, int64_t width) {
-  const Value turned = heads_first(b, scope + "/Transpose_out", x);
-  return b.graph.op("Reshape", scope + "/Reshape_out", {turned, b.graph.integers({0, 0, width})});
+  const Value transposed = heads_first(b, scope + "/Transpose_out", x);
+  return b.graph.op(
+      "Reshape", scope + "/Reshape_out", {transposed, b.graph.integers({0, 0, width})});
 }
 
 //  q ── Mul(1/sqrt d) ── MatMul(k^T) ── (Add mask) ── Softmax ── MatMul(v) ── y
@@ -58,9 +59,9 @@ Value attend(const Builder& b,
   Graph& graph = b.graph;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
   const Value scaled = graph.op("Mul", scope + "/Mul_scale", {q, graph.scalar(scale)});
-  const Value turned = graph.op(
+  const Value transposed = graph.op(
       "Transpose", scope + "/Transpose_k", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
-  Value scores = graph.op("MatMul", scope + "/MatMul_qk", {scaled, turned});
+  Value scores = graph.op("MatMul", scope + "/MatMul_qk", {scaled, transposed});
   if (mask.present()) {
     scores = graph.op("Add", scope + "/Add_mask", {scores, mask});
   }
@@ -68,8 +69,8 @@ Value attend(const Builder& b,
   return graph.op("MatMul", scope + "/MatMul_v", {weights, v});
 }
 
-//  key positions 0 … total-1 (columns) against query positions past … total-1 (rows, once per
-//  group) mask = Where(key <= query, 0, lowest)
+//  key positions 0 … total-1 (columns) against query positions past … total-1 (rows, once per group)
+//  mask = Where(key <= query, 0, lowest)
 Value causal_mask(const Builder& b,
                   const std::string& scope,
                   const Value& past,
@@ -105,25 +106,25 @@ bool fuses_attention(const Builder& b, int64_t head_dim) {
 CausalOutput fused_attention(const Builder& b,
                              const std::string& scope,
                              const Value& packed,
-                             const Value& past_key,
-                             const Value& past_value,
+                             const KeyValue& past,
                              const CausalContext& context) {
-  const std::vector<Value> outputs = b.graph.ops("GroupQueryAttention",
-                                                 scope + "/GroupQueryAttention",
-                                                 {packed,
-                                                  Value{},
-                                                  Value{},
-                                                  past_key,
-                                                  past_value,
-                                                  context.seqlens_k,
-                                                  context.total_length,
-                                                  context.rope.cos,
-                                                  context.rope.sin},
-                                                 {{"num_heads", context.num_attention_heads},
-                                                  {"kv_num_heads", context.num_key_value_heads},
-                                                  {"do_rotary", int64_t{1}}},
-                                                 {0, 1, 2});
-  return {outputs[0], outputs[1], outputs[2]};
+  const std::vector<Value> outputs =
+      b.graph.ops("GroupQueryAttention",
+                  scope + "/GroupQueryAttention",
+                  {packed,
+                   Value{},
+                   Value{},
+                   past.key,
+                   past.value,
+                   context.seqlens_k,
+                   context.total_length,
+                   context.rope.cos,
+                   context.rope.sin},
+                  {{"num_heads", context.heads.num_attention_heads},
+                   {"kv_num_heads", context.heads.num_key_value_heads},
+                   {"do_rotary", int64_t{1}}},
+                  {0, 1, 2});
+  return {outputs[0], {outputs[1], outputs[2]}};
 }
 
 //  q, k, v ── rotate q and k ── Concat past ── attend ── y
@@ -132,13 +133,12 @@ CausalOutput fused_attention(const Builder& b,
 CausalOutput standard_attention(const Builder& b,
                                 const std::string& scope,
                                 const Value& packed,
-                                const Value& past_key,
-                                const Value& past_value,
+                                const KeyValue& past,
                                 const CausalContext& context) {
   Graph& graph = b.graph;
-  const int64_t heads = context.num_attention_heads;
-  const int64_t kv_heads = context.num_key_value_heads;
-  const int64_t width = context.head_dim;
+  const int64_t heads = context.heads.num_attention_heads;
+  const int64_t kv_heads = context.heads.num_key_value_heads;
+  const int64_t width = context.heads.head_dim;
   const std::vector<Value> qkv = split_qkv(b, scope, packed, heads * width, kv_heads * width);
   const Value q = rotate(b,
                          scope + "/rotate_q",
@@ -149,14 +149,14 @@ CausalOutput standard_attention(const Builder& b,
                          split_heads(b, scope + "/Reshape_k", qkv[1], kv_heads, width),
                          context.rope);
   const Value v = split_heads(b, scope + "/Reshape_v", qkv[2], kv_heads, width);
-  const auto extend = [&](const std::string& name, const Value& past, const Value& now) {
+  const auto extend = [&](const std::string& name, const Value& before, const Value& now) {
     return graph.op("Concat",
                     scope + "/Concat_" + name,
-                    {past, heads_first(b, scope + "/heads_first_" + name, now)},
+                    {before, heads_first(b, scope + "/heads_first_" + name, now)},
                     {{"axis", int64_t{2}}});
   };
-  const Value present_key = extend("k", past_key, k);
-  const Value present_value = extend("v", past_value, v);
+  const Value present_key = extend("k", past.key, k);
+  const Value present_value = extend("v", past.value, v);
   const Value grouped = graph.op(
       "Reshape",
       scope + "/Reshape_group",
@@ -164,7 +164,7 @@ CausalOutput standard_attention(const Builder& b,
   const Value attended = attend(b, scope, grouped, present_key, present_value, context.mask, width);
   const Value ungrouped = graph.op(
       "Reshape", scope + "/Reshape_ungroup", {attended, graph.integers({0, heads, -1, width})});
-  return {join_heads(b, scope, ungrouped, heads * width), present_key, present_value};
+  return {join_heads(b, scope, ungrouped, heads * width), {present_key, present_value}};
 }
 
 }  // namespace
@@ -200,15 +200,14 @@ CausalContext causal_context(const Builder& b,
                              const std::string& scope,
                              const Value& hidden_states,
                              const Value& past_key,
-                             const TextConfig& config) {
+                             const CausalHeads& heads,
+                             const RopeTables& rope) {
   Graph& graph = b.graph;
-  const RopeTables tables = rope_tables(b, "language_model.rotary", config);
   const Value past = length_of(b, scope + "/past_length", past_key, 2);
   const Value sequence = length_of(b, scope + "/sequence_length", hidden_states, 1);
   const Value total = graph.op("Add", scope + "/total_length", {past, sequence});
-  CausalContext context{
-      config.num_attention_heads, config.num_key_value_heads, config.head_dim, tables, {}, {}, {}};
-  if (fuses_attention(b, config.head_dim)) {
+  CausalContext context{heads, rope, {}, {}, {}};
+  if (fuses_attention(b, heads.head_dim)) {
     const Attributes to_int32{{"to", int64_t{dtype_row(DType::kI32).onnx}}};
     const Value batch = length_of(b, scope + "/batch_size", hidden_states, 0);
     const Value last = graph.op("Sub", scope + "/last_position", {total, graph.integers({1})});
@@ -217,9 +216,9 @@ CausalContext causal_context(const Builder& b,
     const Value scalar = graph.op("Squeeze", scope + "/total_scalar", {total, graph.integers({0})});
     context.total_length = graph.op("Cast", scope + "/total_sequence_length", {scalar}, to_int32);
   } else {
-    context.rope = rope_rows(b, scope + "/rotary", tables, past, total);
+    context.rope = rope_rows(b, scope + "/rotary", rope, past, total);
     context.mask = causal_mask(
-        b, scope + "/mask", past, total, config.num_attention_heads / config.num_key_value_heads);
+        b, scope + "/mask", past, total, heads.num_attention_heads / heads.num_key_value_heads);
   }
   return context;
 }
@@ -229,13 +228,12 @@ CausalOutput causal_attention(const Builder& b,
                               const std::string& scope,
                               const Value& x,
                               const AttentionWeights& weights,
-                              const Value& past_key,
-                              const Value& past_value,
+                              const KeyValue& past,
                               const CausalContext& context) {
   const Value packed = linear(b, scope + "/qkv_proj", x, packed_qkv(weights));
-  return fuses_attention(b, context.head_dim)
-             ? fused_attention(b, scope, packed, past_key, past_value, context)
-             : standard_attention(b, scope, packed, past_key, past_value, context);
+  return fuses_attention(b, context.heads.head_dim)
+             ? fused_attention(b, scope, packed, past, context)
+             : standard_attention(b, scope, packed, past, context);
 }
 
 }  // namespace lorapress

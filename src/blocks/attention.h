@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "blocks/decoder.h"
 #include "blocks/linear.h"
 #include "blocks/rope.h"
 
@@ -24,11 +25,15 @@ Value encoder_attention(const Builder& b,
                         const AttentionWeights& weights,
                         int64_t num_heads);
 
-// What all layers of a decoder share in one call: positions run from `past` to `total`.
-struct CausalContext {
+struct CausalHeads {
   int64_t num_attention_heads = 0;
   int64_t num_key_value_heads = 0;
   int64_t head_dim = 0;
+};
+
+// What all layers of a decoder share in one call: positions run from `past` to `total`.
+struct CausalContext {
+  CausalHeads heads;
   RopeTables rope;     // fused: whole tables; standard: the rows of this call
   Value seqlens_k;     // fused: int32 [batch], total - 1
   Value total_length;  // fused: int32 scalar
@@ -36,25 +41,24 @@ struct CausalContext {
 };
 
 // `hidden_states` [batch, sequence, hidden] and `past_key` [batch, kv_heads, past, head_dim] give
-// the lengths; both are read with Shape.
+// the lengths; both are read with Shape. `rope` holds every position.
 CausalContext causal_context(const Builder& b,
                              const std::string& scope,
                              const Value& hidden_states,
                              const Value& past_key,
-                             const TextConfig& config);
+                             const CausalHeads& heads,
+                             const RopeTables& rope);
 
 struct CausalOutput {
-  Value attended;  // [batch, sequence, num_attention_heads * head_dim], before the out projection
-  Value present_key;  // [batch, kv_heads, total, head_dim], rotated
-  Value present_value;
+  Value attended;    // [batch, sequence, num_attention_heads * head_dim], before the out projection
+  KeyValue present;  // of the past and this call, keys rotated
 };
 
 CausalOutput causal_attention(const Builder& b,
                               const std::string& scope,
                               const Value& x,
                               const AttentionWeights& weights,
-                              const Value& past_key,
-                              const Value& past_value,
+                              const KeyValue& past,
                               const CausalContext& context);
 
 }  // namespace lorapress

@@ -88,7 +88,7 @@ class BeamSearch {
                               fill("none_finished", graph_.boolean(false), {beams}),
                               fill("no_lengths", graph_.integer(0), {beams}),
                               fill("all_improvable", graph_.boolean(true), {one})};
-    values.insert(values.end(), generation_.empty_cache.begin(), generation_.empty_cache.end());
+    std::ranges::copy(flat(generation_.empty_past), std::back_inserter(values));
     return values;
   }
 
@@ -289,12 +289,12 @@ class BeamSearch {
 
   std::vector<Value> step(const std::vector<Value>& values) {
     const std::vector<Value> now(values.begin() + 2, values.begin() + 2 + kCarriedCount);
-    const StepOutput output =
-        generation_.step(now[kEmbeddings], {values.begin() + 2 + kCarriedCount, values.end()});
+    const DecoderOutput output =
+        generation_.step(now[kEmbeddings], paired(std::span(values).subspan(2 + kCarriedCount)));
     const Value length = graph_.op("Add", name("length"), {values[0], graph_.integer(1)});
     const Candidates found = find_candidates(output.logits, now, values[0], length);
     std::vector<Value> next(kCarriedCount);
-    choose_running(found, now[kRunning], output.cache, next);
+    choose_running(found, now[kRunning], flat(output.present), next);
     choose_finished(now, found, length, next);
     next[kImprovable] = still_improvable(now[kImprovable], next, length);
     const Value improvable = any_of(b_, name("any_improvable"), next[kImprovable]);

@@ -6,28 +6,22 @@
 #include <string>
 #include <vector>
 
-#include "blocks/builder.h"
+#include "blocks/decoder.h"
 #include "blocks/token_rules.h"
 
 namespace lorapress {
 
-struct StepOutput {
-  Value logits;              // [rows, 1, vocab]: of the last position
-  std::vector<Value> cache;  // as it was given, longer
-};
-
-// One call of the decoder: embeddings [rows, sequence, hidden] behind a cache of
-// [rows, kv_heads, past, head_dim] each. Emitted once, inside the loop: the first iteration sees
-// the prefix and an empty cache, the later ones one token.
+// One call of the decoder: embeddings [rows, sequence, hidden] behind a cache. Emitted once, inside
+// the loop: the first iteration sees the prefix and an empty cache, the later ones one token.
 using DecodeStep =
-    std::function<StepOutput(const Value& embeddings, const std::vector<Value>& cache)>;
+    std::function<DecoderOutput(const Value& embeddings, const std::vector<KeyValue>& past)>;
 
 struct Generation {
   DecodeStep step;
-  Value table;                     // [vocab, hidden]: the embeddings of tokens
-  Value prefix;                    // [batch, tokens, hidden]
-  std::vector<Value> empty_cache;  // [batch, kv_heads, 0, head_dim]; the numbers must be known
-  Value max_new_tokens;            // int64 scalar, at least 1
+  Value table;                       // [vocab, hidden]: the embeddings of tokens
+  Value prefix;                      // [batch, tokens, hidden]
+  std::vector<KeyValue> empty_past;  // [batch, kv_heads, 0, head_dim]; the numbers must be known
+  Value max_new_tokens;              // int64 scalar, at least 1
   std::vector<int64_t> eos_token_ids;
   int64_t pad_token_id = 0;
   LoopRules rules;

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "blocks/generation.h"
 #include "blocks/shapes.h"
 
@@ -5,12 +7,9 @@ namespace lorapress {
 
 // Carried: embeddings, ended [batch, 1], ids [batch, so far], cache.
 //
-//   embeddings, cache ── step ── logits ── rules ── ArgMax ── Where(ended, pad, .) ─┬─
-//   Gather(table) ── embeddings'
-//                          └── cache'                                      ├─ Concat(ids, .) ──
-//                          ids'
-//                                                                          └─ in eos? Or ended ──
-//                                                                          ended'
+//   embeddings, cache ─ step ┬ logits ─ rules ─ ArgMax ─ Where(ended, pad, .) ─┬─ Gather(table) ─ embeddings'
+//                            └ cache'                                          ├─ Concat(ids, .) ─ ids'
+//                                                                              └─ in eos? Or ended ─ ended'
 //   go on while not all(ended')
 Value greedy_search(const Builder& b, const std::string& scope, const Generation& generation) {
   Graph& graph = b.graph;
@@ -22,7 +21,8 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
                             generation.prefix,
                             filled(b, scope + "/ended", graph.boolean(false), {batch, one}),
                             filled(b, scope + "/ids", graph.integer(0), {batch, none})};
-  inputs.insert(inputs.end(), generation.empty_cache.begin(), generation.empty_cache.end());
+  const std::vector<Value> empty = flat(generation.empty_past);
+  inputs.insert(inputs.end(), empty.begin(), empty.end());
 
   std::vector<Graph::BodyInput> ports{
       {"iteration", DType::kI64, {}},
@@ -30,15 +30,15 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
       {"embeddings", DType::kF32, {Dim(), Dim(), generation.prefix.dim(2)}},
       {"ended", DType::kBool, {Dim(), 1}},
       {"ids", DType::kI64, {Dim(), Dim()}}};
-  for (size_t i = 0; i < generation.empty_cache.size(); ++i) {
-    const Value& cache = generation.empty_cache[i];
+  for (size_t i = 0; i < empty.size(); ++i) {
+    const Value& cache = empty[i];
     ports.push_back({"cache." + std::to_string(i),
                      cache.type.dtype,
                      {Dim(), cache.dim(1), Dim(), cache.dim(3)}});
   }
   const BodyPtr body = graph.body(scope + "/body", ports, [&](const std::vector<Value>& values) {
     const Value& ended = values[3];
-    const StepOutput output = generation.step(values[2], {values.begin() + 5, values.end()});
+    const DecoderOutput output = generation.step(values[2], paired(std::span(values).subspan(5)));
     const Value scores =
         apply_rules(b, scope + "/rules", generation.rules, output.logits, values[4], values[0]);
     const Value best = graph.op(
@@ -54,7 +54,7 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
     const Value ids =
         graph.op("Concat", scope + "/append", {values[4], token}, {{"axis", int64_t{1}}});
     std::vector<Value> outputs{go_on, next, now_ended, ids};
-    outputs.insert(outputs.end(), output.cache.begin(), output.cache.end());
+    std::ranges::copy(flat(output.present), std::back_inserter(outputs));
     return outputs;
   });
   return graph.loop(scope + "/Loop", inputs, body)[2];

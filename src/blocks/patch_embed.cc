@@ -2,8 +2,7 @@
 
 namespace lorapress {
 
-//  pixels ── Conv(stride = patch) ── Reshape [batch, hidden, tokens] ── Transpose ── Add(positions)
-//  ── tokens
+//  pixels ── Conv(stride = patch) ── Reshape [batch, hidden, tokens] ── Transpose ── Add(positions) ── tokens
 Value patch_embed(const Builder& b,
                   const std::string& scope,
                   const Value& pixel_values,

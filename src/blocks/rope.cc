@@ -1,55 +1,22 @@
 #include "blocks/rope.h"
 
 #include <cmath>
-#include <numbers>
 
 namespace lorapress {
-namespace {
-
-// Long waves are slowed by `factor`, short ones kept, those between blended.
-float llama3_frequency(float frequency, const RopeConfig& rope) {
-  const auto original = static_cast<float>(rope.original_max_position_embeddings);
-  const auto low = static_cast<float>(rope.low_freq_factor);
-  const auto high = static_cast<float>(rope.high_freq_factor);
-  const float wavelength = 2.0F * std::numbers::pi_v<float> / frequency;
-  const float slowed = frequency / static_cast<float>(rope.factor);
-  if (wavelength > original / low) {
-    return slowed;
-  }
-  if (wavelength < original / high) {
-    return frequency;
-  }
-  const float smooth = (original / wavelength - low) / (high - low);
-  return (1.0F - smooth) * slowed + smooth * frequency;
-}
-
-}  // namespace
-
-std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t head_dim) {
-  std::vector<float> frequencies(static_cast<size_t>(head_dim / 2));
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    const float frequency = 1.0F / std::pow(static_cast<float>(rope.rope_theta), exponent);
-    frequencies[i] = rope.rope_type == "linear"   ? frequency / static_cast<float>(rope.factor)
-                     : rope.rope_type == "llama3" ? llama3_frequency(frequency, rope)
-                                                  : frequency;
-  }
-  return frequencies;
-}
-
-RopeTables rope_tables(const Builder& b, const std::string& name, const TextConfig& config) {
-  const std::vector<float> frequencies = inverse_frequencies(config.rope, config.head_dim);
-  const auto positions = static_cast<size_t>(config.max_position_embeddings);
-  std::vector<float> cos(positions * frequencies.size());
+RopeTables rope_tables(const Builder& b,
+                       const std::string& name,
+                       std::span<const float> frequencies,
+                       int64_t positions) {
+  std::vector<float> cos(static_cast<size_t>(positions) * frequencies.size());
   std::vector<float> sin(cos.size());
-  for (size_t position = 0; position < positions; ++position) {
+  for (size_t position = 0; position < static_cast<size_t>(positions); ++position) {
     for (size_t i = 0; i < frequencies.size(); ++i) {
       const float angle = static_cast<float>(position) * frequencies[i];
       cos[position * frequencies.size() + i] = std::cos(angle);
       sin[position * frequencies.size() + i] = std::sin(angle);
     }
   }
-  const Shape shape{config.max_position_embeddings, config.head_dim / 2};
+  const Shape shape{positions, std::ssize(frequencies)};
   return {b.graph.initializer(name + ".cos_cache", float_constant(shape, cos)),
           b.graph.initializer(name + ".sin_cache", float_constant(shape, sin))};
 }

@@ -3,24 +3,24 @@
 #define LORAPRESS_BLOCKS_ROPE_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "blocks/builder.h"
-#include "checkpoint/config.h"
 
 namespace lorapress {
 
-// cos and sin of every position: [max_position_embeddings, head_dim / 2], float32.
+// cos and sin of every position: [positions, head_dim / 2], float32.
 struct RopeTables {
   Value cos;
   Value sin;
 };
 
-// Inverse frequencies with the config's scaling: transformers modeling_rope_utils.py
-// (_compute_default_rope_parameters, _compute_linear_scaling_…, _compute_llama3_parameters).
-std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t head_dim);
-
-RopeTables rope_tables(const Builder& b, const std::string& name, const TextConfig& config);
+// angle(position, i) = position * frequencies[i]; frequencies: [head_dim / 2].
+RopeTables rope_tables(const Builder& b,
+                       const std::string& name,
+                       std::span<const float> frequencies,
+                       int64_t positions);
 
 // The rows [first, first + sequence) of both tables, for rotate().
 RopeTables rope_rows(const Builder& b,

@@ -51,7 +51,7 @@ Graph author_prefix_init(const BundleRequest& request, WeightTaker& weights) {
   const Value table = family.table(b, weights, text);
   declare_outputs(request,
                   graph,
-                  family.decode(b, weights, text, table, prefix, empty_past(request, b, prefix)));
+                  family.decode(b, weights, text, {table, prefix, empty_past(request, b, prefix)}));
   return graph;
 }
 
@@ -60,11 +60,11 @@ Graph author_language_model(const BundleRequest& request, WeightTaker& weights) 
   const TextFamily& family = text_family(text.model_type);
   Graph graph("language_model", request.opset);
   const Builder b{graph, request.ops};
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
-  declare_outputs(request, graph, family.decode(b, weights, text, table, embeddings, past));
+  declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
   return graph;
 }
 

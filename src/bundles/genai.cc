@@ -26,7 +26,7 @@ Graph author_image(const BundleRequest& request, WeightTaker& weights) {
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
   const Value tokens = image_tokens(request, b, weights, features);
   graph.output(graph.op("Reshape", "/flatten", {tokens, graph.integers({-1, hidden})}),
-               "image_features",
+               kImageFeatures,
                {"num_image_tokens", hidden});
   return graph;
 }
@@ -41,9 +41,9 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
   const TextConfig& text = request.checkpoint.text.value();
   Graph graph("embedding", request.opset);
   const Builder b{graph, request.ops};
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value features =
-      graph.input("image_features", DType::kF32, {"num_image_tokens", text.hidden_size});
+      graph.input(kImageFeatures, DType::kF32, {"num_image_tokens", text.hidden_size});
   const Value table = text_family(text.model_type).table(b, weights, text);
   const Value words =
       embed(b, "/embed", table, graph.op("Max", "/embed/words", {ids, graph.integer(0)}));
@@ -63,7 +63,7 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
   const Value images = graph.op("Gather", "/image/Gather", {rows, index}, {{"axis", int64_t{0}}});
   const Value mask = graph.op("Unsqueeze", "/image/mask", {is_image, graph.integers({2})});
   graph.output(graph.op("Where", "/inputs_embeds", {mask, images, words}),
-               "inputs_embeds",
+               kInputsEmbeds,
                {"batch_size", "sequence_length", text.hidden_size});
   return graph;
 }
@@ -122,13 +122,13 @@ Json decoder_json(const BundleRequest& request, const std::string& suffix) {
           {"num_key_value_heads", text.num_key_value_heads},
           {"num_hidden_layers", text.num_hidden_layers},
           {"inputs",
-           {{"inputs_embeds", "inputs_embeds"},
-            {"past_key_names", "past_key_values.%d.key"},
-            {"past_value_names", "past_key_values.%d.value"}}},
+           {{kInputsEmbeds, kInputsEmbeds},
+            {"past_key_names", cache_port(CacheSide::kPast, "%d", CachePart::kKey)},
+            {"past_value_names", cache_port(CacheSide::kPast, "%d", CachePart::kValue)}}},
           {"outputs",
-           {{"logits", "logits"},
-            {"present_key_names", "present.%d.key"},
-            {"present_value_names", "present.%d.value"}}}};
+           {{kLogits, kLogits},
+            {"present_key_names", cache_port(CacheSide::kPresent, "%d", CachePart::kKey)},
+            {"present_value_names", cache_port(CacheSide::kPresent, "%d", CachePart::kValue)}}}};
 }
 
 Json config_json(const BundleRequest& request) {
@@ -145,12 +145,12 @@ Json config_json(const BundleRequest& request) {
             {"decoder", decoder_json(request, suffix)},
             {"embedding",
              {{"filename", "embedding" + suffix + ".onnx"},
-              {"inputs", {{"input_ids", "input_ids"}, {"image_features", "image_features"}}},
-              {"outputs", {{"inputs_embeds", "inputs_embeds"}}}}},
+              {"inputs", {{kInputIds, kInputIds}, {kImageFeatures, kImageFeatures}}},
+              {"outputs", {{kInputsEmbeds, kInputsEmbeds}}}}},
             {"vision",
              {{"filename", "vision" + suffix + ".onnx"},
-              {"inputs", {{"pixel_values", "pixel_values"}}},
-              {"outputs", {{"image_features", "image_features"}}}}}}},
+              {"inputs", {{kPixelValues, kPixelValues}}},
+              {"outputs", {{kImageFeatures, kImageFeatures}}}}}}},
           {"search", search_json(request)}};
 }
 

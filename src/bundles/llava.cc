@@ -21,11 +21,11 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   const TextConfig& text = request.checkpoint.text.value();
   Graph graph("embed_tokens", request.opset);
   const Builder b{graph, request.ops};
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value table = text_family(text.model_type).table(b, weights, text);
   const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
   graph.output(embed(b, "/embed", table, known),
-               "inputs_embeds",
+               kInputsEmbeds,
                {"batch_size", "sequence_length", text.hidden_size});
   return graph;
 }
@@ -43,7 +43,7 @@ std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
   std::vector<BundleGraph> made;
   made.push_back({"vision_encoder",
                   "onnx/vision_encoder",
-                  author_image_encoder(request, weights, "vision_encoder", "image_features")});
+                  author_image_encoder(request, weights, "vision_encoder", kImageFeatures)});
   made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
   made.push_back({"decoder_model_merged",
                   "onnx/decoder_model_merged",

@@ -1,10 +1,13 @@
 #include "bundles/manifest.h"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 
 #include "base/fail.h"
+#include "bundles/manifest_1.h"
 #include "checkpoint/generation_settings.h"
+#include "schemes/scheme.h"
 
 namespace lorapress {
 namespace {
@@ -189,6 +192,57 @@ void parse_graphs(const Json& json, const std::string& where, Manifest& manifest
   }
 }
 
+void parse_graph_files(const Json& json, const std::string& where, Manifest& manifest) {
+  for (const auto& [path, facts] : json.items()) {
+    require_path(path, where);
+    manifest.graph_files[path] = parse_graph_file(facts, fmt::format("{}: {}", where, path));
+  }
+  for (const auto& [dtype, roles] : manifest.graphs) {
+    for (const auto& [role, path] : roles) {
+      if (!manifest.graph_files.contains(path)) {
+        fail(ErrorCode::kInvalidFile, "{}: {} is none of \"graph_files\"", where, path);
+      }
+    }
+  }
+}
+
+constexpr std::array<std::pair<std::string_view, int WebRanks::*>, 3> kBackends = {{
+    {"wasm", &WebRanks::wasm},
+    {"webgpu", &WebRanks::webgpu},
+    {"webgpu_f16", &WebRanks::webgpu_f16},
+}};
+
+Json preferred_dtypes_json(std::vector<std::string> dtypes) {
+  Json json;
+  for (const auto& [backend, rank] : kBackends) {
+    const auto rank_of = [&](const std::string& dtype) { return scheme(dtype).web.*rank; };
+    std::ranges::sort(dtypes, {}, rank_of);
+    json[backend] = Json::array();
+    std::ranges::copy_if(dtypes, std::back_inserter(json[backend]), rank_of);
+  }
+  return json;
+}
+
+// Only the web package reads them.
+void check_preferred_dtypes(const Json& json, const std::string& where, const Manifest& manifest) {
+  for (const auto& [backend, rank] : kBackends) {
+    const auto dtypes = json.find(backend);
+    std::set<std::string> named;
+    const bool sound = dtypes != json.end() && dtypes->is_array() &&
+                       std::ranges::all_of(*dtypes, [&](const Json& dtype) {
+                         return dtype.is_string() &&
+                                manifest.graphs.contains(dtype.get<std::string>()) &&
+                                named.insert(dtype.get<std::string>()).second;
+                       });
+    if (!sound || json.size() != kBackends.size()) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: \"preferred_dtypes\" is not a list of dtypes of \"graphs\", each once, for {}",
+           where,
+           fmt::join(kBackends | std::views::keys, ", "));
+    }
+  }
+}
+
 // What is run is among the files, each once, so that a client that fetches and hashes those has
 // all.
 void check_files(const Json& json, const std::string& where, const Manifest& manifest) {
@@ -205,6 +259,10 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
       used.push_back(path);
     }
   }
+  for (const auto& [path, facts] : manifest.graph_files) {
+    used.push_back(path);
+    std::ranges::copy(facts.external_data, std::back_inserter(used));
+  }
   for (const std::string& path : used) {
     require_path(path, where);
     if (!listed.contains(path)) {
@@ -215,7 +273,9 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
 
 }  // namespace
 
-Json manifest_json(const BundleRequest& request, const std::string& bundle_name) {
+Json manifest_json(const BundleRequest& request,
+                   const std::string& bundle_name,
+                   const std::vector<std::string>& dtypes) {
   const SpecialTokens& tokens = request.tokenizer.tokens;
   Json generation = generation_settings_json(request.tokenizer.generation.settings);
   generation.update({{"decoder_start_token_id", tokens.decoder_start_token_id},
@@ -233,11 +293,33 @@ Json manifest_json(const BundleRequest& request, const std::string& bundle_name)
           {"generation", generation},
           {"preprocessing", manifest_entry(request.preprocessing)},
           {"tokenizer", {{"file", "tokenizer.json"}}},
+          {"default_dtype", dtypes.at(0)},
+          {"preferred_dtypes", preferred_dtypes_json(dtypes)},
           {"chunk_bytes", kChunkBytes}};
 }
 
 Json manifest_file_json(const ManifestFile& file) {
   return {{"path", file.path}, {"bytes", file.bytes}, {"sha256", file.sha256}};
+}
+
+const GraphFile& graph_facts(const Manifest& manifest,
+                             const std::string& dtype,
+                             const std::string& role) {
+  return manifest.graph_files.at(manifest.graphs.at(dtype).at(role));
+}
+
+uint64_t dtype_bytes(const Manifest& manifest, const std::string& dtype) {
+  std::set<std::string> used;
+  for (const auto& [role, path] : manifest.graphs.at(dtype)) {
+    used.insert(path);
+    const std::vector<std::string>& data = manifest.graph_files.at(path).external_data;
+    used.insert(data.begin(), data.end());
+  }
+  uint64_t bytes = 0;
+  for (const ManifestFile& file : manifest.files) {
+    bytes += used.contains(file.path) ? file.bytes : 0;
+  }
+  return bytes;
 }
 
 Manifest read_manifest(const std::filesystem::path& folder) {
@@ -248,16 +330,21 @@ Manifest read_manifest(const std::filesystem::path& folder) {
          folder.string(),
          kManifestName);
   }
-  return parse_manifest(read_json(path, uint64_t{64} << 20), path.string());
+  Manifest manifest = parse_manifest(read_json(path, uint64_t{64} << 20), path.string());
+  if (manifest.format_version == 1) {
+    read_graph_facts_1(folder, manifest);
+  }
+  return manifest;
 }
 
 Manifest parse_manifest(const Json& json, const std::string& where) {
-  const auto version = json_get<int64_t>(json, "format_version", where);
-  if (version != kManifestVersion) {
+  Manifest manifest;
+  manifest.format_version = json_get<int64_t>(json, "format_version", where);
+  if (manifest.format_version < 1 || manifest.format_version > kManifestVersion) {
     fail(ErrorCode::kUnsupported,
-         "{}: format_version {}, this version reads {}; use the lorapress that wrote it",
+         "{}: format_version {}, this version reads 1 to {}; use the lorapress that wrote it",
          where,
-         version,
+         manifest.format_version,
          kManifestVersion);
   }
   if (bounded(json, "chunk_bytes", 1, int64_t{1} << 30, where) !=
@@ -267,7 +354,6 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
          where,
          kChunkBytes);
   }
-  Manifest manifest;
   manifest.bundle = json_get<std::string>(json, "bundle", where);
   manifest.default_dtype = json_get<std::string>(json, "default_dtype", where);
   parse_model(object(json, "model", where), where, manifest);
@@ -281,7 +367,14 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   for (const Json& file : *files) {
     manifest.files.push_back(parse_file(file, where));
   }
+  if (manifest.format_version > 1) {
+    parse_graph_files(object(json, "graph_files", where), where, manifest);
+    check_preferred_dtypes(object(json, "preferred_dtypes", where), where, manifest);
+  }
   check_files(json, where, manifest);
+  if (manifest.format_version == 1) {
+    guess_graph_files_1(manifest);
+  }
   return manifest;
 }
 

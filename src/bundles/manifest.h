@@ -12,13 +12,14 @@
 
 #include "base/json.h"
 #include "bundles/bundle.h"
+#include "bundles/graph_files.h"
 #include "bundles/preprocessing.h"
 #include "weights/stream.h"
 
 namespace lorapress {
 
 inline constexpr const char* kManifestName = "lorapress.json";
-inline constexpr int64_t kManifestVersion = 1;
+inline constexpr int64_t kManifestVersion = 2;
 
 struct ManifestFile {
   std::string path;  // relative to the folder, forward slashes, no ".."
@@ -41,16 +42,29 @@ struct Manifest {
   GenerationSettings generation;  // all but max_new_tokens
   Preprocessing preprocessing;
   std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
+  std::map<std::string, GraphFile> graph_files;  // of every graph in `graphs`, by path
   std::vector<ManifestFile> files;
+  int64_t format_version = kManifestVersion;
 };
 
-// Everything of the manifest but "graphs" and "files".
-Json manifest_json(const BundleRequest& request, const std::string& bundle_name);
+// What the manifest says of a graph. REQUIRES: the dtype has that role.
+const GraphFile& graph_facts(const Manifest& manifest,
+                             const std::string& dtype,
+                             const std::string& role);
+// Of the dtype's graphs and their external data, each file once. REQUIRES: the folder has the dtype.
+uint64_t dtype_bytes(const Manifest& manifest, const std::string& dtype);
+
+// Everything of the manifest but "graphs", "graph_files" and "files".
+Json manifest_json(const BundleRequest& request,
+                   const std::string& bundle_name,
+                   const std::vector<std::string>& dtypes);
 Json manifest_file_json(const ManifestFile& file);
 
 // Throws kNotFound, kInvalidFile (a path that leaves the folder, a wrong size, an impossible
-// number), kUnsupported (a newer format_version).
+// number), kUnsupported (a newer format_version). Folders of version 1 are read as those of today:
+// what their manifest does not say is found out (bundles/manifest_1.h).
 Manifest read_manifest(const std::filesystem::path& folder);
+// The same of a manifest alone.
 Manifest parse_manifest(const Json& json, const std::string& where);
 
 }  // namespace lorapress

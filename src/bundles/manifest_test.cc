@@ -15,7 +15,7 @@ using test::TempFolder;
 
 Json valid() {
   const std::string digest(64, 'a');
-  return {{"format_version", 1},
+  return {{"format_version", 2},
           {"bundle", "transformers.js"},
           {"default_dtype", "fp32"},
           {"chunk_bytes", kChunkBytes},
@@ -35,6 +35,15 @@ Json valid() {
             {"image_mean", {0.5, 0.25, 0}},
             {"image_std", {1, 2, 3}}}},
           {"graphs", {{"fp32", {{"encoder", "onnx/e.onnx"}, {"decoder", "onnx/d.onnx"}}}}},
+          {"graph_files",
+           {{"onnx/e.onnx", {{"external_data", Json::array()}, {"integer_products", false}}},
+            {"onnx/d.onnx",
+             {{"external_data", {"a/B-9_/c.x-y"}},
+              {"cache_dtype", "float16"},
+              {"in_place_cache", true},
+              {"integer_products", true}}}}},
+          {"preferred_dtypes",
+           {{"wasm", {"fp32"}}, {"webgpu", Json::array()}, {"webgpu_f16", {"fp32"}}}},
           {"tokenizer", {{"file", "tokenizer.json"}}},
           {"files",
            {{{"path", "onnx/e.onnx"}, {"bytes", 5}, {"sha256", {digest}}},
@@ -53,6 +62,12 @@ TEST(Manifest, Parses) {
   EXPECT_EQ(manifest.preprocessing.width, 48);
   EXPECT_EQ(manifest.preprocessing.image_mean, (std::array<double, 3>{0.5, 0.25, 0.0}));
   EXPECT_EQ(manifest.graphs.at("fp32").at("decoder"), "onnx/d.onnx");
+  const GraphFile& decoder = graph_facts(manifest, "fp32", "decoder");
+  EXPECT_EQ(decoder.external_data, std::vector<std::string>{"a/B-9_/c.x-y"});
+  EXPECT_EQ(decoder.cache_dtype, DType::kF16);
+  EXPECT_TRUE(decoder.in_place_cache && decoder.integer_products);
+  EXPECT_FALSE(graph_facts(manifest, "fp32", "encoder").cache_dtype);
+  EXPECT_EQ(dtype_bytes(manifest, "fp32"), 5 + kChunkBytes + 1 + 1);
   ASSERT_EQ(manifest.files.size(), 4U);
   EXPECT_EQ(manifest.files[1].sha256.size(), 2U);
 }
@@ -64,7 +79,8 @@ struct Change {
 };
 
 const std::vector<Change> kBroken{
-    {"/format_version", 2, ErrorCode::kUnsupported},
+    {"/format_version", 3, ErrorCode::kUnsupported},
+    {"/format_version", 0, ErrorCode::kUnsupported},
     {"/format_version", "1"},
     {"/format_version", nullptr},
     {"/chunk_bytes", 4096, ErrorCode::kUnsupported},
@@ -109,6 +125,34 @@ const std::vector<Change> kBroken{
     {"/graphs/fp32/decoder", "onnx/../../d.onnx"},
     {"/graphs/fp32/decoder", "onnx\\d.onnx"},
     {"/graphs/fp32/decoder", "onnx/other.onnx"},
+    {"/graph_files", nullptr},
+    {"/graph_files", Json::array()},
+    {"/graph_files/onnx~1e.onnx", nullptr},
+    {"/graph_files/onnx~1e.onnx", 3},
+    {"/graph_files/onnx~1e.onnx/weights", "x"},
+    {"/graph_files/onnx~1e.onnx/in_place_cache", false},  // without a cache
+    {"/graph_files/onnx~1e.onnx/integer_products", nullptr},
+    {"/graph_files/onnx~1e.onnx/integer_products", 0},
+    {"/graph_files/onnx~1e.onnx/external_data", nullptr},
+    {"/graph_files/onnx~1e.onnx/external_data", "a/B-9_/c.x-y"},
+    {"/graph_files/onnx~1e.onnx/external_data", Json::array({3})},
+    {"/graph_files/onnx~1e.onnx/external_data", Json::array({"onnx/other.onnx_data"})},
+    {"/graph_files/onnx~1e.onnx/external_data", Json::array({"../e.onnx_data"})},
+    {"/graph_files/onnx~1d.onnx/external_data", Json::array({"tokenizer.json", "tokenizer.json"})},
+    {"/graph_files/onnx~1d.onnx/cache_dtype", nullptr},
+    {"/graph_files/onnx~1d.onnx/cache_dtype", "bfloat16"},
+    {"/graph_files/onnx~1d.onnx/cache_dtype", 16},
+    {"/graph_files/onnx~1d.onnx/in_place_cache", nullptr},
+    {"/graph_files/onnx~1d.onnx/in_place_cache", "yes"},
+    {"/graph_files/onnx~1other.onnx",
+     {{"external_data", Json::array()}, {"integer_products", false}}},
+    {"/preferred_dtypes", nullptr},
+    {"/preferred_dtypes/wasm", nullptr},
+    {"/preferred_dtypes/wasm", "fp32"},
+    {"/preferred_dtypes/wasm", Json::array({"q8"})},
+    {"/preferred_dtypes/wasm", Json::array({3})},
+    {"/preferred_dtypes/webgpu", Json::array({"fp32", "fp32"})},
+    {"/preferred_dtypes/webnn", Json::array({"fp32"})},
     {"/tokenizer", nullptr},
     {"/tokenizer/file", "../tokenizer.json"},
     {"/tokenizer/file", "other.json"},
@@ -157,6 +201,22 @@ TEST(Manifest, RefusesWhatIsBroken) {
     const std::string text = message_of(change.code, [&] { parse_manifest(json, "here"); });
     EXPECT_TRUE(contains(text, "here")) << change.pointer << " = " << change.value << ": " << text;
   }
+}
+
+// A manifest of version 1 has none of what came with 2, and the same faults.
+TEST(Manifest, OfVersionOneFindsWeightFilesByTheirNames) {
+  Json json = valid();
+  json["format_version"] = 1;
+  json.erase("graph_files");
+  json.erase("preferred_dtypes");
+  json["files"][3]["path"] = "onnx/d.onnx_data";
+  const Manifest manifest = parse_manifest(json, "x");
+  EXPECT_EQ(graph_facts(manifest, "fp32", "decoder").external_data,
+            std::vector<std::string>{"onnx/d.onnx_data"});
+  EXPECT_EQ(graph_facts(manifest, "fp32", "encoder").external_data, std::vector<std::string>{});
+  EXPECT_FALSE(graph_facts(manifest, "fp32", "decoder").in_place_cache);
+  json["graphs"]["fp32"]["decoder"] = "onnx/other.onnx";
+  message_of(ErrorCode::kInvalidFile, [&] { parse_manifest(json, "x"); });
 }
 
 TEST(Manifest, RefusesWhatIsNoObject) {

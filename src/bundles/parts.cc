@@ -9,7 +9,7 @@ namespace lorapress {
 
 Value pixel_input(const BundleRequest& request, Graph& graph) {
   const VisionConfig& vision = request.checkpoint.vision.value();
-  return graph.input("pixel_values",
+  return graph.input(kPixelValues,
                      DType::kF32,
                      {"batch_size", vision.num_channels, vision.image_size, vision.image_size});
 }
@@ -48,19 +48,15 @@ Graph author_image_encoder(const BundleRequest& request,
   return graph;
 }
 
-std::string cache_name(std::string_view prefix, size_t layer, std::string_view which) {
-  return fmt::format("{}.{}.{}", prefix, layer, which);
-}
-
 std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph) {
   const TextConfig& text = request.checkpoint.text.value();
   const Dims dims{"batch_size", text.num_key_value_heads, "past_sequence_length", text.head_dim};
   std::vector<KeyValue> past;
-  for (size_t layer = 0; layer < static_cast<size_t>(text.num_hidden_layers); ++layer) {
-    const Value key = graph.input(cache_name("past_key_values", layer, "key"), DType::kF32, dims);
-    const Value value =
-        graph.input(cache_name("past_key_values", layer, "value"), DType::kF32, dims);
-    past.push_back({key, value});
+  for (int64_t layer = 0; layer < text.num_hidden_layers; ++layer) {
+    const auto input = [&](CachePart part) {
+      return graph.input(cache_port(CacheSide::kPast, layer, part), DType::kF32, dims);
+    };
+    past.push_back({input(CachePart::kKey), input(CachePart::kValue)});
   }
   return past;
 }
@@ -80,12 +76,13 @@ std::vector<KeyValue> empty_past(const BundleRequest& request,
 
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output) {
   const TextConfig& text = request.checkpoint.text.value();
-  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+  graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
   const Dims present{
       "batch_size", text.num_key_value_heads, "total_sequence_length", text.head_dim};
-  for (size_t layer = 0; layer < output.present.size(); ++layer) {
-    graph.output(output.present[layer].key, cache_name("present", layer, "key"), present);
-    graph.output(output.present[layer].value, cache_name("present", layer, "value"), present);
+  for (int64_t layer = 0; const KeyValue& cache : output.present) {
+    graph.output(cache.key, cache_port(CacheSide::kPresent, layer, CachePart::kKey), present);
+    graph.output(cache.value, cache_port(CacheSide::kPresent, layer, CachePart::kValue), present);
+    ++layer;
   }
 }
 
@@ -96,14 +93,14 @@ Graph author_embeds_decoder(const BundleRequest& request,
   const TextFamily& family = text_family(text.model_type);
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
-  const Value embeddings = graph.input(
-      "inputs_embeds", DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
+  const Value embeddings =
+      graph.input(kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   Value table;  // only where the head is tied to it
   if (text.tie_word_embeddings) {
     table = family.table(b, weights, text);
   }
-  declare_outputs(request, graph, family.decode(b, weights, text, table, embeddings, past));
+  declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
   return graph;
 }
 

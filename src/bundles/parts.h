@@ -9,6 +9,7 @@
 #include "blocks/builder.h"
 #include "bundles/bundle.h"
 #include "families/family.h"
+#include "graph/ports.h"
 
 namespace lorapress {
 
@@ -32,8 +33,6 @@ Graph author_image_encoder(const BundleRequest& request,
                            const std::string& name,
                            const std::string& output);
 
-// "past_key_values" or "present", layer, "key" or "value".
-std::string cache_name(std::string_view prefix, size_t layer, std::string_view which);
 // past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
 // head_dim]
 std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph);

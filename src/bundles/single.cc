@@ -55,29 +55,12 @@ Value author_limit(const BundleRequest& request, const Builder& b) {
   return graph.op("Min", "/limit/Min", {wanted, graph.integer(room)});
 }
 
-std::vector<Value> flat(const std::vector<KeyValue>& cache) {
-  std::vector<Value> values;
-  for (const KeyValue& layer : cache) {
-    values.push_back(layer.key);
-    values.push_back(layer.value);
-  }
-  return values;
-}
-
-std::vector<KeyValue> paired(const std::vector<Value>& values) {
-  std::vector<KeyValue> cache;
-  for (size_t i = 0; i + 1 < values.size(); i += 2) {
-    cache.push_back({values[i], values[i + 1]});
-  }
-  return cache;
-}
-
 void check_beams(const BundleRequest& request) {
   const auto ends = static_cast<int64_t>(request.tokenizer.tokens.eos_token_ids.size());
   const int64_t candidates = std::max<int64_t>(2, 1 + ends) * request.generation.num_beams;
   if (candidates > request.checkpoint.text->vocab_size) {
     fail(ErrorCode::kInvalidArgument,
-         "--num-beams {}: needs {} candidates, the vocabulary has {}; pass a lower one",
+         "options.num_beams {}: needs {} candidates, the vocabulary has {}; pass a lower one",
          request.generation.num_beams,
          candidates,
          request.checkpoint.text->vocab_size);
@@ -141,13 +124,11 @@ Graph author_loop(const BundleRequest& request, WeightTaker& weights) {
   generation.prefix = author_prefix(request, b, weights);
   generation.max_new_tokens = author_limit(request, b);
   generation.table = family.table(b, weights, text);
-  generation.empty_cache = flat(empty_past(request, b, generation.prefix));
+  generation.empty_past = empty_past(request, b, generation.prefix);
   generation.eos_token_ids = request.tokenizer.tokens.eos_token_ids;
   generation.pad_token_id = request.tokenizer.tokens.pad_token_id;
-  generation.step = [&](const Value& embeddings, const std::vector<Value>& cache) {
-    const DecoderOutput output =
-        family.decode(b, weights, text, generation.table, embeddings, paired(cache));
-    return StepOutput{output.logits, flat(output.present)};
+  generation.step = [&](const Value& embeddings, const std::vector<KeyValue>& past) {
+    return family.decode(b, weights, text, {generation.table, embeddings, past});
   };
   generation.rules = loop_rules(request);
   const LoopBeams beams = loop_beams(request);
@@ -163,14 +144,14 @@ Graph author_step(const BundleRequest& request, WeightTaker& weights) {
   Graph graph("captioner_step", request.opset);
   const Builder b{graph, request.ops};
   const Value prefix = author_prefix(request, b, weights);
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
   const Value x =
       graph.op("Concat", "/prefix/Concat", {prefix, embeddings}, {{"axis", int64_t{1}}});
   const DecoderOutput output =
-      family.decode(b, weights, text, table, x, empty_past(request, b, prefix));
-  graph.output(output.logits, "logits", {"batch_size", 1, text.vocab_size});
+      family.decode(b, weights, text, {table, x, empty_past(request, b, prefix)});
+  graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
   return graph;
 }
 
@@ -193,8 +174,7 @@ std::vector<BundleGraph> single_graphs(const BundleRequest& request,
 
 const Bundle kSingle{
     "single",
-    "one graph that captions: pixel_values -> generated_ids, the whole loop inside (--num-beams, "
-    "--uint8-input, --step)",
+    "one graph that captions: pixel_values -> generated_ids, the whole loop inside",
     true,
     single_graphs,
     plain_files,

@@ -165,7 +165,7 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
     return found;
   }
   fail(ErrorCode::kNotFound,
-       "{}: no {} here or in a base; pass --base DIR with the decoder's tokenizer",
+       "{}: no {} here or in a base; pass options.base DIR with the decoder's tokenizer",
        checkpoint.folder.string(),
        kTokenizer);
 }

@@ -1,10 +1,9 @@
 // Bundle "transformers.js": the vision-encoder-decoder layout that the unmodified
 // pipeline('image-to-text') of transformers.js 3.8 and 4.3 runs, and 2.17 with --ops standard.
 //
-//   config.json  generation_config.json  preprocessor_config.json  tokenizer.json
-//   tokenizer_config.json onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state
-//   (projected image tokens) onnx/decoder_model_merged<suffix>.onnx  input_ids,
-//   encoder_hidden_states, past -> logits, present
+//   config.json  generation_config.json  preprocessor_config.json  tokenizer.json  tokenizer_config.json
+//   onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state (projected image tokens)
+//   onnx/decoder_model_merged<suffix>.onnx  input_ids, encoder_hidden_states, past -> logits, present
 
 #include <algorithm>
 
@@ -53,14 +52,14 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const int64_t image_tokens = request.checkpoint.vision.value().patches();
   Graph graph("decoder_model_merged", request.opset);
   const Builder b{graph, request.ops};
-  const Value ids = graph.input("input_ids", DType::kI64, {"batch_size", "sequence_length"});
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value image = graph.input(
-      "encoder_hidden_states", DType::kF32, {"batch_size", image_tokens, text.hidden_size});
+      kEncoderHiddenStates, DType::kF32, {"batch_size", image_tokens, text.hidden_size});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
   const Value x = prefixed_embeddings(b, image, embeddings, past[0].key, image_tokens);
-  const DecoderOutput output = family.decode(b, weights, text, table, x, past);
+  const DecoderOutput output = family.decode(b, weights, text, {table, x, past});
   declare_outputs(request, graph, output);
   return graph;
 }
@@ -84,7 +83,7 @@ std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
   std::vector<BundleGraph> made;
   made.push_back({"encoder",
                   "onnx/encoder_model",
-                  author_image_encoder(request, weights, "encoder_model", "last_hidden_state")});
+                  author_image_encoder(request, weights, "encoder_model", kLastHiddenState)});
   made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
   finish_weights(request, weights, notes);
   return made;
@@ -126,7 +125,7 @@ std::map<std::string, Json> transformers_js_files(const BundleRequest& request,
 const Bundle kTransformersJs{
     "transformers.js",
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
-    "(2.17: with --ops standard)",
+    "(2.17: with ops standard)",
     false,
     transformers_js_graphs,
     transformers_js_files,

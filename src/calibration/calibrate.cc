@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <ranges>
 
 #include "base/fail.h"
 #include "calibration/observed_session.h"
+#include "graph/ports.h"
 #include "runtime/generation/sampling.h"
+#include "runtime/ort/client_calls.h"
 #include "runtime/preprocess.h"
 
 namespace lorapress {
@@ -91,7 +94,7 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
     const std::vector<float> pixels = images.pixels(image, settings);
     const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    std::vector<OrtTensor> outputs = encoder.run({{"pixel_values", &input}}, {"last_hidden_state"});
+    std::vector<OrtTensor> outputs = encoder.run({{kPixelValues, &input}}, {kLastHiddenState});
     if (group == 0) {
       encoded.push_back(std::move(outputs[0]));
     }
@@ -99,49 +102,22 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   return encoded;
 }
 
-// Greedy, as Captioner, with a cache that starts empty; the text itself is of no interest.
-class Generator {
- public:
-  Generator(ObservedSession& decoder, const CalibrationModel& model)
-      : decoder_(decoder), model_(model) {
-    wanted_.emplace_back("logits");
-    for (const OrtPort& port : decoder.session().inputs()) {
-      constexpr std::string_view kPast = "past_key_values.";
-      if (port.name.starts_with(kPast)) {
-        past_.push_back(port);
-        wanted_.push_back("present." + port.name.substr(kPast.size()));
-      }
+// A greedy caption, for what layers read on the way; the text is of no interest. Not through the
+// seam of runtime/engine: the observers are outputs of each call.
+void caption(ObservedSession& decoder, const CalibrationModel& model, const OrtTensor& image) {
+  const ClientCalls calls(decoder.session());
+  std::vector<OrtTensor> cache = calls.empty_cache(1);
+  int64_t token = model.decoder_start_token_id;
+  for (int64_t step = 0; step < model.max_new_tokens; ++step) {
+    const OrtTensor ids = OrtTensor::integers({1, 1}, {&token, 1});
+    ClientCalls::Step made = calls.step(decoder, ids, &image, cache);
+    token = argmax(made.logits.as_floats());
+    if (std::ranges::find(model.eos_token_ids, token) != model.eos_token_ids.end()) {
+      return;
     }
+    cache = std::move(made.cache);
   }
-
-  void run(const OrtTensor& image) {
-    std::vector<OrtTensor> cache;
-    for (const OrtPort& port : past_) {
-      cache.emplace_back(port.dtype, Shape{1, port.shape.at(1), 0, port.shape.at(3)});
-    }
-    int64_t token = model_.decoder_start_token_id;
-    for (int64_t step = 0; step < model_.max_new_tokens; ++step) {
-      const OrtTensor ids = OrtTensor::integers({1, 1}, {&token, 1});
-      std::vector<OrtSession::Feed> feeds{{"input_ids", &ids}, {"encoder_hidden_states", &image}};
-      for (size_t i = 0; i < past_.size(); ++i) {
-        feeds.push_back({past_[i].name, &cache[i]});
-      }
-      std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted_);
-      token = argmax(outputs[0].as_floats());
-      if (std::ranges::find(model_.eos_token_ids, token) != model_.eos_token_ids.end()) {
-        return;
-      }
-      cache.clear();
-      std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
-    }
-  }
-
- private:
-  ObservedSession& decoder_;
-  const CalibrationModel& model_;
-  std::vector<OrtPort> past_;
-  std::vector<std::string> wanted_;
-};
+}
 
 }  // namespace
 
@@ -156,9 +132,8 @@ ActivationStats calibrate(const CalibrationModel& model,
     encoded = encode_images(encoder, images, model.preprocessing, options, stats);
   }
   ObservedSession decoder(model.decoder, true, options.scratch, options.threads);
-  Generator generator(decoder, model);
   observe(decoder, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
-    generator.run(encoded[image]);
+    caption(decoder, model, encoded[image]);
   });
   return stats;
 }
@@ -187,16 +162,21 @@ void check_calibration(const fs::path& images,
     return;
   }
   if (options.rounding != Rounding::kSearch) {
-    fail(ErrorCode::kInvalidArgument, "--calibrate is of --rounding search, this is nearest");
+    fail(ErrorCode::kInvalidArgument,
+         "options.calibrate needs options.rounding search, it is nearest");
   }
   if (std::ranges::none_of(dtypes, [](const auto& dtype) { return scheme(dtype).calibrates; })) {
     fail(ErrorCode::kInvalidArgument,
-         "--calibrate is of q4 and q4f16, --dtype is {}",
+         "options.calibrate applies to {}, options.dtype is {}",
+         fmt::join(schemes() | std::views::filter(&Scheme::calibrates) |
+                       std::views::transform(&Scheme::name),
+                   " and "),
          fmt::join(dtypes, ","));
   }
   if (!fs::is_directory(images)) {
-    fail(
-        ErrorCode::kNotFound, "{}: not a folder; --calibrate takes one of images", images.string());
+    fail(ErrorCode::kNotFound,
+         "{}: not a folder; options.calibrate takes one of images",
+         images.string());
   }
 }
 

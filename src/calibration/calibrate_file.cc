@@ -62,7 +62,7 @@ ActivationStats calibrate_decoder(const Model& decoder,
   const auto path = roles.find("encoder");
   if (path == roles.end()) {
     fail(ErrorCode::kUnsupported,
-         "{}: has no encoder in {}, which --calibrate runs before the decoder",
+         "{}: has no encoder in {}, which options.calibrate runs before the decoder",
          part.folder.string(),
          part.dtype);
   }
@@ -86,11 +86,12 @@ struct ImageInput {
 };
 
 [[noreturn]] void refuse(const fs::path& file, const std::string& why) {
-  fail(ErrorCode::kUnsupported,
-       "{}: {}; --calibrate takes a graph whose one input is an image, float32 [1 or dynamic, 3, "
-       "height, width], and encoder or decoder inside a transformers.js folder that press wrote",
-       file.string(),
-       why);
+  fail(
+      ErrorCode::kUnsupported,
+      "{}: {}; options.calibrate takes a graph whose one input is an image, float32 [1 or dynamic, 3, "
+      "height, width], and encoder or decoder inside a transformers.js folder that press wrote",
+      file.string(),
+      why);
 }
 
 ImageInput image_input(const Model& model, const fs::path& file) {

@@ -144,7 +144,7 @@ TEST(OpenCheckpoint, TakesAnAdapterFolderWithItsBase) {
   write_adapter(folder / "a", 1.0F, 3.0F);
   const std::string text =
       message_of(ErrorCode::kNotFound, [&] { open_checkpoint(source_of(folder / "a")); });
-  EXPECT_TRUE(contains(text, "--base")) << text;
+  EXPECT_TRUE(contains(text, "options.base")) << text;
   Source source = source_of(folder / "a");
   source.bases = {folder / "m"};
   const float expected = value_of("model.layers.0.self_attn.q_proj.weight") + 6.0F;

@@ -149,7 +149,7 @@ std::optional<FoundConfig> find_config(const ResolvedSource& source,
 
 [[noreturn]] void fail_config(const ResolvedSource& source, const Part& part) {
   fail(ErrorCode::kNotFound,
-       "{}: {} is null and names no known model; pass --base DIR with the {}'s config.json",
+       "{}: {} is null and names no known model; pass options.base DIR with the {}'s config.json",
        (source.models[0].path / "config.json").string(),
        part.key,
        part.title);
@@ -170,7 +170,7 @@ ResolvedSource resolve_source(const Source& source) {
       const auto base = named_base(source.checkpoint);
       if (!base) {
         fail(ErrorCode::kNotFound,
-             "{}: is an adapter and its base model is not here; pass --base DIR",
+             "{}: is an adapter and its base model is not here; pass options.base DIR",
              source.checkpoint.string());
       }
       resolved.models.push_back(classify(*base));

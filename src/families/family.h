@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "blocks/builder.h"
+#include "blocks/decoder.h"
 #include "checkpoint/checkpoint.h"
 
 namespace lorapress {
@@ -30,25 +30,19 @@ struct VisionFamily {
   float image_std;
 };
 
-struct KeyValue {
-  Value key;  // [batch, num_key_value_heads, length, head_dim]
-  Value value;
-};
-
-struct DecoderOutput {
-  Value logits;                   // [batch, 1, vocab_size]: the last position only
-  std::vector<KeyValue> present;  // per layer
-};
-
 // The embedding table as one initializer [vocab_size, hidden_size], shared by lookup and tied head.
 using TableBuilder = Value (*)(const Builder& b, WeightTaker& weights, const TextConfig& config);
-// embeddings [batch, sequence, hidden_size], past per layer.
+// What one call of a decoder reads. A family with cross attention adds the encoder's states here,
+// and no other family is touched.
+struct DecoderInputs {
+  Value table;       // of TableBuilder; may be absent where the head has a table of its own
+  Value embeddings;  // [batch, sequence, hidden_size]
+  std::vector<KeyValue> past;  // per layer
+};
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          WeightTaker& weights,
                                          const TextConfig& config,
-                                         const Value& table,
-                                         const Value& embeddings,
-                                         const std::vector<KeyValue>& past);
+                                         const DecoderInputs& inputs);
 
 struct TextFamily {
   std::string_view model_type;
@@ -69,14 +63,6 @@ Value project(const Builder& b,
               int64_t in_features,
               int64_t out_features,
               const Value& features);
-
-// Takes a torch Linear's tensors; the bias is null when `biased` is false.
-struct LinearWeights;
-LinearWeights take_linear(WeightTaker& weights,
-                          const std::string& name,
-                          int64_t out_features,
-                          int64_t in_features,
-                          bool biased);
 
 extern const VisionFamily kSiglip;
 extern const TextFamily kLlama;

@@ -3,6 +3,8 @@
 #include "blocks/mlp.h"
 #include "blocks/norm.h"
 #include "families/family.h"
+#include "families/linear_weights.h"
+#include "families/rope_frequencies.h"
 
 namespace lorapress {
 namespace {
@@ -52,13 +54,21 @@ Value build_table(const Builder& b, WeightTaker& weights, const TextConfig& conf
 DecoderOutput decode(const Builder& b,
                      WeightTaker& weights,
                      const TextConfig& config,
-                     const Value& table,
-                     const Value& embeddings,
-                     const std::vector<KeyValue>& past) {
-  const CausalContext context = causal_context(b, "/decoder", embeddings, past.at(0).key, config);
+                     const DecoderInputs& inputs) {
+  const RopeTables rope = rope_tables(b,
+                                      "language_model.rotary",
+                                      inverse_frequencies(config.rope, config.head_dim),
+                                      config.max_position_embeddings);
+  const CausalContext context =
+      causal_context(b,
+                     "/decoder",
+                     inputs.embeddings,
+                     inputs.past.at(0).key,
+                     {config.num_attention_heads, config.num_key_value_heads, config.head_dim},
+                     rope);
   const auto layer_name = [](int64_t layer) { return kRoot + ".layers." + std::to_string(layer); };
   DecoderOutput output;
-  Value stream = embeddings;
+  Value stream = inputs.embeddings;
   Value normed = rms_norm(b,
                           "/decoder/layers.0/input_layernorm",
                           stream,
@@ -68,10 +78,13 @@ DecoderOutput decode(const Builder& b,
     const std::string scope = "/decoder/layers." + std::to_string(layer);
     const bool last = layer + 1 == config.num_hidden_layers;
     const AttentionWeights attention = take_attention(weights, name + ".self_attn", config);
-    const KeyValue& cache = past.at(static_cast<size_t>(layer));
-    CausalOutput attended = causal_attention(
-        b, scope + "/self_attn", normed, attention, cache.key, cache.value, context);
-    output.present.push_back({attended.present_key, attended.present_value});
+    CausalOutput attended = causal_attention(b,
+                                             scope + "/self_attn",
+                                             normed,
+                                             attention,
+                                             inputs.past.at(static_cast<size_t>(layer)),
+                                             context);
+    output.present.push_back(attended.present);
     if (last) {
       attended.attended = last_position(b, scope + "/last_attended", attended.attended);
       stream = last_position(b, scope + "/last_stream", stream);
@@ -84,18 +97,17 @@ DecoderOutput decode(const Builder& b,
                       stream,
                       projected,
                       take_norm(weights, name + ".post_attention_layernorm", config));
-    const Value widened =
-        build_mlp(b, weights, name + ".mlp", scope + "/mlp", config, middle.normed);
+    const Value up = build_mlp(b, weights, name + ".mlp", scope + "/mlp", config, middle.normed);
     const std::string next = last ? kRoot + ".norm" : layer_name(layer + 1) + ".input_layernorm";
     const std::string next_scope =
         last ? "/decoder/norm"
              : "/decoder/layers." + std::to_string(layer + 1) + "/input_layernorm";
     const Residual end =
-        skip_rms_norm(b, next_scope, middle.sum, widened, take_norm(weights, next, config));
+        skip_rms_norm(b, next_scope, middle.sum, up, take_norm(weights, next, config));
     normed = end.normed;
     stream = end.sum;
   }
-  Value head = table;
+  Value head = inputs.table;
   if (!config.tie_word_embeddings) {
     const std::string name = "language_model.lm_head.weight";
     head = b.weight(name, weights.take(name, {config.vocab_size, config.hidden_size}));

@@ -1,12 +1,12 @@
 // The trainer's projection from image features to the decoder's embedding space.
 #include "blocks/mlp.h"
 #include "families/family.h"
+#include "families/linear_weights.h"
 
 namespace lorapress {
 
 //  linear: features ── Linear ── prefix
-//  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix     (Sequential 0, 1,
-//  2, 3)
+//  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix   (Sequential 0 to 3)
 Value project(const Builder& b,
               WeightTaker& weights,
               const ProjectionConfig& config,

@@ -1,7 +1,6 @@
 #include <array>
 
 #include "base/fail.h"
-#include "blocks/linear.h"
 #include "families/family.h"
 
 namespace lorapress {
@@ -38,16 +37,6 @@ std::span<const VisionFamily* const> vision_families() {
 }
 std::span<const TextFamily* const> text_families() {
   return kTextFamilies;
-}
-
-LinearWeights take_linear(WeightTaker& weights,
-                          const std::string& name,
-                          int64_t out_features,
-                          int64_t in_features,
-                          bool biased) {
-  return {name,
-          weights.take(name + ".weight", {out_features, in_features}),
-          biased ? weights.take(name + ".bias", {out_features}) : nullptr};
 }
 
 }  // namespace lorapress

@@ -7,6 +7,7 @@
 #include "blocks/norm.h"
 #include "blocks/patch_embed.h"
 #include "families/family.h"
+#include "families/linear_weights.h"
 
 namespace lorapress {
 namespace {
@@ -28,8 +29,7 @@ AttentionWeights take_attention(WeightTaker& weights, const std::string& name, i
           take_linear(weights, name + ".out_proj", hidden, hidden, true)};
 }
 
-//  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ──
-//  post_layernorm
+//  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ── post_layernorm
 Value build(const Builder& b,
             WeightTaker& weights,
             const VisionConfig& config,
@@ -67,7 +67,7 @@ Value build(const Builder& b,
                                             stream,
                                             attended,
                                             take_norm(weights, name + ".layer_norm2", config));
-    const Value widened =
+    const Value mlp =
         gelu_mlp(b,
                  scope + "/mlp",
                  middle.normed,
@@ -81,7 +81,7 @@ Value build(const Builder& b,
         last ? "/encoder/post_layernorm"
              : "/encoder/layers." + std::to_string(layer + 1) + "/layer_norm1";
     const Residual end =
-        skip_layer_norm(b, next_scope, middle.sum, widened, take_norm(weights, next, config));
+        skip_layer_norm(b, next_scope, middle.sum, mlp, take_norm(weights, next, config));
     normed = end.normed;
     stream = end.sum;
   }

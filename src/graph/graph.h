@@ -44,7 +44,7 @@ class Graph {
     WeightPtr weight;
   };
 
-  // opset: 17 to 23. REQUIRES nothing else; throws kUnsupported.
+  // opset: 17 to 23; throws kUnsupported for any other.
   Graph(std::string name, int opset);
 
   [[nodiscard]] const std::string& name() const { return name_; }

@@ -12,15 +12,13 @@
 namespace lorapress {
 
 // Contract between reader, passes and writer:
-//  - Initializers of the main graph are declared in `proto` by name, data_type and dims. Their
-//  bytes are in
-//    `weights` under the same name; a declaration without an entry there carries its own data
+//  - Initializers of the main graph are declared in `proto` by name, data_type and dims. Their bytes
+//    are in `weights` under the same name; a declaration without an entry there carries its own data
 //    (strings and other types that no Weight has).
 //  - A name that is an input of the main graph, too, is that input's default: no constant, since
-//  callers may feed something else.
-//  - Bodies of If, Loop and Scan read the weights of the main graph by name, as ONNX scoping
-//  allows; they have
-//    no initializers of their own. Names of values are unique over all graphs of the model.
+//    callers may feed something else.
+//  - Bodies of If, Loop and Scan read the weights of the main graph by name, as ONNX scoping allows;
+//    they have no initializers of their own. Names of values are unique over all graphs of the model.
 //  - value_info holds the types that are known; it serves passes and is not written.
 struct Model {
   onnx::ModelProto proto;

@@ -35,6 +35,7 @@ class DataFiles {
              const std::filesystem::path& folder,
              onnx::TensorProto* tensor) {
     const Place& place = find(weight, tensor->name());
+    used_.insert(plans_[place.file].path());
     const auto entry = [&](const char* key, const std::string& value) {
       auto* added = tensor->add_external_data();
       added->set_key(key);
@@ -47,6 +48,8 @@ class DataFiles {
   }
 
   std::vector<FilePlan> take() { return std::move(plans_); }
+  // Where weights were placed since the last call.
+  std::set<std::filesystem::path> take_used() { return std::exchange(used_, {}); }
 
  private:
   struct Place {
@@ -77,6 +80,7 @@ class DataFiles {
 
   std::filesystem::path first_;
   std::vector<FilePlan> plans_;
+  std::set<std::filesystem::path> used_;
   std::multimap<std::string, Place> places_;  // by the weight's name
 };
 
@@ -173,6 +177,10 @@ SharedData::SharedData(SharedData&&) noexcept = default;
 
 FilePlan SharedData::plan_graph(const Model& model, const std::filesystem::path& path) {
   return plan_graph_file(model, path, &impl_->files).value();
+}
+
+std::set<std::filesystem::path> SharedData::take_used() {
+  return impl_->files.take_used();
 }
 
 std::vector<FilePlan> SharedData::take() {

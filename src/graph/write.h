@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "graph/model.h"
@@ -36,6 +37,8 @@ class SharedData {
 
   // The plan of one graph's .onnx file; its large weights are placed here.
   FilePlan plan_graph(const Model& model, const std::filesystem::path& path);
+  // The data files that graphs read which were planned since the last call.
+  std::set<std::filesystem::path> take_used();
   // The data files, after all graphs.
   std::vector<FilePlan> take();
 

@@ -165,7 +165,7 @@ class NBitsGroup final : public WeightGroup {
     if (format_.scale_dtype != DType::kF32 && !all_finite(scales)) {
       fail(ErrorCode::kInvalidFile,
            "tensor {}: near row {} values are too large for scales in {}; use q4 instead of q4f16 "
-           "or leave it out (--exclude)",
+           "or leave it out (options.exclude)",
            name_,
            row,
            dtype_name(format_.scale_dtype));

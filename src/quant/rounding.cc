@@ -151,7 +151,7 @@ void require_finite_blocks(const std::string& tensor, std::span<const float> val
   if (!all_finite(values)) {
     fail(ErrorCode::kInvalidFile,
          "tensor {}: holds values that are not finite (NaN or infinity), which 4-bit blocks cannot "
-         "hold; leave it out (--exclude) or repair the checkpoint",
+         "hold; leave it out (options.exclude) or repair the checkpoint",
          tensor);
   }
 }

@@ -203,12 +203,12 @@ void ConstantMatrices::look_at(const onnx::NodeProto& node, int input) {
     return;
   }
   const DType dtype = weight->dtype();
-  matrix.reason = graph_.has_default(name) ? "inputs that callers may feed, unless --freeze-inputs"
-                  : excluded(options_, name) || excluded(options_, node.name()) ? "--exclude"
-                  : dtype != DType::kF32 && dtype != DType::kF16
-                      ? fmt::format("of {}", dtype_name(dtype))
-                  : beside ? fmt::format("read by {}, too", node.op_type())
-                           : reason_of(graph_, node, input);
+  matrix.reason =
+      graph_.has_default(name) ? "inputs that callers may feed, unless options.freeze_inputs"
+      : excluded(options_, name) || excluded(options_, node.name()) ? "options.exclude"
+      : dtype != DType::kF32 && dtype != DType::kF16 ? fmt::format("of {}", dtype_name(dtype))
+      : beside ? fmt::format("read by {}, too", node.op_type())
+               : reason_of(graph_, node, input);
   if (!matrix.reason.empty()) {
     matrix.name = label;
   }

@@ -129,10 +129,6 @@ bool gives_no_float(const onnx::NodeProto& node, int output) {
          (output > 0 && (op == "TopK" || op == "MaxPool" || op == "Dropout"));
 }
 
-bool is_cache_port(std::string_view name) {
-  return name.starts_with("past_key_values.") || name.starts_with("present.");
-}
-
 bool input_stays_float(const onnx::NodeProto& node, int input) {
   return (node.op_type() == "GroupNorm" || node.op_type() == "SkipGroupNorm") &&
          node.domain() == kMicrosoftDomain && (input == 1 || input == 2);

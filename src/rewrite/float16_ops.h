@@ -30,8 +30,6 @@ bool compares(const onnx::NodeProto& node);
 // Whether an output is never float, whatever comes in.
 bool gives_no_float(const onnx::NodeProto& node, int output);
 
-// Key and value cache ports of a decoder.
-bool is_cache_port(std::string_view name);
 // Inputs and outputs that are float32 by the operator's definition, whatever the others are.
 bool input_stays_float(const onnx::NodeProto& node, int input);
 bool output_stays_float(const onnx::NodeProto& node, int output);

@@ -123,9 +123,9 @@ class Patchifier {
     return Tail{reshape->output(0), turn->output(0)};
   }
 
-  //  image [batch, C, R h, S w] ── Reshape [batch, C, R, h, S, w] ── Transpose [batch, R, S, C, h,
-  //  w] ── Reshape [batch, R S, C h w] ── MatMul(kernel^T) ── (Add bias) ── tokens [batch, R S,
-  //  hidden] ── Transpose ── Reshape [batch, hidden, R, S]
+  //  image [batch, C, R h, S w] ── Reshape [batch, C, R, h, S, w] ── Transpose [batch, R, S, C, h, w]
+  //    ── Reshape [batch, R S, C h w] ── MatMul(kernel^T) ── (Add bias) ── tokens [batch, R S, hidden]
+  //    ── Transpose ── Reshape [batch, hidden, R, S]
   // The last two are left out where the graph only undoes them.
   void replace(const Node& node, const PatchConv& conv, NodeList& nodes) {
     const Shape& kernel = conv.kernel->shape();

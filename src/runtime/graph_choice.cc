@@ -1,12 +1,10 @@
 #include "runtime/graph_choice.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
-#include <span>
 
 #include "base/fail.h"
-#include "graph/read_proto.h"
+#include "schemes/scheme.h"
 
 namespace lorapress {
 namespace {
@@ -16,59 +14,44 @@ namespace fs = std::filesystem;
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kForm = "encoder=q8,prefill=q8,decoder=q4";
 
-// Fastest first; `bench/peers/profile.py` prints the times behind these, docs/performance.md has
-// them. Only 8 bit takes the decoder's first call away from the graph of the others: nothing else
-// is worth a further one in memory.
-constexpr std::array<std::string_view, 8> kEncoders = {
-    "int8", "uint8", "q8", "fp32", "q4", "fp16", "q4f16", "bnb4"};
-constexpr std::array<std::string_view, 3> kPrefills = {"int8", "uint8", "q8"};
-constexpr std::array<std::string_view, 8> kDecoders = {
-    "int8", "uint8", "q8", "q4", "q4f16", "fp32", "fp16", "bnb4"};
-
-// Whether products with 4-bit weights may round the activations to 8 bits.
-bool multiplies_integers(const fs::path& graph) {
-  constexpr int64_t kInt8 = 4;  // MatMulNBits, accuracy_level
-  const SlimModel model = read_slim(graph);
-  for (const onnx::NodeProto& node : model.proto.graph().node()) {
-    for (const onnx::AttributeProto& attribute : node.attribute()) {
-      if (node.op_type() == "MatMulNBits" && attribute.name() == "accuracy_level") {
-        return attribute.i() == kInt8;
-      }
+// The folder's dtype of least rank for a graph; nothing where none has a rank.
+template <typename Rank>
+std::optional<std::string> fastest_graph(const Manifest& manifest,
+                                         const std::string& role,
+                                         const Rank& rank) {
+  std::optional<std::string> best;
+  int least = 0;
+  for (const Scheme& row : schemes()) {
+    const std::string dtype(row.name);
+    const auto roles = manifest.graphs.find(dtype);
+    if (roles == manifest.graphs.end() || !roles->second.contains(role)) {
+      continue;
+    }
+    const int found = rank(row.native, graph_facts(manifest, dtype, role));
+    if (found != 0 && (!best || found < least)) {
+      best = dtype;
+      least = found;
     }
   }
-  return false;
+  return best;
 }
 
-// Dtypes whose cache is float16 share it with no other.
-bool has_half_cache(std::string_view dtype) {
-  return dtype == "fp16" || dtype == "q4f16";
-}
-
-bool has(const Manifest& manifest, std::string_view dtype, const std::string& role) {
-  const auto roles = manifest.graphs.find(std::string(dtype));
-  return roles != manifest.graphs.end() && roles->second.contains(role);
-}
-
-// The first of `order` that the folder has.
-std::optional<std::string> first_of(std::span<const std::string_view> order,
-                                    const Manifest& manifest,
-                                    const std::string& role) {
-  const auto found = std::ranges::find_if(
-      order, [&](std::string_view dtype) { return has(manifest, dtype, role); });
-  return found == order.end() ? std::nullopt : std::optional(std::string(*found));
-}
-
-// With accuracy_level 4 the products of 4 bit are integers: a step takes a third of the time, less
-// than with any other dtype.
-GraphChoice fastest(const Manifest& manifest, const fs::path& folder) {
+GraphChoice fastest(const Manifest& manifest) {
+  const auto encoder = [](const NativeRanks& ranks, const GraphFile&) { return ranks.encoder; };
+  const auto prefill = [](const NativeRanks& ranks, const GraphFile&) { return ranks.prefill; };
+  const auto step = [](const NativeRanks& ranks, const GraphFile& facts) {
+    return facts.integer_products && ranks.integer_step != 0 ? ranks.integer_step : ranks.step;
+  };
+  const auto cache_of = [&](const std::string& dtype) {
+    return graph_facts(manifest, dtype, "decoder").cache_dtype;
+  };
   GraphChoice choice;
-  choice.encoder = first_of(kEncoders, manifest, "encoder").value_or(manifest.default_dtype);
-  choice.decoder = has(manifest, "q4", "decoder") &&
-                           multiplies_integers(graph_file(manifest, folder, "q4", "decoder"))
-                       ? "q4"
-                       : first_of(kDecoders, manifest, "decoder").value_or(manifest.default_dtype);
-  const std::optional<std::string> prefill = first_of(kPrefills, manifest, "decoder");
-  choice.prefill = prefill && !has_half_cache(choice.decoder) ? *prefill : choice.decoder;
+  choice.encoder = fastest_graph(manifest, "encoder", encoder).value_or(manifest.default_dtype);
+  choice.decoder = fastest_graph(manifest, "decoder", step).value_or(manifest.default_dtype);
+  choice.prefill = fastest_graph(manifest, "decoder", prefill).value_or(choice.decoder);
+  if (choice.prefill != choice.decoder && cache_of(choice.prefill) != cache_of(choice.decoder)) {
+    choice.prefill = choice.decoder;  // they could not share it
+  }
   return choice;
 }
 
@@ -88,7 +71,7 @@ GraphChoice named(const Manifest& manifest, const std::string& wish) {
                                                                   : nullptr;
     if (place == nullptr || equals == part.size()) {
       fail(ErrorCode::kInvalidArgument,
-           "--dtype {}: \"{}\" is not a graph and its dtype, as in {}",
+           "options.dtype {}: \"{}\" is not a graph and its dtype, as in {}",
            wish,
            part,
            kForm);
@@ -130,7 +113,7 @@ GraphChoice choose_graphs(const Manifest& manifest,
                           const std::string& wish) {
   GraphChoice choice;
   if (wish == kAuto) {
-    choice = fastest(manifest, folder);
+    choice = fastest(manifest);
   } else if (wish.find('=') != std::string::npos) {
     choice = named(manifest, wish);
   } else {

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "graph/bodies.h"
+#include "graph/ports.h"
 #include "graph/write.h"
 #include "quant/weight_scan.h"
 #include "rewrite/float16_ops.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "graph/bodies.h"
+#include "graph/ports.h"
 #include "graph/write.h"
 #include "rewrite/float16_ops.h"
 

@@ -210,8 +210,7 @@ class Int8Pass {
     made.push_back(make_node("Mul", rewriter_.unique(name + "/Mul"), {floats, scale}, {output}));
   }
 
-  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ──
-  //  (Cast) ── y
+  //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ── (Cast) ── y
   // A table that a product reads too is there as [hidden, vocab]:
   //  ── Gather(ids, axis 1) [hidden, ids…] ── Transpose [ids…, hidden] ── Cast ── …
   void look_up(const onnx::NodeProto& node, const Table& table, NodeList& made) {

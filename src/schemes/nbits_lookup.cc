@@ -21,7 +21,7 @@ class LookupEmitter {
         ids_(graph.type(gather.input(1)).value().type.dims) {}
 
   //  packed ── Gather(ids) ── unpack ── Reshape [ids..., blocks, block_size] ── Sub(zero points)
-  //  ── Mul(Gather(scales, ids)) ── Reshape [ids..., blocks * block_size] ── (Slice to the columns)
+  //    ── Mul(Gather(scales, ids)) ── Reshape [ids..., blocks * block_size] ── (Slice to the columns)
   void run() {
     const int64_t padded = table_.blocks * table_.block_size;
     const std::string bytes =
@@ -122,7 +122,7 @@ class LookupEmitter {
 
   //  bytes ── Cast ─┬─ Floor(x / 16): the high half ──────────┐
   //                 └─ x - 16 * Floor(x / 16): the low half ──┴─ side by side on a new last axis
-  //  ── Reshape [ids..., behind[0], width]
+  //    ── Reshape [ids..., behind[0], width]
   // The new last axis interleaves the halves: low, high, low, high.
   std::string unpack(const std::string& bytes,
                      const std::string& suffix,

@@ -48,6 +48,24 @@ struct SchemeContext {
   SchemeOutcome* outcome = nullptr;
 };
 
+// Which dtype of a folder is taken for which work: the one of least rank, measured fastest; 0: never.
+// Natively on CPUs: `bench/peers/profile.py` prints the times behind these, docs/performance.md has them.
+struct NativeRanks {
+  int encoder = 0;
+  // The decoder's first call, where it leaves the graph of the others: only 8 bit is worth a further one in memory.
+  int prefill = 0;
+  int step = 0;
+  // The same of a graph whose 4-bit products are integers; 0: as `step`. They take a third of the time.
+  int integer_step = 0;
+};
+// In browsers (docs/web-performance.md); written into lorapress.json. WebAssembly has no fast kernel for 4 bits and
+// computes half precision as single.
+struct WebRanks {
+  int wasm = 0;
+  int webgpu = 0;
+  int webgpu_f16 = 0;  // devices with shader-f16
+};
+
 struct Scheme {
   std::string_view name;
   std::string_view suffix;
@@ -55,7 +73,11 @@ struct Scheme {
   // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that
   // cannot be written so (kInvalidFile for NaN and infinities).
   void (*apply)(Model& model, const SchemeContext& context);
-  bool calibrates = false;  // makes use of SchemeContext::statistics
+  NativeRanks native;
+  WebRanks web;
+  bool half_cache = false;    // the key/value cache is float16
+  bool matmul_nbits = false;  // the 4-bit products: makes use of accuracy_level and symmetric
+  bool calibrates = false;    // makes use of SchemeContext::statistics
 };
 
 const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing what is known

@@ -154,7 +154,7 @@ Reply answer(const ServedFolder& folder, const Request& request, bool loopback_o
     return reply;
   }
   if (loopback_only && !is_loopback_host(request.host)) {
-    return refuse(421, "this server answers to localhost only; lorapress serve --host says more");
+    return refuse(421, "this server answers to localhost only; its host option lets others in");
   }
   const std::optional<std::string> path = decode_path(request.path);
   if (!path) {

@@ -58,7 +58,7 @@ Listener listen_at(const std::string& host, uint16_t port) {
   const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (error != 0) {
     fail(ErrorCode::kInvalidArgument,
-         "--host {}: {}, expected a name or an address of this machine",
+         "options.host {}: {}, expected a name or an address of this machine",
          host,
          gai_strerror(error));
   }
@@ -79,7 +79,7 @@ Listener listen_at(const std::string& host, uint16_t port) {
     reason = errno;
   }
   fail(ErrorCode::kIo,
-       "cannot listen at {}, port {}: {}; --port 0 takes a free one",
+       "cannot listen at {}, port {}: {}; options.port 0 takes a free one",
        host,
        port,
        std::strerror(reason));
@@ -87,10 +87,10 @@ Listener listen_at(const std::string& host, uint16_t port) {
 
 // Shuts connections down that do not get a whole request together in time; libmicrohttpd's own
 // timeout starts again with every byte.
-class Patience {
+class RequestTimeout {
  public:
-  explicit Patience(std::chrono::seconds most) : most_(most), thread_([this] { watch(); }) {}
-  ~Patience() {
+  explicit RequestTimeout(std::chrono::seconds most) : most_(most), thread_([this] { watch(); }) {}
+  ~RequestTimeout() {
     {
       const std::lock_guard lock(mutex_);
       ended_ = true;
@@ -98,8 +98,8 @@ class Patience {
     wake_.notify_all();
     thread_.join();
   }
-  Patience(const Patience&) = delete;
-  Patience& operator=(const Patience&) = delete;
+  RequestTimeout(const RequestTimeout&) = delete;
+  RequestTimeout& operator=(const RequestTimeout&) = delete;
 
   void expect_request(MHD_Connection* connection) {
     const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -167,7 +167,7 @@ struct Server::Impl {
   explicit Impl(const ServeOptions& options)
       : folder(checked(options).folder),
         listener(listen_at(options.host, options.port)),
-        patience(std::chrono::seconds(options.timeout_seconds)) {
+        request_timeout(std::chrono::seconds(options.timeout_seconds)) {
     port = listener.port;
     url = fmt::format("http://{}:{}/", reachable(options.host), port);
     daemon = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD,
@@ -241,9 +241,9 @@ struct Server::Impl {
                             MHD_ConnectionNotificationCode code) {
     auto* impl = static_cast<Impl*>(context);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-      impl->patience.expect_request(connection);
+      impl->request_timeout.expect_request(connection);
     } else {
-      impl->patience.forget(connection);
+      impl->request_timeout.forget(connection);
     }
   }
 
@@ -252,7 +252,8 @@ struct Server::Impl {
                            void** /*request_context*/,
                            MHD_RequestTerminationCode code) {
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
-      static_cast<Impl*>(context)->patience.expect_request(connection);  // kept alive for the next
+      static_cast<Impl*>(context)->request_timeout.expect_request(
+          connection);  // kept alive for the next
     }
   }
 
@@ -275,7 +276,7 @@ struct Server::Impl {
       return MHD_NO;  // no request that is answered has a body
     }
     try {
-      impl->patience.forget(connection);
+      impl->request_timeout.forget(connection);
       Reply reply = answer(impl->folder,
                            {verb,
                             url,
@@ -299,7 +300,7 @@ struct Server::Impl {
 
   ServedFolder folder;
   Listener listener;
-  Patience patience;
+  RequestTimeout request_timeout;
   uint16_t port = 0;
   std::string url;
   MHD_Daemon* daemon = nullptr;

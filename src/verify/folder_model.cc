@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "graph/ports.h"
+#include "runtime/graph_choice.h"
 
 namespace lorapress {
 namespace {
-
-constexpr const char* kImage = "encoder_hidden_states";
 
 void require_port(const std::vector<OrtPort>& ports,
                   const std::string& name,
@@ -23,31 +23,13 @@ void require_port(const std::vector<OrtPort>& ports,
 
 }  // namespace
 
-std::filesystem::path graph_path(const std::filesystem::path& folder,
-                                 const Manifest& manifest,
-                                 const std::string& dtype,
-                                 const std::string& role) {
-  const auto roles = manifest.graphs.find(dtype);
-  if (roles == manifest.graphs.end()) {
-    std::vector<std::string> known;
-    for (const auto& [name, files] : manifest.graphs) {
-      known.push_back(name);
-    }
-    fail(ErrorCode::kNotFound,
-         "{}: no dtype \"{}\" (there are: {})",
-         folder.string(),
-         dtype,
-         fmt::join(known, ", "));
-  }
-  const auto file = roles->second.find(role);
-  if (file == roles->second.end()) {
-    fail(ErrorCode::kUnsupported,
-         "{}: bundle \"{}\" has no {}; verify needs a transformers.js bundle",
-         folder.string(),
-         manifest.bundle,
-         role);
-  }
-  return folder / file->second;
+ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
+  const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey);
+  const auto past = std::ranges::find(decoder.inputs(), first, &OrtPort::name);
+  return ClientCalls({manifest.num_hidden_layers,
+                      manifest.num_key_value_heads,
+                      manifest.head_dim,
+                      past == decoder.inputs().end() ? DType::kF32 : past->dtype});
 }
 
 FolderModel::FolderModel(const std::filesystem::path& folder,
@@ -55,62 +37,38 @@ FolderModel::FolderModel(const std::filesystem::path& folder,
                          const std::string& dtype,
                          unsigned threads)
     : manifest_(manifest),
-      where_(graph_path(folder, manifest, dtype, "decoder").string()),
-      encoder_(graph_path(folder, manifest, dtype, "encoder"), threads),
-      decoder_(where_, threads) {
-  wanted_.emplace_back("logits");
-  for (int64_t layer = 0; layer < manifest.num_hidden_layers; ++layer) {
-    for (const char* which : {"key", "value"}) {
-      past_.push_back(fmt::format("past_key_values.{}.{}", layer, which));
-      wanted_.push_back(fmt::format("present.{}.{}", layer, which));
-    }
-  }
-  const std::string encoder = graph_path(folder, manifest, dtype, "encoder").string();
-  require_port(encoder_.inputs(), "pixel_values", encoder);
-  require_port(encoder_.outputs(), "last_hidden_state", encoder);
-  require_port(decoder_.inputs(), "input_ids", where_);
-  require_port(decoder_.inputs(), kImage, where_);
-  for (const std::string& name : past_) {
+      where_(graph_file(manifest, folder, dtype, "decoder").string()),
+      encoder_(graph_file(manifest, folder, dtype, "encoder"), threads),
+      decoder_(where_, threads),
+      calls_(client_calls(manifest, decoder_)) {
+  const std::string encoder = graph_file(manifest, folder, dtype, "encoder").string();
+  require_port(encoder_.inputs(), kPixelValues, encoder);
+  require_port(encoder_.outputs(), kLastHiddenState, encoder);
+  require_port(decoder_.inputs(), kInputIds, where_);
+  require_port(decoder_.inputs(), kEncoderHiddenStates, where_);
+  for (const std::string& name : calls_.past()) {
     require_port(decoder_.inputs(), name, where_);
   }
-  for (const std::string& name : wanted_) {
+  for (const std::string& name : calls_.outputs()) {
     require_port(decoder_.outputs(), name, where_);
   }
-  cache_dtype_ = input_dtype(past_[0]);
-  image_dtype_ = input_dtype(kImage);
-}
-
-DType FolderModel::input_dtype(const std::string& name) const {
-  return std::ranges::find(decoder_.inputs(), name, &OrtPort::name)->dtype;
+  image_dtype_ = std::ranges::find(decoder_.inputs(), kEncoderHiddenStates, &OrtPort::name)->dtype;
 }
 
 OrtTensor FolderModel::encode(std::span<const float> pixel_values) const {
   const Preprocessing& size = manifest_.preprocessing;
   const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"});
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
   return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
                                             : outputs[0].converted(image_dtype_);
-}
-
-std::vector<OrtTensor> FolderModel::empty_cache() const {
-  std::vector<OrtTensor> cache;
-  for (size_t i = 0; i < past_.size(); ++i) {
-    cache.emplace_back(cache_dtype_,
-                       Shape{1, manifest_.num_key_value_heads, 0, manifest_.head_dim});
-  }
-  return cache;
 }
 
 DecoderStep FolderModel::step(std::span<const int64_t> ids,
                               const OrtTensor& image,
                               const std::vector<OrtTensor>& cache) const {
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
-  std::vector<OrtSession::Feed> feeds{{"input_ids", &input}, {kImage, &image}};
-  for (size_t i = 0; i < past_.size(); ++i) {
-    feeds.push_back({past_[i], &cache[i]});
-  }
-  std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted_);
-  const Shape shape = outputs[0].shape();
+  ClientCalls::Step made = calls_.step(decoder_, input, &image, cache);
+  const Shape shape = made.logits.shape();
   if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 || shape[2] != manifest_.vocab_size) {
     fail(ErrorCode::kMismatch,
          "{}: logits are [{}], expected [1, 1, {}]; {} and the graph do not belong together, press "
@@ -120,11 +78,9 @@ DecoderStep FolderModel::step(std::span<const int64_t> ids,
          manifest_.vocab_size,
          kManifestName);
   }
-  const OrtTensor logits = outputs[0].converted(DType::kF32);
+  const OrtTensor logits = made.logits.converted(DType::kF32);
   const auto last = logits.as_floats().last(static_cast<size_t>(shape[2]));
-  DecoderStep result{{last.begin(), last.end()}, shape[1], {}};
-  std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(result.cache));
-  return result;
+  return {{last.begin(), last.end()}, shape[1], std::move(made.cache)};
 }
 
 }  // namespace lorapress

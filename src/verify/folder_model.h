@@ -1,4 +1,8 @@
 // One dtype of a pressed folder, run as a client runs it: pixels, then one token after the other.
+// Not through the seam of runtime/engine: verify has to see what the written graph does (how many
+// positions it answers for, that its cache grows as a cache that is fed back whole), and a mistake
+// in how OrtDecoder shares, binds or branches caches must not look like one of the files. What both
+// share are names of ports and ways to open files.
 #ifndef LORAPRESS_VERIFY_FOLDER_MODEL_H_
 #define LORAPRESS_VERIFY_FOLDER_MODEL_H_
 
@@ -8,16 +12,12 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "runtime/ort/ort.h"
+#include "runtime/ort/client_calls.h"
 
 namespace lorapress {
 
-// The .onnx file of a role ("encoder", "decoder"). Throws kNotFound for an unknown dtype (and lists
-// the known ones), kUnsupported for a bundle without the role.
-std::filesystem::path graph_path(const std::filesystem::path& folder,
-                                 const Manifest& manifest,
-                                 const std::string& dtype,
-                                 const std::string& role);
+// Calls of a decoder that has the cache which the manifest says.
+ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder);
 
 struct DecoderStep {
   std::vector<float> logits;  // of the last position that the graph gave
@@ -36,7 +36,7 @@ class FolderModel {
 
   // pixel_values [3, height, width] -> image tokens, in the dtype the decoder takes.
   [[nodiscard]] OrtTensor encode(std::span<const float> pixel_values) const;
-  [[nodiscard]] std::vector<OrtTensor> empty_cache() const;
+  [[nodiscard]] std::vector<OrtTensor> empty_cache() const { return calls_.empty_cache(1); }
   // One call of the decoder; an empty cache makes it the first one, whose first id is the start
   // token that the graph drops. `cache` stays as it is.
   [[nodiscard]] DecoderStep step(std::span<const int64_t> ids,
@@ -44,15 +44,11 @@ class FolderModel {
                                  const std::vector<OrtTensor>& cache) const;
 
  private:
-  [[nodiscard]] DType input_dtype(const std::string& name) const;
-
   const Manifest& manifest_;
   std::string where_;
   OrtSession encoder_;
   OrtSession decoder_;
-  std::vector<std::string> past_;
-  std::vector<std::string> wanted_;
-  DType cache_dtype_;
+  ClientCalls calls_;
   DType image_dtype_;
 };
 

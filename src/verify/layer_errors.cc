@@ -1,23 +1,16 @@
 #include "verify/layer_errors.h"
 
 #include <algorithm>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
 
 #include "base/fail.h"
 #include "base/file.h"
-#include "onnx/onnx-ml.pb.h"
+#include "graph/ports.h"
+#include "graph/read_proto.h"
+#include "runtime/graph_choice.h"
 #include "verify/distance.h"
 
 namespace lorapress {
 namespace {
-
-using google::protobuf::internal::WireFormatLite;
-using google::protobuf::io::CodedInputStream;
-
-// Field numbers of onnx/onnx.proto.
-constexpr int kModelGraph = 7;
-constexpr int kGraphNode = 1;
 
 // The nodes that end a norm: what blocks/norm.cc calls them in either dialect. Their first output
 // is the normalised stream.
@@ -26,32 +19,6 @@ constexpr std::array<std::string_view, 5> kNormNodes = {"SkipSimplifiedLayerNorm
                                                         "SimplifiedLayerNormalization",
                                                         "LayerNormalization",
                                                         "Mul"};
-
-bool is_message(uint32_t tag, int field) {
-  return WireFormatLite::GetTagFieldNumber(tag) == field &&
-         WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
-}
-
-// Calls visit() inside every message of this field, with the stream at its content; skips the rest.
-template <typename Visit>
-void for_messages(CodedInputStream& stream, int field, const Visit& visit) {
-  while (const uint32_t tag = stream.ReadTag()) {
-    if (!is_message(tag, field)) {
-      if (!WireFormatLite::SkipField(&stream, tag)) {
-        return;
-      }
-      continue;
-    }
-    uint32_t length = 0;
-    if (!stream.ReadVarint32(&length)) {
-      return;
-    }
-    const auto limit = stream.PushLimit(static_cast<int>(length));
-    visit();
-    stream.Skip(std::max(stream.BytesUntilLimit(), 0));
-    stream.PopLimit(limit);
-  }
-}
 
 std::vector<std::byte> read_all(const std::filesystem::path& path) {
   const InputFile file(path);
@@ -70,14 +37,13 @@ struct OpenGraph {
   OpenGraph(const std::filesystem::path& path,
             const std::vector<std::string>& scopes,
             unsigned threads) {
-    std::vector<std::byte> bytes = read_all(path);
-    std::vector<std::string> names;
-    for (const std::string& scope : scopes) {
-      for (const std::string_view node : kNormNodes) {
-        names.push_back(scope + "/" + std::string(node));
+    const SlimModel model = read_slim(path, /*numbers=*/false);
+    std::map<std::string, std::string> found;  // node -> its first output
+    for (const onnx::NodeProto& node : model.proto.graph().node()) {
+      if (node.output_size() > 0) {
+        found.emplace(node.name(), node.output(0));
       }
     }
-    const std::map<std::string, std::string> found = node_outputs(bytes, names);
     for (const std::string& scope : scopes) {
       for (const std::string_view node : kNormNodes) {
         const auto output = found.find(scope + "/" + std::string(node));
@@ -87,6 +53,7 @@ struct OpenGraph {
         }
       }
     }
+    std::vector<std::byte> bytes = read_all(path);
     append(bytes, more_outputs(wanted));
     session = std::make_unique<OrtSession>(bytes, path, threads);
   }
@@ -103,27 +70,6 @@ std::vector<int64_t> first_ids(const Manifest& manifest, const ReferenceImage& i
 }
 
 }  // namespace
-
-std::map<std::string, std::string> node_outputs(std::span<const std::byte> model,
-                                                std::span<const std::string> names) {
-  std::map<std::string, std::string> found;
-  if (model.size() > static_cast<size_t>(INT32_MAX)) {
-    return found;
-  }
-  CodedInputStream stream(reinterpret_cast<const uint8_t*>(model.data()),
-                          static_cast<int>(model.size()));
-  std::string text;
-  for_messages(stream, kModelGraph, [&] {
-    for_messages(stream, kGraphNode, [&] {
-      onnx::NodeProto node;
-      if (stream.ReadString(&text, stream.BytesUntilLimit()) && node.ParseFromString(text) &&
-          node.output_size() > 0 && std::ranges::find(names, node.name()) != names.end()) {
-        found.emplace(node.name(), node.output(0));
-      }
-    });
-  });
-  return found;
-}
 
 std::string more_outputs(std::span<const std::string> values) {
   onnx::ModelProto model;
@@ -214,28 +160,18 @@ void add_point(RelativeError& error,
   error.add(wanted, found);
 }
 
-// The decoder's whole sequence in one call: every input that is neither ids nor image is an empty
-// cache.
+// The decoder's whole sequence in one call, behind an empty cache.
 std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
                                    const Manifest& manifest,
                                    std::span<const int64_t> ids,
                                    const OrtTensor& image) {
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   const std::vector<OrtPort>& ports = graph.session->inputs();
-  const auto of_image = std::ranges::find(ports, "encoder_hidden_states", &OrtPort::name);
+  const auto of_image = std::ranges::find(ports, kEncoderHiddenStates, &OrtPort::name);
   const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
-  std::vector<OrtTensor> empty;
-  for (const OrtPort& port : ports) {
-    empty.emplace_back(port.dtype, Shape{1, manifest.num_key_value_heads, 0, manifest.head_dim});
-  }
-  std::vector<OrtSession::Feed> feeds;
-  for (size_t i = 0; i < ports.size(); ++i) {
-    feeds.push_back({ports[i].name,
-                     ports[i].name == "input_ids"               ? &input
-                     : ports[i].name == "encoder_hidden_states" ? &prefix
-                                                                : &empty[i]});
-  }
-  return graph.session->run(feeds, graph.wanted);
+  const ClientCalls calls = client_calls(manifest, *graph.session);
+  const std::vector<OrtTensor> empty = calls.empty_cache(1);
+  return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
 }
 
 }  // namespace
@@ -253,9 +189,9 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
       scopes.push_back(point.scope);
     }
     OpenGraph graph(
-        graph_path(folder, manifest, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
+        graph_file(manifest, folder, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
     if (encoder) {
-      graph.wanted.emplace_back("last_hidden_state");
+      graph.wanted.emplace_back(kLastHiddenState);
     }
     std::vector<RelativeError> sums(all.size());
     std::map<std::string, int64_t> rows_before;  // per point, of the images before
@@ -266,7 +202,7 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
         const Preprocessing& size = manifest.preprocessing;
         const OrtTensor pixels =
             OrtTensor::floats({1, 3, size.height, size.width}, image.folder_pixels);
-        outputs = graph.session->run({{"pixel_values", &pixels}}, graph.wanted);
+        outputs = graph.session->run({{kPixelValues, &pixels}}, graph.wanted);
         prefixes.push_back(std::move(outputs.back()));
       } else if (!graph.wanted.empty()) {
         outputs = run_decoder(graph, manifest, first_ids(manifest, image), prefixes[i]);

@@ -47,11 +47,6 @@ class LayerProbe {
   std::map<std::string, Rows, std::less<>> activations_;
 };
 
-// The first output of each node of these names, by node name; reads no weights. Empty where
-// `model` is no ONNX model.
-std::map<std::string, std::string> node_outputs(std::span<const std::byte> model,
-                                                std::span<const std::string> names);
-
 // Bytes that, appended to an .onnx file, declare further outputs of its graph: protobuf merges
 // messages that stand twice, so nothing before them has to be parsed or moved.
 std::string more_outputs(std::span<const std::string> values);

@@ -30,8 +30,7 @@ namespace lorapress {
 //   projection.projection                       (linear)   projection.projection.0 | .3   (mlp)
 //   language_model.model.layers.0.self_attn.q_proj | k_proj | v_proj | o_proj,
 //     …mlp.gate_proj | up_proj | down_proj
-//   language_model.lm_head                      (tied or not; the positions whose logits are
-//   wanted)
+//   language_model.lm_head                      (tied or not; the positions whose logits are wanted)
 struct LinearInput {
   std::string_view name;
   int64_t in_features = 0;

@@ -1,4 +1,4 @@
-"""Bundle "single" with --ops standard: the full ONNX checker and the reference evaluator take it."""
+"""Bundle "single" with --ops standard: the full ONNX checker and reference evaluator take it."""
 
 from __future__ import annotations
 

@@ -183,19 +183,20 @@ TEST_F(QuantizeCalibrated, RunsTheFolderAroundADecoder) {
   fs::copy_file(onnx / "decoder_model_merged.onnx", folder_ / "alone.onnx");
   options_.model = folder_ / "alone.onnx";
   options_.out = folder_ / "none.onnx";
-  refuse(ErrorCode::kUnsupported, "--calibrate takes a graph whose one input is an image");
+  refuse(ErrorCode::kUnsupported, "options.calibrate takes a graph whose one input is an image");
 }
 
 TEST_F(QuantizeCalibrated, SaysWhatItTakes) {
   const auto with = [&](const std::string& name) { options_.model = test::OnnxGolden(name).model; };
   with("torch_traced");
-  refuse(ErrorCode::kUnsupported, "--calibrate takes a graph whose one input is an image");
+  refuse(ErrorCode::kUnsupported, "options.calibrate takes a graph whose one input is an image");
   with("torch_vision");
   options_.scheme.rounding = Rounding::kNearest;
-  refuse(ErrorCode::kInvalidArgument, "--calibrate is of --rounding search");
+  refuse(ErrorCode::kInvalidArgument, "options.calibrate needs options.rounding search");
   options_.scheme.rounding = Rounding::kSearch;
   options_.dtype = "q8";
-  refuse(ErrorCode::kInvalidArgument, "--calibrate is of q4 and q4f16, --dtype is q8");
+  refuse(ErrorCode::kInvalidArgument,
+         "options.calibrate applies to q4 and q4f16, options.dtype is q8");
   options_.dtype = "q4f16";
   options_.calibrate = folder_ / "none";
   refuse(ErrorCode::kNotFound, "not a folder");

@@ -91,6 +91,7 @@ TEST(SharedData, KeepsEqualWeightsOnceAndOthersApart) {
   plans.push_back(data.plan_graph(adder("one", 1.0F), folder / "inner/one.onnx"));
   plans.push_back(data.plan_graph(adder("same", 1.0F), folder / "same.onnx"));
   plans.push_back(data.plan_graph(adder("other", 2.0F), folder / "other.onnx"));
+  EXPECT_EQ(data.take_used(), std::set<fs::path>{folder / "inner/all.onnx_data"});
   for (FilePlan& plan : data.take()) {
     plans.push_back(std::move(plan));
   }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/generation/sampling.h"
+#include "runtime/ort/client_calls.h"
 #include "single_util.h"
 
 namespace lorapress::test {
@@ -17,7 +19,8 @@ class Components {
         vision_(open(folder, "vision_encoder")),
         projection_(open(folder, "projection")),
         prefix_init_(open(folder, "prefix_init")),
-        language_model_(open(folder, "language_model")) {}
+        language_model_(open(folder, "language_model")),
+        calls_(language_model_) {}
 
   [[nodiscard]] Ids caption(const std::vector<float>& image, int64_t most) const {
     const Preprocessing& size = manifest_.preprocessing;
@@ -25,28 +28,16 @@ class Components {
     const auto hidden = vision_.run({{"pixel_values", &pixels}}, {"vision_hidden_states"});
     const auto prefix =
         projection_.run({{"vision_hidden_states", &hidden[0]}}, {"projected_prefix"});
-    std::vector<std::string> wanted{"logits"};
-    std::vector<std::string> past;
-    for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const std::string which : {".key", ".value"}) {
-        wanted.push_back("present." + std::to_string(layer) + which);
-        past.push_back("past_key_values." + std::to_string(layer) + which);
-      }
-    }
-    std::vector<OrtTensor> outputs = prefix_init_.run({{"prefix_embeddings", &prefix[0]}}, wanted);
+    ClientCalls::Step step = ClientCalls::to_step(
+        prefix_init_.run({{"prefix_embeddings", &prefix[0]}}, calls_.outputs()));
     Ids ids;
     for (;;) {
-      const auto logits = outputs[0].as_floats();
-      ids.push_back(std::ranges::max_element(logits) - logits.begin());
+      ids.push_back(argmax(step.logits.as_floats()));
       if (std::ssize(ids) == most || std::ranges::count(manifest_.eos_token_ids, ids.back()) != 0) {
         return ids;
       }
       const OrtTensor next = OrtTensor::integers({1, 1}, std::span(ids).last(1));
-      std::vector<OrtSession::Feed> feeds{{"input_ids", &next}};
-      for (size_t i = 0; i < past.size(); ++i) {
-        feeds.push_back({past[i], &outputs[i + 1]});
-      }
-      outputs = language_model_.run(feeds, wanted);
+      step = calls_.step(language_model_, next, nullptr, step.cache);
     }
   }
 
@@ -59,6 +50,7 @@ class Components {
   OrtSession projection_;
   OrtSession prefix_init_;
   OrtSession language_model_;
+  ClientCalls calls_;
 };
 
 }  // namespace lorapress::test

@@ -4,6 +4,7 @@
 #define LORAPRESS_TESTS_CC_DTYPE_UTIL_H_
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -16,7 +17,7 @@
 #include "graph/check.h"
 #include "graph/write.h"
 #include "runtime/image/image.h"
-#include "runtime/ort/ort.h"
+#include "runtime/ort/ort_decoder.h"
 #include "schemes/scheme.h"
 #include "test_util.h"
 #include "weights/stream.h"
@@ -31,7 +32,13 @@ struct Authored {
     preprocessing = find_preprocessing(checkpoint, notes);
     const TokenizerFiles tokenizer = find_tokenizer(checkpoint);
     eos = tokenizer.tokens.eos_token_ids;
-    start = tokenizer.tokens.decoder_start_token_id;
+    manifest.preprocessing = preprocessing;
+    manifest.decoder_start_token_id = tokenizer.tokens.decoder_start_token_id;
+    manifest.image_tokens = checkpoint.vision->patches();
+    manifest.vocab_size = checkpoint.text->vocab_size;
+    manifest.num_hidden_layers = checkpoint.text->num_hidden_layers;
+    manifest.num_key_value_heads = checkpoint.text->num_key_value_heads;
+    manifest.head_dim = checkpoint.text->head_dim;
     const BundleRequest request{checkpoint, preprocessing, tokenizer, ops, opset, 30, "fp32"};
     for (const BundleGraph& graph : bundle("transformers.js").graphs(request, notes)) {
       (graph.role == "encoder" ? encoder : decoder) = to_model(graph.graph);
@@ -56,7 +63,7 @@ struct Authored {
   Checkpoint checkpoint;
   Preprocessing preprocessing;
   std::vector<int64_t> eos;
-  int64_t start = 0;
+  Manifest manifest;  // what a decoder's shapes follow from
   Model encoder;
   Model decoder;
 };
@@ -76,13 +83,9 @@ class DTypeRun {
       : authored_(authored) {
     bytes_ = write_model(encoder, folder_ / "encoder.onnx");
     bytes_ += write_model(decoder, folder_ / "decoder.onnx");
-    encoder_.emplace(folder_ / "encoder.onnx", 1U);
-    decoder_.emplace(folder_ / "decoder.onnx", 1U);
-    for (const OrtPort& port : decoder_->inputs()) {
-      if (port.name.starts_with("past_key_values.")) {
-        past_.push_back(port);
-      }
-    }
+    const OrtDecoder::Files files{
+        folder_ / "encoder.onnx", folder_ / "decoder.onnx", folder_ / "decoder.onnx"};
+    decoder_.emplace(authored.manifest, files, 1U);
   }
 
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
@@ -93,30 +96,21 @@ class DTypeRun {
                                          const std::vector<int64_t>* forced,
                                          size_t most,
                                          std::vector<int64_t>& ids) {
-    const OrtTensor input = OrtTensor::floats(
-        {1, 3, authored_.preprocessing.height, authored_.preprocessing.width}, pixels);
-    std::vector<OrtTensor> image = run(*encoder_, {{"pixel_values", &input}});
-    std::vector<OrtTensor> cache;
-    for (const OrtPort& port : past_) {
-      cache.emplace_back(port.dtype, Shape{1, port.shape.at(1), 0, port.shape.at(3)});
-    }
+    const size_t count = forced != nullptr ? forced->size() : most;
+    const std::unique_ptr<EncodedImage> image = decoder_->encode(pixels);
+    const std::unique_ptr<Sequences> sequences =
+        decoder_->start({1, 1, authored_.manifest.image_tokens, static_cast<int64_t>(count)});
+    sequences->prefill(0, *image, {&authored_.manifest.decoder_start_token_id, 1});
     std::vector<std::vector<float>> steps;
-    int64_t next = authored_.start;
     ids.clear();
-    while (steps.size() < (forced != nullptr ? forced->size() : most)) {
-      const OrtTensor token = OrtTensor::integers({1, 1}, std::span(&next, 1));
-      std::vector<OrtSession::Feed> feeds{{"input_ids", &token},
-                                          {"encoder_hidden_states", &image[0]}};
-      for (size_t i = 0; i < past_.size(); ++i) {
-        feeds.push_back({past_[i].name, &cache[i]});
+    while (steps.size() < count) {
+      if (!steps.empty()) {
+        const int64_t next = forced != nullptr ? (*forced)[steps.size() - 1] : ids.back();
+        sequences->step(std::array<int64_t, 1>{0}, {&next, 1});
       }
-      std::vector<OrtTensor> outputs = run(*decoder_, feeds);
-      const auto row = outputs[0].as_floats();
+      const auto row = sequences->logits(0);
       steps.emplace_back(row.begin(), row.end());
       ids.push_back(std::ranges::max_element(row) - row.begin());
-      next = forced != nullptr ? (*forced)[steps.size() - 1] : ids.back();
-      cache.clear();
-      std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
       if (forced == nullptr && std::ranges::count(authored_.eos, ids.back()) != 0) {
         break;
       }
@@ -125,21 +119,10 @@ class DTypeRun {
   }
 
  private:
-  static std::vector<OrtTensor> run(const OrtSession& session,
-                                    const std::vector<OrtSession::Feed>& feeds) {
-    std::vector<std::string> wanted;
-    for (const OrtPort& port : session.outputs()) {
-      wanted.push_back(port.name);
-    }
-    return session.run(feeds, wanted);
-  }
-
   const Authored& authored_;
   TempFolder folder_;
   uint64_t bytes_ = 0;
-  std::optional<OrtSession> encoder_;
-  std::optional<OrtSession> decoder_;
-  std::vector<OrtPort> past_;
+  std::optional<OrtDecoder> decoder_;
 };
 
 // What float32 says of some images.

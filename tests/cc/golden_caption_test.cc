@@ -1,6 +1,7 @@
 // Pressed folders run by ONNX Runtime, against transformers' generate() on the same checkpoint.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "lorapress/caption.h"
 #include "lorapress/press.h"
@@ -18,6 +19,10 @@ using test::Pressed;
 using test::TempFolder;
 namespace fs = std::filesystem;
 using Ids = std::vector<int64_t>;
+
+// Goldens whose prompt has halves of characters, which no text gives; the others are compared as text, too.
+const std::set<std::string> kPromptsWithoutText = {
+    "ddp", "ropelinear", "ropescale", "rslora", "sharded", "visionlora"};
 
 struct Param {
   std::string name;
@@ -75,11 +80,12 @@ void expect_captions(const fs::path& folder, const Golden& golden, const Json& r
     EXPECT_EQ(again.ids, caption.ids);
     EXPECT_EQ(streamed, caption.text);
   }
-  // Some prompts of the goldens are halves of characters, which no text can say.
   const Json& prompt = row.at("prompt");
   options.prompt = prompt.at("prompt_text");
-  if (Tokenizer::from_file(folder / "tokenizer.json").encode(options.prompt) ==
-      prompt.at("prompt_ids").get<Ids>()) {
+  const Ids ids = Tokenizer::from_file(folder / "tokenizer.json").encode(options.prompt);
+  const bool has_text = ids == prompt.at("prompt_ids").get<Ids>();
+  EXPECT_EQ(has_text, !kPromptsWithoutText.contains(golden.folder.filename()));
+  if (has_text) {
     EXPECT_EQ(captioner.caption(golden.image(prompt.at("image")), options).ids,
               prompt.at("ids").get<Ids>());
   }

@@ -8,43 +8,18 @@
 #include "bundles/manifest.h"
 #include "golden_util.h"
 #include "onnx_edit.h"
+#include "search_util.h"
 
 namespace lorapress {
 namespace {
 
 using test::Golden;
+using test::Pictures;
+using test::searches;
 using test::TempFolder;
+using test::to_options;
 namespace fs = std::filesystem;
 using Ids = std::vector<int64_t>;
-
-const Json& searches() {
-  static const Json kFile = read_json(test::source_path("tests/goldens/generation/searches.json"));
-  return kFile;
-}
-
-GenerateOptions to_options(const Json& json, int64_t max_new_tokens) {
-  GenerateOptions options;
-  if (const int64_t most = json.value("max_new_tokens", max_new_tokens); most > 0) {
-    options.max_new_tokens = most;
-  }
-  options.min_new_tokens = json.value("min_new_tokens", int64_t{0});
-  options.num_beams = json.value("num_beams", int64_t{1});
-  options.length_penalty = json.value("length_penalty", 1.0);
-  if (const auto early = json.find("early_stopping"); early != json.end()) {
-    options.early_stopping = early->is_string()   ? EarlyStopping::kNever
-                             : early->get<bool>() ? EarlyStopping::kFirst
-                                                  : EarlyStopping::kHeuristic;
-  }
-  options.repetition_penalty = json.value("repetition_penalty", 1.0);
-  options.no_repeat_ngram_size = json.value("no_repeat_ngram_size", int64_t{0});
-  if (json.contains("temperature")) {
-    options.do_sample = true;
-    options.temperature = json.at("temperature");
-    options.top_k = json.at("top_k");
-    options.top_p = json.at("top_p");
-  }
-  return options;
-}
 
 fs::path press_golden(const Golden& golden, const Json& row, const fs::path& out, OpDialect ops) {
   PressOptions options;
@@ -69,22 +44,6 @@ Ids without_padding(Ids ids, const Ids& ends) {
   ids.erase(end == ids.end() ? end : end + 1, ids.end());
   return ids;
 }
-
-class Pictures {
- public:
-  explicit Pictures(const Golden& golden) {
-    for (size_t i = 0; i < golden.json.at("images").size(); ++i) {
-      pixels_.push_back(golden.row("pixel_values", i));
-    }
-  }
-  [[nodiscard]] const std::vector<std::vector<float>>& all() const { return pixels_; }
-  [[nodiscard]] const std::vector<float>& at(const Json& row) const {
-    return pixels_.at(row.at("image").get<size_t>());
-  }
-
- private:
-  std::vector<std::vector<float>> pixels_;
-};
 
 class Generation : public ::testing::TestWithParam<std::tuple<size_t, OpDialect>> {
  protected:
@@ -166,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // The graphs once more with float16 inputs and outputs (pixel_values apart), as dtype "half".
 void add_half_graphs(const fs::path& folder) {
-  Json manifest = read_json(folder / kManifestName);
+  Json manifest = test::version_1(read_json(folder / kManifestName));
   for (const auto& [role, file] : manifest.at("graphs").at("fp32").items()) {
     const std::string half = "onnx/half_" + role + ".onnx";
     fs::copy_file(folder / file.get<std::string>(), folder / half);

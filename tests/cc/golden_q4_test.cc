@@ -96,7 +96,7 @@ Ratios compare(const Authored& authored) {
   const ActivationStats statistics = calibrate({authored.encoder,
                                                 authored.decoder,
                                                 authored.preprocessing,
-                                                authored.start,
+                                                authored.manifest.decoder_start_token_id,
                                                 authored.eos,
                                                 30},
                                                {scenes / "calibration", scratch.path(), 2, {}},

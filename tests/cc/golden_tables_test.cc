@@ -9,6 +9,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "components_util.h"
+#include "graph/ports.h"
 #include "onnx_edit.h"
 #include "pressed.h"
 #include "verify/reference.h"
@@ -218,9 +219,9 @@ class EmbedsModel {
     std::vector<std::string> past;
     std::vector<std::string> wanted{"logits"};
     for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const std::string which : {".key", ".value"}) {
-        past.push_back("past_key_values." + std::to_string(layer) + which);
-        wanted.push_back("present." + std::to_string(layer) + which);
+      for (const CachePart part : kCacheParts) {
+        past.push_back(cache_port(CacheSide::kPast, layer, part));
+        wanted.push_back(cache_port(CacheSide::kPresent, layer, part));
         cache.emplace_back(DType::kF32,
                            Shape{1, manifest_.num_key_value_heads, 0, manifest_.head_dim});
       }

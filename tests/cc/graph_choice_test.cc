@@ -85,7 +85,7 @@ TEST(GraphChoice, AutoTakesWhatMeasuredFastest) {
 
 // A second decoder in the folder of another, as dtype "second".
 void add_decoder(const fs::path& folder, const fs::path& file) {
-  Json manifest = read_json(folder / kManifestName);
+  Json manifest = test::version_1(read_json(folder / kManifestName));
   const std::string name = "onnx/second_decoder.onnx";
   fs::copy_file(file, folder / name);
   manifest["graphs"]["second"]["decoder"] = name;

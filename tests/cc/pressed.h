@@ -1,4 +1,4 @@
-// A pressed folder's two graphs, fed by hand.
+// A pressed folder's two graphs, called as a client does: several rows or positions in one call, too.
 #ifndef LORAPRESS_TESTS_CC_PRESSED_H_
 #define LORAPRESS_TESTS_CC_PRESSED_H_
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "runtime/ort/ort.h"
+#include "runtime/ort/client_calls.h"
 
 namespace lorapress::test {
 
@@ -20,14 +20,8 @@ class Pressed {
   explicit Pressed(const std::filesystem::path& folder, const std::string& dtype = "fp32")
       : manifest_(read_manifest(folder)),
         encoder_(folder / manifest_.graphs.at(dtype).at("encoder"), 1),
-        decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1) {
-    for (int64_t layer = 0; layer < manifest_.num_hidden_layers; ++layer) {
-      for (const std::string which : {"key", "value"}) {
-        past_.push_back("past_key_values." + std::to_string(layer) + "." + which);
-        wanted_.push_back("present." + std::to_string(layer) + "." + which);
-      }
-    }
-  }
+        decoder_(folder / manifest_.graphs.at(dtype).at("decoder"), 1),
+        calls_(decoder_) {}
 
   [[nodiscard]] std::vector<int64_t> start() const { return {manifest_.decoder_start_token_id}; }
   [[nodiscard]] bool is_end(int64_t id) const {
@@ -43,17 +37,11 @@ class Pressed {
     const Preprocessing& size = manifest_.preprocessing;
     const OrtTensor pixels =
         OrtTensor::floats({static_cast<int64_t>(images.size()), 3, size.height, size.width}, all);
-    return std::move(encoder_.run({{"pixel_values", &pixels}}, {"last_hidden_state"})[0]);
+    return std::move(encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState})[0]);
   }
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t batch) const {
-    std::vector<OrtTensor> cache;
-    const auto port = std::ranges::find(decoder_.inputs(), past_.at(0), &OrtPort::name);
-    for (size_t i = 0; i < past_.size(); ++i) {
-      cache.emplace_back(port->dtype,
-                         Shape{batch, manifest_.num_key_value_heads, 0, manifest_.head_dim});
-    }
-    return cache;
+    return calls_.empty_cache(batch);
   }
 
   // One call of the decoder: rows of ids, all of one length -> rows of logits. Replaces the cache.
@@ -66,16 +54,9 @@ class Pressed {
     }
     const auto batch = static_cast<int64_t>(ids.size());
     const OrtTensor input = OrtTensor::integers({batch, static_cast<int64_t>(ids[0].size())}, all);
-    std::vector<OrtSession::Feed> feeds{{"input_ids", &input}, {"encoder_hidden_states", &prefix}};
-    for (size_t i = 0; i < past_.size(); ++i) {
-      feeds.push_back({past_[i], &cache[i]});
-    }
-    std::vector<std::string> wanted{"logits"};
-    wanted.insert(wanted.end(), wanted_.begin(), wanted_.end());
-    std::vector<OrtTensor> outputs = decoder_.run(feeds, wanted);
-    cache.clear();
-    std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(cache));
-    const auto logits = outputs[0].as_floats();
+    ClientCalls::Step made = calls_.step(decoder_, input, &prefix, cache);
+    cache = std::move(made.cache);
+    const auto logits = made.logits.as_floats();
     const size_t width = logits.size() / ids.size();
     std::vector<std::vector<float>> rows;
     for (size_t i = 0; i < ids.size(); ++i) {
@@ -89,8 +70,7 @@ class Pressed {
   Manifest manifest_;
   OrtSession encoder_;
   OrtSession decoder_;
-  std::vector<std::string> past_;
-  std::vector<std::string> wanted_;
+  ClientCalls calls_;
 };
 
 }  // namespace lorapress::test

@@ -155,7 +155,7 @@ TEST_F(QuantizeFiles, WritesExternalDataBesideTheModel) {
 
 TEST_F(QuantizeFiles, ReplacesOnlyWithForce) {
   quantize(options_);
-  refuse(ErrorCode::kExists, "out.onnx: exists already; pass --force");
+  refuse(ErrorCode::kExists, "out.onnx: exists already; pass options.force");
   options_.force = true;
   EXPECT_NO_THROW(quantize(options_));
   options_.out = folder_.path();
@@ -197,7 +197,7 @@ TEST_F(QuantizeFiles, ChecksOptionsFirst) {
   options_.dtype = "fp32";
   refuse(ErrorCode::kNotFound, "none.onnx");
   options_.scheme.block_size = 33;
-  refuse(ErrorCode::kInvalidArgument, "--block-size 33");
+  refuse(ErrorCode::kInvalidArgument, "options.block_size 33");
 }
 
 TEST_F(QuantizeFiles, NamesWhatItLeaves) {
@@ -216,7 +216,7 @@ TEST_F(QuantizeFiles, NamesWhatItLeaves) {
   EXPECT_EQ(report.quantized_matrices, 1);
   ASSERT_EQ(report.notes.size(), 1U);
   EXPECT_EQ(report.notes[0],
-            "2 of 3 matrices not in 8 bit: /k (--exclude); /z (the constant is on the left)");
+            "2 of 3 matrices not in 8 bit: /k (options.exclude); /z (the constant is on the left)");
   ASSERT_EQ(report.kept.size(), 2U);
   EXPECT_EQ(report.kept[0].name, "/k");
 }
@@ -233,7 +233,7 @@ TEST_F(QuantizeFiles, RefusesToDoNothing) {
   options_.allow_unquantized = true;
   const QuantizeReport report = quantize(options_);
   EXPECT_EQ(report.notes,
-            std::vector<std::string>{"nothing in it is quantized to 4 bit: w (--exclude)"});
+            std::vector<std::string>{"nothing in it is quantized to 4 bit: w (options.exclude)"});
 }
 
 // From IR version 4 on a caller may feed another matrix; before, every initializer is an input.
@@ -242,7 +242,7 @@ TEST_F(QuantizeFiles, LeavesTheDefaultsOfInputs) {
   *proto.mutable_graph()->add_input() = test::port("w", {32, 32});
   options_.dtype = "q8";
   test::save(proto, options_.model);
-  refuse(ErrorCode::kUnsupported, "w (inputs that callers may feed, unless --freeze-inputs)");
+  refuse(ErrorCode::kUnsupported, "w (inputs that callers may feed, unless options.freeze_inputs)");
   options_.freeze_inputs = true;
   EXPECT_EQ(quantize(options_).quantized_matrices, 1);
   options_.freeze_inputs = false;

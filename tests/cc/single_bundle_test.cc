@@ -188,7 +188,7 @@ TEST(SingleOptions, AreRefusedWhereTheyMeanNothing) {
     options.num_beams = 2;
     options.step = true;
   });
-  EXPECT_TRUE(test::contains(both, "--step")) << both;
+  EXPECT_TRUE(test::contains(both, "options.step")) << both;
   const std::string other = refused(ErrorCode::kInvalidArgument, [](PressOptions& options) {
     options.bundle = "transformers.js";
     options.uint8_input = true;

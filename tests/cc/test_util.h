@@ -22,6 +22,10 @@ namespace lorapress::test {
 
 namespace fs = std::filesystem;
 
+// Stands in for what an application may replace.
+inline const Replaceable kMarked{
+    [](const fs::path& folder) { return fs::exists(folder / "marker"); }, "one with a marker"};
+
 inline fs::path source_path(const std::string& relative) {
   return fs::path(LORAPRESS_SOURCE_DIR) / relative;
 }

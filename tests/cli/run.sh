@@ -5,4 +5,4 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 LORAPRESS=$(realpath "${1:-$here/../../build/lorapress}")
 export LORAPRESS PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/../hostile
-exec python3 -m unittest discover --start-directory "$here" "${@:2}"
+exec python3 "$here/../hostile/runner.py" "$here" "${@:2}"

@@ -1,4 +1,4 @@
-"""lorapress bench: its table in three forms, its figures against what can be known, its children."""
+"""lorapress bench: its table in three forms, its figures beside what is known, its children."""
 
 import json
 import os
@@ -63,7 +63,13 @@ class Bench(Case):
     def test_text(self):
         text = self.succeed("bench", self.out, "--runs", 1, "--max-new-tokens", 5)
         setting, how, blank, header, medians, best = text.splitlines()
-        for word in (str(self.out), "16 image tokens", "5 new tokens", "a test card", "ONNX Runtime"):
+        for word in (
+            str(self.out),
+            "16 image tokens",
+            "5 new tokens",
+            "a test card",
+            "ONNX Runtime",
+        ):
             self.assertIn(word, setting)
         self.assertIn("1 process per dtype", how)
         self.assertEqual(blank, "")

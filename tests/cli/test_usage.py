@@ -28,7 +28,6 @@ COMMANDS = {
         "--asymmetric",
         "--rounding",
         "--exclude",
-        "--compat",
         "--calibrate",
     ],
     "merge": ["--adapter", "--base", "--dtype", "--threads", "--force", "--json"],
@@ -48,7 +47,6 @@ COMMANDS = {
         "--asymmetric",
         "--rounding",
         "--exclude",
-        "--compat",
     ],
     "caption": [
         "--dtype",
@@ -138,6 +136,20 @@ class Help(Case):
                     )
                 self.assertNotIn("TEXT", text)  # CLI11's word for any string
                 self.assertNotIn(" UINT", text)
+
+    def test_an_option_that_does_nothing_says_so(self):
+        """--compat stood in --help and in the docs once: it is taken, and named as useless."""
+        for command in ("press", "export"):
+            with self.subTest(command):
+                out = self.tmp / command
+                report = json.loads(self.succeed(command, BASE, out, "--compat", "--json"))
+                self.assertTrue(any("--compat" in note for note in report["notes"]))
+                text = self.succeed(command, BASE, out, "--compat", "--force")
+                self.assertIn("note: --compat", text)
+                self.assertNotIn("compat", self.succeed(command, BASE, out, "--force"))
+        graph = out / "onnx/encoder_model.onnx"
+        text = self.succeed("quantize", graph, self.tmp / "q.onnx", "--dtype", "q8", "--compat")
+        self.assertIn("note: --compat", text)
 
     def test_no_option_is_secret(self):
         for command, names in COMMANDS.items():

@@ -78,6 +78,15 @@ describe('lorapress.json of pressed folders', () => {
   }
 });
 
+describe('manifests of format_version 1', () => {
+  const written = () => readFileSync(join(ROOT, 'tests/goldens/manifest_1.json'), 'utf8');
+  it('keep their schema', () => assert.deepEqual(manifestProblems(written()), []));
+  it('are not those of today', () => {
+    const text = written().replace('"format_version": 1', '"format_version": 2');
+    assert.ok(manifestProblems(text).some((problem) => problem.includes('graph_files')));
+  });
+});
+
 describe('manifests in tests/hostile', () => {
   it('are what make.mjs makes', () => {
     for (const [path, content] of allFiles()) {

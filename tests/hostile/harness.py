@@ -9,11 +9,13 @@ import functools
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ CHECKPOINTS = ROOT / "tests/goldens/checkpoints"
 BASE = CHECKPOINTS / "base"
 PROGRAM = os.environ.get("LORAPRESS", str(ROOT / "build/lorapress"))
 HANG_SECONDS = 60
+SEED = int(os.environ.get("LORAPRESS_SEED", random.randrange(1 << 32)))  # runner.py prints it
 
 
 class Result(NamedTuple):
@@ -102,6 +105,7 @@ class Case(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
+        self.random = random.Random(SEED)
         self.tmp = Path(tempfile.mkdtemp(prefix="lorapress-test-"))
         self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
         self.out = self.tmp / "out"
@@ -120,6 +124,13 @@ class Case(unittest.TestCase):
             yield folder
         finally:
             shutil.rmtree(folder)
+
+    def wait_until(self, condition, what: str) -> None:
+        """Until condition() holds, looked at every millisecond; too long is a failure."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"waited too long: {what}")
+            time.sleep(0.001)
 
     def succeed(self, *args, **options) -> str:
         """Standard output of a call that works and has nothing to say on standard error."""

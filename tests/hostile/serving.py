@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import subprocess
 from harness import PROGRAM, Case
 
 SECRET = b"outside the folder"
+
 
 class Serve(Case):
     """A server over a scratch folder."""
@@ -25,7 +25,7 @@ class Serve(Case):
         (self.site / "index.html").write_text("<title>demo</title>")
         (self.site / "empty.json").write_bytes(b"")
         (self.site / ".hidden").write_bytes(SECRET)
-        self.model = os.urandom(5_000_011)
+        self.model = self.random.randbytes(5_000_011)
         (self.site / "onnx/model.onnx").write_bytes(self.model)
 
     @contextlib.contextmanager

@@ -108,20 +108,27 @@ class Options(Pressed):
 
     def test_dtype_per_graph(self):
         plain = self.succeed("caption", self.model, IMAGES[0])
-        for wish in ("auto", "encoder=fp32", "decoder=fp32", "encoder=fp32,prefill=fp32,decoder=fp32"):
+        for wish in (
+            "auto",
+            "encoder=fp32",
+            "decoder=fp32",
+            "encoder=fp32,prefill=fp32,decoder=fp32",
+        ):
             self.assertEqual(self.succeed("caption", self.model, IMAGES[0], "--dtype", wish), plain)
         for wish, code, has in [
             ("encoder=q9", "not_found", ['no dtype "q9"', "fp32"]),
             ("decoder=", "not_found", ['no dtype ""']),
             ("prefill=q9", "not_found", ['no dtype "q9"', "fp32"]),
-            ("vision=fp32", "invalid_argument", ["vision=fp32", "encoder=q8,prefill=q8,decoder=q4"]),
+            (
+                "vision=fp32",
+                "invalid_argument",
+                ["vision=fp32", "encoder=q8,prefill=q8,decoder=q4"],
+            ),
             ("encoder=fp32,", "invalid_argument", ["encoder=q8,prefill=q8,decoder=q4"]),
             ("encoder=fp32,fp32", "invalid_argument", ["encoder=q8,prefill=q8,decoder=q4"]),
         ]:
             with self.subTest(wish):
-                self.refuse(
-                    "caption", self.model, IMAGES[0], "--dtype", wish, code=code, has=has
-                )
+                self.refuse("caption", self.model, IMAGES[0], "--dtype", wish, code=code, has=has)
 
     def test_a_folder_of_another_bundle(self):
         model = self.tmp / "model"
@@ -154,7 +161,5 @@ class Repeatable(Pressed):
             with self.subTest(options):
                 self.assertEqual(
                     self.succeed("caption", self.model, *IMAGES, *options, "--ids"),
-                    self.succeed(
-                        "caption", self.model, *IMAGES, *options, "--ids", "--batch", "2"
-                    ),
+                    self.succeed("caption", self.model, *IMAGES, *options, "--ids", "--batch", "2"),
                 )

@@ -1,8 +1,6 @@
 """kill -9 at any moment: OUT stays whole, and the next run removes what the killed ones left."""
 
 import json
-import os
-import random
 import shutil
 import signal
 import subprocess
@@ -13,7 +11,6 @@ import test_output
 from harness import BASE, PROGRAM, Case, snapshot
 from test_quantize import MATMUL, WEIGHT, field, model, tensor
 
-SEED = int(os.environ.get("LORAPRESS_SEED", random.randrange(1 << 32)))
 LEFT = "removed what killed runs left beside "
 
 
@@ -28,11 +25,6 @@ class Killed(Case):
     """Every command that writes, killed at random moments of its run."""
 
     KILLS = 8
-
-    def setUp(self):
-        super().setUp()
-        self.random = random.Random(SEED)
-        self.addCleanup(lambda: print(f"LORAPRESS_SEED={SEED}", flush=True))
 
     def leftovers(self, out: Path) -> list[str]:
         """Hidden folders of runs, and their locks, beside OUT."""

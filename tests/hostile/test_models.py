@@ -83,7 +83,7 @@ class Manifest(Pressed):
                 "a newer version",
                 lambda m: m.update(format_version=99),
                 "unsupported",
-                ["format_version 99", "reads 1"],
+                ["format_version 99", "reads 1 to 2"],
             ),
             (
                 "no version",
@@ -196,6 +196,18 @@ class Manifest(Pressed):
                 ["is not a SHA-256 digest"],
             ),
             ("files of a wrong type", lambda m: m.update(files={}), "invalid_file", ['"files"']),
+            (
+                "a graph of which nothing is said",
+                lambda m: m["graph_files"].pop("onnx/encoder_model.onnx"),
+                "invalid_file",
+                ["onnx/encoder_model.onnx", '"graph_files"'],
+            ),
+            (
+                "an unknown key of a graph",
+                lambda m: m["graph_files"]["onnx/encoder_model.onnx"].update(speed=1),
+                "invalid_file",
+                ["onnx/encoder_model.onnx", "unknown key"],
+            ),
         ]:
             with self.subTest(name):
                 self.change(change)
@@ -215,7 +227,12 @@ class Manifest(Pressed):
             ),
             (
                 "a graph that is none",
-                lambda m: m["graphs"]["fp32"].update(decoder="config.json"),
+                lambda m: (
+                    m["graphs"]["fp32"].update(decoder="config.json"),
+                    m["graph_files"].update(
+                        {"config.json": {"external_data": [], "integer_products": False}}
+                    ),
+                ),
                 "runtime",
             ),
             (

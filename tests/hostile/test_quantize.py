@@ -117,7 +117,7 @@ class Quantize(Case):
             (("--rounding", "nearest"), "invalid_argument", "q4"),
             ((), "invalid_argument", "fp16"),
         ]:
-            self.refuse_model(code, "--calibrate is of", *args, *what, dtype=dtype)
+            self.refuse_model(code, "--calibrate", *args, *what, dtype=dtype)
         config = self.tmp / "preprocessor_config.json"
         for text, code in {
             "{": "invalid_file",

@@ -57,7 +57,10 @@ class Files(Serve):
                 status, headers, _ = self.ask(address, "/index.html", method=method)
                 self.assertEqual(status, 405, method)
                 self.assertEqual(headers["Allow"], "GET, HEAD")
-            body = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 99
+            body = (
+                b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+                + b"x" * 99
+            )
             self.assertIn(b" 405 ", self.raw(address, body).split(b"\r\n")[0])
 
     def test_ranges(self):
@@ -91,8 +94,19 @@ class Files(Serve):
     def test_bad_ranges_are_none(self):
         many = ",".join(f"{i}-{i + 1}" for i in range(0, 2000, 2))
         with self.serving() as address:
-            for text in ("", "bytes", "bytes=", "bytes=-", "bytes=7-1", "bytes=a-b", "bytes=-1-2",
-                         "lines=0-1", "bytes=0-1,5-6", f"bytes={many}", "bytes=0-0x10"):
+            for text in (
+                "",
+                "bytes",
+                "bytes=",
+                "bytes=-",
+                "bytes=7-1",
+                "bytes=a-b",
+                "bytes=-1-2",
+                "lines=0-1",
+                "bytes=0-1,5-6",
+                f"bytes={many}",
+                "bytes=0-0x10",
+            ):
                 status, headers, body = self.ask(address, "/onnx/model.onnx", {"Range": text})
                 self.assertEqual(status, 200, text)
                 self.assertNotIn("Content-Range", headers)
@@ -121,13 +135,15 @@ class Files(Serve):
             self.assertEqual((status, body == self.model[::-1]), (200, True))
 
     def test_kept_alive(self):
-        with self.serving() as address:
-            with contextlib.closing(http.client.HTTPConnection(*address, timeout=60)) as connection:
-                for _ in range(50):
-                    connection.request("GET", "/index.html")
-                    response = connection.getresponse()
-                    self.assertEqual(response.status, 200)
-                    self.assertEqual(response.read(), b"<title>demo</title>")
+        with (
+            self.serving() as address,
+            contextlib.closing(http.client.HTTPConnection(*address, timeout=60)) as connection,
+        ):
+            for _ in range(50):
+                connection.request("GET", "/index.html")
+                response = connection.getresponse()
+                self.assertEqual(response.status, 200)
+                self.assertEqual(response.read(), b"<title>demo</title>")
 
     def test_downloads_at_once(self):
         """Two interleaved downloads of one file are each the file."""
@@ -215,9 +231,20 @@ class Outside(Serve):
         with self.serving() as address:
             for path in ("/in.html", "/whole.html", "/models/model.onnx"):
                 self.assertEqual(self.ask(address, path)[0], 200, path)
-            for path in ("/out.txt", "/far.txt", "/up/secret.txt", "/twin/secret.txt", "/twin/",
-                         "/twin", "/up", "/chain/secret.txt", "/loop", "/dead", "/proc/environ",
-                         "/up/site/index.html/"):
+            for path in (
+                "/out.txt",
+                "/far.txt",
+                "/up/secret.txt",
+                "/twin/secret.txt",
+                "/twin/",
+                "/twin",
+                "/up",
+                "/chain/secret.txt",
+                "/loop",
+                "/dead",
+                "/proc/environ",
+                "/up/site/index.html/",
+            ):
                 status, _, body = self.ask(address, path)
                 self.assertEqual((status, SECRET in body), (404, False), path)
 

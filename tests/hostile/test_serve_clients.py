@@ -29,7 +29,9 @@ class Clients(Serve):
                 if reply:  # a reset may swallow it
                     self.assertRegex(reply, rb"\AHTTP/1\.[01] 4\d\d ")
             self.assertEqual(self.ask(address, "/")[0], 200)
-            peak = Path(f"/proc/{self.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]
+            peak = (
+                Path(f"/proc/{self.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]
+            )
             self.assertLess(int(peak), 100_000)
 
     def test_nonsense(self):
@@ -43,7 +45,7 @@ class Clients(Serve):
                 b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
                 b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
                 b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
-                os.urandom(5000),
+                self.random.randbytes(5000),
             ]:
                 with socket.create_connection(address, timeout=120) as client:
                     client.sendall(request)
@@ -55,18 +57,17 @@ class Clients(Serve):
 
     def test_slow_clients(self):
         """More of them than there are threads, and a download beside them."""
-        with self.serving() as address:
-            with contextlib.ExitStack() as stack:
-                slow = [
-                    stack.enter_context(socket.create_connection(address, timeout=120))
-                    for _ in range(40)
-                ]
-                for client in slow[:20]:  # half a request
-                    client.sendall(b"GET / HTTP/1.1\r\nHost: local")
-                for client in slow[20:]:  # a download that nobody reads
-                    client.sendall(b"GET /onnx/model.onnx HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                for _ in range(5):
-                    self.assertTrue(self.ask(address, "/onnx/model.onnx")[2] == self.model)
+        with self.serving() as address, contextlib.ExitStack() as stack:
+            slow = [
+                stack.enter_context(socket.create_connection(address, timeout=120))
+                for _ in range(40)
+            ]
+            for client in slow[:20]:  # half a request
+                client.sendall(b"GET / HTTP/1.1\r\nHost: local")
+            for client in slow[20:]:  # a download that nobody reads
+                client.sendall(b"GET /onnx/model.onnx HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for _ in range(5):
+                self.assertTrue(self.ask(address, "/onnx/model.onnx")[2] == self.model)
 
     def test_clients_that_leave(self):
         with self.serving() as address:
@@ -76,8 +77,10 @@ class Clients(Serve):
                     client.recv(1000)
             self.assertEqual(self.ask(address, "/")[0], 200)
             files = Path(f"/proc/{self.process.pid}/fd")
-            while any("model.onnx" in target for target in self.open_files(files)):
-                pass
+            self.wait_until(
+                lambda: not any("model.onnx" in target for target in self.open_files(files)),
+                "the files of clients that left are closed",
+            )
 
     def open_files(self, folder: Path) -> list[str]:
         """What the descriptors lead to that are still there when they are looked at."""
@@ -160,13 +163,14 @@ class Command(Serve):
             if has:
                 self.assertIn(has, process.stderr.readline())
             else:
-                while not (self.tmp / "opened").exists():
-                    pass
+                opened = self.tmp / "opened"
+                self.wait_until(
+                    lambda: opened.exists() and opened.read_text() == url + "\n",  # noqa: B023
+                    "xdg-open has the address",
+                )
             process.terminate()
             process.communicate(timeout=60)
             self.assertEqual(process.returncode, 0)
-            if not has:
-                self.assertEqual((self.tmp / "opened").read_text(), url + "\n")
 
     def test_a_folder_with_an_odd_name(self):
         odd = self.tmp / "a b\u00e9%20"

@@ -96,7 +96,7 @@ class ExitCodes(Verify):
             data = bytearray(data)
             for name, entry in header.items():
                 if re.search(r"layers\.1\.self_attn\.o_proj\.base_layer", name):
-                    begin, end = entry["data_offsets"]
+                    begin, _ = entry["data_offsets"]
                     rows, width = entry["shape"]
                     for row in range(rows):
                         at = begin + row * width * 4
@@ -217,7 +217,9 @@ class Pages(Verify):
         text = self.page("--images", images)
         page = Page(text)
         self.assertEqual(page.open, [])
-        self.assertEqual({tag for tag, *_ in page.attributes} & {"script", "iframe", "object"}, set())
+        self.assertEqual(
+            {tag for tag, *_ in page.attributes} & {"script", "iframe", "object"}, set()
+        )
         self.assertNotIn("<script", text)
         self.assertIn("<script>alert(1)<\u2044script>.png", page.text)
         self.assertNotIn("\x1b", text)

@@ -69,7 +69,9 @@ class Frame:
     interlaced: bool = False
 
 
-def gif(screen: tuple[int, int], palette: Array | None, *frames: Frame, background: int = 0) -> bytes:
+def gif(
+    screen: tuple[int, int], palette: Array | None, *frames: Frame, background: int = 0
+) -> bytes:
     """Return a GIF with a global table or none."""
     flags, table = gif_table(palette)
     out = b"GIF89a" + struct.pack("<HHBBB", *screen, flags, background, 0) + table
@@ -131,7 +133,7 @@ def bmp(
 
 
 def rle8(indices: Array) -> bytes:
-    """Lines as runs and as blocks of single pixels in turns, with ends of lines and of the whole."""
+    """Lines as runs and as blocks of pixels in turns, with ends of lines and of the whole."""
     out = bytearray()
     for y, row in enumerate(indices[::-1].tolist()):
         x = 0
@@ -156,7 +158,11 @@ SHORT, LONG = 3, 4
 
 
 def tiff(
-    blocks: list[bytes], tags: dict[int, Any], order: str = "<", offsets: int = 273, counts: int = 279
+    blocks: list[bytes],
+    tags: dict[int, Any],
+    order: str = "<",
+    offsets: int = 273,
+    counts: int = 279,
 ) -> bytes:
     """Return a TIFF of one directory; a tag's value is a number, a list of numbers, or bytes."""
     out = bytearray((b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 0))

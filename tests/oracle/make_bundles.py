@@ -24,8 +24,6 @@ LEAST_MARGIN = 2e-3
 TEXTS = ("It is", "A red", "on the", "No!", "two of 3", "What")
 
 
-
-
 def early_end(captions: list[dict[str, Any]]) -> int:
     """Return a token in the middle of the first caption: as end token it cuts rows unequally."""
     ids = captions[0]["ids"]
@@ -44,7 +42,9 @@ def searches(
         made = generation(spec, **options)
         made.eos_token_id, made.pad_token_id = eos, pad
         batch = run(vlm, prefix, made).sequences.tolist()
-        alone = [run(vlm, prefix[i : i + 1], made).sequences[0].tolist() for i in range(len(prefix))]
+        alone = [
+            run(vlm, prefix[i : i + 1], made).sequences[0].tolist() for i in range(len(prefix))
+        ]
         found.append({"num_beams": beams, "batch": batch, "alone": alone})
     return found
 

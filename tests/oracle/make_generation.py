@@ -21,10 +21,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+import generation_files
 import loader
 from catalog import SPECS
 from common import GOLDENS, quiet, rng_for, versions, write_json
-import generation_files
 from golden import generation, realise, run
 from markov import Noise, beam_cases
 from model import PrefixConditioningVLM
@@ -234,9 +234,7 @@ def sampled(
 def checkpoint_part(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return every search of one checkpoint, and those by whole files."""
     spec = next(spec for spec in SPECS if spec.name == name)
-    vlm = realise(
-        loader.load(folder / spec.checkpoint, spec), spec.cases[0], folder, torch.float32
-    )
+    vlm = realise(loader.load(folder / spec.checkpoint, spec), spec.cases[0], folder, torch.float32)
     pixels = load_file(str(folder / "golden" / "golden.safetensors"))["pixel_values"]
     with torch.no_grad():
         prefix = torch.cat([vlm.prefix(p[None]) for p in pixels])
@@ -258,8 +256,10 @@ def checkpoint_part(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, 
             if ids is not None:
                 samples.append({"image": image, "options": options, "seed": seed, "ids": ids})
     lengths = {len(case["ids"]) for case in searches}
-    print(f"{name}: eos {eos}, {len(searches)} searches ({dropped} near a tie left out),"
-          f" lengths {sorted(lengths)}, {len(samples)} samples")
+    print(
+        f"{name}: eos {eos}, {len(searches)} searches ({dropped} near a tie left out),"
+        f" lengths {sorted(lengths)}, {len(samples)} samples"
+    )
     known = {"checkpoint": name, "case": spec.cases[0].name}
     part = {
         **known,

@@ -1,5 +1,6 @@
-"""Makes tests/goldens/int8: weights as onnxruntime.quantization quantizes them to int8, symmetric, per channel
-and per tensor, in the full range and in the reduced one.
+"""Makes tests/goldens/int8: weights as onnxruntime.quantization quantizes them to int8.
+
+Symmetric, per channel and per tensor, in the full range and in the reduced one.
 
 Not part of run.sh, since nothing else here needs ONNX Runtime's Python package:
     python -m pip install numpy onnx onnxruntime safetensors && python tests/oracle/make_int8.py
@@ -21,7 +22,9 @@ HERE = Path(__file__).resolve().parent
 
 def quantized(weight: np.ndarray, reduced: bool) -> tuple[np.ndarray, np.ndarray]:
     """One tensor with one scale."""
-    _, scale, values = quantize_data(weight, onnx.TensorProto.INT8, symmetric=True, reduce_range=reduced)
+    _, scale, values = quantize_data(
+        weight, onnx.TensorProto.INT8, symmetric=True, reduce_range=reduced
+    )
     return np.asarray(values, np.int8), np.asarray(scale, np.float32)
 
 
@@ -54,7 +57,9 @@ def main() -> None:
         tensors[f"{name}/weight"] = weight
         for part, reduced in (("full", False), ("reduced", True)):
             rows = [quantized(row, reduced) for row in (weight if per_channel else [weight])]
-            tensors[f"{name}/quantized_{part}"] = np.stack([row[0] for row in rows]).reshape(weight.shape)
+            tensors[f"{name}/quantized_{part}"] = np.stack([row[0] for row in rows]).reshape(
+                weight.shape
+            )
             tensors[f"{name}/scale_{part}"] = np.stack([row[1] for row in rows]).reshape(-1)
     save_file(tensors, out / "golden.safetensors")
 

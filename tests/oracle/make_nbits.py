@@ -1,4 +1,4 @@
-"""Goldens of onnxruntime's own 4-bit quantizers: MatMulNBits and MatMulBnb4 tensors of small matrices.
+"""Goldens of onnxruntime's own 4-bit quantizers: small matrices for MatMulNBits and MatMulBnb4.
 
 Needs onnxruntime, which train/requirements.txt does not have; bench/peers/requirements.txt does.
 Usage: make_nbits.py [--out tests/goldens/nbits]

@@ -18,6 +18,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from safetensors.numpy import save_file
+from torch import nn
+
 from common import rng_for
 from onnx_by_hand import HIDDEN, OPSET, Arrays, bodies, external, fields, functions, numbers
 from onnx_forms import (
@@ -32,8 +35,6 @@ from onnx_forms import (
     variances,
 )
 from onnx_old import opset7, opset9, opset10
-from safetensors.numpy import save_file
-from torch import nn
 
 VOCAB = 48
 

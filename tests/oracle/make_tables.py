@@ -21,7 +21,7 @@ from common import GOLDENS, folder_bytes, quiet, versions, write_json
 from golden import generation, margins, realise, run
 from layout import complete_config, save_checkpoint, sort_targets
 from make_checkpoints import draw_images, processor
-from model import PrefixConditioningVLM, build, lora_config, perturb_adapter, randomize, round_to
+from model import PrefixConditioningVLM, build, lora_config, perturb_adapter, randomize
 from specs import Case, Lora, Spec, llama, siglip
 
 STEPS = 8

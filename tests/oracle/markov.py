@@ -18,7 +18,6 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from common import rng_for
 
-
 NEAR = 1e-4  # log-probabilities closer than this count as equal
 
 

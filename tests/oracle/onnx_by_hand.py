@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from common import rng_for
 from onnx import TensorProto, helper, numpy_helper
+
+from common import rng_for
 
 OPSET = 17
 HIDDEN = 32
@@ -28,7 +29,7 @@ def ports(spec: str) -> list:
     """Ports of "x float b,32; ids int64 b,s": names, types and dims."""
     made = []
     for port in spec.split("; "):
-        name, kind, dims = (port.split(" ") + [""])[:3]
+        name, kind, dims = [*port.split(" "), ""][:3]
         shape = [int(dim) if dim.isdigit() else dim for dim in dims.split(",") if dim]
         made.append(helper.make_tensor_value_info(name, getattr(TensorProto, kind.upper()), shape))
     return made
@@ -95,7 +96,9 @@ def bodies(folder: Path) -> Arrays:
                 else_branch=branch("else", True),
             ),
             helper.make_node("Loop", ["trips", "", "r"], ["last", "all"], body=loop),
-            helper.make_node("Scan", ["bias", "last"], ["end", "seen"], body=scan, num_scan_inputs=1),
+            helper.make_node(
+                "Scan", ["bias", "last"], ["end", "seen"], body=scan, num_scan_inputs=1
+            ),
             helper.make_node("Add", ["seen", "scale"], ["y"]),
         ],
         "bodies",
@@ -172,9 +175,7 @@ def functions(folder: Path) -> Arrays:
         ports("y float n,32"),
         [initializer("b", HIDDEN)],
     )
-    made = helper.make_model(
-        graph, opset_imports=opsets, ir_version=8, functions=[inner, outer]
-    )
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[inner, outer])
     onnx.checker.check_model(made)
     onnx.save(made, folder / "functions.onnx")
     return {"x": numbers("x", 3, HIDDEN, gain=1.0)}
@@ -206,14 +207,12 @@ def fields(folder: Path) -> Arrays:
         [
             typed("half", TensorProto.FLOAT16, half),
             typed("flat", TensorProto.FLOAT, weight.flatten()),
-            typed("square", TensorProto.INT64, np.array([0, -1]) + [HIDDEN, 0]),
+            typed("square", TensorProto.INT64, np.array([HIDDEN, -1])),
             typed("double", TensorProto.DOUBLE, numbers("b", HIDDEN).astype(np.float64)),
             typed("mask", TensorProto.BOOL, numbers("mask", HIDDEN) > 0),
             typed("picked", TensorProto.INT32, np.array([3, 1, 4, 1, 5])),
         ],
     )
-    graph.input.extend(
-        ports("half float16 32,32; double double 32; mask bool 32; picked int32 5")
-    )
+    graph.input.extend(ports("half float16 32,32; double double 32; mask bool 32; picked int32 5"))
     onnx.save(model(graph, opset=11, ir=3), folder / "fields.onnx")
     return {"x": numbers("x", 3, HIDDEN, gain=1.0)}

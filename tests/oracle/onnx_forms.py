@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from onnx_by_hand import HIDDEN, Arrays, initializer, model, numbers, ports
 
 LOWEST = np.finfo(np.float32).min

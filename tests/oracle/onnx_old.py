@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
 from onnx_by_hand import HIDDEN, Arrays, initializer, model, numbers, ports
 from onnx_forms import constant, floats, integers, node
 

@@ -240,7 +240,7 @@ function refuse(names: readonly string[]): void {
   page.refused.textContent = names.length === 0 ? "" : `Not captioned: ${shown}${more} ${what}.`;
 }
 
-async function take(files: Iterable<File>): Promise<void> {
+async function addFiles(files: Iterable<File>): Promise<void> {
   const refused: string[] = [];
   // All at once: the list is the event's, and empty when that is over.
   for (const file of [...files]) {
@@ -254,13 +254,13 @@ async function take(files: Iterable<File>): Promise<void> {
 }
 
 page.files.addEventListener("change", () => {
-  void take(page.files.files ?? []);
+  void addFiles(page.files.files ?? []);
   page.files.value = "";
 });
 addEventListener("paste", (event) => {
   const files = event.clipboardData?.files ?? [];
   if (files.length > 0) {
-    void take(files); // text is nothing to speak of
+    void addFiles(files); // text is nothing to speak of
   }
 });
 for (const type of ["dragover", "dragleave", "drop"] as const) {
@@ -269,7 +269,7 @@ for (const type of ["dragover", "dragleave", "drop"] as const) {
     document.body.classList.toggle("dragging", type === "dragover");
     if (type === "drop") {
       const files = event.dataTransfer?.files ?? [];
-      void (files.length > 0 ? take(files) : refuse(["what was dropped"]));
+      void (files.length > 0 ? addFiles(files) : refuse(["what was dropped"]));
     }
   });
 }

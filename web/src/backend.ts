@@ -1,11 +1,11 @@
 // What stands behind a Captioner: this thread (local.ts) or a worker (remote.ts).
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
-import type { Device } from "./engine_api.js";
-import type { Fetch } from "./fetch.js";
-import type { GenerateOptions } from "./generate.js";
-import type { Picture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
+import type { Device } from "./engine/engine_api.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
+import type { Picture } from "./image/picture.js";
+import type { Fetch } from "./loading/fetch.js";
+import type { ProgressListener } from "./loading/progress.js";
 
 export interface BackendOptions {
   readonly device?: Device | "auto" | undefined;
@@ -65,7 +65,7 @@ export interface Backend {
   readonly info: CaptionerInfo;
   /** Everything is loaded; rejects with the reason why not. */
   readonly ready: Promise<void>;
-  /** `onPiece` hears text as it comes; never with beams, which give it at the end. */
+  /** `onPiece` gets text as it comes; never with beams, which give it at the end. */
   run(
     picture: Picture,
     options: GenerateOptions,

@@ -1,14 +1,14 @@
 // Which device and which dtype: what the caller says, else what suits this machine.
-import type { Device } from "./engine_api.js";
+import type { Device } from "./engine/engine_api.js";
 import { fail } from "./errors.js";
-import { externalData, type Manifest } from "./manifest.js";
+import type { Backend, GraphFile, Role } from "./loading/graph_files.js";
+import type { Manifest } from "./loading/manifest.js";
 
 /** One of the folder's dtypes, one per graph, or "auto". */
 export type DtypeChoice =
   | string
   | { readonly encoder?: string | undefined; readonly decoder?: string | undefined };
 
-export type Role = "encoder" | "decoder";
 export type Dtypes = Readonly<Record<Role, string>>;
 
 export interface DeviceFacts {
@@ -59,22 +59,15 @@ export async function inspectDevice(
   };
 }
 
-// Best first. WebAssembly has no fast kernel for 4 bits, and half precision is computed as single.
-const PREFERRED: Readonly<Record<string, readonly string[]>> = {
-  "webgpu, half": ["fp16", "q4f16", "fp32", "q4", "bnb4", "q8"],
-  webgpu: ["fp32", "q4", "bnb4", "q8", "fp16", "q4f16"],
-  wasm: ["q8", "int8", "uint8", "fp32", "fp16", "q4", "bnb4", "q4f16"],
-};
 // A graph that takes a larger share of the machine's memory is left to those who ask for it.
 const MEMORY_SHARE = 1 / 8;
 
-export function graphBytes(manifest: Manifest, graph: string): number {
-  const weights = externalData(manifest, graph).reduce((sum, { bytes }) => sum + bytes, 0);
-  return (manifest.files.get(graph)?.bytes ?? 0) + weights;
+/** Of a graph and its weights. */
+export function graphBytes({ files }: Manifest, { path, externalData }: GraphFile): number {
+  return [path, ...externalData].reduce((sum, file) => sum + (files.get(file)?.bytes ?? 0), 0);
 }
 
-/** The path of a graph. */
-export function graphPath(manifest: Manifest, dtype: string, role: Role): string {
+export function graphOf(manifest: Manifest, dtype: string, role: Role): GraphFile {
   const roles = manifest.graphs.get(dtype);
   if (roles === undefined) {
     const known = [...manifest.graphs.keys()].join(", ");
@@ -94,7 +87,7 @@ export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: Dev
   const pick = (role: Role): string => {
     const dtype = wanted[role] ?? "auto";
     if (dtype !== "auto") {
-      graphPath(manifest, dtype, role);
+      graphOf(manifest, dtype, role);
       return dtype;
     }
     return automatic(manifest, role, facts);
@@ -103,9 +96,11 @@ export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: Dev
 }
 
 function automatic(manifest: Manifest, role: Role, facts: DeviceFacts): string {
-  const key = facts.device === "webgpu" && facts.shaderF16 ? "webgpu, half" : facts.device;
-  const there = (PREFERRED[key] ?? []).filter((dtype) => manifest.graphs.get(dtype)?.has(role));
-  const size = (dtype: string): number => graphBytes(manifest, graphPath(manifest, dtype, role));
+  const backend: Backend =
+    facts.device === "webgpu" && facts.shaderF16 ? "webgpu_f16" : facts.device;
+  const preferred = manifest.preferredDtypes[backend];
+  const there = preferred.filter((dtype) => manifest.graphs.get(dtype)?.has(role));
+  const size = (dtype: string): number => graphBytes(manifest, graphOf(manifest, dtype, role));
   const room = (facts.memoryGiB ?? 8) * 2 ** 30 * MEMORY_SHARE;
   const small = [...there].sort((a, b) => size(a) - size(b))[0];
   return there.find((dtype) => size(dtype) <= room) ?? small ?? manifest.defaultDtype;
@@ -117,7 +112,7 @@ const SMALL_GRAPH_BYTES = 16e6;
 /** How many of the threads that there can be are worth having. */
 export function chooseThreads(manifest: Manifest, dtypes: Dtypes, facts: DeviceFacts): number {
   const sizes = (["encoder", "decoder"] as const).map((role) =>
-    graphBytes(manifest, graphPath(manifest, dtypes[role], role)),
+    graphBytes(manifest, graphOf(manifest, dtypes[role], role)),
   );
   return Math.max(...sizes) < SMALL_GRAPH_BYTES ? 1 : facts.threads;
 }

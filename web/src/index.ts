@@ -1,24 +1,24 @@
 // Captions images with a folder that `lorapress press` wrote.
 import type { Backend, BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import { engineFilesIn } from "./engine.js";
-import { engineFiles, workerUrl } from "./engine_files.js";
-import type { Fetch } from "./fetch.js";
-import type { GenerateOptions } from "./generate.js";
+import { engineFilesIn, engineOf } from "./engine/engine.js";
+import { engineFiles, workerUrl } from "./engine/engine_files.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
+import { type ImageSource, toPicture } from "./image/picture.js";
+import type { Fetch } from "./loading/fetch.js";
+import type { ProgressListener } from "./loading/progress.js";
 import { LocalBackend } from "./local.js";
-import { type ImageSource, toPicture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
 import { WorkerBackend } from "./remote.js";
 
 export type { Caption, CaptionerInfo, Timings } from "./backend.js";
-export { clearCache } from "./cache.js";
 export type { DtypeChoice } from "./devices.js";
-export type { Device } from "./engine_api.js";
+export type { Device } from "./engine/engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
-export type { GenerateOptions } from "./generate.js";
-export type { EarlyStopping, GenerationSettings } from "./generation_settings.js";
-export type { Pixels } from "./image.js";
-export type { ImageSource } from "./picture.js";
-export type { LoadPhase, LoadProgress, ProgressListener } from "./progress.js";
+export type { GenerateOptions } from "./generation/generate_options.js";
+export type { EarlyStopping, GenerationSettings } from "./generation/generation_settings.js";
+export type { Pixels } from "./image/image.js";
+export type { ImageSource } from "./image/picture.js";
+export { clearCache } from "./loading/cache.js";
+export type { LoadPhase, LoadProgress, ProgressListener } from "./loading/progress.js";
 
 export interface LoadOptions extends BackendOptions {
   /** true (default where there are workers), false (this thread), or a worker of lorapress/worker. */
@@ -50,7 +50,7 @@ export class Captioner {
     const { worker = hasModuleWorkers() && options.fetch === undefined, ...rest } = options;
     const files = engineFilesIn(options.enginePath, engineFiles());
     if (worker === false) {
-      return new Captioner(await LocalBackend.load(url, rest, files));
+      return new Captioner(await LocalBackend.load(url, rest, engineOf(files)));
     }
     const given = worker === true ? workerUrl() : worker;
     return new Captioner(await WorkerBackend.load(url, rest, files, given));
@@ -83,13 +83,13 @@ export class Captioner {
     const both = signal === undefined ? left.signal : anySignal(signal, left);
     const pieces: string[] = [];
     let wake = (): void => {};
-    let settled = false;
+    let ended = false;
     const done = this.run(image, { ...options, signal: both }, (piece) => {
       pieces.push(piece);
       wake();
     });
     const end = (): void => {
-      settled = true;
+      ended = true;
       wake();
     };
     done.then(end, end);
@@ -98,7 +98,7 @@ export class Captioner {
         const piece = pieces.shift();
         if (piece !== undefined) {
           yield piece;
-        } else if (settled) {
+        } else if (ended) {
           return await done;
         } else {
           await new Promise<void>((resolve) => {
@@ -108,7 +108,7 @@ export class Captioner {
       }
     } finally {
       left.abort();
-      await done.catch(() => {}); // who is still here has heard it above
+      await done.catch(() => {}); // a caller still iterating has already received this error from the loop above
     }
   }
 

@@ -1,35 +1,30 @@
 // A captioner in this thread. Files come in the order in which they are needed, and each graph goes to
 // the engine as soon as its file is whole: an image that waits is encoded while the decoder downloads.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
-import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
 import {
   chooseDtypes,
   chooseThreads,
   type Dtypes,
   graphBytes,
-  graphPath,
+  graphOf,
   inspectDevice,
-  type Role,
 } from "./devices.js";
-import { createEngine } from "./engine.js";
-import {
-  BytesGone,
-  type Device,
-  type Engine,
-  type EngineFiles,
-  type GraphBytes,
-} from "./engine_api.js";
-import { messageOf } from "./errors.js";
-import { folderUrl } from "./fetch.js";
-import { fitted, type GenerateOptions, generate, settingsOf } from "./generate.js";
-import { type GenerationSettings, generationOf } from "./generation_settings.js";
-import { preprocess } from "./image.js";
-import { Limiter, Loader } from "./loader.js";
-import { externalData, type Manifest } from "./manifest.js";
-import { type Picture, toPixels } from "./picture.js";
-import type { Pieces } from "./pieces.js";
-import { ProgressMeter } from "./progress.js";
-import { TextStream, Tokenizer } from "./tokenizer.js";
+import type { StartEngine } from "./engine/engine.js";
+import type { Engine } from "./engine/engine_api.js";
+import { generate } from "./generation/generate.js";
+import { fitted, type GenerateOptions, settingsOf } from "./generation/generate_options.js";
+import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
+import { TextStream, Tokenizer } from "./generation/tokenizer.js";
+import { preprocess } from "./image/image.js";
+import { type Picture, toPixels } from "./image/picture.js";
+import { noteRefusal, openStore } from "./loading/cache.js";
+import { folderUrl } from "./loading/fetch.js";
+import type { GraphFile, Role } from "./loading/graph_files.js";
+import { Limiter } from "./loading/limiter.js";
+import { Loader } from "./loading/loader.js";
+import type { Manifest } from "./loading/manifest.js";
+import { PieceReader } from "./loading/piece_reader.js";
+import { ProgressMeter } from "./loading/progress.js";
 
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
@@ -57,18 +52,10 @@ function stopwatch(): () => number {
   };
 }
 
-// Failures are told to those who ask; nobody asking is no unhandled rejection.
-function quiet<T>(promise: Promise<T>): Promise<T> {
+// Who awaits the promise gets its failure; that nobody does is no unhandled rejection.
+function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-async function storeFor(options: LocalOptions, meter: ProgressMeter): Promise<ChunkStore> {
-  const onRefused = (error: unknown): void =>
-    meter.say(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);
-  return options.cache === false
-    ? new ResilientStore(undefined, onRefused)
-    : await openStore(onRefused);
 }
 
 interface Parts {
@@ -76,8 +63,7 @@ interface Parts {
   readonly meter: ProgressMeter;
   readonly info: CaptionerInfo;
   readonly stop: AbortController;
-  readonly options: LocalOptions;
-  readonly files: EngineFiles;
+  readonly startEngine: StartEngine;
 }
 
 export class LocalBackend implements Backend {
@@ -86,6 +72,7 @@ export class LocalBackend implements Backend {
   private readonly manifest: Manifest;
   private readonly generation: GenerationSettings;
   private readonly parts: Parts;
+  private readonly pieces: PieceReader;
   private readonly queue: Limiter = new Limiter(1);
   private readonly tokenizer: Promise<Tokenizer>;
   private readonly engine: Promise<Engine>;
@@ -97,20 +84,22 @@ export class LocalBackend implements Backend {
     this.info = parts.info;
     this.manifest = parts.loader.manifest;
     this.generation = generationOf(this.manifest);
+    this.pieces = new PieceReader(parts.loader);
     parts.meter.enter("download");
     // Requests go out in this order.
-    this.tokenizer = quiet(this.loadTokenizer());
-    this.engine = quiet(this.createEngine(this.info.device));
-    this.encoder = quiet(this.loadEncoder(quiet(this.graph("encoder"))));
-    this.decoder = quiet(this.loadDecoder(quiet(this.graph("decoder"))));
-    this.ready = quiet(this.whenReady());
+    this.tokenizer = handled(this.loadTokenizer());
+    this.engine = handled(this.startEngine());
+    this.encoder = handled(this.loadPart("encoder", this.engine));
+    this.decoder = handled(this.loadPart("decoder", this.encoder));
+    const all = Promise.all([this.tokenizer, this.encoder, this.decoder]);
+    this.ready = handled(all.then(() => parts.meter.enter("ready")));
   }
 
   /** Resolves when the folder is known to be sound; the files follow. */
   static async load(
     url: string | URL,
     options: LocalOptions,
-    files: EngineFiles,
+    startEngine: StartEngine,
   ): Promise<LocalBackend> {
     const stop = new AbortController();
     const { signal } = options;
@@ -120,17 +109,8 @@ export class LocalBackend implements Backend {
     meter.enter("manifest");
     const folder = folderUrl(url, globalThis.location?.href);
     const facts = await inspectDevice(options.device ?? "auto", options.threads);
-    const store = await storeFor(options, meter);
-    const { fetch, update, retries, retryDelayMs } = options;
-    const loader = await Loader.open(folder, {
-      store,
-      meter,
-      signal: stop.signal,
-      fetch,
-      update,
-      retries,
-      retryDelayMs,
-    });
+    const store = await openStore(noteRefusal(meter), options.cache);
+    const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
     const { manifest } = loader;
     const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
     const { width, height } = manifest.preprocessing;
@@ -144,7 +124,7 @@ export class LocalBackend implements Backend {
       available: [...manifest.graphs.keys()],
     };
     meter.addTotal(totalBytes(manifest, dtypes));
-    return new LocalBackend({ loader, meter, info, stop, options, files });
+    return new LocalBackend({ loader, meter, info, stop, startEngine });
   }
 
   async run(
@@ -172,17 +152,18 @@ export class LocalBackend implements Backend {
         const prompt =
           typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
         const settings = fitted(asked, this.manifest, prompt);
+        const begin = [this.manifest.decoderStartTokenId, ...prompt];
         const stream = new TextStream((ids) => tokenizer.decode(ids));
-        const say = (piece: string): void => {
+        const emit = (piece: string): void => {
           if (piece !== "") {
             onPiece(piece);
           }
         };
-        const onToken = (id: number): void => say(stream.push(id));
-        const found = await generate(engine, image, prompt, settings, signal, onToken);
+        const onToken = (id: number): void => emit(stream.push(id));
+        const found = await generate(engine, image, begin, settings, signal, onToken);
         const { ids, score, prefillMs, decodeMs } = found;
         const text = tokenizer.decode(ids);
-        say(settings.numBeams > 1 ? text : stream.finish());
+        emit(settings.numBeams > 1 ? text : stream.finish());
         const waits = { encoderWaitMs, decoderWaitMs };
         return {
           text,
@@ -214,78 +195,38 @@ export class LocalBackend implements Backend {
     return new Tokenizer(json, settings);
   }
 
-  private async graph(role: Role): Promise<GraphBytes> {
-    const { loader, info } = this.parts;
+  private startEngine(): Promise<Engine> {
+    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize } = this.manifest;
+    const { imageSize, threads, device } = this.info;
+    const shape = { imageSize, vocabSize, numHiddenLayers, numKeyValueHeads, headDim };
+    return this.parts.startEngine({ device, shape, threads });
+  }
+
+  // Its files are read at once, and loaded when the part before is.
+  private async loadPart(role: Role, before: Promise<Engine>): Promise<Engine> {
+    const { loader, meter, stop, info } = this.parts;
+    const graph = graphOf(this.manifest, info.dtypes[role], role);
     const engine = await this.engine;
-    const path = graphPath(this.manifest, info.dtypes[role], role);
-    const beside = externalData(this.manifest, path).map((file) => file.path);
-    const [model, ...weights] = await Promise.all(
-      [path, ...beside].map((file) => loader.pieces(file, engine)),
+    const read = handled(
+      engine.read({ role, graph, read: (path, memory) => this.pieces.read(path, memory) }),
     );
-    const nameOf = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
-    return {
-      model: model as Pieces,
-      weights: beside.map((file, i) => ({ name: nameOf(file), bytes: weights[i] as Pieces })),
-    };
-  }
-
-  private async release(role: Role): Promise<void> {
-    const path = graphPath(this.manifest, this.info.dtypes[role], role);
-    const files = externalData(this.manifest, path).map((file) => file.path);
-    await Promise.all([path, ...files].map((file) => this.parts.loader.release(file)));
-  }
-
-  private async loadEncoder(graph: Promise<GraphBytes>): Promise<Engine> {
-    const { meter, stop } = this.parts;
-    const [engine, bytes] = await Promise.all([this.engine, graph]);
+    const [load] = await Promise.all([read, before]);
     stop.signal.throwIfAborted();
-    meter.enter("encoder");
-    await this.openGraph("encoder", bytes, (graph) => engine.loadEncoder(graph));
-    await this.release("encoder");
-    meter.enter("download");
-    return engine;
-  }
-
-  private async loadDecoder(graph: Promise<GraphBytes>): Promise<Engine> {
-    const [engine, bytes] = await Promise.all([this.encoder, graph]);
-    this.parts.stop.signal.throwIfAborted();
-    this.parts.meter.enter("decoder");
-    await this.openGraph("decoder", bytes, (graph) => engine.loadDecoder(graph));
-    await this.release("decoder");
-    return engine;
-  }
-
-  private async openGraph(
-    role: Role,
-    graph: GraphBytes,
-    open: (graph: GraphBytes) => Promise<void>,
-  ): Promise<void> {
-    try {
-      await open(graph);
-    } catch (error) {
-      if (!(error instanceof BytesGone)) {
-        throw error;
-      }
-      await open({ ...(await this.graph(role)), keep: true });
+    meter.enter(role);
+    await load();
+    await Promise.all(filesOf(graph).map((path) => loader.release(path)));
+    if (role === "encoder") {
+      meter.enter("download");
     }
-  }
-
-  private createEngine(device: Device): Promise<Engine> {
-    const { numLayers, numKeyValueHeads, headDim, vocabSize, startTokenId } = this.manifest;
-    const { imageSize, threads } = this.info;
-    const shape = { imageSize, vocabSize, numLayers, numKeyValueHeads, headDim, startTokenId };
-    return createEngine({ device, shape, threads, files: this.parts.files });
-  }
-
-  private async whenReady(): Promise<void> {
-    await Promise.all([this.tokenizer, this.encoder, this.decoder]);
-    this.parts.meter.enter("ready");
+    return engine;
   }
 }
 
+const filesOf = ({ path, externalData }: GraphFile): string[] => [path, ...externalData];
+
 function totalBytes(manifest: Manifest, dtypes: Dtypes): number {
   const graphs = (["encoder", "decoder"] as const).map((role) =>
-    graphBytes(manifest, graphPath(manifest, dtypes[role], role)),
+    graphBytes(manifest, graphOf(manifest, dtypes[role], role)),
   );
   const texts = [manifest.tokenizerFile, TOKENIZER_CONFIG].map(
     (path) => manifest.files.get(path)?.bytes ?? 0,

@@ -1,10 +1,10 @@
 // Messages between a page and its worker. `id` names a caption.
 import type { BackendOptions, Caption, CaptionerInfo } from "./backend.js";
-import type { EngineFiles } from "./engine_api.js";
+import type { EngineFiles } from "./engine/engine_api.js";
 import { type ErrorCode, LorapressError, messageOf } from "./errors.js";
-import type { GenerateOptions } from "./generate.js";
-import type { Picture } from "./picture.js";
-import type { LoadProgress } from "./progress.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
+import type { Picture } from "./image/picture.js";
+import type { LoadProgress } from "./loading/progress.js";
 
 export type ToWorker =
   | {

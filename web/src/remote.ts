@@ -1,12 +1,12 @@
 // The page's side of a captioner in a worker.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
-import type { EngineFiles } from "./engine_api.js";
+import type { EngineFiles } from "./engine/engine_api.js";
 import { LorapressError } from "./errors.js";
-import type { GenerateOptions } from "./generate.js";
-import type { Picture } from "./picture.js";
-import type { ProgressListener } from "./progress.js";
+import type { GenerateOptions } from "./generation/generate_options.js";
+import type { Picture } from "./image/picture.js";
+import type { ProgressListener } from "./loading/progress.js";
+import { requireServed } from "./loading/served.js";
 import { type FromWorker, fromWire, type ToWorker, transfersOf } from "./protocol.js";
-import { requireServed } from "./served.js";
 
 interface Job {
   readonly resolve: (caption: Caption) => void;
@@ -14,13 +14,13 @@ interface Job {
   readonly onPiece: (piece: string) => void;
 }
 
-interface Settle<T> {
+interface Deferred<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
 }
 
-function settle<T>(): Settle<T> {
+function deferred<T>(): Deferred<T> {
   let resolve: (value: T) => void = () => {};
   let reject: (error: Error) => void = () => {};
   const promise = new Promise<T>((yes, no) => {
@@ -37,9 +37,9 @@ export class WorkerBackend implements Backend {
   /** Of the worker's module, where it was started from one. */
   private readonly address: string | undefined;
   private readonly onProgress: ProgressListener | undefined;
-  private readonly loaded: Settle<CaptionerInfo> = settle();
-  private readonly readiness: Settle<void> = settle();
-  private readonly disposed: Settle<void> = settle();
+  private readonly loaded: Deferred<CaptionerInfo> = deferred();
+  private readonly readiness: Deferred<void> = deferred();
+  private readonly disposed: Deferred<void> = deferred();
   private readonly jobs = new Map<number, Job>();
   private known: CaptionerInfo | undefined;
   private nextId = 0;
@@ -54,7 +54,7 @@ export class WorkerBackend implements Backend {
     this.address = address;
     this.onProgress = onProgress;
     this.ready = this.readiness.promise;
-    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.hear(data));
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.receive(data));
     worker.addEventListener("error", ({ message }) => void this.explain(message));
   }
 
@@ -69,15 +69,10 @@ export class WorkerBackend implements Backend {
     const own = typeof given === "string";
     const worker = own ? new Worker(given, { type: "module", name: "lorapress" }) : given;
     const backend = new WorkerBackend(worker, own ? given : undefined, onProgress);
-    const stop = (): void => backend.fall(signal?.reason as Error);
+    const stop = (): void => backend.close(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
-    // The worker's own address is another folder's.
-    backend.tell({
-      type: "load",
-      url: new URL(url, globalThis.location?.href).href,
-      options: rest,
-      files,
-    });
+    const folder = new URL(url, globalThis.location?.href).href; // the worker's address is another
+    backend.post({ type: "load", url: folder, options: rest, files });
     try {
       backend.known = await backend.loaded.promise;
     } catch (error) {
@@ -107,38 +102,27 @@ export class WorkerBackend implements Backend {
       return Promise.reject(refused);
     }
     const id = this.nextId++;
-    return new Promise<Caption>((resolve, reject) => {
-      const stop = (): void => {
-        this.tell({ type: "abort", id });
-        this.jobs.delete(id);
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener("abort", stop, { once: true });
-      const forget = (): void => signal.removeEventListener("abort", stop);
-      this.jobs.set(id, {
-        onPiece,
-        resolve: (caption) => {
-          forget();
-          resolve(caption);
-        },
-        reject: (error) => {
-          forget();
-          reject(error);
-        },
-      });
-      this.tell({ type: "caption", id, picture, options }, transfersOf(picture));
-    });
+    const { promise, resolve, reject } = deferred<Caption>();
+    const stop = (): void => {
+      this.post({ type: "abort", id });
+      this.removeJob(id);
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    this.jobs.set(id, { resolve, reject, onPiece });
+    this.post({ type: "caption", id, picture, options }, transfersOf(picture));
+    return promise.finally(() => signal.removeEventListener("abort", stop));
   }
 
   async dispose(): Promise<void> {
     if (this.broken === undefined) {
-      this.tell({ type: "dispose" });
+      this.post({ type: "dispose" });
       await this.disposed.promise;
     }
-    this.fall(new DOMException("the captioner is disposed", "AbortError"));
+    this.close(new DOMException("the captioner is disposed", "AbortError"));
   }
 
-  private tell(message: ToWorker, transfers: Transferable[] = []): void {
+  private post(message: ToWorker, transfers: Transferable[] = []): void {
     this.worker.postMessage(message, transfers);
   }
 
@@ -147,14 +131,14 @@ export class WorkerBackend implements Backend {
     const reason = message || "its module cannot be loaded";
     try {
       await requireServed(message || this.address === undefined ? [] : [this.address]);
-      this.fall(new LorapressError("runtime", `the worker failed: ${reason}`));
+      this.close(new LorapressError("runtime", `the worker failed: ${reason}`));
     } catch (error) {
-      this.fall(error as Error);
+      this.close(error as Error);
     }
   }
 
   // Nothing more will come from the worker.
-  private fall(error: Error): void {
+  private close(error: Error): void {
     this.broken ??= error;
     this.worker.terminate();
     this.loaded.reject(error);
@@ -166,7 +150,7 @@ export class WorkerBackend implements Backend {
     this.jobs.clear();
   }
 
-  private hear(message: FromWorker): void {
+  private receive(message: FromWorker): void {
     switch (message.type) {
       case "loaded":
         this.loaded.resolve(message.info);
@@ -187,10 +171,10 @@ export class WorkerBackend implements Backend {
         this.jobs.get(message.id)?.onPiece(message.text);
         break;
       case "done":
-        this.take(message.id)?.resolve(message.caption);
+        this.removeJob(message.id)?.resolve(message.caption);
         break;
       case "failed":
-        this.take(message.id)?.reject(fromWire(message.error));
+        this.removeJob(message.id)?.reject(fromWire(message.error));
         break;
       case "disposed":
         this.disposed.resolve();
@@ -198,7 +182,7 @@ export class WorkerBackend implements Backend {
     }
   }
 
-  private take(id: number): Job | undefined {
+  private removeJob(id: number): Job | undefined {
     const job = this.jobs.get(id);
     this.jobs.delete(id);
     return job;

@@ -3,15 +3,17 @@
 // transformers.js is changed; it asks `env.customCache` (versions 2 to 4) for every file before it asks
 // the network, and `env.fetch` (4) does the asking. In Node version 3 cannot be helped: of a file that
 // its cache has it forgets the key, by which it would take it.
-import { type ChunkStore, openStore, ResilientStore } from "./cache.js";
-import { asLorapressError, messageOf } from "./errors.js";
-import { type Fetch, folderUrl } from "./fetch.js";
-import { Loader } from "./loader.js";
-import type { ManifestFile } from "./manifest.js";
-import { ProgressMeter } from "./progress.js";
 
-export type { ChunkStore, FolderRecord } from "./cache.js";
+import { asLorapressError } from "./errors.js";
+import { noteRefusal, openStore, ResilientStore } from "./loading/cache.js";
+import { type Fetch, folderUrl } from "./loading/fetch.js";
+import { Loader } from "./loading/loader.js";
+import type { ManifestFile } from "./loading/manifest.js";
+import { ProgressMeter } from "./loading/progress.js";
+import type { ChunkStore } from "./loading/stores.js";
+
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
+export type { ChunkStore, FolderRecord } from "./loading/stores.js";
 
 type EnvFetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
 
@@ -69,19 +71,14 @@ export async function install(
   const folder = folderUrl(url, globalThis.location?.href);
   const { signal = new AbortController().signal, onNote, store, ...rest } = options;
   const meter = new ProgressMeter(({ note }) => note !== undefined && onNote?.(note));
-  const onRefused = (error: unknown): void =>
-    meter.say(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);
+  const onRefused = noteRefusal(meter);
   const chunks =
     store === undefined ? await openStore(onRefused) : new ResilientStore(store, onRefused);
   const loader = await Loader.open(folder, { store: chunks, meter, signal, ...rest });
   const hooks = hooked.get(env) ?? new Hooks(env);
   hooked.set(env, hooks);
-  const mine: Folder = {
-    href: folder.href,
-    model: folder.href.slice(0, -1),
-    loader,
-    store: chunks,
-  };
+  const { href } = folder;
+  const mine: Folder = { href, model: href.slice(0, -1), loader, store: chunks };
   hooks.add(mine);
   return { model: mine.model, restore: () => hooks.remove(mine) };
 }
@@ -308,14 +305,13 @@ async function cacheBefore(env: TransformersEnv): Promise<KeyedCache> {
 class HandOver implements KeyedCache {
   private readonly held = new Map<string, Response>();
 
-  match(key: string): Promise<Response | undefined> {
+  async match(key: string): Promise<Response | undefined> {
     const response = this.held.get(key);
     this.held.delete(key);
-    return Promise.resolve(response);
+    return response;
   }
 
-  put(key: string, response: Response): Promise<void> {
+  async put(key: string, response: Response): Promise<void> {
     this.held.set(key, response);
-    return Promise.resolve();
   }
 }

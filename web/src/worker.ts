@@ -1,7 +1,8 @@
 // The worker's side: a LocalBackend that is spoken to in messages.
 import type { Backend } from "./backend.js";
+import { engineOf } from "./engine/engine.js";
+import type { LoadProgress } from "./loading/progress.js";
 import { LocalBackend } from "./local.js";
-import type { LoadProgress } from "./progress.js";
 import { type FromWorker, type ToWorker, toWire } from "./protocol.js";
 
 interface Scope {
@@ -14,24 +15,24 @@ export function serve(scope: Scope): void {
   const running = new Map<number, AbortController>();
   const stop = new AbortController();
   let backend: Backend | undefined;
-  const say = (message: FromWorker): void => scope.postMessage(message);
+  const post = (message: FromWorker): void => scope.postMessage(message);
 
   const load = async (message: ToWorker & { type: "load" }): Promise<void> => {
     try {
       const options = {
         ...message.options,
         signal: stop.signal,
-        onProgress: (progress: LoadProgress) => say({ type: "progress", progress }),
+        onProgress: (progress: LoadProgress) => post({ type: "progress", progress }),
       };
-      backend = await LocalBackend.load(message.url, options, message.files);
+      backend = await LocalBackend.load(message.url, options, engineOf(message.files));
     } catch (error) {
-      say({ type: "refused", error: toWire(error) });
+      post({ type: "refused", error: toWire(error) });
       return;
     }
-    say({ type: "loaded", info: backend.info });
+    post({ type: "loaded", info: backend.info });
     backend.ready.then(
-      () => say({ type: "ready" }),
-      (error: unknown) => say({ type: "unready", error: toWire(error) }),
+      () => post({ type: "ready" }),
+      (error: unknown) => post({ type: "unready", error: toWire(error) }),
     );
   };
 
@@ -43,11 +44,11 @@ export function serve(scope: Scope): void {
       if (backend === undefined) {
         throw new Error("a caption before the model");
       }
-      const onPiece = (text: string): void => say({ type: "piece", id, text });
+      const onPiece = (text: string): void => post({ type: "piece", id, text });
       const done = await backend.run(picture, options, controller.signal, onPiece);
-      say({ type: "done", id, caption: done });
+      post({ type: "done", id, caption: done });
     } catch (error) {
-      say({ type: "failed", id, error: toWire(error) });
+      post({ type: "failed", id, error: toWire(error) });
     } finally {
       running.delete(id);
     }
@@ -59,7 +60,7 @@ export function serve(scope: Scope): void {
       controller.abort();
     }
     await backend?.dispose();
-    say({ type: "disposed" });
+    post({ type: "disposed" });
   };
 
   scope.addEventListener("message", ({ data }) => {

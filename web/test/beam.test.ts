@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { BeamSearch, type Hypothesis } from "../src/beam.js";
-import { logSoftmax } from "../src/sampling.js";
+import { BeamSearch, type Hypothesis } from "../src/generation/beam.js";
+import { logSoftmax } from "../src/generation/sampling.js";
 import { toScores, vectors } from "./lib/generation.js";
 
 interface Table {

@@ -7,6 +7,7 @@ import type { LoadOptions } from "../src/index.js";
 import { launch, serve, Tab } from "./lib/browser.js";
 import { readGolden } from "./lib/goldens.js";
 import { ROOT } from "./lib/program.js";
+import { randomIntegers } from "./lib/random.js";
 import type { TestServer } from "./lib/server.js";
 
 const IMAGE = "/images/scene-10000001.png";
@@ -181,29 +182,6 @@ describe("captions", () => {
     const bad = ["invalid_file", "not_found", "invalid_argument", "invalid_argument"];
     expect(texts).toEqual([...Array(8).fill(TEXT), ...bad, "invalid_argument"]);
   });
-
-  it("begin while the decoder is still on its way", async () => {
-    let letGo = (): void => {};
-    const wait = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
-    server.options = { fault: ({ path }) => (path.includes("decoder") ? { wait } : undefined) };
-    await tab.page.exposeFunction("encoderIsLoaded", () => setTimeout(letGo, 500));
-    const timings = await tab.page.evaluate(async (image) => {
-      let encoder = false;
-      const captioner = await lorapress.Captioner.load("/models/demo", {
-        onProgress: ({ phase }) => {
-          if (encoder && phase === "download") {
-            (globalThis as unknown as { encoderIsLoaded: () => void }).encoderIsLoaded();
-          }
-          encoder = phase === "encoder";
-        },
-      });
-      return (await captioner.caption(image)).timings;
-    }, IMAGE);
-    // Encoded before the decoder's first byte was sent.
-    expect(timings.decoderWaitMs).toBeGreaterThan(300);
-  });
 });
 
 describe("the second visit", () => {
@@ -254,11 +232,12 @@ describe("the second visit", () => {
 
 describe("what breaks on the way", () => {
   it("ten broken connections cost nothing but what was in them", async () => {
+    const random = randomIntegers();
     let cuts = 10;
     server.options = {
       fault: ({ path }) => {
         const cut = path.endsWith(".onnx") && cuts-- > 0;
-        return cut ? { cutAfter: Math.floor(Math.random() * 600_000) } : undefined;
+        return cut ? { cutAfter: random(600_000) } : undefined;
       },
     };
     expect((await captionOnce(tab.page, { retryDelayMs: 1, retries: 20 })).text).toBe(TEXT);

@@ -1,9 +1,12 @@
 // Whole captions: folders that the program pressed, in onnxruntime-web's WebAssembly in Node, against
 // what PyTorch and transformers made of the same checkpoints.
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { OrtEngine } from "../src/engine/ort_engine.js";
+import { HeapFile } from "../src/engine/ort_heap_file.js";
 import { Captioner, type LoadOptions } from "../src/index.js";
+import { asVersion1 } from "./lib/folder.js";
 import { allGoldens, type Golden, readPng, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
@@ -68,6 +71,47 @@ describe("the demo model", () => {
 
   const { "scene-10000002.png": text } = captions;
   const image = readPng(join(folder, "scene-10000002.png"));
+  it("says the same in a folder of version 1, whose weights are found by name", async () => {
+    const folder = pressed("demo-external");
+    const manifest = JSON.parse(readFileSync(join(folder, "lorapress.json"), "utf8"));
+    const old = asVersion1(manifest);
+    cpSync(folder, pressed("demo-version-1"), { recursive: true });
+    writeFileSync(join(pressed("demo-version-1"), "lorapress.json"), JSON.stringify(old));
+    const captioner = await load("demo-version-1");
+    expect((await captioner.caption(image)).text).toBe(text);
+    await captioner.dispose();
+  });
+
+  it("loads a graph once more whose weight is wanted again after it was freed", async () => {
+    const subarray = vi.spyOn(HeapFile.prototype, "subarray");
+    subarray.mockImplementationOnce(function (this: HeapFile) {
+      this.missed = true;
+      throw new RangeError("no weight");
+    });
+    server.clear();
+    const captioner = await load("demo-external");
+    expect((await captioner.caption(image)).text).toBe(text);
+    expect(subarray.mock.results[0]?.type).toBe("throw");
+    const paths = server.requests.map(({ path }) => path);
+    expect(new Set(paths).size).toBe(paths.length); // the bytes were still there
+    subarray.mockRestore();
+    await captioner.dispose();
+  });
+
+  it("encodes while the decoder is still on its way", async () => {
+    const encode = vi.spyOn(OrtEngine.prototype, "encode");
+    const encoded = vi.waitUntil(() => encode.mock.settledResults.length > 0, { timeout: 60_000 });
+    server.options = {
+      fault: ({ path }) => (path.includes("decoder") ? { wait: encoded } : undefined),
+    };
+    const captioner = await load("demo");
+    expect((await captioner.caption(image)).text).toBe(text);
+    expect(encode.mock.settledResults.map(({ type }) => type)).toEqual(["fulfilled"]);
+    server.options = {};
+    encode.mockRestore();
+    await captioner.dispose();
+  });
+
   for (const dtype of ["fp16", "q8", { encoder: "q8", decoder: "fp16" }, "auto"]) {
     it(`says the same in ${JSON.stringify(dtype)}`, async () => {
       const captioner = await load("demo-dtypes", { dtype });

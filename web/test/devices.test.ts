@@ -5,12 +5,18 @@ import {
   chooseDtypes,
   chooseThreads,
   type DeviceFacts,
-  graphPath,
+  graphOf,
   inspectDevice,
 } from "../src/devices.js";
-import { fitted, type GenerateOptions, type Settings, settingsOf } from "../src/generate.js";
-import { halvesToFloats } from "../src/half.js";
-import { parseManifest } from "../src/manifest.js";
+import { halvesToFloats } from "../src/engine/half.js";
+import {
+  fitted,
+  type GenerateOptions,
+  type Settings,
+  settingsOf,
+} from "../src/generation/generate_options.js";
+import { parseManifest } from "../src/loading/manifest.js";
+import { asVersion1 } from "./lib/folder.js";
 import { ROOT } from "./lib/program.js";
 
 const several = readFileSync(join(ROOT, "tests/hostile/manifests/accepted/several.json"), "utf8");
@@ -18,7 +24,7 @@ const facts: DeviceFacts = { device: "wasm", shaderF16: false, threads: 1, memor
 
 /** The sample folder with these dtypes, each graph of so many chunks of 8 MB. */
 function folderWith(dtypes: Readonly<Record<string, number>>) {
-  const manifest = JSON.parse(several);
+  const manifest = asVersion1(JSON.parse(several));
   manifest.graphs = {};
   manifest.default_dtype = Object.keys(dtypes)[0];
   for (const [dtype, chunks] of Object.entries(dtypes)) {
@@ -51,6 +57,15 @@ describe("dtypes", () => {
     expect(auto({ device: "webgpu", shaderF16: true })).toBe("fp16");
   });
 
+  it("are those that the folder prefers", () => {
+    const preferredDtypes = { wasm: ["q4", "q8"], webgpu: ["q8", "fp32"], webgpu_f16: ["q8"] };
+    const pick = (some: Partial<DeviceFacts>) =>
+      chooseDtypes({ ...all, preferredDtypes }, "auto", { ...facts, ...some }).encoder;
+    expect(pick({})).toBe("q4");
+    expect(pick({ device: "webgpu" })).toBe("q8");
+    expect(pick({ device: "webgpu", shaderF16: true })).toBe("q8");
+  });
+
   it("suit the memory", () => {
     const big = folderWith({ fp32: 120, fp16: 60, q4: 15 });
     const pick = (some: Partial<DeviceFacts>) =>
@@ -71,7 +86,7 @@ describe("dtypes", () => {
     expect(() => chooseDtypes(all, "q3", facts)).toThrow(
       'no dtype "q3" in this folder (there are: fp32, ',
     );
-    expect(() => graphPath(all, "constructor", "encoder")).toThrow("no dtype");
+    expect(() => graphOf(all, "constructor", "encoder")).toThrow("no dtype");
   });
 
   it("unknown to this version are still taken when there are no others", () => {

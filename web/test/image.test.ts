@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MAX_IMAGE_PIXELS, normalise, type Pixels, resize } from "../src/image.js";
-import type { Preprocessing, Resample } from "../src/manifest.js";
+import { MAX_IMAGE_PIXELS, normalise, type Pixels, resize } from "../src/image/image.js";
+import type { Preprocessing, Resample } from "../src/loading/manifest.js";
 import { difference, readPng, readTensor } from "./lib/goldens.js";
 import { ROOT } from "./lib/program.js";
 
@@ -15,8 +15,8 @@ const settings = (row: Record<string, unknown>): Preprocessing =>
     height: row["size"],
     resample: row["resample"] === 2 ? "bilinear" : "bicubic",
     rescaleFactor: row["rescale_factor"],
-    mean: row["image_mean"],
-    std: row["image_std"],
+    imageMean: row["image_mean"],
+    imageStd: row["image_std"],
   }) as Preprocessing;
 
 describe("resize", () => {
@@ -108,8 +108,8 @@ describe("normalise", () => {
     const image = { width: 2, height: 1, data: Uint8Array.of(0, 10, 20, 30, 40, 50) };
     const numbers = {
       rescaleFactor: 1,
-      mean: [0, 0, 10],
-      std: [1, 2, 1],
+      imageMean: [0, 0, 10],
+      imageStd: [1, 2, 1],
     } as unknown as Preprocessing;
     expect([...normalise(image, numbers)]).toEqual([0, 30, 5, 20, 10, 40]);
   });

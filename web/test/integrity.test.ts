@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { expect, it, vi } from "vitest";
-import { requireDigest, sha256, sha256Plain } from "../src/integrity.js";
+import { requireDigest, sha256, sha256Plain } from "../src/loading/integrity.js";
 
 const reference = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

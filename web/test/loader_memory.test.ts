@@ -1,9 +1,11 @@
 // Files that arrive in memory of the engine's.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ChunkStore, MemoryStore } from "../src/cache.js";
-import { folderUrl } from "../src/fetch.js";
-import { Loader } from "../src/loader.js";
-import { ProgressMeter } from "../src/progress.js";
+import { folderUrl } from "../src/loading/fetch.js";
+import { Loader } from "../src/loading/loader.js";
+import { MemoryStore } from "../src/loading/memory_store.js";
+import { PieceReader } from "../src/loading/piece_reader.js";
+import { ProgressMeter } from "../src/loading/progress.js";
+import type { ChunkStore } from "../src/loading/stores.js";
 import { BIG, BIG_BYTES, CopyStore } from "./lib/big_file.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";
 import { type Fault, TestServer } from "./lib/server.js";
@@ -38,24 +40,24 @@ function faults(...list: (Fault | undefined)[]): void {
 }
 
 describe("in the engine's memory", () => {
-  const rooms = new Set<Uint8Array>();
-  const engine = {
-    room: (bytes: number): Uint8Array => {
-      const room = new Uint8Array(bytes);
-      rooms.add(room);
-      return room;
+  const pieces = new Set<Uint8Array>();
+  const memory = {
+    allocate: (bytes: number): Uint8Array => {
+      const piece = new Uint8Array(bytes);
+      pieces.add(piece);
+      return piece;
     },
-    freeRoom: (room: Uint8Array): void => {
-      rooms.delete(room);
+    free: (piece: Uint8Array): void => {
+      pieces.delete(piece);
     },
   };
   const readBig = async (loader: Loader): Promise<void> => {
-    rooms.clear();
-    const file = await loader.pieces(BIG, engine);
-    expect(rooms.size).toBe(4);
+    pieces.clear();
+    const file = await new PieceReader(loader).read(BIG, memory);
+    expect(pieces.size).toBe(4);
     expectBig(file.read(0, file.size));
     file.drop(file.size);
-    expect(rooms.size).toBe(0);
+    expect(pieces.size).toBe(0);
   };
 
   it("a file arrives chunk by chunk, from the network and from the store", async () => {
@@ -84,7 +86,7 @@ describe("in the engine's memory", () => {
   });
 
   it("engines without such memory get one array", async () => {
-    const file = await (await open()).pieces(BIG, {});
+    const file = await new PieceReader(await open()).read(BIG);
     expectBig(file.read(0, file.size));
     expect([...file.views(0, file.size)].length).toBe(1);
   });

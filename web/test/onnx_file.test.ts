@@ -3,9 +3,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { splitGraph } from "../src/onnx_file.js";
-import { Pieces } from "../src/pieces.js";
-import { fields, Message, textOf } from "../src/protobuf.js";
+import { splitGraph } from "../src/engine/onnx_file.js";
+import { fields, Message, textOf } from "../src/engine/protobuf.js";
+import { Pieces } from "../src/loading/pieces.js";
 import { pressed } from "./lib/program.js";
 
 const HEAD_DIM = 16;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isTiff, isWebp, upright, webpOrientation } from "../src/orientation.js";
+import { isTiff, isWebp, upright, webpOrientation } from "../src/image/orientation.js";
 import { ROOT } from "./lib/program.js";
 
 const read = (file: string): Uint8Array =>

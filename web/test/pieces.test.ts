@@ -1,6 +1,6 @@
 // Files in pieces: read across their borders, freed one by one.
 import { expect, it } from "vitest";
-import { Pieces } from "../src/pieces.js";
+import { Pieces } from "../src/loading/pieces.js";
 
 const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
 

@@ -6,7 +6,7 @@ import {
   logSoftmax,
   RandomNumbers,
   sample,
-} from "../src/sampling.js";
+} from "../src/generation/sampling.js";
 import { toScores, vectors } from "./lib/generation.js";
 
 const OUT: number = Number.NEGATIVE_INFINITY;

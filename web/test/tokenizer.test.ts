@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { TextStream, Tokenizer } from "../src/tokenizer.js";
+import { TextStream, Tokenizer } from "../src/generation/tokenizer.js";
 import { ROOT } from "./lib/program.js";
 
 const FOLDER = join(ROOT, "tests/goldens/tokenizer");

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { MemoryStore } from "../src/cache.js";
+import { MemoryStore } from "../src/loading/memory_store.js";
 import { type Installed, type InstallOptions, install } from "../src/transformers.js";
 import { loadNodeBuild, VERSIONS } from "./lib/clients.js";
 import { GRAPHS, NoiseFolder } from "./lib/folder.js";

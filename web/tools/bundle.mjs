@@ -30,7 +30,7 @@ export async function bundle(out, more = {}) {
     target: "es2022",
     minify: true,
     legalComments: "none",
-    plugins: [engineFilesAre({ path: join(WEB, "src/engine_files_bundle.ts") })],
+    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") })],
     logLevel: "warning",
   });
   mkdirSync(join(out, "ort"), { recursive: true });

@@ -43,7 +43,7 @@ function remind(file) {
 
 /** @param {string} dist */
 async function scripts(dist) {
-  const npm = engineFilesAre({ path: join(WEB, "src/engine_files_npm.ts") });
+  const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
   const entryPoints = ["src/index.ts", "src/transformers.ts"];
   const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
   await build({ ...whole, outdir: dist, plugins: [npm] });
@@ -79,9 +79,10 @@ function declarations(dist) {
   const wanted = new Set(PUBLIC);
   for (const name of wanted) {
     const text = readFileSync(join(all, `${name}.d.ts`), "utf8");
-    for (const [, other = ""] of text.matchAll(/from "\.\/(\w+)\.js"/g)) {
-      wanted.add(other);
+    for (const [, other = ""] of text.matchAll(/from "(\.[\w./]+)\.js"/g)) {
+      wanted.add(join(dirname(name), other));
     }
+    mkdirSync(join(dist, dirname(name)), { recursive: true });
     writeFileSync(join(dist, `${name}.d.ts`), text);
   }
   rmSync(all, { recursive: true });

@@ -14,12 +14,19 @@ bool contains(std::span<const int64_t> ids, int64_t id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
-void prefill_all(Decoding& decoding,
-                 std::span<const OrtTensor> images,
-                 const GenerationRequest& request) {
+// Rows of all images, behind their first calls.
+std::unique_ptr<Sequences> prefill_all(const Decoder& decoder,
+                                       std::span<const std::unique_ptr<EncodedImage>> images,
+                                       const GenerationRequest& request) {
+  std::unique_ptr<Sequences> sequences =
+      decoder.start({std::ssize(images),
+                     request.beams.num_beams,
+                     request.image_tokens + std::ssize(request.first_ids) - 1,
+                     request.rules.max_new_tokens});
   for (size_t image = 0; image < images.size(); ++image) {
-    decoding.prefill(static_cast<int64_t>(image), images[image], request.first_ids);
+    sequences->prefill(static_cast<int64_t>(image), *images[image], request.first_ids);
   }
+  return sequences;
 }
 
 // One token at a time. A row that has ended is fed its end token and looked at no more.
@@ -28,19 +35,24 @@ class TokenLoop {
   TokenLoop(const GenerationRequest& request, size_t rows)
       : request_(request),
         random_(rows, RandomNumbers(request.seed)),  // each image for itself
-        rows_(rows) {}
+        rows_(rows),
+        tokens_(rows),
+        parents_(rows) {
+    std::iota(parents_.begin(), parents_.end(), 0);
+  }
 
   // Chooses every open row's next token; false when no row goes on.
-  bool choose(Decoding& decoding, const TokenFn& on_token) {
+  bool advance(Sequences& sequences, const TokenFn& on_token) {
     bool open = false;
     for (size_t row = 0; row < rows_.size(); ++row) {
       std::vector<int64_t>& ids = rows_[row].ids;
       if (has_ended(ids)) {
         continue;
       }
-      const std::span<float> scores = decoding.logits(static_cast<int64_t>(row));
+      const std::span<float> scores = sequences.logits(static_cast<int64_t>(row));
       apply_rules(request_.rules, ids, scores);
       ids.push_back(next(row, scores));
+      tokens_[row] = ids.back();
       open = open || !has_ended(ids);
       if (on_token && !contains(request_.rules.eos_token_ids, ids.back())) {
         on_token(ids.back());
@@ -49,13 +61,9 @@ class TokenLoop {
     return open;
   }
 
-  [[nodiscard]] std::vector<int64_t> last_tokens() const {
-    std::vector<int64_t> tokens;
-    for (const Generated& row : rows_) {
-      tokens.push_back(row.ids.back());
-    }
-    return tokens;
-  }
+  // Each row goes on from itself.
+  [[nodiscard]] const std::vector<int64_t>& parents() const { return parents_; }
+  [[nodiscard]] const std::vector<int64_t>& tokens() const { return tokens_; }
   [[nodiscard]] std::vector<Generated> take() { return std::move(rows_); }
 
  private:
@@ -75,6 +83,8 @@ class TokenLoop {
   const GenerationRequest& request_;
   std::vector<RandomNumbers> random_;
   std::vector<Generated> rows_;
+  std::vector<int64_t> tokens_;  // the last of each row
+  std::vector<int64_t> parents_;
 };
 
 // Beams of several images. An image that is done keeps its rows, which go on unseen.
@@ -88,22 +98,20 @@ class BeamLoop {
   }
 
   // False when all images are done.
-  bool advance(Decoding& decoding) {
+  bool advance(Sequences& sequences) {
     std::iota(parents_.begin(), parents_.end(), 0);
     bool open = false;
     for (size_t image = 0; image < searches_.size(); ++image) {
       if (!searches_[image].done()) {
-        advance_image(decoding, image);
+        advance_image(sequences, image);
         open = open || !searches_[image].done();
       }
     }
     first_ = false;
-    if (open) {
-      decoding.reorder(parents_);
-    }
     return open;
   }
 
+  [[nodiscard]] const std::vector<int64_t>& parents() const { return parents_; }
   [[nodiscard]] const std::vector<int64_t>& tokens() const { return tokens_; }
 
   [[nodiscard]] std::vector<Generated> take() const {
@@ -115,12 +123,12 @@ class BeamLoop {
   }
 
  private:
-  void advance_image(Decoding& decoding, size_t image) {
+  void advance_image(Sequences& sequences, size_t image) {
     BeamSearch& search = searches_[image];
     const size_t first_row = image * beams_;
     std::vector<std::span<const float>> rows;
     for (size_t beam = 0; beam < (first_ ? 1 : beams_); ++beam) {
-      const std::span<float> scores = decoding.logits(static_cast<int64_t>(first_row + beam));
+      const std::span<float> scores = sequences.logits(static_cast<int64_t>(first_row + beam));
       log_softmax(scores);
       apply_rules(rules_, search.running()[beam].ids, scores);
       rows.emplace_back(scores);
@@ -143,33 +151,28 @@ class BeamLoop {
   std::vector<int64_t> parents_;  // rows
 };
 
+// `advance` chooses tokens and says whether any row goes on.
+template <typename Loop, typename... Callback>
+std::vector<Generated> run(Loop loop, Sequences& sequences, const Callback&... on_token) {
+  while (loop.advance(sequences, on_token...)) {
+    sequences.step(loop.parents(), loop.tokens());
+  }
+  return loop.take();
+}
+
 }  // namespace
 
-std::vector<Generated> generate(const DecoderSession& session,
-                                std::span<const OrtTensor> images,
+std::vector<Generated> generate(const Decoder& decoder,
+                                std::span<const std::unique_ptr<EncodedImage>> images,
                                 const GenerationRequest& request,
                                 GenerationTimes& times,
                                 const TokenFn& on_token) {
   Stopwatch watch;
-  const int64_t beams = request.beams.num_beams;
-  Decoding decoding(session,
-                    {std::ssize(images), beams, request.prompt, request.rules.max_new_tokens});
-  prefill_all(decoding, images, request);
+  const std::unique_ptr<Sequences> sequences = prefill_all(decoder, images, request);
   times.prefill_ms = 1000.0 * watch.lap();
-  std::vector<Generated> results;
-  if (beams > 1) {
-    BeamLoop loop(request, images.size());
-    while (loop.advance(decoding)) {
-      decoding.step(loop.tokens());
-    }
-    results = loop.take();
-  } else {
-    TokenLoop loop(request, images.size());
-    while (loop.choose(decoding, on_token)) {
-      decoding.step(loop.last_tokens());
-    }
-    results = loop.take();
-  }
+  std::vector<Generated> results =
+      request.beams.num_beams > 1 ? run(BeamLoop(request, images.size()), *sequences)
+                                  : run(TokenLoop(request, images.size()), *sequences, on_token);
   times.decode_ms = 1000.0 * watch.lap();
   return results;
 }

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "runtime/engine/decoder.h"
 #include "runtime/generation/beam.h"
 #include "runtime/generation/sampling.h"
-#include "runtime/ort/decoder_session.h"
 
 namespace lorapress {
 
@@ -24,8 +24,8 @@ struct GenerationRequest {
   SamplingFilters filters;  // with do_sample
   bool do_sample = false;
   uint32_t seed = 0;
-  int64_t prompt = 0;                  // positions of image and text
-  std::span<const int64_t> first_ids;  // the start token, then the prompt
+  int64_t image_tokens = 0;        // positions of an image
+  std::vector<int64_t> first_ids;  // the start token, in whose place the image stands; the prompt
 };
 
 struct GenerationTimes {
@@ -36,9 +36,10 @@ struct GenerationTimes {
 // Called for every new token but an end token; only with one image and one beam.
 using TokenFn = std::function<void(int64_t token)>;
 
-// One result per image. An image's result does not depend on the others.
-std::vector<Generated> generate(const DecoderSession& session,
-                                std::span<const OrtTensor> images,
+// One result per image. An image's result does not depend on the others. REQUIRES: `decoder`
+// encoded the images.
+std::vector<Generated> generate(const Decoder& decoder,
+                                std::span<const std::unique_ptr<EncodedImage>> images,
                                 const GenerationRequest& request,
                                 GenerationTimes& times,
                                 const TokenFn& on_token = {});

@@ -10,18 +10,12 @@
 namespace lorapress {
 namespace {
 
-// "no_repeat_ngram_size" -> "--no-repeat-ngram-size"
-std::string option_name(std::string key) {
-  std::ranges::replace(key, '_', '-');
-  return "--" + key;
-}
-
 // Also for what is not a number.
 void require(const auto& row, const auto& value, const char* hint = "") {
   if (value && !(*value >= row.least && *value <= row.most)) {
     fail(ErrorCode::kInvalidArgument,
-         "{} {}, expected {} to {}{}",
-         option_name(row.key),
+         "options.{} {}, expected {} to {}{}",
+         row.key,
          *value,
          row.least,
          row.most,
@@ -56,14 +50,14 @@ void check_options(const GenerateOptions& options) {
   }
   if (options.max_new_tokens && options.min_new_tokens.value_or(0) > *options.max_new_tokens) {
     fail(ErrorCode::kInvalidArgument,
-         "--min-new-tokens {} is above --max-new-tokens {}",
+         "options.min_new_tokens {} is above options.max_new_tokens {}",
          *options.min_new_tokens,
          *options.max_new_tokens);
   }
   if (samples && options.num_beams.value_or(1) > 1) {
     fail(ErrorCode::kInvalidArgument,
-         "--num-beams {} with sampling; take either beams or --temperature, --top-k, --top-p and "
-         "--seed",
+         "options.num_beams {} with sampling; take either beams or options.temperature, "
+         "options.top_k, options.top_p and options.seed",
          *options.num_beams);
   }
 }
@@ -95,7 +89,7 @@ int64_t new_tokens(const GenerationSettings& settings, const GenerationContext& 
   if (*settings.max_length <= context.positions) {
     fail(ErrorCode::kInvalidArgument,
          "max_length {} counts the {} positions of image and prompt and leaves no room behind "
-         "them; pass --max-new-tokens",
+         "them; pass options.max_new_tokens",
          *settings.max_length,
          context.positions);
   }
@@ -147,7 +141,7 @@ BeamOptions beam_options(const GenerationSettings& settings, const GenerationCon
   const int64_t needed = options.num_beams * (1 + std::ssize(context.eos_token_ids));
   if (options.num_beams > 1 && needed > context.vocab_size) {
     fail(ErrorCode::kInvalidArgument,
-         "{} beams need {} tokens to choose from, the model has {}; lower --num-beams",
+         "{} beams need {} tokens to choose from, the model has {}; lower options.num_beams",
          options.num_beams,
          needed,
          context.vocab_size);

@@ -101,9 +101,9 @@ float checked_largest(std::span<const float> scores) {
 
 // The ids from the highest score down, the higher id first among equal ones: a heap, since few are
 // taken.
-class FromTheTop {
+class DescendingScores {
  public:
-  explicit FromTheTop(std::span<const float> scores) : scores_(scores) {
+  explicit DescendingScores(std::span<const float> scores) : scores_(scores) {
     for (size_t id = 0; id < scores.size(); ++id) {
       if (scores[id] != kForbidden) {
         heap_.push_back(id);
@@ -154,7 +154,7 @@ void keep_top_p(double top_p, std::span<float> scores) {
     sum += std::exp(static_cast<double>(score) - largest);
   }
   std::vector<float> kept(scores.size(), kForbidden);
-  FromTheTop order(scores);
+  DescendingScores order(scores);
   double above = 0.0;
   do {
     const size_t id = order.next();

@@ -1,49 +1,31 @@
 #include "runtime/ort/kv_cache.h"
 
+#include <array>
 #include <cstring>
 #include <utility>
 
 #include "base/checked.h"
-#include "base/fail.h"
+#include "graph/ports.h"
+#include "runtime/engine/slots.h"
 
 namespace lorapress {
-namespace {
-
-constexpr uint64_t kMostBytes = uint64_t{64} << 30;
-
-}  // namespace
-
-CacheNames cache_names(int64_t layer) {
-  return {fmt::format("past_key_values.{}.key", layer),
-          fmt::format("past_key_values.{}.value", layer),
-          fmt::format("present.{}.key", layer),
-          fmt::format("present.{}.value", layer)};
-}
 
 KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
     : layout_(layout), slots_(slots), capacity_(capacity) {
   position_bytes_ = static_cast<size_t>(layout.head_dim) * dtype_size(layout.dtype);
-  const std::vector<int64_t> dims{slots,
-                                  layout.heads,
-                                  capacity,
-                                  layout.head_dim,
-                                  4 * layout.layers,
-                                  static_cast<int64_t>(dtype_size(layout.dtype))};
-  const std::optional<int64_t> all = checked_product(dims);
-  if (!all || static_cast<uint64_t>(*all) > kMostBytes) {
-    fail(ErrorCode::kInvalidArgument,
-         "{} sequences of {} positions need a cache of more than {} GB; take fewer beams, a "
-         "smaller batch or fewer new tokens",
-         slots,
-         capacity,
-         kMostBytes >> 30);
-  }
+  const auto element_bytes = static_cast<int64_t>(dtype_size(layout.dtype));
+  require_cache_memory(
+      slots,
+      capacity,
+      checked_product(std::array{layout.heads, layout.head_dim, 4 * layout.layers, element_bytes})
+          .value_or(INT64_MAX));
   const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
-    const CacheNames names = cache_names(layer);
-    for (auto [past, present] : {std::pair(names.past_key, names.present_key),
-                                 std::pair(names.past_value, names.present_value)}) {
-      Entry entry{std::move(past), std::move(present), layout.in_place && layer > 0, {}};
+    for (const CachePart part : kCacheParts) {
+      Entry entry{cache_port(CacheSide::kPast, layer, part),
+                  cache_port(CacheSide::kPresent, layer, part),
+                  layout.in_place && layer > 0,
+                  {}};
       entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       if (!entry.in_place) {
         entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);

@@ -23,15 +23,6 @@
 
 namespace lorapress {
 
-// How the inputs and outputs of a layer are called.
-struct CacheNames {
-  std::string past_key;
-  std::string past_value;
-  std::string present_key;
-  std::string present_value;
-};
-CacheNames cache_names(int64_t layer);
-
 struct CacheLayout {
   int64_t layers = 0;
   int64_t heads = 0;

@@ -1,7 +1,7 @@
 // Greedy decoding over a pressed folder's two graphs, straight on an onnxruntime API: what a page
 // does that brings no transformers.js.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 /**
@@ -18,15 +18,17 @@ import { basename, join } from 'node:path';
 export async function openModel(ort, folder) {
   const manifest = JSON.parse(readFileSync(join(folder, 'lorapress.json'), 'utf8'));
   const graphs = manifest.graphs[manifest.default_dtype];
-  const encoder = await openGraph(ort, join(folder, graphs.encoder));
-  const decoder = await openGraph(ort, join(folder, graphs.decoder));
+  const encoder = await openGraph(ort, folder, graphs.encoder, manifest);
+  const decoder = await openGraph(ort, folder, graphs.decoder, manifest);
   return { encoder, decoder, model: manifest.model, generation: manifest.generation };
 }
 
-function openGraph(ort, path) {
-  const data = `${path}_data`;
-  const externalData = existsSync(data) ? [{ path: basename(data), data: readFileSync(data) }] : [];
-  return ort.InferenceSession.create(readFileSync(path), {
+function openGraph(ort, folder, path, { graph_files }) {
+  const externalData = graph_files[path].external_data.map((file) => ({
+    path: basename(file),
+    data: readFileSync(join(folder, file)),
+  }));
+  return ort.InferenceSession.create(readFileSync(join(folder, path)), {
     executionProviders: ['wasm'],
     ...(externalData.length > 0 && { externalData }),
   });

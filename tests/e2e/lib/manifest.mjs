@@ -9,8 +9,12 @@ import Ajv from 'ajv/dist/2020.js';
 
 import { ROOT } from './program.mjs';
 
-const SCHEMA = JSON.parse(readFileSync(join(ROOT, 'docs/schema/lorapress.schema.json'), 'utf8'));
-const validate = new Ajv.default({ strict: true, strictTypes: false, allErrors: true }).compile(SCHEMA);
+const validator = (/** @type {string} */ file) =>
+  new Ajv.default({ strict: true, strictTypes: false, allErrors: true }).compile(
+    JSON.parse(readFileSync(join(ROOT, 'docs/schema', file), 'utf8')),
+  );
+const validateToday = validator('lorapress.schema.json');
+const validateOne = validator('lorapress-1.schema.json');
 
 /**
  * What is wrong with the text of a manifest; empty for a sound one.
@@ -24,10 +28,11 @@ export function manifestProblems(text) {
   } catch (error) {
     return [error.message];
   }
+  const validate = manifest?.format_version === 1 ? validateOne : validateToday;
   if (!validate(manifest)) {
     return validate.errors.map(({ instancePath, message }) => `${instancePath}: ${message}`);
   }
-  return [...fileProblems(manifest), ...tokenProblems(manifest)];
+  return [...fileProblems(manifest), ...graphProblems(manifest), ...tokenProblems(manifest)];
 }
 
 function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) {
@@ -54,6 +59,22 @@ function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) 
     problems.push(`graphs: no ${default_dtype}, the default_dtype`);
   }
   return problems;
+}
+
+/** What a manifest says of its graphs since version 2. */
+function graphProblems({ files, graphs, graph_files = undefined, preferred_dtypes = {} }) {
+  if (graph_files === undefined) {
+    return [];
+  }
+  const listed = new Set(files.map(({ path }) => path));
+  const used = Object.entries(graph_files).flatMap(([path, { external_data }]) => [path, ...external_data]);
+  const missing = Object.values(graphs).flatMap(Object.values).filter((path) => !Object.hasOwn(graph_files, path));
+  const unknown = Object.values(preferred_dtypes).flat().filter((dtype) => !Object.hasOwn(graphs, dtype));
+  return [
+    ...used.filter((path) => !listed.has(path)).map((path) => `graph_files: ${path} is used and not listed`),
+    ...missing.map((path) => `graph_files: no ${path}`),
+    ...unknown.map((dtype) => `preferred_dtypes: no dtype ${dtype}`),
+  ];
 }
 
 function tokenProblems({ generation, model }) {

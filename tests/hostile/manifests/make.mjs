@@ -7,6 +7,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const CHUNK = 8388608;
+const ENCODER = 'onnx/encoder_model.onnx';
+const DECODER = 'onnx/decoder_model_merged.onnx';
 const digest = (/** @type {number} */ byte) => byte.toString(16).padStart(2, '0').repeat(32);
 const file = (/** @type {string} */ path, bytes = 100) => ({
   path,
@@ -16,7 +18,7 @@ const file = (/** @type {string} */ path, bytes = 100) => ({
 
 function sound() {
   return {
-    format_version: 1,
+    format_version: 2,
     generator: 'lorapress 0.1.0',
     bundle: 'transformers.js',
     source: { checkpoint: 'tiny', adapters: [{ name: 'default', r: 4, lora_alpha: 8.5, weight: 1.5, modules: 8 }] },
@@ -45,13 +47,18 @@ function sound() {
     },
     tokenizer: { file: 'tokenizer.json' },
     default_dtype: 'fp32',
-    graphs: { fp32: { encoder: 'onnx/encoder_model.onnx', decoder: 'onnx/decoder_model_merged.onnx' } },
+    graphs: { fp32: { encoder: ENCODER, decoder: DECODER } },
+    graph_files: {
+      [ENCODER]: { external_data: [], integer_products: false },
+      [DECODER]: { external_data: [], cache_dtype: 'float32', in_place_cache: true, integer_products: false },
+    },
+    preferred_dtypes: { wasm: ['fp32'], webgpu: ['fp32'], webgpu_f16: ['fp32'] },
     chunk_bytes: CHUNK,
     files: [
       file('config.json'),
       file('tokenizer.json'),
-      file('onnx/encoder_model.onnx', CHUNK),
-      file('onnx/decoder_model_merged.onnx', CHUNK + 1),
+      file(ENCODER, CHUNK),
+      file(DECODER, CHUNK + 1),
     ],
   };
 }
@@ -105,8 +112,37 @@ const SPOILED = [
   ['bytes_beyond_integers', 'invalid_file', 'no machine integer', (m) => (m.files[0].bytes = 1e300)],
   ['files_none', 'invalid_file', 'no files', (m) => delete m.files],
   ['files_too_many', 'invalid_file', '10,000 files', (m) => m.files.push(...Array.from({ length: 9996 }, (_, i) => file(`${i}`, 0)))],
-  ['version_newer', 'unsupported', 'a format of the future', (m) => (m.format_version = 2)],
-  ['version_text', 'invalid_file', 'a version in quotes', (m) => (m.format_version = '1')],
+  ['graph_files_missing', 'invalid_file', 'nothing said of graphs', (m) => delete m.graph_files],
+  ['graph_files_list', 'invalid_file', 'graphs in a list', (m) => (m.graph_files = Object.values(m.graph_files))],
+  ['graph_files_gone', 'invalid_file', 'nothing said of one graph', (m) => delete m.graph_files[ENCODER]],
+  ['graph_files_null', 'invalid_file', 'null said of a graph', (m) => (m.graph_files[ENCODER] = null)],
+  ...[
+    ['unknown_key', 'an unknown word about a graph', { weights: [] }],
+    ['data_text', 'weight files that are a text', { external_data: 'config.json' }],
+    ['data_number', 'a weight file that is a number', { external_data: [1] }],
+    ['data_not_listed', 'a weight file that is none of the files', { external_data: ['onnx/other.onnx_data'] }],
+    ['data_parent', 'a weight file outside of the folder', { external_data: ['../weights.onnx_data'] }],
+    ['data_missing', 'no list of weight files', { external_data: undefined }],
+    ['products_missing', 'products that may be anything', { integer_products: undefined }],
+    ['products_number', 'products that are a number', { integer_products: 1 }],
+    ['cache_unknown', 'a cache of 8 bits', { cache_dtype: 'float8' }],
+    ['cache_number', 'a cache that is a number', { cache_dtype: 16 }],
+    ['cache_without_place', 'a cache somewhere', { in_place_cache: undefined }],
+    ['place_without_cache', 'a place without a cache', { cache_dtype: undefined }],
+    ['place_text', 'a place in quotes', { in_place_cache: 'true' }],
+  ].map(
+    /** @returns {[string, string, string, (manifest: Manifest) => void]} */
+    ([name, wrong, facts]) => [`graph_files_${name}`, 'invalid_file', `${wrong}`, (m) => Object.assign(m.graph_files[DECODER], facts)],
+  ),
+  ['preferred_missing', 'invalid_file', 'no order of dtypes', (m) => delete m.preferred_dtypes],
+  ['preferred_backend_missing', 'invalid_file', 'no order for a backend', (m) => delete m.preferred_dtypes.webgpu],
+  ['preferred_backend_unknown', 'invalid_file', 'an order for an unknown backend', (m) => (m.preferred_dtypes.webnn = [])],
+  ['preferred_text', 'invalid_file', 'an order that is a text', (m) => (m.preferred_dtypes.wasm = 'fp32')],
+  ['preferred_absent', 'invalid_file', 'a dtype that the folder lacks', (m) => (m.preferred_dtypes.wasm = ['q8'])],
+  ['preferred_twice', 'invalid_file', 'a dtype twice', (m) => (m.preferred_dtypes.wasm = ['fp32', 'fp32'])],
+  ['version_newer', 'unsupported', 'a format of the future', (m) => (m.format_version = 3)],
+  ['version_zero', 'unsupported', 'a format that never was', (m) => (m.format_version = 0)],
+  ['version_text', 'invalid_file', 'a version in quotes', (m) => (m.format_version = '2')],
   ['version_missing', 'invalid_file', 'no version', (m) => delete m.format_version],
   ['chunk_other', 'unsupported', 'other chunks', (m) => (m.chunk_bytes = 4096)],
   ['chunk_zero', 'invalid_file', 'chunks of nothing', (m) => (m.chunk_bytes = 0)],
@@ -184,7 +220,13 @@ export function allFiles() {
   files.set('accepted/one_dtype.json', text(sound()));
   files.set('accepted/several.json', text(several()));
   files.set('accepted/generation.json', text(generation()));
+  files.set('accepted/version_1.json', text(versionOne(several())));
   return files;
+}
+
+/** As it was before graph_files and preferred_dtypes. @param {Manifest} manifest */
+function versionOne({ graph_files, preferred_dtypes, ...manifest }) {
+  return { ...manifest, format_version: 1 };
 }
 
 /** Two dtypes, two end tokens, external data, an empty file, no adapters. */
@@ -193,6 +235,11 @@ function several() {
   manifest.source.adapters = [];
   manifest.graphs.q8 = { encoder: 'onnx/encoder_model_quantized.onnx', decoder: 'onnx/decoder_model_merged_quantized.onnx' };
   manifest.generation.eos_token_id = [2, 319];
+  for (const graph of Object.values(manifest.graphs.q8)) {
+    manifest.graph_files[graph] = { external_data: [], integer_products: true };
+  }
+  manifest.graph_files[DECODER].external_data = [`${DECODER}_data`];
+  manifest.preferred_dtypes = { wasm: ['q8', 'fp32'], webgpu: [], webgpu_f16: ['fp32'] };
   const names = ['encoder_model_quantized.onnx', 'decoder_model_merged_quantized.onnx', 'decoder_model_merged.onnx_data'];
   manifest.files.push(...names.map((name) => file(`onnx/${name}`, 3 * CHUNK - 1)), file('added_tokens.json', 0));
   return manifest;

@@ -1,6 +1,7 @@
 // A file of several chunks, and a store for it.
-import { MemoryStore } from "../../src/cache.js";
-import { CHUNK_BYTES } from "../../src/manifest.js";
+
+import { CHUNK_BYTES } from "../../src/loading/manifest.js";
+import { MemoryStore } from "../../src/loading/memory_store.js";
 
 export const BIG = "weights.bin";
 export const BIG_BYTES: number = 3 * CHUNK_BYTES + 12_345;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PNG } from "pngjs";
-import type { Pixels } from "../../src/image.js";
+import type { Pixels } from "../../src/image/image.js";
 import type { CaptionOptions } from "../../src/index.js";
 import { ROOT } from "./program.js";
 

@@ -1,5 +1,7 @@
 // Parts of the package that no one outside needs, for tests in a real browser.
-export { IndexedDbStore, openStore } from "../../src/cache.js";
-export { requireDigest } from "../../src/integrity.js";
-export { OpfsStore } from "../../src/opfs.js";
-export { toPicture, toPixels } from "../../src/picture.js";
+
+export { toPicture, toPixels } from "../../src/image/picture.js";
+export { openStore } from "../../src/loading/cache.js";
+export { IndexedDbStore } from "../../src/loading/indexed_db.js";
+export { requireDigest } from "../../src/loading/integrity.js";
+export { OpfsStore } from "../../src/loading/opfs.js";

@@ -1,0 +1,23 @@
+// A torch Linear's tensors, as the blocks take them.
+#ifndef LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
+#define LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
+
+#include "blocks/linear.h"
+#include "checkpoint/checkpoint.h"
+
+namespace lorapress {
+
+// NAME.weight [out, in] and, where `biased`, NAME.bias [out].
+inline LinearWeights take_linear(WeightTaker& weights,
+                                 const std::string& name,
+                                 int64_t out_features,
+                                 int64_t in_features,
+                                 bool biased) {
+  return {name,
+          weights.take(name + ".weight", {out_features, in_features}),
+          biased ? weights.take(name + ".bias", {out_features}) : nullptr};
+}
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_

@@ -1,0 +1,35 @@
+#include "graph/ports.h"
+
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "test_util.h"
+
+namespace lorapress {
+namespace {
+
+// The web package's table is held to the same file.
+TEST(Ports, AreCalledAsTheSharedTableSays) {
+  const Json golden = read_json(test::source_path("tests/goldens/ports.json"));
+  EXPECT_EQ(golden.at("encoder"),
+            (Json{{"inputs", {kPixelValues}}, {"outputs", {kLastHiddenState}}}));
+  EXPECT_EQ(golden.at("decoder"),
+            (Json{{"inputs", {kInputIds, kEncoderHiddenStates}}, {"outputs", {kLogits}}}));
+  ASSERT_EQ(golden.at("cache").size(), 2U);
+  for (const Json& row : golden.at("cache")) {
+    const int64_t layer = row.at("layer");
+    EXPECT_EQ(row.at("past_key"), cache_port(CacheSide::kPast, layer, CachePart::kKey));
+    EXPECT_EQ(row.at("past_value"), cache_port(CacheSide::kPast, layer, CachePart::kValue));
+    EXPECT_EQ(row.at("present_key"), cache_port(CacheSide::kPresent, layer, CachePart::kKey));
+    EXPECT_EQ(row.at("present_value"), cache_port(CacheSide::kPresent, layer, CachePart::kValue));
+    for (const char* key : {"past_key", "past_value", "present_key", "present_value"}) {
+      EXPECT_TRUE(is_cache_port(row.at(key).get<std::string>())) << row.at(key);
+    }
+  }
+  for (const char* name : {kPixelValues, kInputIds, kEncoderHiddenStates, kLogits, "presently"}) {
+    EXPECT_FALSE(is_cache_port(name)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace lorapress

@@ -1,0 +1,34 @@
+#include "runtime/engines.h"
+
+#include <array>
+
+#include "runtime/ort/ort_decoder.h"
+
+namespace lorapress {
+namespace {
+
+std::unique_ptr<Decoder> open_ort(const std::filesystem::path& folder,
+                                  const Manifest& manifest,
+                                  const GraphChoice& choice,
+                                  unsigned threads) {
+  const auto in_place = [&](const std::string& dtype) {
+    return graph_facts(manifest, dtype, "decoder").in_place_cache;
+  };
+  const OrtDecoder::Files files{graph_file(manifest, folder, choice.encoder, "encoder"),
+                                graph_file(manifest, folder, choice.prefill, "decoder"),
+                                graph_file(manifest, folder, choice.decoder, "decoder"),
+                                in_place(choice.prefill) && in_place(choice.decoder)};
+  return std::make_unique<OrtDecoder>(manifest, files, threads);
+}
+
+constexpr std::array kEngines = {
+    Engine{"ONNX Runtime", ort_version, open_ort},
+};
+
+}  // namespace
+
+const Engine& default_engine() {
+  return kEngines[0];
+}
+
+}  // namespace lorapress

@@ -1,0 +1,34 @@
+// The engines that can run a pressed folder's graphs: a table with a row for each.
+#ifndef LORAPRESS_RUNTIME_ENGINES_H_
+#define LORAPRESS_RUNTIME_ENGINES_H_
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "bundles/manifest.h"
+#include "runtime/engine/decoder.h"
+#include "runtime/graph_choice.h"
+
+namespace lorapress {
+
+struct Engine {
+  std::string_view name;
+  // Of the library in use, as "1.32.0". Throws kRuntime where there is none.
+  std::string (*version)();
+  // Loads the chosen graphs of a folder of bundle transformers.js. `threads` 0 means one per core.
+  // Throws kNotFound and kRuntime for files that are missing or no graphs, kMismatch for graphs
+  // that are not the manifest's or cannot share a cache.
+  std::unique_ptr<Decoder> (*open)(const std::filesystem::path& folder,
+                                   const Manifest& manifest,
+                                   const GraphChoice& choice,
+                                   unsigned threads);
+};
+
+// What captions are made with: the first row of the table.
+const Engine& default_engine();
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_RUNTIME_ENGINES_H_

@@ -1,0 +1,61 @@
+// A decoder graph as any client of the bundle calls it: ids, image tokens and the whole cache go in as
+// tensors, logits and a longer cache come out. Nothing is bound, shared or written in place, so that
+// what is seen is the graph itself and not what OrtDecoder makes of it. For those who look at graphs:
+// verify, calibration and tests. Captions are made through runtime/engine/decoder.h.
+#ifndef LORAPRESS_RUNTIME_ORT_CLIENT_CALLS_H_
+#define LORAPRESS_RUNTIME_ORT_CLIENT_CALLS_H_
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/ports.h"
+#include "runtime/ort/kv_cache.h"
+#include "runtime/ort/ort.h"
+
+namespace lorapress {
+
+class ClientCalls {
+ public:
+  struct Step {
+    OrtTensor logits;              // as the graph gives them
+    std::vector<OrtTensor> cache;  // for the next call
+  };
+
+  explicit ClientCalls(const CacheLayout& layout);
+  // The layout is read off the cache's ports. Throws kUnsupported for a graph without them.
+  explicit ClientCalls(const OrtSession& decoder);
+
+  // Names: of the cache's inputs; "logits" and the cache's outputs, in the same order.
+  [[nodiscard]] const std::vector<std::string>& past() const { return past_; }
+  [[nodiscard]] const std::vector<std::string>& outputs() const { return outputs_; }
+
+  [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t rows) const;
+  // What a call is given; without an image where the graph takes none. The tensors must outlive it.
+  [[nodiscard]] std::vector<OrtSession::Feed> feeds(const OrtTensor& ids,
+                                                    const OrtTensor* image,
+                                                    std::span<const OrtTensor> cache) const;
+
+  // One call: ids [rows, positions]. An empty cache makes it the first one, whose first id is the
+  // start token that the graph drops. `session` runs as OrtSession does.
+  template <typename Session>
+  [[nodiscard]] Step step(Session& session,
+                          const OrtTensor& ids,
+                          const OrtTensor* image,
+                          std::span<const OrtTensor> cache) const {
+    return to_step(session.run(feeds(ids, image, cache), outputs_));
+  }
+
+  // What a graph gave for outputs().
+  [[nodiscard]] static Step to_step(std::vector<OrtTensor> outputs);
+
+ private:
+  CacheLayout layout_;
+  std::vector<std::string> past_;
+  std::vector<std::string> outputs_{kLogits};
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_RUNTIME_ORT_CLIENT_CALLS_H_

@@ -1,0 +1,240 @@
+#include "runtime/ort/ort_decoder.h"
+
+#include <algorithm>
+
+#include "base/convert.h"
+#include "base/fail.h"
+#include "graph/ports.h"
+#include "runtime/engine/slots.h"
+
+namespace lorapress {
+namespace {
+
+// `wanted`: -1 for a dimension that may be any; the graph may leave any open.
+const OrtPort& port(const std::vector<OrtPort>& ports,
+                    const std::string& name,
+                    const Shape& wanted,
+                    const std::filesystem::path& file) {
+  const auto found = std::ranges::find(ports, name, &OrtPort::name);
+  if (found == ports.end()) {
+    fail(ErrorCode::kMismatch,
+         "{}: has no {}; {} and the graphs do not belong together, press again",
+         file.string(),
+         name,
+         kManifestName);
+  }
+  bool fits = found->shape.size() == wanted.size();
+  for (size_t i = 0; fits && i < wanted.size(); ++i) {
+    fits = found->shape[i] == wanted[i] || found->shape[i] == -1 || wanted[i] == -1;
+  }
+  if (!fits) {
+    fail(ErrorCode::kMismatch,
+         "{}: {} is [{}], expected [{}] (-1 is any); {} and the graphs do not belong together, "
+         "press again",
+         file.string(),
+         name,
+         fmt::join(found->shape, ", "),
+         fmt::join(wanted, ", "),
+         kManifestName);
+  }
+  if (found->dtype != DType::kF32 && found->dtype != DType::kF16 && name != kInputIds) {
+    fail(ErrorCode::kUnsupported,
+         "{}: {} is {}, expected float32 or float16",
+         file.string(),
+         name,
+         dtype_name(found->dtype));
+  }
+  return *found;
+}
+
+Shape with_batch(Shape shape, int64_t batch) {
+  shape[0] = batch;
+  return shape;
+}
+
+struct OrtImage : EncodedImage {
+  explicit OrtImage(OrtTensor tensor) : tokens(std::move(tensor)) {}
+  OrtTensor tokens;  // in the decoder's dtype
+};
+
+}  // namespace
+
+OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
+                                            const Manifest& manifest,
+                                            const std::filesystem::path& file) {
+  Ports found;
+  port(session.inputs(), kInputIds, {-1, -1}, file);
+  const OrtPort& image =
+      port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
+  found.image_shape = {1, manifest.image_tokens, image.shape[2]};
+  found.image_dtype = image.dtype;
+  found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
+  found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
+  const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
+  for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
+    for (const CachePart part : kCacheParts) {
+      const std::string past = cache_port(CacheSide::kPast, layer, part);
+      found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
+      port(session.outputs(), cache_port(CacheSide::kPresent, layer, part), cached, file);
+    }
+  }
+  return found;
+}
+
+OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned threads)
+    : encoder_(files.encoder, threads),
+      decoder_(files.decoder, threads),
+      vocab_size_(manifest.vocab_size) {
+  const Preprocessing& size = manifest.preprocessing;
+  pixels_shape_ = {1, 3, size.height, size.width};
+  port(encoder_.inputs(), kPixelValues, {-1, 3, size.height, size.width}, files.encoder);
+  port(encoder_.outputs(), kLastHiddenState, {-1, manifest.image_tokens, -1}, files.encoder);
+  ports_ = check_decoder(decoder_, manifest, files.decoder);
+  ports_.cache.in_place = files.in_place_cache;
+  if (files.prefill != files.decoder) {
+    prefill_.emplace(files.prefill, threads);
+    check_prefill(manifest, files);
+  }
+}
+
+// The step reads what the first call left, and both write into the same buffers.
+void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
+  const Ports first = check_decoder(*prefill_, manifest, files.prefill);
+  const auto share = [&](std::string_view what, DType prefill, DType decoder) {
+    if (prefill != decoder) {
+      fail(ErrorCode::kMismatch,
+           "{}: its {} is {}, that of {} is {}; prefill and decoder need dtypes that agree, as "
+           "prefill=q8,decoder=q4",
+           files.prefill.string(),
+           what,
+           dtype_name(prefill),
+           files.decoder.string(),
+           dtype_name(decoder));
+    }
+  };
+  share("cache", first.cache.dtype, ports_.cache.dtype);
+  share("image input", first.image_dtype, ports_.image_dtype);
+  share("logits", first.logits_dtype, ports_.logits_dtype);
+}
+
+std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_values) const {
+  const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
+  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
+  return std::make_unique<OrtImage>(outputs[0].dtype() == ports_.image_dtype
+                                        ? std::move(outputs[0])
+                                        : outputs[0].converted(ports_.image_dtype));
+}
+
+class OrtSequences : public Sequences {
+ public:
+  OrtSequences(const OrtDecoder& decoder, const SequencesSize& size);
+
+  void prefill(int64_t image, const EncodedImage& encoded, std::span<const int64_t> ids) override;
+  void step(std::span<const int64_t> parents, std::span<const int64_t> tokens) override;
+  [[nodiscard]] std::span<float> logits(int64_t row) override;
+
+ private:
+  // Binds where the logits of these slots go, and brings them to float32 after the run.
+  void bind_logits(OrtBinding& binding, int64_t slot, int64_t slots);
+  void read_logits(int64_t slot, int64_t slots);
+
+  const OrtDecoder* decoder_;
+  SequencesSize size_;
+  int64_t rows_;
+  KvCache cache_;
+  SlotTable slots_;
+  std::vector<int64_t> tokens_;  // one per slot
+  std::vector<float> logits_;    // [slots, vocab]
+  std::vector<std::byte> half_logits_;
+  OrtTensor images_;  // of the steps, which do not look at them
+  OrtTensor tokens_tensor_;
+  OrtBinding prefill_;
+  OrtBinding step_;
+};
+
+std::unique_ptr<Sequences> OrtDecoder::start(const SequencesSize& size) const {
+  return std::make_unique<OrtSequences>(*this, size);
+}
+
+OrtSequences::OrtSequences(const OrtDecoder& decoder, const SequencesSize& size)
+    : decoder_(&decoder),
+      size_(size),
+      rows_(size.images * size.beams),
+      cache_(decoder.ports_.cache, rows_, size.prefix + size.new_tokens),
+      slots_(size.images, size.beams),
+      tokens_(static_cast<size_t>(rows_)),
+      logits_(static_cast<size_t>(rows_ * decoder.vocab_size_)),
+      half_logits_(decoder.ports_.logits_dtype == DType::kF32
+                       ? 0
+                       : logits_.size() * dtype_size(decoder.ports_.logits_dtype)),
+      images_(decoder.ports_.image_dtype, with_batch(decoder.ports_.image_shape, rows_)),
+      tokens_tensor_(
+          OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
+      prefill_(decoder.prefill()),
+      step_(decoder.decoder_) {
+  step_.input(kInputIds, tokens_tensor_);
+  step_.input(kEncoderHiddenStates, images_);
+  bind_logits(step_, 0, rows_);
+}
+
+void OrtSequences::bind_logits(OrtBinding& binding, int64_t slot, int64_t slots) {
+  const DType dtype = decoder_->ports_.logits_dtype;
+  const auto memory =
+      half_logits_.empty() ? std::as_writable_bytes(std::span(logits_)) : std::span(half_logits_);
+  const auto row_bytes = static_cast<size_t>(decoder_->vocab_size_) * dtype_size(dtype);
+  binding.output(kLogits,
+                 OrtTensor::view(dtype,
+                                 {slots, 1, decoder_->vocab_size_},
+                                 memory.subspan(static_cast<size_t>(slot) * row_bytes)));
+}
+
+void OrtSequences::read_logits(int64_t slot, int64_t slots) {
+  if (half_logits_.empty()) {
+    return;
+  }
+  const size_t size = dtype_size(decoder_->ports_.logits_dtype);
+  const auto first = static_cast<size_t>(slot * decoder_->vocab_size_);
+  const auto count = static_cast<size_t>(slots * decoder_->vocab_size_);
+  to_float32(decoder_->ports_.logits_dtype,
+             std::span(half_logits_).subspan(first * size, count * size),
+             std::span(logits_).subspan(first, count));
+}
+
+void OrtSequences::prefill(int64_t image,
+                           const EncodedImage& encoded,
+                           std::span<const int64_t> ids) {
+  const int64_t first = image * size_.beams;
+  const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
+  prefill_.input(kInputIds, input);
+  prefill_.input(kEncoderHiddenStates, static_cast<const OrtImage&>(encoded).tokens);
+  bind_logits(prefill_, first, 1);
+  cache_.bind_prefill(prefill_, first, size_.prefix);
+  prefill_.run();
+  cache_.end_prefill(size_.prefix);
+  read_logits(first, 1);
+  for (int64_t row = first + 1; row < first + size_.beams; ++row) {
+    cache_.copy_slot(first, row, 0);
+    std::ranges::copy(logits(first), logits(row).begin());
+  }
+}
+
+// Where one row becomes several, its new tokens are copied; image and prompt are the same in all.
+void OrtSequences::step(std::span<const int64_t> parents, std::span<const int64_t> tokens) {
+  for (const SlotTable::Copy& copy : slots_.branch(parents)) {
+    cache_.copy_slot(copy.from, copy.to, size_.prefix);
+  }
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    tokens_[static_cast<size_t>(slots_.slot(static_cast<int64_t>(row)))] = tokens[row];
+  }
+  cache_.bind_step(step_);
+  step_.run();
+  cache_.end_step();
+  read_logits(0, rows_);
+}
+
+std::span<float> OrtSequences::logits(int64_t row) {
+  const auto vocab = static_cast<size_t>(decoder_->vocab_size_);
+  return std::span(logits_).subspan(static_cast<size_t>(slots_.slot(row)) * vocab, vocab);
+}
+
+}  // namespace lorapress

@@ -1,0 +1,58 @@
+// The engine over ONNX Runtime: the graphs of a transformers.js bundle, each a session.
+#ifndef LORAPRESS_RUNTIME_ORT_ORT_DECODER_H_
+#define LORAPRESS_RUNTIME_ORT_ORT_DECODER_H_
+
+#include <filesystem>
+#include <optional>
+#include <span>
+
+#include "bundles/manifest.h"
+#include "runtime/engine/decoder.h"
+#include "runtime/ort/kv_cache.h"
+#include "runtime/ort/ort.h"
+
+namespace lorapress {
+
+class OrtDecoder : public Decoder {
+ public:
+  struct Files {
+    std::filesystem::path encoder;
+    std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
+    std::filesystem::path decoder;
+    bool in_place_cache = false;  // of both decoders, as the manifest has it
+  };
+  // Throws kRuntime for a file that is no graph, kMismatch for one that is not the manifest's and
+  // for two decoders that cannot share a cache.
+  OrtDecoder(const Manifest& manifest, const Files& files, unsigned threads);
+
+  [[nodiscard]] std::unique_ptr<EncodedImage> encode(
+      std::span<const float> pixel_values) const override;
+  [[nodiscard]] std::unique_ptr<Sequences> start(const SequencesSize& size) const override;
+
+ private:
+  friend class OrtSequences;
+  // What a decoder's ports are like.
+  struct Ports {
+    Shape image_shape;  // of encoder_hidden_states, the batch left 1
+    DType image_dtype = DType::kF32;
+    DType logits_dtype = DType::kF32;
+    CacheLayout cache;
+  };
+  static Ports check_decoder(const OrtSession& session,
+                             const Manifest& manifest,
+                             const std::filesystem::path& file);
+  void check_prefill(const Manifest& manifest, const Files& files);
+
+  [[nodiscard]] const OrtSession& prefill() const { return prefill_ ? *prefill_ : decoder_; }
+
+  OrtSession encoder_;
+  OrtSession decoder_;
+  std::optional<OrtSession> prefill_;  // where it is another file
+  Shape pixels_shape_;
+  Ports ports_;
+  int64_t vocab_size_ = 0;
+};
+
+}  // namespace lorapress
+
+#endif  // LORAPRESS_RUNTIME_ORT_ORT_DECODER_H_

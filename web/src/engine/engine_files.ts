@@ -1,0 +1,28 @@
+// Where the package's other files are: in Node, where npm has put them. tools/package.mjs and tools/bundle.mjs
+// put engine_files_npm.ts and engine_files_bundle.ts in this file's place.
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import type { EngineFiles } from "./engine_api.js";
+
+const BUILDS = {
+  wasm: "ort-wasm-simd-threaded",
+  webgpu: "ort-wasm-simd-threaded.asyncify",
+} as const;
+
+/** The address of the worker's module. */
+export function workerUrl(): string {
+  return new URL("../worker.js", import.meta.url).href;
+}
+
+export function engineFiles(): EngineFiles {
+  const { resolve } = createRequire(import.meta.url);
+  const at = (file: string): string => pathToFileURL(resolve(`onnxruntime-web/${file}`)).href;
+  const cpu = at(`${BUILDS.wasm}.mjs`);
+  const webgpu = new URL("ort.webgpu.bundle.min.mjs", cpu).href;
+  return {
+    onnxruntime: {
+      wasm: { module: cpu, wasm: at(`${BUILDS.wasm}.wasm`) },
+      webgpu: { module: webgpu, wasm: at(`${BUILDS.webgpu}.wasm`) },
+    },
+  };
+}

@@ -1,0 +1,90 @@
+// The ports of the transformers.js bundle's graphs (docs/bundles.md): the one table of their names, compared with
+// tests/goldens/ports.json, as that of src/graph/ports.h; and what they must be like, since the manifest and the
+// graphs must speak of the same model.
+import { fail } from "../errors.js";
+import type { CacheDtype, Role } from "../loading/graph_files.js";
+import type { ModelShape } from "./engine_api.js";
+
+/** Without the cache. */
+export const PORTS = {
+  encoder: { inputs: ["pixel_values"], outputs: ["last_hidden_state"] },
+  decoder: { inputs: ["input_ids", "encoder_hidden_states"], outputs: ["logits"] },
+} as const;
+
+export interface CachePorts {
+  readonly past: readonly string[];
+  readonly present: readonly string[];
+}
+
+/** Key and value of every layer, in this order. */
+export function cachePorts(layers: number): CachePorts {
+  const all = (prefix: string): string[] =>
+    Array.from({ length: layers }, (_, layer) => [
+      `${prefix}.${layer}.key`,
+      `${prefix}.${layer}.value`,
+    ]).flat();
+  return { past: all("past_key_values"), present: all("present") };
+}
+
+const BATCH_SYMBOL = "batch_size";
+const NO_CACHE: CachePorts = { past: [], present: [] };
+
+export interface Port {
+  readonly name: string;
+  /** Element type, as the engine calls it. */
+  readonly type: string;
+  readonly dims: readonly (number | string)[];
+}
+
+/** A graph that is loaded. */
+export interface GraphPorts {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+}
+
+export function requireNames(graph: GraphPorts, role: Role, cache: CachePorts = NO_CACHE): void {
+  const missing = (ports: readonly Port[], names: readonly string[]): string | undefined =>
+    names.find((name) => !ports.some((port) => port.name === name));
+  const name =
+    missing(graph.inputs, [...PORTS[role].inputs, ...cache.past]) ??
+    missing(graph.outputs, [...PORTS[role].outputs, ...cache.present]);
+  if (name !== undefined) {
+    fail(
+      "mismatch",
+      `the ${role} has no ${name}; it and lorapress.json do not belong together, press again`,
+    );
+  }
+}
+
+/** The type of the decoder's cache; `wanted`: that of lorapress.json, if it has one. */
+export function requireCache(
+  port: Port | undefined,
+  shape: ModelShape,
+  wanted: CacheDtype | undefined,
+): CacheDtype {
+  const { numKeyValueHeads, headDim } = shape;
+  const [batch, heads, , size] = port?.dims ?? [];
+  const type = port?.type;
+  if (type !== "float32" && type !== "float16") {
+    fail("unsupported", `the decoder's ${port?.name} is no float tensor`);
+  }
+  const same = batch === BATCH_SYMBOL && heads === numKeyValueHeads && size === headDim;
+  if (!same || type !== (wanted ?? type)) {
+    fail(
+      "mismatch",
+      `the decoder's cache is ${type} [${port?.dims.join(", ")}], lorapress.json says ${wanted ?? type}, ${numKeyValueHeads} heads of ${headDim}; press again`,
+    );
+  }
+  return type;
+}
+
+/** `dims` of logits of `rows` sequences. */
+export function requireVocabulary(dims: readonly number[], rows: number, shape: ModelShape): void {
+  const wanted = [rows, 1, shape.vocabSize];
+  if (dims.length !== 3 || dims.some((size, i) => size !== wanted[i])) {
+    fail(
+      "mismatch",
+      `the decoder gave logits [${dims.join(", ")}], expected [${wanted.join(", ")}]`,
+    );
+  }
+}

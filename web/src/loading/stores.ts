@@ -1,0 +1,29 @@
+// Where verified chunks wait for the next visit. Keys are digests: two versions of a model share what
+// did not change, two tabs write the same bytes, and a stale chunk cannot be taken for a new one.
+
+export interface FolderRecord {
+  /** Text of its lorapress.json. */
+  readonly manifest: string;
+  /** All chunks that it names. */
+  readonly digests: readonly string[];
+}
+
+export interface ChunkStore {
+  /** Whether what is put here outlives the page. */
+  readonly persistent: boolean;
+  get(digest: string): Promise<Uint8Array | undefined>;
+  /** REQUIRES: `bytes` keep their content until release(). */
+  put(digest: string, bytes: Uint8Array): Promise<void>;
+  remove(digest: string): Promise<void>;
+  /** The engine has these; a store that only holds them in memory lets go. */
+  release(digests: readonly string[]): Promise<void>;
+  readFolder(url: string): Promise<FolderRecord | undefined>;
+  /** Replaces the folder's record and drops the chunks that no folder names any more. */
+  writeFolder(url: string, record: FolderRecord): Promise<void>;
+  clear(): Promise<void>;
+}
+
+/** Digests that the records name. */
+export function namedBy(folders: readonly FolderRecord[]): Set<string> {
+  return new Set(folders.flatMap(({ digests }) => digests));
+}
