@@ -168,7 +168,7 @@ TEST(NBits, AreFoundOnceByAWriter) {
       matrix->values_read = 0;
       write_files({plan}, {.hash = false, .threads = threads, .progress = {}});
       EXPECT_EQ(matrix->values_read, matrix->values());
-      EXPECT_EQ(test::read_text(folder / "file"), wanted);
+      EXPECT_EQ(read_text(folder / "file"), wanted);
     }
   }
 }

@@ -142,7 +142,7 @@ TEST(Float16Constants, LeaveVariancesThatWouldBeOthers) {
                   {"m", random_weight({64}, 3, 1e-4F)},
                   {"v", numbers(std::vector<float>(64, 3e-8F))}};
   const Model model = parsed_model(text, weights);
-  const Halved half = halved(model);
+  const auto half = halved(model);
   ASSERT_EQ(half.notes.size(), 1U);
   EXPECT_TRUE(contains(half.notes[0], "BatchNormalization stays float32")) << half.notes[0];
   EXPECT_EQ(half.model.weights.at("v")->dtype(), DType::kF32);
@@ -163,7 +163,7 @@ TEST(Float16Constants, CompareFillsEqual) {
       "  z = Softmax <axis = -1> (k)"
       "}",
       {{"w", random_weight({64, 64}, 1)}, {"lowest", number(kLowest)}, {"zero", number(0)}});
-  const Halved half = halved(model);
+  const auto half = halved(model);
   EXPECT_TRUE(half.notes.empty());
   std::vector<float> fills(64, 0.0F);
   fills[3] = kLowest;

@@ -144,7 +144,7 @@ TEST(Float16Pass, ClampsTheFillsOfMasks) {
          {"zero", number(0)},
          {"none", constant_weight(DType::kI64, {}, std::vector<std::byte>(8))},
          {"fill", number(fill)}});
-    const Halved half = halved(model);
+    const auto half = halved(model);
     EXPECT_TRUE(half.notes.empty());
     const auto [wanted, got] = both(model, half.model, 1.5F);  // casts to -1, 0 and 1
     EXPECT_LE(largest_gap(got, wanted), 2e-3F);
@@ -185,7 +185,7 @@ TEST(Float16Pass, KeepsALayerBeyondTheRangeAndSaysSo) {
   values[100] = -70000.0F;
   const Model model = parsed_model(
       kTwoLayers, {{"big", float_constant({64, 64}, values)}, {"w", random_weight({64, 64}, 2)}});
-  const Halved half = halved(model);
+  const auto half = halved(model);
   ASSERT_EQ(half.notes.size(), 1U);
   EXPECT_TRUE(contains(half.notes[0], "big: values up to 70000")) << half.notes[0];
   EXPECT_EQ(half.model.weights.at("big")->dtype(), DType::kF32);
