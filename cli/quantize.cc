@@ -56,7 +56,7 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
   }
-  print_json(json);
+  cli::print_json(json);
 }
 
 void print(const QuantizeReport& report) {
