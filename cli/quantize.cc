@@ -28,7 +28,7 @@ uint64_t total_bytes(const QuantizeReport& report) {
   return total;
 }
 
-void print_json(const QuantizeArguments& arguments, const QuantizeReport& report) {
+void print_report(const QuantizeArguments& arguments, const QuantizeReport& report) {
   nlohmann::json json = {{"out", arguments.out},
                          {"dtype", arguments.options.dtype},
                          {"bytes_in", report.bytes_in},
@@ -56,7 +56,7 @@ void print_json(const QuantizeArguments& arguments, const QuantizeReport& report
   for (const OutputFileInfo& file : report.files) {
     json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
   }
-  cli::print_json(json);
+  print_json(json);
 }
 
 void print(const QuantizeReport& report) {
@@ -102,7 +102,7 @@ int run_quantize(QuantizeArguments& arguments) {
   add_scheme_notes(arguments.scheme, report.notes);
   clear_progress();
   if (arguments.json) {
-    print_json(arguments, report);
+    print_report(arguments, report);
   } else {
     print(report);
   }

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kTokenizer = "tokenizer.json";
-constexpr const char* kConfig = "tokenizer_config.json";
+constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 constexpr std::array kOptional = {
     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
 
@@ -109,14 +109,15 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
     tokens.eos_token_ids = text.eos_token_ids;
   }
   if (tokens.eos_token_ids.empty()) {
-    const Json config = parse_json(tokenizer.files.at(kConfig), (folder / kConfig).string());
-    const std::string eos = token_text(config, "eos_token", (folder / kConfig).string());
+    const Json config =
+        parse_json(tokenizer.files.at(kTokenizerConfig), (folder / kTokenizerConfig).string());
+    const std::string eos = token_text(config, "eos_token", (folder / kTokenizerConfig).string());
     const auto id =
         added_token_id(tokenizer.files.at(kTokenizer), eos, (folder / kTokenizer).string());
     if (eos.empty() || !id) {
       fail(ErrorCode::kNotFound,
            "{}: no eos_token_id in config.json and no eos_token here; generation would never stop",
-           (folder / kConfig).string());
+           (folder / kTokenizerConfig).string());
     }
     tokens.eos_token_ids = {*id};
   }
@@ -152,9 +153,9 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
     const std::string text = read_text(folder / kTokenizer);
     found.files[kTokenizer] =
         has_pair_merges(text) ? with_string_merges(text, (folder / kTokenizer).string()) : text;
-    found.files[kConfig] = fs::exists(folder / kConfig)
-                               ? read_text(folder / kConfig)
-                               : R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
+    found.files[kTokenizerConfig] = fs::exists(folder / kTokenizerConfig)
+                                        ? read_text(folder / kTokenizerConfig)
+                                        : R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
     for (const char* name : kOptional) {
       if (fs::exists(folder / name)) {
         found.files[name] = read_text(folder / name);

@@ -9,8 +9,8 @@
 #include "runtime/ort/ort.h"
 #include "schemes/bnb4.h"
 #include "schemes/int8.h"
-#include "schemes/weight_error.h"
 #include "test_util.h"
+#include "weight_error.h"
 #include "weights/stream.h"
 
 namespace lorapress {
@@ -18,6 +18,8 @@ namespace {
 
 using test::Random;
 using test::TempFolder;
+using test::weight_errors;
+using test::WeightErrors;
 
 SchemeOptions options_with(int64_t block_size, bool symmetric) {
   SchemeOptions options;

@@ -1,18 +1,38 @@
-#include "schemes/weight_error.h"
+// How far quantized weights are from what they were.
+#ifndef LORAPRESS_TESTS_CC_WEIGHT_ERROR_H_
+#define LORAPRESS_TESTS_CC_WEIGHT_ERROR_H_
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/convert.h"
 #include "base/threads.h"
+#include "graph/model.h"
 #include "quant/quantized_weight.h"
 
-namespace lorapress {
-namespace {
+namespace lorapress::test {
 
-void add(std::span<const float> original, std::span<const float> restored, WeightError& sum) {
+struct WeightError {
+  std::string name;  // of the weight before the pass
+  uint64_t elements = 0;
+  double error_square = 0.0;   // sum of (w - restored)^2
+  double weight_square = 0.0;  // sum of w^2
+  // ||w - restored|| / ||w||; 0 for a matrix of zeros that stays one.
+  [[nodiscard]] double relative() const;
+};
+
+struct WeightErrors {
+  std::vector<WeightError> weights;  // sorted by name
+  WeightError all;                   // of all of them together
+};
+
+inline void add(std::span<const float> original,
+                std::span<const float> restored,
+                WeightError& sum) {
   for (size_t i = 0; i < original.size(); ++i) {
     const auto value = static_cast<double>(original[i]);
     const double error = value - static_cast<double>(restored[i]);
@@ -23,7 +43,7 @@ void add(std::span<const float> original, std::span<const float> restored, Weigh
 }
 
 // Portions of rows of about a megabyte; a transposed matrix in larger ones.
-void for_portions(const Weight& matrix, const std::function<void(const Block& block)>& use) {
+inline void for_portions(const Weight& matrix, const std::function<void(const Block& block)>& use) {
   const int64_t bytes = int64_t{matrix.row_wise() ? 1 : 8} << 20;
   const int64_t columns = std::max<int64_t>(matrix.cols(), 1);
   const int64_t portion = std::max<int64_t>(1, bytes / (4 * columns));
@@ -32,7 +52,7 @@ void for_portions(const Weight& matrix, const std::function<void(const Block& bl
   }
 }
 
-WeightError quantized_error(const QuantizedWeight& weight) {
+inline WeightError quantized_error(const QuantizedWeight& weight) {
   WeightError sum;
   sum.name = weight.original_name();
   Buffer<float> original;
@@ -54,13 +74,13 @@ const QuantizedWeight* quantized_in(const Weight& weight) {
 }
 
 // Read as stored: a view may give more than its dtype holds.
-void read_stored(const Weight& weight, const Block& block, std::span<float> out) {
+inline void read_stored(const Weight& weight, const Block& block, std::span<float> out) {
   Buffer<std::byte> bytes(block.elements() * dtype_size(weight.dtype()));
   weight.read(block, bytes.span());
   to_float32(weight.dtype(), bytes.span(), out);
 }
 
-WeightError cast_error(const std::string& name, const Weight& before, const Weight& after) {
+inline WeightError cast_error(const std::string& name, const Weight& before, const Weight& after) {
   WeightError sum;
   sum.name = name;
   Buffer<float> original;
@@ -75,13 +95,13 @@ WeightError cast_error(const std::string& name, const Weight& before, const Weig
   return sum;
 }
 
-}  // namespace
-
-double WeightError::relative() const {
+inline double WeightError::relative() const {
   return error_square == 0.0 ? 0.0 : std::sqrt(error_square / weight_square);
 }
 
-WeightErrors weight_errors(const Model& original, const Model& pressed, unsigned threads) {
+// Weights that the pass changed: quantized ones, and those stored in a narrower dtype under the
+// same name. Streams: memory does not grow with the model.
+inline WeightErrors weight_errors(const Model& original, const Model& pressed, unsigned threads) {
   std::vector<std::function<WeightError()>> tasks;
   for (const auto& [name, weight] : pressed.weights) {
     if (const QuantizedWeight* quantized = quantized_in(*weight)) {
@@ -112,4 +132,6 @@ WeightErrors weight_errors(const Model& original, const Model& pressed, unsigned
   return errors;
 }
 
-}  // namespace lorapress
+}  // namespace lorapress::test
+
+#endif  // LORAPRESS_TESTS_CC_WEIGHT_ERROR_H_
