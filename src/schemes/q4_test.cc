@@ -19,6 +19,7 @@ namespace {
 using test::Random;
 using test::TempFolder;
 using test::weight_errors;
+using test::WeightError;
 using test::WeightErrors;
 
 SchemeOptions options_with(int64_t block_size, bool symmetric) {
