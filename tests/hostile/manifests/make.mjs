@@ -122,6 +122,7 @@ const SPOILED = [
     ['data_number', 'a weight file that is a number', { external_data: [1] }],
     ['data_not_listed', 'a weight file that is none of the files', { external_data: ['onnx/other.onnx_data'] }],
     ['data_parent', 'a weight file outside of the folder', { external_data: ['../weights.onnx_data'] }],
+    ['data_twice', 'a weight file named twice', { external_data: ['config.json', 'config.json'] }],
     ['data_missing', 'no list of weight files', { external_data: undefined }],
     ['products_missing', 'products that may be anything', { integer_products: undefined }],
     ['products_number', 'products that are a number', { integer_products: 1 }],

@@ -66,6 +66,9 @@ function parseGraphFiles(fields: Fields, listed: Listed): ReadonlyMap<string, Gr
       const externalData = graph
         .list("external_data", MAX_FILES)
         .map((data) => listed(data, graph.where));
+      if (new Set(externalData).size < externalData.length) {
+        fail("invalid_file", `${graph.where}: "external_data" names a file twice`);
+      }
       const cacheDtype = cached ? graph.oneOf("cache_dtype", CACHE_DTYPES) : undefined;
       const inPlaceCache = cached && graph.boolean("in_place_cache");
       const integerProducts = graph.boolean("integer_products");

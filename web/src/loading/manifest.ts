@@ -88,7 +88,7 @@ function parseFiles(fields: Fields, where: string): Map<string, ManifestFile> {
   for (const json of fields.list("files", MAX_FILES)) {
     const file = parseFile(json, where);
     if (file.path === MANIFEST_NAME || files.has(file.path)) {
-      fail("invalid_file", `${where}: ${file.path} stands twice or is this file`);
+      fail("invalid_file", `${where}: ${file.path} is listed twice, or is the manifest itself`);
     }
     files.set(file.path, file);
   }
