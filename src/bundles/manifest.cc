@@ -258,7 +258,10 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
   std::set<std::string> listed;
   for (const ManifestFile& file : manifest.files) {
     if (file.path == kManifestName || !listed.insert(file.path).second) {
-      fail(ErrorCode::kInvalidFile, "{}: {} is listed twice, or is the manifest itself", where, file.path);
+      fail(ErrorCode::kInvalidFile,
+           "{}: {} is listed twice, or is the manifest itself",
+           where,
+           file.path);
     }
   }
   std::vector<std::string> used{
