@@ -1,4 +1,4 @@
-// Forms of a product that no scheme rounds, rewritten as ones that schemes do.
+// Rewrites forms of a product that no scheme quantizes into forms that schemes quantize.
 #ifndef LORAPRESS_REWRITE_PRODUCTS_H_
 #define LORAPRESS_REWRITE_PRODUCTS_H_
 
