@@ -76,9 +76,8 @@ struct QuantizeReport {
   std::vector<KeptMatrix> kept;    // the other matrices; `notes` lists them in one line
   int64_t calibration_images = 0;
   int64_t calibrated_weights = 0;
-  int64_t uncalibrated_weights =
-      0;                      // no product of the main graph reads them: search without statistics
-  double read_seconds = 0.0;  // the graph, its types, folding
+  int64_t uncalibrated_weights = 0;  // read by no product of the main graph: search alone
+  double read_seconds = 0.0;         // the graph, its types, folding
   double calibrate_seconds = 0.0;
   double rewrite_seconds = 0.0;  // the scheme and the check of its result
   double write_seconds = 0.0;
