@@ -5,6 +5,8 @@ namespace lorapress {
 namespace {
 
 constexpr float kNever = -1.0e9F;  // transformers' score of forbidden choices
+
+// The values that the loop carries besides the cache, in the order of its inputs. B rows of the
 // batch, K beams, r beams that run (1 in the first iteration, then K), t tokens so far.
 enum Carried : size_t {
   kEmbeddings,     // [B * r, sequence, hidden]
