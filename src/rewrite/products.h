@@ -8,7 +8,7 @@
 
 namespace lorapress {
 
-// Main graph and bodies; excluded nodes and weights below kSmallTensor are not changed:
+// Main graph and bodies; excluded names, and weights below kSmallTensor, are not changed:
 //  - MatMul and FusedMatMul of a weight [1, ..., K, N] take [K, N]; an Unsqueeze behind them gives
 //    the leading ones where the left side has fewer dimensions. A vector on the left becomes a row.
 //  - Gemm and FusedMatMul with transA get a Transpose before them.
