@@ -1,4 +1,4 @@
-// How fast a folder that press() wrote is, one dtype at a time.
+// Measures the speed of a folder that press() wrote, one dtype at a time.
 #ifndef LORAPRESS_BENCH_H_
 #define LORAPRESS_BENCH_H_
 
@@ -26,7 +26,7 @@ struct BenchOptions {
   std::string dtype;            // empty: the folder's default
   std::filesystem::path image;  // empty: a test card, preprocessed already
   unsigned threads = 0;         // of the engine; 0: one per core
-  int64_t captions = 3;         // that are measured; one before them is left out
+  int64_t captions = 3;         // measured captions; one warm-up caption precedes them
   int64_t new_tokens = 0;       // of each caption, end of text or not; 0: the folder's setting
   ProgressFn progress;          // "bench", in captions
 };
@@ -36,7 +36,7 @@ struct BenchCaption {
   double encode_ms = 0.0;   // pixels to image tokens
   double prefill_ms = 0.0;  // first call of the decoder
   double decode_ms = 0.0;   // the calls for all further tokens
-  double whole_ms = 0.0;    // picture to text, with an image file reading and resizing too
+  double whole_ms = 0.0;    // picture to text; for an image file including reading and resizing
 };
 
 struct BenchReport {
@@ -52,17 +52,17 @@ struct BenchReport {
   std::string cpu;                 // its name, empty where the system does not say
 };
 
-// Loads one dtype and captions with it. Memory is the process's: who compares dtypes calls this in
-// a new process for each. Throws as Captioner does, kInvalidArgument for fewer than 2 new tokens
-// or 1 caption.
+// Loads one dtype and captions with it. peak_memory_bytes is that of the process, so call
+// bench_dtype() in a new process for each dtype to compare. Throws as Captioner does,
+// kInvalidArgument for fewer than 2 new tokens or 1 caption.
 BenchReport bench_dtype(const BenchOptions& options);
 
-// The least is what the machine can do, the median what it did.
+// The least time shows what the machine can do, the median what it usually did.
 struct Spread {
   double least = 0.0;
   double median = 0.0;
 };
-Spread spread(std::vector<double> values);  // zeros for none
+Spread spread(std::vector<double> values);  // zeros for no values
 
 struct BenchSummary {
   std::string dtype;

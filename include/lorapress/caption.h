@@ -1,4 +1,4 @@
-// Captions images with a folder that press() wrote, by ONNX Runtime on the CPU.
+// Captions images with a folder that press() wrote, using ONNX Runtime on the CPU.
 #ifndef LORAPRESS_CAPTION_H_
 #define LORAPRESS_CAPTION_H_
 
@@ -18,17 +18,17 @@ namespace lorapress {
 
 struct CaptionerOptions {
   // One of the folder's dtypes, or one per part: "encoder=q8,prefill=q8,decoder=q4" (prefill is the
-  // decoder's first call, named or as decoder), or "auto" for those that measured fastest. Empty,
-  // and for a part that is not named: the folder's default.
+  // decoder's first call, named or as decoder), or "auto" for the dtypes that measured fastest.
+  // Empty, or a part that is not named: the folder's default.
   std::string dtype;
   unsigned threads = 0;  // 0: one per core
 };
 
-// What is absent is the folder's own setting. Either way of choosing tokens displaces the other of
-// the folder: options with sampling its beams, options with beams its sampling.
+// An absent option takes the folder's own setting. Sampling and beams exclude each other: options
+// with sampling switch off the folder's beams, options with beams its sampling.
 struct GenerateOptions : GenerationSettings {
-  std::string prompt;  // text after the image, before what is generated
-  uint32_t seed = 0;   // of every image anew
+  std::string prompt;  // text after the image, before the generated text
+  uint32_t seed = 0;   // the random state of every image starts with it
 };
 
 // Throws kInvalidArgument for a number out of range, with the name and range of the option.
@@ -46,7 +46,7 @@ struct Caption {
 // Pieces of text as they come, never ending inside a UTF-8 character.
 using TextFn = std::function<void(std::string_view piece)>;
 
-// Which dtype does which part of a caption.
+// The dtype that computes each part of a caption.
 struct GraphDtypes {
   std::string encoder;
   std::string prefill;  // the decoder's first call
@@ -60,9 +60,9 @@ class Captioner {
   ~Captioner();
   Captioner(Captioner&&) noexcept;
 
-  // Throws for a file that is no image, and kInvalidArgument for options out of range or when
-  // image, prompt and new tokens do not fit the model's positions. `on_text` is called while the
-  // text grows, with beams once at the end.
+  // Throws for a file that is not an image; kInvalidArgument for options out of range, or when
+  // image, prompt and new tokens exceed the model's positions. `on_text` is called while the text
+  // grows, with beams once at the end.
   Caption caption(const std::filesystem::path& image,
                   const GenerateOptions& options = {},
                   const TextFn& on_text = {}) const;
@@ -71,17 +71,17 @@ class Captioner {
   Caption caption_pixels(std::span<const float> pixel_values,
                          const GenerateOptions& options = {},
                          const TextFn& on_text = {}) const;
-  // Several images decoded together, which takes less time than one after the other and gives the
+  // Several images decoded together, which is faster than one call for each image and gives the
   // same captions.
   std::vector<Caption> caption_batch(std::span<const std::vector<float>> pixel_values,
                                      const GenerateOptions& options = {}) const;
   // An image file as pixel_values.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
 
-  // What a caption with these options is made with: theirs, else the folder's.
+  // The settings that caption() uses with these options: those of the options, else the folder's.
   [[nodiscard]] GenerationSettings settings(const GenerateOptions& options = {}) const;
 
-  // What CaptionerOptions::dtype came to.
+  // The dtypes that CaptionerOptions::dtype selected.
   [[nodiscard]] GraphDtypes dtypes() const;
 
   // height and width of pixel_values.

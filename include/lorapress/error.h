@@ -12,7 +12,7 @@
 namespace lorapress {
 
 enum class ErrorCode {
-  kInvalidArgument,  // an option or a call that cannot be meant
+  kInvalidArgument,  // an option or a call that makes no sense
   kNotFound,         // a file, folder or tensor that should be there
   kExists,           // an output that would be overwritten
   kInvalidFile,      // a file whose bytes break its format

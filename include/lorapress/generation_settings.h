@@ -8,20 +8,20 @@
 
 namespace lorapress {
 
-// When beam search ends: transformers' early_stopping = False, True, "never".
+// The condition that ends beam search: transformers' early_stopping = False, True, "never".
 enum class EarlyStopping {
-  kHeuristic,  // no running beam of the present length beats the worst finished one
-  kFirst,      // as many captions are finished as there are beams
+  kHeuristic,  // no running beam beats the worst finished one at its present length
+  kFirst,      // num_beams captions are finished
   kNever,      // no running beam can beat the worst finished one any more
 };
 
-// What is absent is left to whoever is asked next: a call's options before the folder's settings,
-// and these before what is noted here. docs/generation.md says what each does.
+// An absent setting is taken from the next source: a call's options come first, then the folder's
+// settings, then the defaults in parentheses. docs/generation.md explains each setting.
 struct GenerationSettings {
   std::optional<int64_t> max_new_tokens;
-  std::optional<int64_t> max_length;      // with image and prompt; max_new_tokens goes before it
-  std::optional<int64_t> min_new_tokens;  // no end token before (0)
-  std::optional<int64_t> min_length;      // with image and prompt; min_new_tokens goes before it
+  std::optional<int64_t> max_length;      // with image and prompt; max_new_tokens overrides it
+  std::optional<int64_t> min_new_tokens;  // no end token before this many (0)
+  std::optional<int64_t> min_length;      // with image and prompt; min_new_tokens overrides it
 
   std::optional<double> repetition_penalty;     // of tokens that were generated (1: off)
   std::optional<int64_t> no_repeat_ngram_size;  // no n-gram twice (0: off)
@@ -29,7 +29,7 @@ struct GenerationSettings {
   std::optional<std::vector<int64_t>> suppress_tokens;        // never
   std::optional<std::vector<int64_t>> begin_suppress_tokens;  // not as the first token
   std::optional<int64_t> forced_bos_token_id;                 // the second token, see generation.md
-  std::optional<std::vector<int64_t>> forced_eos_token_id;    // any of them, where the length ends
+  std::optional<std::vector<int64_t>> forced_eos_token_id;    // any of them, at the maximum length
 
   std::optional<int64_t> num_beams;      // (1)
   std::optional<double> length_penalty;  // of beams: sum of log-probabilities / length ^ this (1)

@@ -1,4 +1,4 @@
-// The main job: a checkpoint becomes a folder that a client runs.
+// The main operation: converts a checkpoint into a folder that a client runs.
 #ifndef LORAPRESS_PRESS_H_
 #define LORAPRESS_PRESS_H_
 
@@ -21,7 +21,7 @@ struct PressOptions {
   std::string bundle = "transformers.js";
   std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
   SchemeOptions scheme;                        // how the other dtypes are made
-  std::filesystem::path calibrate;             // images that say which channels matter; empty: none
+  std::filesystem::path calibrate;             // images to calibrate with; empty: none
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
@@ -30,7 +30,7 @@ struct PressOptions {
   std::optional<int64_t> num_beams;
   bool uint8_input = false;    // raw RGB bytes of any size in, preprocessing inside the graph
   bool step = false;           // pixel_values, input_ids -> logits in place of the whole loop
-  bool external_data = false;  // weights beside the graphs; always so above 2 GB
+  bool external_data = false;  // weights beside the graphs; always above 2 GB
   bool force = false;
   unsigned threads = 0;
   ProgressFn progress;
@@ -49,8 +49,8 @@ struct PressReport {
 };
 
 // Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a
-// whole way from pixels to text, captions one image with it. Throws Error; OUT appears whole or not
-// at all.
+// whole way from pixels to text, captions one image with it. Throws Error; `out` appears whole or
+// not at all.
 PressReport press(const PressOptions& options);
 // press() without running the result.
 PressReport export_bundle(const PressOptions& options);

@@ -16,16 +16,17 @@ struct ServeOptions {
   std::filesystem::path folder;
   std::string host = "127.0.0.1";  // name or address to listen at
   uint16_t port = 8080;            // 0: a free one
-  unsigned timeout_seconds = 30;   // for a whole request, and for a reader that stands still
+  unsigned timeout_seconds = 30;   // for a whole request, and for a reader that stalls
 };
 
 // Answers GET and HEAD from the moment it is made until it is destroyed, on threads of its own.
-// Never gives anything outside the folder nor a name that begins with a dot. While it listens at a
-// loopback address it answers only to loopback's names, so that no web site can read along.
+// Never serves files outside the folder or names that begin with a dot. While it listens at a
+// loopback address it answers only requests for loopback host names, so that no web site can read
+// the files.
 class Server {
  public:
-  // Throws kNotFound for no folder, kInvalidArgument for a host that is none, kIo for a port that
-  // is taken.
+  // Throws kNotFound for a missing folder, kInvalidArgument for an invalid host, kIo for a port
+  // that is in use.
   explicit Server(const ServeOptions& options);
   ~Server();
   Server(Server&&) noexcept;

@@ -1,4 +1,5 @@
-// What to read: a checkpoint, adapters to merge into it, and where to find what it leaves out.
+// What to read: a checkpoint, adapters to merge into it, and folders for the parts that it does not
+// include.
 #ifndef LORAPRESS_SOURCE_H_
 #define LORAPRESS_SOURCE_H_
 

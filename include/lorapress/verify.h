@@ -1,5 +1,5 @@
-// Measures what a folder costs: every ONNX file of it against an independent float32 forward of the
-// checkpoint it was made from.
+// Measures the accuracy of a folder: compares each of its ONNX files with an independent float32
+// forward of the checkpoint that the folder was made from.
 #ifndef LORAPRESS_VERIFY_H_
 #define LORAPRESS_VERIFY_H_
 
@@ -18,14 +18,15 @@ namespace lorapress {
 struct VerifyOptions {
   Source source;                    // what the folder was made from, adapters included
   std::filesystem::path model;      // a folder that press() wrote
-  std::filesystem::path images;     // a folder of pictures; empty: a few drawn ones
+  std::filesystem::path images;     // a folder of images; empty: a few drawn ones
   std::vector<std::string> dtypes;  // empty: all that the folder has
   int64_t max_new_tokens = 0;       // 0: the folder's own setting
-  // Least share of teacher-forced tokens that must be the reference's, of every dtype. Without it
-  // fp32 and fp16 must give all but near ties, the others are only measured.
+  // The least share of teacher-forced tokens that must equal the reference's, for every dtype.
+  // Without `min_match`, fp32 and fp16 must match all tokens except near ties; other dtypes are
+  // only measured.
   std::optional<double> min_match;
   bool layers = false;         // also measure the error after every layer
-  std::filesystem::path html;  // where to write a page; empty: nowhere
+  std::filesystem::path html;  // where to write verify_page(); empty: nowhere
   bool force = false;          // replace `html`
   unsigned threads = 0;        // 0: one per core, at most 4
   ProgressFn progress;
@@ -33,7 +34,7 @@ struct VerifyOptions {
 
 struct VerifyImage {
   std::string name;          // of the file, or what was drawn
-  std::string error;         // why it could not be read; everything else is then empty
+  std::string error;         // why it could not be read; all other fields are then empty
   std::vector<int64_t> ids;  // the reference's greedy caption
   std::string text;
   double pixel_difference = 0.0;  // the checkpoint's preprocessing against the folder's, largest
@@ -59,7 +60,7 @@ struct ImageParity {
   LogitDistance forced;      // the reference's caption forced on the file
   std::vector<double> kl;    // of each position
   double prefix_error = 0;   // relative error of the image tokens, as one vector
-  int64_t near_ties = 0;     // not matched, but the reference's lead is less than rounding turns
+  int64_t near_ties = 0;     // not matched, but the reference's lead is below rounding errors
   std::vector<int64_t> ids;  // the file's own greedy caption
   std::string text;
   bool caption_equal = false;  // ids are the reference's
@@ -77,16 +78,16 @@ struct DtypeParity {
   LogitDistance forced;  // over all images
   double prefix_error = 0;
   int64_t near_ties = 0;
-  // fp32 and fp16: what rounding costs a forward of this dtype at most, as image tokens and logits
-  // are measured, and how many times that the file is off, as the median of all tokens and
-  // positions.
+  // fp32 and fp16 only. *_rounding: the largest error that rounding alone causes in a forward of
+  // this dtype, in image tokens and in logits. *_excess: the file's error as a multiple of it, the
+  // median over all tokens and positions.
   double prefix_rounding = 0;
   double prefix_excess = 0;
   double logit_rounding = 0;
   double logit_excess = 0;
   int64_t captions_equal = 0;
   double required_match = 0;
-  std::vector<std::string> faults;  // beside a match that is too low: what is plainly wrong
+  std::vector<std::string> faults;  // clear errors, besides a match that is too low
   bool passed = false;
   std::vector<ImageParity> images;
   std::vector<LayerError> layers;
@@ -108,7 +109,7 @@ struct VerifyReport {
 // load, a folder of another model, an unknown dtype, no readable image.
 VerifyReport verify(const VerifyOptions& options);
 
-// The report as one self-contained HTML page; `title` stands on top.
+// The report as one self-contained HTML page; `title` is its heading.
 std::string verify_page(const VerifyReport& report, const std::string& title);
 
 }  // namespace lorapress

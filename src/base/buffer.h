@@ -1,4 +1,4 @@
-// Bytes that are not cleared first: buffers here are always filled by a read.
+// Memory that is not initialized: these buffers are always filled by a read.
 #ifndef LORAPRESS_BASE_BUFFER_H_
 #define LORAPRESS_BASE_BUFFER_H_
 

@@ -84,7 +84,7 @@ LORAPRESS_SIMD void float_to_half(const float* in, std::byte* out, size_t count)
 }
 
 #ifdef LORAPRESS_F16C
-// The same by the instruction for it, several times as fast.
+// The same with the processor's conversion instruction, several times as fast.
 __attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* in,
                                                             std::byte* out,
                                                             size_t count) {

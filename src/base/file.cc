@@ -18,9 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Gives the file its size with its blocks, so that a full disk is known before the work and every
-// write is a fifth cheaper (ext4: one allocation instead of one per folio). Returns errno or 0. A
-// file system without fallocate gets the size alone.
+// Sets the file's size and allocates its blocks, so that a full disk is detected before the work
+// and every write is a fifth cheaper (ext4: one allocation instead of one per folio). Returns errno
+// or 0. On a file system without fallocate only the size is set.
 int reserve(int descriptor, uint64_t size) {
   const auto length = static_cast<off_t>(size);
   if (size != 0 && ::fallocate(descriptor, 0, 0, length) == 0) {
@@ -32,7 +32,7 @@ int reserve(int descriptor, uint64_t size) {
   return ::ftruncate(descriptor, length) == 0 ? 0 : errno;
 }
 
-// What to do about an error of a write.
+// Advice for a write error.
 std::string_view hint(int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   return full ? "; free some space or choose another OUT, nothing was left behind" : "";
@@ -247,7 +247,7 @@ void StagedOutput::commit() {
          "{}: appeared while this ran and is kept; choose another OUT",
          target_.string());
   }
-  // What stood there then has the staging folder's name and goes with it.
+  // A replaced target then has the staging folder's name and is removed with it.
   if (!replaces ||
       ::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0) {
     take_name(replaces);
@@ -255,8 +255,8 @@ void StagedOutput::commit() {
   parents_.keep();
 }
 
-// In two steps where there is something to replace. A run that is killed between them leaves the
-// old one under another name, and the next run puts it back.
+// Replaces in two steps where a target exists. A run that is killed between the steps leaves the
+// old target under another name, and the next run restores it.
 void StagedOutput::take_name(bool replaces) {
   const fs::path& staged = staging_->path();
   std::error_code error;

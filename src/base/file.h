@@ -1,4 +1,4 @@
-// Files: positioned reads, and outputs that appear whole or not at all.
+// Files: reads and writes at offsets, and outputs that appear whole or not at all.
 #ifndef LORAPRESS_BASE_FILE_H_
 #define LORAPRESS_BASE_FILE_H_
 
@@ -18,10 +18,11 @@
 
 namespace lorapress {
 
-// std::filesystem's exception as an Error that names the path.
+// Throws std::filesystem's exception as an Error that names the path.
 [[noreturn]] void fail_file(const std::filesystem::filesystem_error& error);
 
-// Runs `work`; for the public calls, which throw nothing but Error.
+// Runs `work` with std::filesystem's exceptions turned into Error; for the public calls, which
+// throw nothing but Error.
 template <typename Work>
 auto with_file_errors(const Work& work) -> decltype(work()) {
   try {
@@ -64,7 +65,8 @@ class OutputFile {
   void write_at(uint64_t offset, std::span<const std::byte> bytes);
   // Copies inside the kernel where the file system can, else through a buffer.
   void copy_from(const InputFile& source, uint64_t from, uint64_t to, uint64_t count);
-  // Reports what the system only says at the end; the destructor would swallow it.
+  // Throws kIo for write errors that the system reports only at close(); the destructor would
+  // ignore them.
   void close();
 
  private:
@@ -73,7 +75,8 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
-// Folders above an output that had to be made; they go again, unless something in them stays.
+// Creates missing folders above an output. The destructor removes those that are empty, unless
+// keep() was called.
 class NewFolders {
  public:
   NewFolders() = default;
@@ -86,12 +89,12 @@ class NewFolders {
  private:
   std::vector<std::filesystem::path> created_;  // deepest first
 };
-// `message` with every `from` as `to`.
+// `message` with every occurrence of `from` replaced by `to`.
 std::string replaced(std::string message,
                      const std::filesystem::path& from,
                      const std::filesystem::path& to);
 
-// Folders, beside empty ones, that an output may replace with `force`.
+// The folders that an output may replace with `force`, besides empty ones.
 struct Replaceable {
   bool (*test)(const std::filesystem::path& folder);
   std::string_view what;  // for messages: "a folder that ..."
@@ -111,7 +114,7 @@ class StagedOutput {
 
   // Where to write: a folder to create files in.
   [[nodiscard]] const std::filesystem::path& folder() const { return staging_->path(); }
-  // What killed runs had left and the constructor removed, at most one line.
+  // What the constructor removed of killed runs, at most one line.
   [[nodiscard]] const std::vector<std::string>& notes() const { return staging_->notes(); }
   void commit();
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
-// Watches the parser: duplicate keys and deep nesting stop it. One set of keys per open object.
+// Parser callback that stops at duplicate keys and deep nesting. One set of keys per open object.
 class Watch {
  public:
   bool operator()(int depth,
@@ -20,7 +20,7 @@ class Watch {
                   std::string_view where) {
     const bool opens =
         event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (depth + (opens ? 1 : 0) > kMaxDepth) {  // `depth` is that outside of what opens
+    if (depth + (opens ? 1 : 0) > kMaxDepth) {  // `depth` does not count the value that opens
       fail(ErrorCode::kInvalidFile, "{}: JSON nested deeper than {} levels", where, kMaxDepth);
     }
     if (event == Json::parse_event_t::object_start) {

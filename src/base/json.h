@@ -1,5 +1,5 @@
-// JSON from files nobody vouches for: bounded size and depth, no duplicate keys, typed access with
-// errors that name the file and the key.
+// JSON from untrusted files: bounded size and depth, no duplicate keys, typed access with errors
+// that name the file and the key.
 #ifndef LORAPRESS_BASE_JSON_H_
 #define LORAPRESS_BASE_JSON_H_
 
@@ -13,11 +13,11 @@ namespace lorapress {
 
 using Json = nlohmann::json;
 
-// Of configurations and indices; parsed JSON takes many times its size in memory.
+// The size limit of configurations and indices; parsed JSON takes many times its size in memory.
 inline constexpr uint64_t kMaxJson = uint64_t{32} << 20;
 
 // `where` names the source in messages. Throws kInvalidFile for anything but one JSON value, for a
-// key that stands twice in one object, and for more than 64 levels.
+// duplicate key in one object, and for more than 64 levels.
 Json parse_json(std::string_view text, std::string_view where);
 Json read_json(const std::filesystem::path& path, uint64_t limit = kMaxJson);
 
@@ -25,7 +25,7 @@ Json read_json(const std::filesystem::path& path, uint64_t limit = kMaxJson);
 // type. T: bool, int64_t, double, std::string.
 template <typename T>
 T json_or(const Json& object, std::string_view key, T fallback, std::string_view where);
-// The same without a fallback: absent is kInvalidFile.
+// The same without a fallback: an absent member is kInvalidFile.
 template <typename T>
 T json_get(const Json& object, std::string_view key, std::string_view where);
 

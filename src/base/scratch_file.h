@@ -1,4 +1,4 @@
-// Room on disk for what is too large for memory and of no use afterwards.
+// Temporary data on disk that is too large for memory.
 #ifndef LORAPRESS_BASE_SCRATCH_FILE_H_
 #define LORAPRESS_BASE_SCRATCH_FILE_H_
 
@@ -20,7 +20,7 @@ class ScratchFile {
   ScratchFile(const ScratchFile&) = delete;
   ScratchFile& operator=(const ScratchFile&) = delete;
 
-  // Returns where the bytes lie. Throws kIo, also for a full disk.
+  // Returns the offset of the bytes. Throws kIo, also for a full disk.
   uint64_t append(std::span<const std::byte> bytes);
   void read_at(uint64_t offset, std::span<std::byte> out) const;
 

@@ -18,7 +18,7 @@ class Sha256 {
  public:
   Sha256();
   void update(std::span<const std::byte> bytes);
-  // The digest; the object is then at its end.
+  // The digest. No call may follow.
   std::string finish();
 
  private:

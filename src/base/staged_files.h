@@ -1,5 +1,5 @@
-// A file and what belongs beside it, as a model and its external data: all appear at the end, or
-// none.
+// A file and the files that belong beside it, such as a model and its external data: either all
+// appear at the end, or none.
 #ifndef LORAPRESS_BASE_STAGED_FILES_H_
 #define LORAPRESS_BASE_STAGED_FILES_H_
 
@@ -23,9 +23,10 @@ class StagedFiles {
 
   // Where to write the target; other files go into the same folder.
   [[nodiscard]] std::filesystem::path path() const { return staging_->path() / target_.filename(); }
-  // Where a file of this name will be. Throws kExists, like the constructor, when it may not.
+  // The final path of a file of this name. Throws kExists, like the constructor, when the file must
+  // not be replaced.
   [[nodiscard]] std::filesystem::path place(const std::filesystem::path& name) const;
-  // What killed runs had left and the constructor removed, at most one line.
+  // What the constructor removed of killed runs, at most one line.
   [[nodiscard]] const std::vector<std::string>& notes() const { return staging_->notes(); }
   void commit();
 

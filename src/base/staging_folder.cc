@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kLock = ".lock";
 constexpr std::string_view kOld = ".old";
-constexpr size_t kMostLetters = 200;  // of a name's 255, so that a long one has room for the rest
+constexpr size_t kMostLetters = 200;  // of a name's 255, which leaves room for the suffixes
 constexpr size_t kRandomLetters = 6;
 
 std::string prefix_of(const fs::path& target) {
@@ -34,8 +34,8 @@ std::string machine_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
-// File systems of several machines, by statfs(2)'s f_type: NFS, SMB and CIFS, FUSE (sshfs),
-// Ceph, 9P, AFS, Lustre, GPFS, BeeGFS. Some keep locks to the machine that took them.
+// Network file systems, by statfs(2)'s f_type: NFS, SMB and CIFS, FUSE (sshfs), Ceph, 9P, AFS,
+// Lustre, GPFS, BeeGFS. Some keep locks to the machine that took them.
 bool is_shared(int descriptor) {
   constexpr std::array<uint32_t, 11> kShared = {0x6969,
                                                 0x517B,
@@ -79,7 +79,7 @@ class Descriptor {
 // True when the writer of the lock in this open file is gone; the lock is then held here.
 bool take_dead_lock(int descriptor) {
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    return false;  // it lives, or locks do not work here
+    return false;  // the writer lives, or locks do not work here
   }
   if (!is_shared(descriptor)) {
     return true;
@@ -170,7 +170,7 @@ class Sweep {
     }
   }
 
-  // The OUT before, of a run that was killed between taking it away and putting its own there.
+  // Restores the old OUT of a run that was killed between moving it away and moving the new one in.
   void put_back(const fs::path& old) {
     std::error_code error;
     if (!fs::exists(fs::symlink_status(old, error))) {
@@ -178,7 +178,7 @@ class Sweep {
     }
     if (fs::exists(fs::symlink_status(target_, error))) {
       remove(old);
-    } else if (target_.filename().string().size() <= kMostLetters) {  // it is surely this OUT's
+    } else if (target_.filename().string().size() <= kMostLetters) {  // certainly of this OUT
       fs::rename(old, target_, error);
       restored_ = restored_ || !error;
     }
@@ -188,7 +188,7 @@ class Sweep {
     std::error_code error;
     const fs::file_status status = fs::symlink_status(path, error);
     if (!fs::is_directory(status) && !fs::is_symlink(status)) {
-      return;  // nothing, or nothing that a run makes
+      return;  // absent, or not made by a run
     }
     const uint64_t bytes = fs::is_directory(status) ? bytes_below(path) : 0;
     fs::remove_all(path, error);
@@ -216,7 +216,7 @@ int make_lock(std::string& name) {
       return -1;
     }
     // Another run may have taken the new file for a dead one's, which shows as a lock that is held
-    // or a file without a name. Where locks do not work at all, everybody lets everything stay.
+    // or a file without a name. Where locks do not work at all, no run removes any folder.
     const bool ours = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
     if (ours && is_linked(file.get())) {
       const std::string machine = machine_name();

@@ -1,4 +1,4 @@
-// Wall-clock time for reports; nothing is decided by it.
+// Wall-clock time, for reports only.
 #ifndef LORAPRESS_BASE_STOPWATCH_H_
 #define LORAPRESS_BASE_STOPWATCH_H_
 

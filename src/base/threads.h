@@ -1,4 +1,5 @@
-// Work split over a few threads. One place, so that a build without threads replaces one file.
+// Runs work on a few threads. All threads start here, so that a build without threads replaces one
+// file.
 #ifndef LORAPRESS_BASE_THREADS_H_
 #define LORAPRESS_BASE_THREADS_H_
 
@@ -8,16 +9,17 @@
 
 namespace lorapress {
 
-// Runs task(index, worker) for every index below `count`, in order of index as workers come free.
-// The first exception stops the others and is rethrown. `threads` 0 means one per core, at most 4.
+// Runs task(index, worker) for every index below `count`; free workers take the indices in order.
+// The first exception stops the other workers and is rethrown. `threads` 0 means one per core, at
+// most 4.
 void parallel_for(size_t count,
                   unsigned threads,
                   const std::function<void(size_t index, unsigned worker)>& task);
 
 unsigned resolve_threads(unsigned threads);
 
-// Runs the task beside the caller's own work. get() waits and throws what the task threw; the last
-// owner waits too.
+// Runs the task beside the caller's own work. get() waits and throws what the task threw; the
+// destructor of the last copy waits, too.
 std::shared_future<void> run_beside(std::function<void()> task);
 
 }  // namespace lorapress

@@ -8,8 +8,8 @@
 namespace lorapress {
 namespace {
 
-// q, k and v as one product: rows of the three weights back to back. An adapter may have replaced
-// one of them in another dtype, so they meet in float32.
+// q, k and v as one product: the rows of the three weights concatenated. An adapter may have
+// replaced one weight in another dtype, so all three are cast to float32.
 LinearWeights packed_qkv(const AttentionWeights& weights) {
   const auto join = [](const WeightPtr& q, const WeightPtr& k, const WeightPtr& v) {
     return concat_rows({cast(q, DType::kF32), cast(k, DType::kF32), cast(v, DType::kF32)});

@@ -31,7 +31,7 @@ struct CausalHeads {
   int64_t head_dim = 0;
 };
 
-// What all layers of a decoder share in one call: positions run from `past` to `total`.
+// Values that all layers of a decoder share in one call, for the positions [past, total).
 struct CausalContext {
   CausalHeads heads;
   RopeTables rope;     // fused: whole tables; standard: the rows of this call
@@ -51,7 +51,7 @@ CausalContext causal_context(const Builder& b,
 
 struct CausalOutput {
   Value attended;    // [batch, sequence, num_attention_heads * head_dim], before the out projection
-  KeyValue present;  // of the past and this call, keys rotated
+  KeyValue present;  // past and this call's positions, keys rotated
 };
 
 CausalOutput causal_attention(const Builder& b,

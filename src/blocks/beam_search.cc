@@ -4,17 +4,16 @@
 namespace lorapress {
 namespace {
 
-constexpr float kNever = -1.0e9F;  // transformers' score of what must not be chosen
+constexpr float kNever = -1.0e9F;  // transformers' score of forbidden choices
 
-// What the loop carries besides the cache; the order is that of its inputs.
-// B rows of the batch, K beams, r beams that run (1 in the first iteration, then K), t tokens so
-// far.
+// The values that the loop carries besides the cache, in the order of its inputs. B rows of the
+// batch, K beams, r beams that run (1 in the first iteration, then K), t tokens so far.
 enum Carried : size_t {
   kEmbeddings,     // [B * r, sequence, hidden]
-  kRunning,        // int64 [B * r, t]: sequences that go on
+  kRunning,        // int64 [B * r, t]: running sequences
   kRunningScores,  // [B, r]: sums of log probabilities
   kFinished,       // int64 [B, K, t]: the best ended sequences, padded
-  kScores,         // [B, K]: of those, divided by their length; descending
+  kScores,         // [B, K]: their scores, divided by length ^ length_penalty; descending
   kIsFinished,     // bool [B, K]
   kLengths,        // int64 [B, K]
   kImprovable,     // bool [B, 1]: whether a running beam may still beat the worst finished one
@@ -74,7 +73,7 @@ class BeamSearch {
       dims.insert(dims.begin(), batch_);
       return filled(b_, name(what), scalar, dims);
     };
-    // transformers fills with `pad_token_id or eos_token_id[0]`, and a pad of 0 is none to it.
+    // transformers fills with `pad_token_id or eos_token_id[0]`, which treats a pad of 0 as absent.
     const int64_t pad =
         generation_.pad_token_id != 0 ? generation_.pad_token_id : generation_.eos_token_ids.at(0);
     padding_ = fill("padding", graph_.integer(pad), {beams, one});
@@ -208,7 +207,7 @@ class BeamSearch {
     return found;
   }
 
-  // The best K that have not ended: what runs on.
+  // The best K candidates that have not ended, which keep running.
   void choose_running(const Candidates& found,
                       const Value& sequences,
                       const std::vector<Value>& cache,
@@ -231,7 +230,7 @@ class BeamSearch {
     }
   }
 
-  // The best K of what had ended before and what ends now among the first K candidates.
+  // The best K of the sequences that ended before and those of the first K candidates that end now.
   void choose_finished(const std::vector<Value>& now,
                        const Candidates& found,
                        const Value& length,
@@ -337,8 +336,8 @@ class BeamSearch {
 }  // namespace
 
 // Carried and computed per iteration: see Carried, find_candidates, choose_running,
-// choose_finished. The first iteration runs one beam per row; transformers runs K equal ones of
-// which all but the first are banned, which is the same.
+// choose_finished. The first iteration runs one beam per row; transformers runs K equal beams and
+// bans all but the first, which is equivalent.
 Value beam_search(const Builder& b,
                   const std::string& scope,
                   const Generation& generation,

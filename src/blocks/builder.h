@@ -1,4 +1,4 @@
-// What every block is given: the graph to emit into and the dialect to speak.
+// The first parameter of every block: the graph to emit into and the operator dialect.
 #ifndef LORAPRESS_BLOCKS_BUILDER_H_
 #define LORAPRESS_BLOCKS_BUILDER_H_
 

@@ -1,4 +1,4 @@
-// What goes into and comes out of one call of any decoder.
+// The inputs and outputs of one call of any decoder.
 #ifndef LORAPRESS_BLOCKS_DECODER_H_
 #define LORAPRESS_BLOCKS_DECODER_H_
 

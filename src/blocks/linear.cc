@@ -30,7 +30,7 @@ Value last_position(const Builder& b, const std::string& scope, const Value& x) 
 }
 
 //  x [batch, 1, hidden] ── Reshape [batch, hidden] ── Gemm(table, transB) ── Reshape ── [batch, 1, vocab]
-// Gemm reads the table as it is stored for the lookup, so a tied pair is in the file once.
+// Gemm reads the table as it is stored for the lookup, so a tied table is stored once.
 Value lm_head(const Builder& b, const std::string& scope, const Value& x, const Value& table) {
   const int64_t hidden = table.dim(1).value;
   const int64_t vocab = table.dim(0).value;

@@ -15,7 +15,7 @@ struct NormWeights {
   double eps = 1e-6;
 };
 
-// The stream after a residual addition, and its normalisation for the next sublayer.
+// The hidden states after a residual addition, and normalised for the next sublayer.
 struct Residual {
   Value normed;
   Value sum;

@@ -1,4 +1,4 @@
-// Images to tokens.
+// Patch embedding: pixels to image tokens.
 #ifndef LORAPRESS_BLOCKS_PATCH_EMBED_H_
 #define LORAPRESS_BLOCKS_PATCH_EMBED_H_
 

@@ -58,8 +58,8 @@ Value filter_of(Arithmetic& m, const Value& t, ResizeFilter filter) {
 //
 //  from ── numerators ── t ── filter ── / sums ── round ── float64 [from, to], or [to, from]
 //
-// The second is what multiplies columns from the left. Turning the image instead would not do: ONNX
-// Runtime 1.22 fuses a Transpose into a MatMul that it has for float32 only.
+// The form [to, from] multiplies columns from the left. Transposing the image instead fails: ONNX
+// Runtime 1.22 fuses a Transpose into a MatMul that it implements for float32 only.
 Value resize_matrix(const Builder& b,
                     const std::string& scope,
                     const Value& from,  // int64 [1]
@@ -98,7 +98,7 @@ Value resize_matrix(const Builder& b,
   return m.op("Div", m.op("Floor", m.op("Add", fixed, 0.5)), kFixedPoint);
 }
 
-// Whole levels after each pass, as clip8 of Resample.c: halves go up.
+// Rounds to integer levels after each pass, as clip8 of Resample.c: halves are rounded up.
 Value round_levels(const Builder& b, const std::string& scope, const Value& x) {
   Arithmetic m(b, scope);
   const Value whole = m.op("Floor", m.op("Add", x, 0.5));
@@ -131,8 +131,8 @@ BodyPtr resize_branch(const Builder& b,
 
 }  // namespace
 
-// Each pass rounds, so their order shows. Pillow 13 takes the rows first when the height shrinks by
-// more than twice what the width does:
+// Each pass rounds, so the order of the passes matters. Pillow 13 resizes the height first when it
+// shrinks by more than twice as much as the width:
 //
 //  image ── float64 [3, h, w] ── If(h - to_h > max(0, 2 (w - to_w))) ── float32
 Value pillow_resize(const Builder& b,

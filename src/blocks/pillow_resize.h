@@ -1,4 +1,5 @@
-// Images of any size to the model's, in the graph: what Pillow's Image.resize does.
+// Resizes images of any size to the model's size inside the graph, exactly as Pillow's
+// Image.resize.
 #ifndef LORAPRESS_BLOCKS_PILLOW_RESIZE_H_
 #define LORAPRESS_BLOCKS_PILLOW_RESIZE_H_
 
@@ -12,7 +13,7 @@ namespace lorapress {
 
 enum class ResizeFilter { kBicubic, kBilinear };
 
-// image uint8 [height, width, 3] of any size -> float32 [3, to_height, to_width], whole levels 0 to
+// image uint8 [height, width, 3] of any size -> float32 [3, to_height, to_width], integers 0 to
 // 255, as Pillow 13 gives them.
 Value pillow_resize(const Builder& b,
                     const std::string& scope,

@@ -10,7 +10,7 @@
 
 namespace lorapress {
 
-// cos and sin of every position: [positions, head_dim / 2], float32.
+// Cosines and sines of the angles of every position: [positions, head_dim / 2], float32.
 struct RopeTables {
   Value cos;
   Value sin;

@@ -3,7 +3,7 @@
 namespace lorapress {
 namespace {
 
-// Over all axes, which are neither attribute nor input then: one form in every opset.
+// Reduces over all axes, which needs neither an attribute nor an input: one form in every opset.
 Value reduce_bool(const Builder& b,
                   const std::string& scope,
                   const Value& x,

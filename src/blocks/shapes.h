@@ -11,7 +11,7 @@ namespace lorapress {
 // The length along `axis` as int64 [1].
 Value length_of(const Builder& b, const std::string& name, const Value& x, int64_t axis);
 
-// `scalar` everywhere; `dims` are int64 [1] values, one per axis.
+// A tensor filled with `scalar`; `dims` are int64 [1] values, one per axis.
 Value filled(const Builder& b,
              const std::string& name,
              const Value& scalar,

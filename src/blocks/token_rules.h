@@ -1,4 +1,4 @@
-// What forbids or discourages tokens, as nodes of a generation loop.
+// Rules that forbid or penalise tokens, as nodes of a generation loop.
 #ifndef LORAPRESS_BLOCKS_TOKEN_RULES_H_
 #define LORAPRESS_BLOCKS_TOKEN_RULES_H_
 
@@ -9,7 +9,7 @@
 
 namespace lorapress {
 
-// As the settings of those names in transformers' generate(). Token ids are inside the vocabulary.
+// The settings of the same names in transformers' generate(), with all ids inside the vocabulary.
 struct LoopRules {
   double repetition_penalty = 1.0;  // 1: off
   int64_t min_new_tokens = 0;       // until then `ends` are forbidden
@@ -19,7 +19,8 @@ struct LoopRules {
 };
 
 // scores float32 [rows, 1, vocab] of the next token, ids int64 [rows, t] so far, the loop's
-// iteration int64 scalar -> the scores after the rules. Forbidden is minus infinity.
+// iteration int64 scalar -> the scores after the rules. The score of a forbidden token is minus
+// infinity.
 Value apply_rules(const Builder& b,
                   const std::string& scope,
                   const LoopRules& rules,

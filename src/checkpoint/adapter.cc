@@ -11,7 +11,7 @@
 namespace lorapress {
 namespace {
 
-// Puts a tensor where nothing was before.
+// Fills an empty slot; throws kInvalidFile where the slot is taken.
 void place(WeightPtr& slot, WeightPtr value, std::string_view what, const std::string& where) {
   if (slot) {
     fail(ErrorCode::kInvalidFile, "{}: {} is there twice, under two spellings", where, what);
@@ -78,7 +78,7 @@ bool Adapter::kasa(const AdapterModule& module) const {
   return config.kasa.value_or(module.diagonal != nullptr);
 }
 
-// Whether the tensors of a module are those of the kind that the configuration names.
+// Checks that a module has the tensors of the kind of adapter that the configuration names.
 void Adapter::check_kind(const std::string& key, const AdapterModule& module) const {
   const auto refuse = [&](std::string_view field, bool on, std::string_view tensor) {
     fail(ErrorCode::kMismatch,
@@ -192,7 +192,7 @@ WeightPtr Adapter::trained_base(const AdapterModule& module,
   if (change == BaseChange::kKasa) {
     part.part = MatrixPart::kSmallest;
   } else if (change == BaseChange::kOlora) {
-    Adapter alone;  // the adapter's weight does not scale what its initialization did
+    Adapter alone;  // the adapter's weight does not scale its initialization
     alone.config = config;
     part.part = MatrixPart::kFirstColumns;
     part.scale = alone.scaling(module);

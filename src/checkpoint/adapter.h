@@ -1,5 +1,5 @@
-// PEFT LoRA adapters: their configuration and tensors, from a folder of their own or from inside a
-// trainer's checkpoint.
+// PEFT LoRA adapters: configuration and tensors, from an adapter folder or from inside a trainer's
+// checkpoint.
 #ifndef LORAPRESS_CHECKPOINT_ADAPTER_H_
 #define LORAPRESS_CHECKPOINT_ADAPTER_H_
 
@@ -22,7 +22,7 @@ struct AdapterModule {
   std::string relative_module;
   bool embedding = false;
   WeightPtr diagonal = nullptr;  // KaSA
-  bool own_base = false;  // the base beside the adapter in its file is the one it was trained on
+  bool own_base = false;         // its base weight, as trained on, is in the adapter's own file
 };
 
 struct Adapter {
@@ -30,18 +30,19 @@ struct Adapter {
   std::string name;   // "default" in the trainer's files
   AdapterConfig config;
   double weight = 1.0;
-  bool own_folder = false;                       // else its tensors stand among those of a model
+  bool own_folder = false;                       // else its tensors are among those of a model
   std::map<std::string, AdapterModule> modules;  // by canonical name of the base weight
   TensorMap replacements;  // canonical name -> tensor that replaces the base's
-  TensorMap originals;     // the same, of the base under a wrapper, which PEFT stores beside it
+  TensorMap originals;     // base tensors that PEFT stores under a wrapper (original_module)
   TensorMap token_rows;    // canonical name of a table -> the new rows of some tokens
 
-  // Throws kInvalidFile for a second tensor in the same place, unless that is PEFT's second
-  // spelling of one modules_to_save tensor; kUnsupported for an unknown kind.
+  // Adds a tensor under its parsed name. Throws kInvalidFile for a second tensor with the same role
+  // and module, unless PEFT stored one modules_to_save tensor under two names; kUnsupported for an
+  // unknown kind.
   void add(const TensorName& name, WeightPtr tensor);
-  // Throws kMismatch where a part of a module is missing, is too many or has not the configured
-  // rank, kUnsupported for tensors that are no floats and for a base that would have to change in
-  // a way that cannot be computed, kInvalidFile where the scaling is not finite.
+  // Throws kMismatch where a tensor of a module is missing, unexpected or does not have the
+  // configured rank; kUnsupported for tensors that are not floats, and for an initialization whose
+  // change of the base cannot be computed; kInvalidFile where the scaling is not finite.
   void check() const;
   // alpha / r or alpha / sqrt(r), by rank_pattern and alpha_pattern, times `weight`.
   [[nodiscard]] double scaling(const AdapterModule& module) const;

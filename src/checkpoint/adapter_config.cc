@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kMostRank = 1 << 20;
 constexpr size_t kMostKeys = 10'000;
-constexpr size_t kMostExpressions = 1'000;  // keys that are more than a name
+constexpr size_t kMostExpressions = 1'000;  // keys that are not plain names
 constexpr size_t kMostCompiledBytes = size_t{16} << 20;
 
 Pattern parse_pattern(const nlohmann::ordered_json& json,
@@ -54,7 +54,7 @@ Pattern parse_pattern(const nlohmann::ordered_json& json,
   return pattern;
 }
 
-// true, false and null only fill A and B, which the file holds.
+// true, false and null only initialize A and B, which the file holds.
 std::string parse_init(const Json& json, std::string_view where) {
   const auto found = json.find("init_lora_weights");
   if (found == json.end() || found->is_null() || found->is_boolean()) {
@@ -98,8 +98,8 @@ std::optional<BlockDiagonal> parse_bdlora(const Json& json, std::string_view whe
   return blocks;
 }
 
-// A parameter of a linear module is adapted as the module itself is (PEFT, ParamWrapper); only the
-// names that patterns see are others.
+// A parameter of a linear module is adapted as the module itself (PEFT, ParamWrapper); only the
+// names that patterns match differ.
 void check_target_parameters(const Json& json, const AdapterConfig& config) {
   const auto found = json.find("target_parameters");
   if (found != json.end() && !found->empty() &&
@@ -111,7 +111,7 @@ void check_target_parameters(const Json& json, const AdapterConfig& config) {
   }
 }
 
-// What both files have in common.
+// The fields that adapter_config.json and a trainer's config.json share.
 AdapterConfig parse_shared(const Json& json, std::string_view text, std::string_view where) {
   AdapterConfig config;
   config.where = where;
@@ -120,7 +120,7 @@ AdapterConfig parse_shared(const Json& json, std::string_view text, std::string_
   if (json.contains("use_dora")) {
     config.use_dora = json_or<bool>(json, "use_dora", false, where);
   }
-  const auto kasa = json.find("kasa_config");  // {} is switched on, with defaults
+  const auto kasa = json.find("kasa_config");  // {} means on, with defaults
   config.kasa = kasa != json.end() && !kasa->is_null() && *kasa != Json(false);
   config.init_lora_weights = parse_init(json, where);
   const auto ordered = nlohmann::ordered_json::parse(text);
@@ -207,7 +207,7 @@ AdapterConfig parse_trainer_config(std::string_view text, std::string_view where
   check_adapter_fields(json, where, false);
   AdapterConfig config = parse_shared(json, text, where);
   config.r = json_or<int64_t>(json, "lora_r", config.r, where);
-  // The tensors are the model's own state, so they show what was switched on.
+  // The tensors are the model's own state, so they show which options were on.
   config.use_dora = config.use_dora == true ? config.use_dora : std::nullopt;
   config.kasa = config.kasa == true ? config.kasa : std::nullopt;
   check_ranks(config);
@@ -215,7 +215,7 @@ AdapterConfig parse_trainer_config(std::string_view text, std::string_view where
 }
 
 BaseChange base_change(const AdapterConfig& config, bool kasa) {
-  // peft/tuners/lora/layer.py, LoraLayer.update_layer. Only A and B are filled by:
+  // peft/tuners/lora/layer.py, LoraLayer.update_layer. These only initialize A and B:
   constexpr std::array<std::string_view, 5> kFillOnly = {
       "", "gaussian", "eva", "orthogonal", "mica"};
   const std::string init = lower(config.init_lora_weights);
@@ -226,8 +226,8 @@ BaseChange base_change(const AdapterConfig& config, bool kasa) {
   if (!kasa && (init == "pissa" || init == "olora")) {
     return init == "pissa" ? BaseChange::kPissa : BaseChange::kOlora;
   }
-  // pissa_niter_N: a randomized SVD, another one on every load. corda, lora_ga: from training data
-  // or gradients that are not saved. loftq: the base becomes what its quantizer left.
+  // pissa_niter_N: a randomized SVD, which differs on every load. corda, lora_ga: need training
+  // data or gradients that are not saved. loftq: replaces the base by its quantized values.
   const bool known = init.starts_with("pissa_niter_") || init.starts_with("corda") ||
                      init == "lora_ga" || init == "loftq" || kasa;
   fail(ErrorCode::kUnsupported,

@@ -21,8 +21,8 @@ struct PatternRow {
 };
 using Pattern = std::vector<PatternRow>;  // in file order: the first match counts
 
-// The value for a module: of the first key that matches it as an expression, else of the key that
-// is its name, else `fallback` (peft/utils/other.py, get_pattern_key).
+// The value for a module: that of the first key that matches the module as a regular expression,
+// else of the key that equals its name, else `fallback` (peft/utils/other.py, get_pattern_key).
 double match_pattern(const Pattern& pattern, std::string_view module, double fallback);
 
 // BD-LoRA: modules of which one factor is stored as the blocks of its diagonal.
@@ -32,15 +32,15 @@ struct BlockDiagonal {
   int64_t blocks = 1;
 };
 
-// Keys and defaults of peft/tuners/lora/config.py (LoraConfig), as far as they change a merged
-// weight; parse_adapter_config refuses every other field that would.
+// Keys and defaults of peft/tuners/lora/config.py (LoraConfig), those that change a merged weight
+// and are implemented; parse_adapter_config() refuses all other fields that change one.
 struct AdapterConfig {
   std::string where;  // the file, for messages
   int64_t r = 8;
   double lora_alpha = 8.0;
   bool use_rslora = false;
-  std::optional<bool> use_dora;   // empty: the file does not say
-  std::optional<bool> kasa;       // kasa_config; likewise
+  std::optional<bool> use_dora;   // empty: not given
+  std::optional<bool> kasa;       // from kasa_config; empty: not given
   std::string init_lora_weights;  // empty for true, false and absent
   Pattern rank_pattern;
   Pattern alpha_pattern;
@@ -52,22 +52,23 @@ struct AdapterConfig {
 
 // The text of an adapter_config.json. Throws kInvalidFile, kUnsupported.
 AdapterConfig parse_adapter_config(std::string_view text, std::string_view where);
-// The text of a trainer's config.json, whose other keys are not LoRA's: lora_r, lora_alpha, and of
-// LoraConfig's own names those that change a merged weight.
+// The text of a trainer's config.json, most of whose keys are not LoRA's: reads lora_r, lora_alpha
+// and the LoraConfig fields that change a merged weight.
 AdapterConfig parse_trainer_config(std::string_view text, std::string_view where);
 
 // How an initialization changed the base before the adapter was trained on it.
 enum class BaseChange {
   kNone,
-  kPissa,  // less its rank r part of the largest singular values
-  kOlora,  // less scaling times the first r columns of Q times the first r rows of R
-  kKasa,   // less its rank r part of the smallest singular values
+  kPissa,  // minus its rank r part of the largest singular values
+  kOlora,  // minus scaling times the first r columns of Q times the first r rows of R
+  kKasa,   // minus its rank r part of the smallest singular values
 };
-// Of an adapter without its own base. Throws kUnsupported for initializations whose
-// change cannot be computed again.
+// The change for an adapter that does not hold its own base. Throws kUnsupported for
+// initializations whose change cannot be computed again.
 BaseChange base_change(const AdapterConfig& config, bool kasa);
 
-// r and every rank; throws kInvalidFile unless it is a whole number in range.
+// For r and the ranks of rank_pattern; throws kInvalidFile unless the rank is a whole number in
+// range.
 void check_rank(double rank, std::string_view what, std::string_view where);
 
 }  // namespace lorapress

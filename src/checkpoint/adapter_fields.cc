@@ -10,7 +10,7 @@ namespace {
 
 enum class Effect {
   kRead,     // parse_adapter_config takes it
-  kNone,     // none on a merged weight; `why` says the reason
+  kNone,     // no effect on a merged weight, for the reason `why`
   kRefused,  // `why` goes into the message
 };
 
@@ -82,7 +82,7 @@ constexpr std::array kFields = {
              "it adapts parts of a fused layer; train or convert it with separate modules"},
 };
 
-// Whether a value says the same as an absent field.
+// True if a value means the same as an absent field.
 bool is_neutral(const Json& value) {
   return value.is_null() || value == Json(false) || value == Json(0) || value == Json("") ||
          (value.is_structured() && value.empty());
@@ -101,7 +101,7 @@ void check_adapter_fields(const Json& config, std::string_view where, bool whole
   for (const auto& [name, value] : config.items()) {
     const auto row = std::ranges::find(kFields, name, &FieldRow::name);
     const bool known = row != kFields.end();
-    // PEFT takes an empty arrow_config as a switched-on one with its defaults.
+    // PEFT reads an empty arrow_config as on, with its defaults.
     const bool neutral = name == "arrow_config" ? value.is_null() : is_neutral(value);
     if (neutral || (!known && !whole) || (known && row->effect != Effect::kRefused)) {
       continue;

@@ -8,9 +8,9 @@
 
 namespace lorapress {
 
-// Throws kUnsupported, naming the field, for one that changes a merged weight and is not
-// implemented, and for an unknown one whose value says something. `whole`: all members are
-// LoraConfig's; else only the names that are LoraConfig's alone are looked at.
+// Throws kUnsupported, naming the field, for a field that changes a merged weight and is not
+// implemented, and for an unknown field whose value is not neutral (null, false, 0, empty).
+// `whole`: `config` is a LoraConfig; otherwise only LoraConfig's own field names are checked.
 void check_adapter_fields(const Json& config, std::string_view where, bool whole);
 
 }  // namespace lorapress

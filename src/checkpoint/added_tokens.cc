@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizer = "tokenizer.json";
 
-// The first folder's that has one.
+// The tokenizer.json of the first folder that has one.
 std::optional<fs::path> find_tokenizer_json(const Folders& folders) {
   const auto found = std::ranges::find_if(
       folders, [](const fs::path& folder) { return fs::exists(folder / kTokenizer); });

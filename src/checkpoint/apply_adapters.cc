@@ -7,7 +7,8 @@
 namespace lorapress {
 namespace {
 
-// Whole tensors first, with all adapters, so that every LoRA lies on what it was trained on.
+// Replaces whole tensors for all adapters first, so that every LoRA delta is added to the tensor
+// that it was trained on.
 class Replacer {
  public:
   Replacer(Checkpoint& checkpoint, EmbeddingTables& tables)

@@ -1,4 +1,4 @@
-// Adapters upon the tensors of a base.
+// Applies adapters to the tensors of a base.
 #ifndef LORAPRESS_CHECKPOINT_APPLY_ADAPTERS_H_
 #define LORAPRESS_CHECKPOINT_APPLY_ADAPTERS_H_
 
@@ -9,9 +9,9 @@
 
 namespace lorapress {
 
-// In their order: first whole tensors of all adapters, then their LoRA and biases, then rows of
-// single tokens. REQUIRES: tables.end_base(). Throws kMismatch for what the base does not have,
-// kUnsupported where two adapters replace one tensor.
+// Applies the adapters in order: first the whole tensors of all adapters, then their LoRA deltas
+// and biases, then the rows of single tokens. REQUIRES: tables.end_base(). Throws kMismatch for
+// tensors that the base does not have, kUnsupported where two adapters replace one tensor.
 void apply_adapters(std::vector<Adapter> adapters, Checkpoint& checkpoint, EmbeddingTables& tables);
 
 }  // namespace lorapress

@@ -17,7 +17,8 @@ bool is_buffer(std::string_view name) {
          name.ends_with(".masked_bias");
 }
 
-// What PEFT replaced by trainable_tokens_delta; it saves none since 0.15.
+// The original rows that PEFT replaced by trainable_tokens_delta; PEFT does not save them since
+// 0.15.
 bool is_token_copy(std::string_view raw) {
   return raw.find(".trainable_tokens_original") != std::string_view::npos;
 }
@@ -33,7 +34,8 @@ AdapterConfig embedded_adapter_config(const ModelFolder& model) {
   return parse_trainer_config(read_text(trainer, kMaxJson), trainer.string());
 }
 
-// Marks the modules whose base stands in the same folder; one of two tied tables is enough.
+// Marks the modules whose base weight is in the same folder; for tied tables one of the two is
+// enough.
 void note_own_bases(const std::map<std::string, std::string>& spelled,
                     std::map<std::string, Adapter>& embedded) {
   const bool table = std::ranges::any_of(
@@ -98,7 +100,7 @@ void Assembler::add_model(const ModelFolder& model) {
   }
 }
 
-// A base folder's own adapter is for the base folder's own tensors.
+// An adapter found in a base folder applies only to tensors of that base folder.
 void Assembler::drop_foreign(const ModelFolder& model,
                              const std::set<std::string>& earlier,
                              std::map<std::string, Adapter>& embedded) {

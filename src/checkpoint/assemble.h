@@ -1,4 +1,5 @@
-// The tensors of model folders under their canonical names, and the adapters that lie among them.
+// Collects the tensors of model folders under their canonical names, and the adapters found among
+// them.
 #ifndef LORAPRESS_CHECKPOINT_ASSEMBLE_H_
 #define LORAPRESS_CHECKPOINT_ASSEMBLE_H_
 
@@ -16,9 +17,9 @@ class Assembler {
  public:
   explicit Assembler(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // Puts the folder's tensors where no earlier folder had any. Throws kInvalidFile for a tensor
-  // under two names, kMismatch for tensors of no part, kUnsupported where the active one of
-  // several adapters is not known.
+  // Adds the folder's tensors; a tensor of an earlier folder is kept. Throws kInvalidFile for a
+  // tensor under two names, kMismatch for unexpected keys, kUnsupported where it is unknown which
+  // of several adapters is active.
   void add_model(const ModelFolder& model);
   // The active adapters inside the folders, unchecked.
   [[nodiscard]] std::vector<Adapter> take_adapters() { return std::move(pending_); }

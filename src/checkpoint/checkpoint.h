@@ -21,7 +21,7 @@ struct ModelTensor {
   std::string name;  // merged name in the source's own spelling: vision_encoder.vision_model.…
   bool adapted = false;
   WeightPtr unmerged = nullptr;  // before any adapter; null while there was none
-  std::string folder = "";       // of the model that holds it; empty for an adapter's own
+  std::string folder = "";       // of the model that holds it; empty for an adapter's tensor
 };
 
 struct AdapterSummary {
@@ -48,7 +48,7 @@ struct Checkpoint {
   std::optional<Conditioning> conditioning;  // empty for a decoder or a vision tower alone
   std::optional<VisionConfig> vision;
   std::optional<TextConfig> text;
-  std::optional<ProjectionConfig> projection;  // of a prefix
+  std::optional<ProjectionConfig> projection;  // where conditioning is kPrefix
   Json config;                                 // the checkpoint's own config.json
   Json vision_json;                            // as found: null when absent
   Json text_json;
@@ -56,44 +56,48 @@ struct Checkpoint {
   int64_t max_new_tokens = 30;                      // the trainer's max_length
   std::vector<std::filesystem::path> folders;  // where tokenizer and preprocessor files may lie
   std::map<std::string, ModelTensor> tensors;  // by canonical name, see names.h
-  // What lm_head multiplies by, tied or not: for verify/, which judges what was made of the tie.
+  // The table that lm_head multiplies by, tied or not; verify/ checks the handling of tied tables
+  // with it.
   WeightPtr output_table;
   std::vector<AdapterSummary> adapters;
-  // Of the adapter whose tokenizer has more tokens than the base's.
+  // The folder of the adapter whose tokenizer has more tokens than the base's.
   std::optional<std::filesystem::path> added_tokens_folder;
   std::vector<std::string> notes;  // what a user should know: dropped, assumed, ignored
 
-  // `folders` in the order in which a tokenizer is looked for.
+  // `folders` in the order in which tokenizers are searched.
   [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;
 };
 
 // Reads headers and configs, and tensor data only where two tables (or two tensors for one place)
-// have to be compared; see embedding_tables.h. text and the JSON say what holds in the end: whether
-// the tables are tied and how many rows they have. Adapters without a base tensor are kMismatch.
+// have to be compared; see embedding_tables.h. `text` and `text_json` describe the merged result:
+// whether the tables are tied, and how many rows they have. Throws kMismatch for adapters without a
+// base tensor.
 Checkpoint open_checkpoint(const Source& source);
 
-// For who needs a vision-language checkpoint whose graphs can be authored. Throws kMismatch for a part
-// alone, with `advice` what to do about it, and kUnsupported for cross attention.
+// Requires a vision-language checkpoint whose graphs can be authored. Throws kMismatch for a
+// decoder or a vision tower alone, with `advice` in the message, and kUnsupported for cross
+// attention.
 void require_prefix_vlm(const Checkpoint& checkpoint, std::string_view advice);
 
-// Names for a message: all of them, unless there are very many.
+// Names joined for a message; very many are cut off.
 std::string listed(const std::vector<std::string>& names);
 
 // Hands the tensors of a checkpoint to a family, which declares each by name and shape. Nothing
-// throws until finish(), which reports every missing, misshapen and unclaimed tensor at once.
+// throws until finish(), which reports all missing keys, unexpected keys and wrong shapes at once.
 class WeightTaker {
  public:
   explicit WeightTaker(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // The tensor, or zeros of that shape when it is missing (finish() will throw).
+  // The tensor, or zeros of that shape when the tensor is missing (finish() will throw).
   WeightPtr take(const std::string& name, const Shape& shape);
   [[nodiscard]] bool has(const std::string& name) const {
     return checkpoint_.tensors.contains(name);
   }
-  // Tensors under this prefix are known dead weight; returns how many bytes they have.
+  // Marks tensors under this prefix as known but unused; returns their size in bytes.
   uint64_t drop(const std::string& prefix);
-  // `prefixes`: the parts this export is about. Throws kMismatch, naming the folders that hold (or
-  // should hold) the tensors at fault and the configs that ask for them.
+  // Every tensor whose name starts with one of `prefixes` must have been taken or dropped. Throws
+  // kMismatch, naming the folders that hold (or should hold) the tensors at fault and the configs
+  // that ask for them.
   void finish(const std::vector<std::string>& prefixes) const;
 
  private:

@@ -56,8 +56,8 @@ struct LlamaLayers {
   bool mlp_bias = false;
 };
 
-// Decoder: what every room asks of any of them, and its layers, which only the family's graph and
-// the reference forward look into.
+// Decoder: the fields that all decoders have, and `layers`, which only the family's graph and the
+// reference forward read.
 struct TextConfig {
   std::string model_type;  // row of the family registry
   int64_t vocab_size = 32000;

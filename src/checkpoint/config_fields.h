@@ -9,17 +9,17 @@ namespace lorapress::config_fields {
 
 inline constexpr int64_t kMostWide = 1 << 24;  // of one dimension: products stay far from overflow
 
-// Refuses zero, negative and absurd numbers.
+// A dimension from 1 to `most`.
 int64_t dimension(const Json& json,
                   std::string_view key,
                   int64_t fallback,
                   std::string_view where,
                   int64_t most = kMostWide);
-// Of layers and heads: each costs nodes and memory.
+// A number of layers or heads, with a lower limit than dimension(): each costs nodes and memory.
 int64_t count(const Json& json, std::string_view key, int64_t fallback, std::string_view where);
 double positive(const Json& json, std::string_view key, double fallback, std::string_view where);
 void require_divisible(int64_t value, int64_t by, std::string_view what, std::string_view where);
-// kUnsupported where "hidden_act" is another one than `known`.
+// Throws kUnsupported where "hidden_act" is not `known`.
 void require_activation(const Json& json, std::string_view known, std::string_view where);
 
 // A number or a list of them; empty where there is none.

@@ -101,7 +101,7 @@ void EmbeddingTables::spread_tensors(Adapter& adapter) const {
       continue;
     }
     // A table outside of modules_to_save is the base's own, stored because it was resized or
-    // because a LoRA lies on it.
+    // because a LoRA is applied to it.
     const bool of_base = adapter.own_folder && !trained.saves(module_of(name));
     if ((of_base && shared() && !given(other)) || (trained.ensure_weight_tying && tied_base())) {
       adapter.replacements[other] = replacement->second;
@@ -240,7 +240,7 @@ void EmbeddingTables::settle() {
   const auto input = tensors.find(kInput);
   const auto output = tensors.find(kOutput);
   if (!checkpoint_.text || input == tensors.end() || output == tensors.end()) {
-    return;  // whoever asks for the tables says what is missing
+    return;  // WeightTaker reports the missing table
   }
   const Weight& first = *input->second.weight;
   const Weight& second = *output->second.weight;
@@ -289,7 +289,7 @@ void EmbeddingTables::settle_rows(const Weight& input, const Weight& output) {
   }
 }
 
-// Of a checkpoint whose text_config is that of the model it began with.
+// For a checkpoint whose text_config still describes the model that training began with.
 void EmbeddingTables::take_rows_of_checkpoint(int64_t rows) {
   const int64_t known = checkpoint_.text->vocab_size;
   if (rows == known || own_text_config(checkpoint_.config)) {
@@ -319,7 +319,7 @@ void EmbeddingTables::set_vocab_size(int64_t rows) {
 void EmbeddingTables::note_tie(bool equal) {
   std::vector<std::string>& notes = checkpoint_.notes;
   const auto& tensors = checkpoint_.tensors;
-  const auto was_implied = [&](const ModelTensor& tensor) {  // and no adapter brought another
+  const auto was_implied = [&](const ModelTensor& tensor) {  // and no adapter replaced it
     return tensor.weight == implied_weight_ || tensor.unmerged == implied_weight_ ||
            token_rows_.contains(implied_);
   };

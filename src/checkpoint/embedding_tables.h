@@ -1,12 +1,12 @@
-// The two tables of a decoder: embed_tokens, which looks up, and lm_head, which gives logits. In
-// many models they are one ("tied"). Here the tensors decide that, not tie_word_embeddings:
+// The two embedding tables of a decoder: embed_tokens, for the lookup, and lm_head, for the logits.
+// In many models both are one tensor ("tied"). Here the tensors decide that, not
+// tie_word_embeddings:
 //
 //   1. a tied base that holds one table holds both, as one weight under two names;
-//   2. every adapter changes either name by itself, as it does in the forward that was trained
-//   (PEFT
-//      gives each module a copy; its merge_and_unload() adds a LoRA to both, which is another
-//      model);
-//   3. in the end equal tables are one again, and different ones stay two; the config says which.
+//   2. every adapter changes each name separately, as in the forward that was trained (PEFT gives
+//      each module a copy; its merge_and_unload() adds a LoRA to both, which is another model);
+//   3. in the end equal tables are tied again, and different ones stay two; tie_word_embeddings is
+//      set accordingly.
 //
 // Tables that were resized for added tokens bring a new vocab_size.
 #ifndef LORAPRESS_CHECKPOINT_EMBEDDING_TABLES_H_
@@ -21,28 +21,31 @@ namespace lorapress {
 
 class EmbeddingTables {
  public:
-  // REQUIRES: the checkpoint's configs are resolved. Without a decoder nothing here does anything.
+  // REQUIRES: the checkpoint's configs are resolved. For a checkpoint without a decoder all members
+  // do nothing.
   explicit EmbeddingTables(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   static bool is_table(std::string_view name);
 
-  // After the tensors of each base folder, so that no later folder gives the other half of a pair.
+  // Call it after the tensors of each base folder, so that no later folder supplies the other table
+  // of a pair.
   void end_folder();
-  // After all base folders.
+  // Call it after all base folders.
   void end_base();
-  // What is meant for both tables of a tied base under both names: tensors of the base that PEFT
-  // stored once, and what ensure_weight_tying trained as one.
+  // Gives the adapter's tensors for a tied pair both names: base tensors that PEFT stored once, and
+  // tensors that ensure_weight_tying trained as one.
   void spread(Adapter& adapter) const;
-  // Of a table that gets another number of rows. Throws kMismatch where added tokens do not explain
-  // that.
+  // Accepts a table whose number of rows an adapter changes. Throws kMismatch where added tokens do
+  // not explain the change.
   void accept_rows(const Adapter& adapter,
                    const std::string& name,
                    const Shape& before,
                    const Shape& after);
-  // trainable_token_indices. Throws kMismatch, kUnsupported.
+  // Applies trainable_token_indices. Throws kMismatch, kUnsupported.
   void replace_tokens(const Adapter& adapter);
-  // Ties or unties, says what a user should know, and corrects the configs. Reads both tables where
-  // neither identity nor shape tells. Throws kMismatch where the tables have different rows.
+  // Ties or unties the tables, adds notes, and corrects the configs. Reads both tables where
+  // neither identity nor shape decides whether they are equal. Throws kMismatch where the tables
+  // have different rows.
   void settle();
 
  private:
@@ -62,7 +65,7 @@ class EmbeddingTables {
 
   Checkpoint& checkpoint_;
   std::string implied_;       // the table that the base lacks though its config ties nothing
-  WeightPtr implied_weight_;  // what stands for that one
+  WeightPtr implied_weight_;  // the weight used in its place
   std::string resized_by_;    // the adapter that brought other rows
   std::map<std::string, std::set<int64_t>> token_rows_;  // by table: replaced so far
 };

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 constexpr const char* kFile = "generation_config.json";
 constexpr uint64_t kMostBytes = uint64_t{8} << 20;
 constexpr size_t kMostEnds = 1024;
-constexpr int64_t kTopKOfSampling = 50;  // generate()'s where nobody sets it
+constexpr int64_t kTopKOfSampling = 50;  // generate()'s default
 
 // transformers' GenerationConfig._get_default_generation_params(). "off" is a value that changes
 // nothing; older versions saved all of them.
@@ -44,7 +44,7 @@ constexpr std::array kFollowed = {
     Key{"top_k", "50", true},
     Key{"top_p", "1.0", true},
 };
-// They change what is generated, and nothing here does so.
+// They change the generated tokens, and LoraPress does not implement them.
 constexpr std::array kNotFollowed = {
     Key{"max_time"},
     Key{"stop_strings"},
@@ -71,7 +71,7 @@ constexpr std::array kNotFollowed = {
     Key{"epsilon_cutoff", "0.0", true},
     Key{"eta_cutoff", "0.0", true},
 };
-// They change what generate() returns beside text; clients of a bundle count on its plain ids.
+// They change what generate() returns besides tokens; clients of a bundle expect plain ids.
 constexpr std::array kOfTheCall = {"output_attentions",
                                    "output_hidden_states",
                                    "output_scores",
@@ -168,14 +168,14 @@ class ConfigReader {
     const bool own = folder == checkpoint_.folders[0];
     const bool trained = checkpoint_.conditioning && checkpoint_.config.is_object() &&
                          checkpoint_.config.contains("max_length");
-    if (!own && trained) {  // the checkpoint's own length goes before a base's
+    if (!own && trained) {  // the checkpoint's own length overrides a base's
       json.erase("max_new_tokens");
       json.erase("max_length");
     }
     add(std::move(json), where);
   }
 
-  // Settings that were added before go before these.
+  // Settings that were added earlier override these.
   void add(Json json, const std::string& where) {
     const auto is_private = [](const std::string& key) { return key.starts_with('_'); };
     for (auto entry = json.begin(); entry != json.end();) {
@@ -202,7 +202,7 @@ class ConfigReader {
     }
   }
 
-  // generate() passes over tokens that no model has, as -1 in older Whisper configs.
+  // generate() ignores token ids outside the vocabulary, such as -1 in older Whisper configs.
   void drop_strange_tokens(Json& json, const std::string& where) {
     for (const char* key : {"suppress_tokens", "begin_suppress_tokens"}) {
       const auto list = json.find(key);
@@ -244,7 +244,7 @@ class ConfigReader {
   }
 
   // generate(inputs_embeds=...) counts the positions of its embeddings in max_length and
-  // min_length, and takes neither where the number of new tokens is given.
+  // min_length, and ignores both where the number of new tokens is given.
   void finish_length() {
     GenerationSettings& settings = config_.settings;
     const int64_t image = checkpoint_.vision ? checkpoint_.vision->patches() : 0;

@@ -65,7 +65,8 @@ void take_number(const Json& json,
   taken = value;
 }
 
-// -1 for what is no token of the model. JSON's 3.0 is 3, as for the browser runtime.
+// A token id, or -1 for a value outside the vocabulary. 3.0 in JSON is 3, as in the browser
+// runtime.
 int64_t to_token(const Json& id, int64_t vocab_size) {
   if (!id.is_number()) {
     return -1;

@@ -1,5 +1,5 @@
-// The table of generation settings: their JSON keys and ranges, for generation_config.json,
-// lorapress.json and the command line alike.
+// The table of generation settings: their JSON keys and ranges, used for generation_config.json,
+// lorapress.json and the command line.
 #ifndef LORAPRESS_CHECKPOINT_GENERATION_SETTINGS_H_
 #define LORAPRESS_CHECKPOINT_GENERATION_SETTINGS_H_
 
@@ -29,25 +29,25 @@ struct NumberSetting {
 struct IdsSetting {
   const char* key;
   std::optional<std::vector<int64_t>> GenerationSettings::* member;
-  bool or_one;  // an id alone may stand for a list of one
+  bool or_one;  // a single id is read as a list of one
 };
 std::span<const IntegerSetting> integer_settings();
 std::span<const NumberSetting> number_settings();
 std::span<const IdsSetting> ids_settings();
 
-// Of one list of token ids, and of all words of bad_words_ids together.
+// The limit for one list of token ids, and for all words of bad_words_ids together.
 inline constexpr size_t kMostListedIds = size_t{1} << 18;
 
-// Reads the keys of the table, null as absent; other keys are passed over. Throws kInvalidFile for
-// another type, a number out of range, a token outside a vocabulary of `vocab_size`, and a list
+// Reads the keys of the table; null counts as absent, other keys are ignored. Throws kInvalidFile
+// for another type, a number out of range, a token outside a vocabulary of `vocab_size`, and a list
 // that is too long.
 GenerationSettings parse_generation_settings(const Json& json,
                                              int64_t vocab_size,
                                              std::string_view where);
-// The settings that are there, as JSON that parse_generation_settings() reads.
+// The settings that are set, as JSON that parse_generation_settings() reads.
 Json generation_settings_json(const GenerationSettings& settings);
 
-// `first`'s settings, and `second`'s where those are absent.
+// The settings of `first`, completed by those of `second`.
 GenerationSettings merged_settings(const GenerationSettings& first,
                                    const GenerationSettings& second);
 

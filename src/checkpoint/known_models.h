@@ -1,5 +1,5 @@
 // Public configurations of models that trainers name without saving their config, and the local
-// Hugging Face cache they may lie in.
+// Hugging Face cache, which may hold these models.
 #ifndef LORAPRESS_CHECKPOINT_KNOWN_MODELS_H_
 #define LORAPRESS_CHECKPOINT_KNOWN_MODELS_H_
 
@@ -13,7 +13,8 @@
 
 namespace lorapress {
 
-// config.json of a named model from the built-in table; empty when it is not in it.
+// config.json of a named model from the built-in table; empty when the table does not have the
+// model.
 std::optional<Json> known_config(std::string_view name);
 std::vector<std::string_view> known_model_names();
 

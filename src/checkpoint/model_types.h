@@ -1,6 +1,6 @@
-// What this folder asks of a model family. The two tables are declared here, where configs and
-// folders are read, and made in families/registry.cc of the families' rows: a family's facts stand
-// in its own file, and nothing here knows its name.
+// What checkpoint/ needs to know about a model family. The two tables are declared here, where
+// configs and folders are read, and defined in families/registry.cc: each family's row is in its
+// own file, and checkpoint/ does not know the families by name.
 #ifndef LORAPRESS_CHECKPOINT_MODEL_TYPES_H_
 #define LORAPRESS_CHECKPOINT_MODEL_TYPES_H_
 
@@ -13,18 +13,18 @@
 namespace lorapress {
 
 struct TextModelType {
-  std::string_view model_type;    // of the decoder's config.json
+  std::string_view model_type;    // in the decoder's config.json
   std::string_view architecture;  // the class of transformers that loads the decoder
   // Everything but model_type; see parse_text_config().
   TextConfig (*read_config)(const Json& json, std::string_view where);
 };
 
 struct VisionModelType {
-  std::string_view model_type;        // of the tower's config.json
-  std::string_view whole_model_type;  // of a config.json that holds the tower's as "vision_config"
+  std::string_view model_type;        // in the tower's config.json
+  std::string_view whole_model_type;  // in a config.json with the tower's as "vision_config"
   VisionConfig (*read_config)(const Json& json, std::string_view where);
   std::span<const std::string_view>
-      dead_weight;  // prefixes that checkpoints carry and nothing uses
+      dead_weight;  // prefixes of tensors that checkpoints hold and no graph uses
   // The family's own preprocessor_config.json, for trainers that save none.
   std::string_view image_processor_type;
   std::string_view resample;  // bicubic | bilinear
@@ -32,11 +32,11 @@ struct VisionModelType {
   float image_std;
 };
 
-// The first row is that of a config without a model_type.
+// The first row applies to a config without a model_type.
 std::span<const TextModelType* const> text_model_types();
 std::span<const VisionModelType* const> vision_model_types();
 
-// The row of a model_type, or null.
+// The row with this model_type, or null.
 template <typename Row>
 const Row* find_model_type(std::span<const Row* const> rows, std::string_view model_type) {
   const auto found = std::ranges::find(rows, model_type, &Row::model_type);

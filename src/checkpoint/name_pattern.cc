@@ -33,7 +33,7 @@ bool is_plain(std::string_view key) {
 }
 
 bool matches_plain(std::string_view key, std::string_view module) {
-  std::string single;  // a byte for each character: others than ASCII match a dot alone
+  std::string single;  // one byte per character; a non-ASCII character matches only a dot
   if (!std::ranges::all_of(module, [](char c) { return (c & 0x80) == 0; })) {
     std::ranges::copy_if(
         module, std::back_inserter(single), [](char c) { return (c & 0xC0) != 0x80; });
@@ -51,8 +51,8 @@ bool matches_plain(std::string_view key, std::string_view module) {
   });
 }
 
-// Rewrites a Python pattern (Lib/re/_parser.py) to mean the same in PCRE2, where both differ, and
-// refuses what only one of them knows.
+// Rewrites a Python pattern (Lib/re/_parser.py) so that it means the same in PCRE2, and refuses
+// syntax that only one of the two supports.
 class Translator {
  public:
   Translator(std::string_view key, std::string_view where) : key_(key), where_(where) {}
@@ -101,8 +101,8 @@ class Translator {
          what);
   }
 
-  // x*? and x*+ are one repeat; any other repeat of a repeat or of nothing is an error to Python,
-  // and some are none to PCRE2.
+  // x*? and x*+ are one repeat; any other repeat of a repeat or of nothing is an error in Python,
+  // but not always in PCRE2.
   void note_repeat(char c) {
     if (nothing_ || repeats_ > 1 || (repeats_ == 1 && c != '?' && c != '+')) {
       refuse("a repeat of a repeat or of nothing");
@@ -112,10 +112,10 @@ class Translator {
 
   void escape(bool in_class) {
     const char c = peek(1);
-    if (c == 'v') {  // a vertical tab to Python, a class of characters to PCRE2
+    if (c == 'v') {  // a vertical tab in Python, a character class in PCRE2
       out_ += "\\x0b";
       at_ += 2;
-    } else if (c == 'Z' && !in_class) {  // the very end
+    } else if (c == 'Z' && !in_class) {  // end of the text
       out_ += "\\z";
       at_ += 2;
     } else if (c == 'x' && is_hex(peek(2)) && is_hex(peek(3))) {
@@ -130,7 +130,7 @@ class Translator {
 
   void char_class() {
     copy(peek(1) == '^' ? 2 : 1);
-    if (peek(0) == ']') {  // the first one is a character
+    if (peek(0) == ']') {  // a ] in first place is a character
       copy(1);
     }
     while (at_ < key_.size() && key_[at_] != ']') {
@@ -146,8 +146,8 @@ class Translator {
     copy(at_ < key_.size() ? 1 : 0);
   }
 
-  // Groups that both read alike: (?: (?= (?! (?> (?<= (?<! (?P<name> (?P=name) (?(1) and flags
-  // of a group of their own, (?i: (?m: (?s:
+  // Groups that mean the same in both: (?: (?= (?! (?> (?<= (?<! (?P<name> (?P=name) (?(1) and
+  // flags of a group of their own, (?i: (?m: (?s:
   void group() {
     if (peek(1) == '*') {
       refuse("(*");
@@ -175,7 +175,7 @@ class Translator {
     refuse(fmt::format("(?{}", rest.substr(0, 1)));
   }
 
-  // {m}, {m,}, {,n}, {m,n} without spaces; any other brace is a character to Python.
+  // {m}, {m,}, {,n}, {m,n} without spaces; any other brace is a plain character in Python.
   void repeat() {
     size_t end = at_ + 1;
     const auto digits = [&] {
@@ -210,7 +210,7 @@ class Translator {
 };
 
 std::shared_ptr<const pcre2_code> compile(const std::string& key, const std::string& where) {
-  // The groups stand as PEFT writes them: \1 in a key is the module before it.
+  // The groups are PEFT's own: \1 in a key refers to the path before the key.
   const std::string pattern = R"((.*\.)?()" + Translator(key, where).run() + ")$";
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);

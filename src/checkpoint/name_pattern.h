@@ -11,13 +11,13 @@ struct pcre2_real_code_8;
 
 namespace lorapress {
 
-// One key. PEFT matches as re.match(rf"(.*\.)?({key})$", module) (utils/other.py,
-// get_pattern_key); PCRE2 knows what Python's re knows and RE2 does not: lookarounds and
-// backreferences. Every match has a limit of steps, so that no pattern can hang.
+// One key. PEFT matches as re.match(rf"(.*\.)?({key})$", module) (utils/other.py, get_pattern_key);
+// PCRE2, because it has lookarounds and backreferences as Python's re, which RE2 lacks. Every match
+// has a limit of steps, so that no pattern can hang.
 class NamePattern {
  public:
-  // Throws kInvalidFile for what Python cannot compile either, kUnsupported for what Python and
-  // PCRE2 may read differently; both name `where` (file and field) and the key.
+  // Throws kInvalidFile for a key that Python cannot compile either, kUnsupported for syntax that
+  // Python and PCRE2 may read differently; the messages name `where` (file and field) and the key.
   NamePattern(std::string key, std::string where);
 
   [[nodiscard]] const std::string& key() const { return key_; }

@@ -25,7 +25,7 @@ void strip_wrappers(std::string_view& name) {
   }
 }
 
-// And PEFT's, which may stand inside or outside of those.
+// The same and PEFT's wrappers, which may be inside or outside of the others.
 void strip_all_wrappers(std::string_view& name) {
   strip_wrappers(name);
   take_prefix(name, kPeftWrapper);

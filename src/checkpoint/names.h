@@ -1,4 +1,4 @@
-// The names of tensors, from any of the layouts trainers write, to one canonical spelling:
+// Maps tensor names, in any of the layouts that trainers write, to one canonical spelling:
 //   vision_encoder.<SiglipVisionTransformer name>   vision_encoder.encoder.layers.0.mlp.fc1.weight
 //   projection.<Sequential or Linear name>          projection.projection.weight
 //   language_model.<LlamaForCausalLM name> language_model.model.layers.0.mlp.up_proj.weight
@@ -26,7 +26,7 @@ enum class TensorRole {
   kLoraBBias,    // lora_B.<adapter>.bias of lora_bias=True
   kMagnitude,    // DoRA
   kDiagonal,     // KaSA: lora_diag
-  kTraining,     // state of the training alone: VeLoRA, MonteCLoRA
+  kTraining,     // state used in training only: VeLoRA, MonteCLoRA
   kUnknown,      // another lora_... beside A and B
   kReplacement,  // modules_to_save: replaces the base tensor
   kTokenRows,    // trainable_tokens_delta: replaces rows of an embedding table
@@ -34,18 +34,18 @@ enum class TensorRole {
 
 struct TensorName {
   TensorRole role = TensorRole::kBase;
-  std::string canonical;        // of the base tensor it belongs to; a module's is its ".weight"
+  std::string canonical;        // of the base tensor; of a module, its ".weight"
   std::string merged;           // the canonical name in the file's own spelling of the vision tower
   std::string adapter;          // "default" in the trainer's files, empty in adapter folders
   std::string relative_module;  // as PEFT sees the module inside the wrapped model, for patterns
   bool embedding = false;       // lora_embedding_*
-  bool original = false;        // kBase under a wrapper of PEFT's: what the base had there
+  bool original = false;        // kBase under a PEFT wrapper: the base's own tensor
 };
 
 // Empty for names that belong to no part of the model (a text tower, an optimizer, a logit scale).
 std::optional<TensorName> parse_tensor_name(std::string_view name, Layout layout);
 
-// The same for a name of a PEFT adapter file (adapter_model.safetensors).
+// The same for a tensor name in a PEFT adapter file (adapter_model.safetensors).
 std::optional<TensorName> parse_adapter_name(std::string_view name);
 
 }  // namespace lorapress

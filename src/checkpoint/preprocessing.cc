@@ -84,7 +84,7 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
     }
     settings.height = json_get<int64_t>(*size, "height", where);
     settings.width = json_get<int64_t>(*size, "width", where);
-  } else {  // a number in files of old versions
+  } else {  // old versions wrote one number
     settings.height = json_or<int64_t>(json, "size", settings.height, where);
     settings.width = json_or<int64_t>(json, "size", settings.width, where);
   }

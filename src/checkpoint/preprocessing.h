@@ -21,14 +21,15 @@ struct Preprocessing {
   std::array<double, 3> image_std{};
 };
 
-// Throws kMismatch when the size is not the encoder's, kUnsupported for steps no runtime here does.
+// Throws kMismatch when the size is not the encoder's, kUnsupported for steps that LoraPress does
+// not implement.
 Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes);
 
-// A preprocessor_config.json; `defaults` is what it leaves out. Throws kInvalidFile, and
-// kUnsupported for steps no runtime here does.
+// Reads a preprocessor_config.json; absent keys take `defaults`. Throws kInvalidFile, and
+// kUnsupported for steps that LoraPress does not implement.
 Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults);
 
-// For a model of which nothing is known: SigLIP's, without a size.
+// For an unknown model: SigLIP's preprocessing, without a size.
 extern const Preprocessing kDefaultPreprocessing;
 
 // Whether `name` is a filter that images are resized with.

@@ -110,7 +110,7 @@ Json read_state(const Weight& weight, const Parts& parts) {
       return state;
     }
   } catch (const Error&) {
-    // said below
+    // reported below
   }
   parts.refuse("the quant_state is not JSON");
 }
@@ -160,7 +160,7 @@ WeightPtr four_bit(const WeightPtr& packed, const Weight& state_bytes, Parts& pa
   return parts.made([&] { return from_four_bit(std::move(four), dtype, std::move(shape)); });
 }
 
-// transformers 4 and 5 save LLM.int8() weights row by row; other formats are of old GPU kernels.
+// transformers 4 and 5 save LLM.int8() weights row by row; other formats belong to old GPU kernels.
 WeightPtr eight_bit(const WeightPtr& codes, const WeightPtr& scales, Parts& parts) {
   if (const WeightPtr format = parts.take_if("weight_format")) {
     std::vector<std::byte> value(format->bytes());

@@ -1,5 +1,5 @@
-// Checkpoints that a quantizer saved: bitsandbytes' tensors become floats, others are refused by
-// their name.
+// Checkpoints that a quantizer saved: bitsandbytes' tensors become floats; tensors of other
+// quantizers are refused, recognized by their names.
 #ifndef LORAPRESS_CHECKPOINT_QUANTIZED_H_
 #define LORAPRESS_CHECKPOINT_QUANTIZED_H_
 
@@ -16,11 +16,11 @@ namespace lorapress {
 void check_quantization(const Json& config, std::string_view where);
 
 // NF4, FP4 (also with double quantization) and LLM.int8() weights as lazy floats, without the
-// tensors that describe them. `where` is the folder. Throws kInvalidFile for descriptions that do
-// not fit, kUnsupported for tensors of other quantizers.
+// tensors that describe their quantization. `where` is the folder. Throws kInvalidFile for
+// descriptions that do not fit, kUnsupported for tensors of other quantizers.
 TensorMap dequantized(TensorMap tensors, const std::string& where, std::vector<std::string>& notes);
 
-// Without "quantization_config", for what is written.
+// Removes "quantization_config", for configs that are written.
 void drop_quantization(Json& config);
 
 }  // namespace lorapress

@@ -17,7 +17,7 @@ struct CompositeRow {
   Conditioning conditioning;
 };
 
-// Checkpoints that hold all parts; those of one part alone are the families' own.
+// Model types of checkpoints that hold all parts; families declare the types of single parts.
 constexpr std::array kComposites = {
     CompositeRow{"prefix_conditioning_vlm", Conditioning::kPrefix},
 };
@@ -74,7 +74,8 @@ ModelFolder classify(const fs::path& folder) {
        fmt::join(known_model_types(), ", "));
 }
 
-// The base of an adapter folder given as the checkpoint, where its config names one that is here.
+// The base of an adapter folder given as the checkpoint, where its config names a local folder or a
+// model in the Hugging Face cache.
 std::optional<fs::path> named_base(const fs::path& adapter) {
   const fs::path config = adapter / "adapter_config.json";
   const auto name =
@@ -194,7 +195,7 @@ ResolvedSource resolve_source(const Source& source) {
   } else {
     resolved.models.push_back(classify(source.checkpoint));
     if (!resolved.models[0].has_tensors && source.bases.empty()) {
-      open_model_folder(source.checkpoint);  // throws the error that says what is missing
+      open_model_folder(source.checkpoint);  // throws, naming what is missing
     }
   }
   for (const fs::path& base : source.bases) {

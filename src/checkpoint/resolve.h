@@ -1,4 +1,4 @@
-// Which folders make up a source, and where configs come from that a checkpoint leaves out.
+// Finds the folders that make up a source, and configs that a checkpoint does not include.
 #ifndef LORAPRESS_CHECKPOINT_RESOLVE_H_
 #define LORAPRESS_CHECKPOINT_RESOLVE_H_
 

@@ -1,6 +1,6 @@
-// The safetensors format: u64 little-endian header length, a JSON header, the data.
-// Every rule of the reference validator (safetensors/src/tensor.rs, Metadata::validate) is kept:
-// a file is refused unless its tensors cover the data section exactly, in order, without gaps.
+// The safetensors format: u64 little-endian header length, a JSON header, the data. Follows every
+// rule of the reference validator (safetensors/src/tensor.rs, Metadata::validate): a file is
+// refused unless its tensors cover the data section exactly, in order, without gaps.
 #ifndef LORAPRESS_CHECKPOINT_SAFETENSORS_H_
 #define LORAPRESS_CHECKPOINT_SAFETENSORS_H_
 

@@ -17,7 +17,7 @@ constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 constexpr std::array kOptional = {
     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
 
-// True for the newer form of merges, "merges": [["a", "b"], …]. A look at the text spares parsing
+// True for the newer form of merges, "merges": [["a", "b"], …]. Checking the text avoids parsing
 // megabytes when there is nothing to change.
 bool has_pair_merges(const std::string& text) {
   constexpr std::string_view kKey = "\"merges\"";
@@ -37,7 +37,7 @@ std::string with_string_merges(const std::string& text, const std::string& where
   Json json = parse_json(text, where);
   const Json::json_pointer place("/model/merges");
   if (!json.contains(place) || !json[place].is_array()) {
-    return text;  // the word stood elsewhere; what this file is, the tokenizer itself will say
+    return text;  // the word was elsewhere; the tokenizer reports a malformed file
   }
   Json joined = Json::array();
   for (const Json& pair : json[place]) {
@@ -47,7 +47,7 @@ std::string with_string_merges(const std::string& text, const std::string& where
     const auto& left = pair[0].get_ref<const std::string&>();
     const auto& right = pair[1].get_ref<const std::string&>();
     if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos) {
-      return text;  // only pairs can say this
+      return text;  // cannot be written as one string
     }
     joined.push_back(left + " " + right);
   }
@@ -55,7 +55,7 @@ std::string with_string_merges(const std::string& text, const std::string& where
   return json.dump();
 }
 
-// The id of a token among added_tokens; special tokens always are.
+// The id of a token in added_tokens, which holds all special tokens.
 std::optional<int64_t> added_token_id(const std::string& tokenizer,
                                       const std::string& token,
                                       const std::string& where) {
@@ -83,8 +83,8 @@ std::string token_text(const Json& config, const char* key, const std::string& w
              : "";
 }
 
-// transformers.js counts the start token among those that a repetition penalty makes less likely;
-// then one that ends nothing is better, if there is one.
+// transformers.js applies the repetition penalty to the start token, too; with a penalty, a start
+// token that is not an end token is better, if there is one.
 int64_t start_token(const SpecialTokens& tokens, const GenerationSettings& settings) {
   const int64_t eos = tokens.eos_token_ids[0];
   if (!settings.repetition_penalty) {

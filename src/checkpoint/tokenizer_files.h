@@ -22,14 +22,15 @@ struct SpecialTokens {
 
 struct TokenizerFiles {
   std::map<std::string, std::string>
-      files;  // name -> content: tokenizer.json and what lies beside it
+      files;  // name -> content: tokenizer.json and the files beside it
   SpecialTokens tokens;
   GenerationConfig generation;
-  std::filesystem::path folder;  // where they were found
+  std::filesystem::path folder;  // where the files were found
 };
 
-// From the checkpoint, its adapters or its bases, the first that has tokenizer.json. Merges are
-// written as "a b" strings, which every version of transformers.js reads. Throws kNotFound.
+// From the first folder of the checkpoint, its adapters or its bases that has a tokenizer.json.
+// Merges are written as "a b" strings, which every version of transformers.js reads. Throws
+// kNotFound.
 TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);
 
 }  // namespace lorapress

@@ -65,7 +65,7 @@ TrainedModules parse_trained_modules(const Json& json, std::string_view where) {
   if (tokens == json.end() || tokens->is_null()) {
     return trained;
   }
-  if (!tokens->is_object()) {  // a list is of the input embedding
+  if (!tokens->is_object()) {  // a list applies to the input embedding
     trained.trainable_token_indices.push_back({"embed_tokens", parse_indices(*tokens, where)});
     return trained;
   }

@@ -1,4 +1,4 @@
-// What an adapter's configuration says of modules that are trained whole and of single tokens,
+// An adapter's settings for modules that are trained whole and for single tokens,
 // peft/tuners/lora/config.py (LoraConfig) and peft/utils/other.py
 // (set_additional_trainable_modules).
 #ifndef LORAPRESS_CHECKPOINT_TRAINED_MODULES_H_

@@ -5,7 +5,7 @@
 
 namespace lorapress {
 
-// Names for a message: all of them, unless there are very many.
+// Names joined for a message; very many are cut off.
 std::string listed(const std::vector<std::string>& names) {
   constexpr size_t kMost = 100;
   const auto shown = std::span(names).first(std::min(names.size(), kMost));
@@ -62,7 +62,7 @@ std::string WeightTaker::blamed(const std::set<std::string>& names) const {
       folders.insert(found->second.folder);
       continue;
     }
-    for (const auto& [other, tensor] : checkpoint_.tensors) {  // where its neighbours are
+    for (const auto& [other, tensor] : checkpoint_.tensors) {  // the folders of its neighbours
       if (other.starts_with(component + ".") && !tensor.folder.empty()) {
         folders.insert(tensor.folder);
         break;

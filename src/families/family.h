@@ -26,11 +26,11 @@ struct VisionFamily : VisionModelType {
 
 // The embedding table as one initializer [vocab_size, hidden_size], shared by lookup and tied head.
 using TableBuilder = Value (*)(const Builder& b, WeightTaker& weights, const TextConfig& config);
-// What one call of a decoder reads. A family with cross attention adds the encoder's states here,
-// and no other family is touched.
+// The inputs of one call of a decoder. A family with cross attention adds the encoder's hidden
+// states here; other families do not change.
 struct DecoderInputs {
-  Value table;       // of TableBuilder; may be absent where the head has a table of its own
-  Value embeddings;  // [batch, sequence, hidden_size]
+  Value table;                 // from TableBuilder; may be absent where the head has its own table
+  Value embeddings;            // [batch, sequence, hidden_size]
   std::vector<KeyValue> past;  // per layer
 };
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
@@ -43,7 +43,7 @@ struct TextFamily : TextModelType {
   DecoderBuilder decode;
 };
 
-// Throw kUnsupported, listing what is known.
+// Throw kUnsupported, listing the known model types.
 const VisionFamily& vision_family(std::string_view model_type);
 const TextFamily& text_family(std::string_view model_type);
 std::span<const VisionFamily* const> vision_families();

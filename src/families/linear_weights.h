@@ -1,4 +1,4 @@
-// A torch Linear's tensors, as the blocks take them.
+// The tensors of a torch Linear in the form that blocks take.
 #ifndef LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
 #define LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
 

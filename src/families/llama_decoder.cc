@@ -151,7 +151,7 @@ Value build_llama_table(const Builder& b, WeightTaker& weights, const TextConfig
 }
 
 //  embeddings ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ── norm ── lm_head
-// After the last attention only the last position goes on: nothing else reaches the logits.
+// After the last attention only the last position is computed, since only it reaches the logits.
 DecoderOutput decode_llama(const Builder& b,
                            WeightTaker& weights,
                            const TextConfig& config,

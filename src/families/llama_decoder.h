@@ -7,9 +7,9 @@
 
 namespace lorapress {
 
-// config.json by the keys of transformers' configuration_llama.py. `defaults` is what the file
-// leaves out; its `layers` also say which biases there are. num_key_value_heads 0: as many as
-// num_attention_heads.
+// config.json by the keys of transformers' configuration_llama.py. Absent keys take `defaults`,
+// whose `layers` also say which projections have biases. A default of 0 for num_key_value_heads
+// means num_attention_heads.
 TextConfig read_llama_config(const Json& json, std::string_view where, TextConfig defaults);
 
 Value build_llama_table(const Builder& b, WeightTaker& weights, const TextConfig& config);

@@ -5,7 +5,7 @@
 
 namespace lorapress {
 
-// Each in the file of its name.
+// Each is defined in the file of its name.
 extern const VisionFamily kSiglip;
 extern const TextFamily kLlama, kQwen2;
 

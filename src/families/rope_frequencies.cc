@@ -6,7 +6,8 @@
 namespace lorapress {
 namespace {
 
-// Long waves are slowed by `factor`, short ones kept, those between blended.
+// Frequencies of long wavelengths are divided by `factor`, those of short wavelengths kept, those
+// between blended.
 float llama3_frequency(float frequency, const RopeConfig& rope) {
   const auto original = static_cast<float>(rope.original_max_position_embeddings);
   const auto low = static_cast<float>(rope.low_freq_factor);

@@ -1,6 +1,6 @@
 // SigLIP and SigLIP 2 vision towers, transformers configuration_siglip.py and modeling_siglip.py
-// (SiglipVisionTransformer).
-// Only the hidden state after post_layernorm is used; the pooling head is dead weight here.
+// (SiglipVisionTransformer). Only the hidden state after post_layernorm is used; the pooling head
+// is not used.
 #include <array>
 
 #include "base/fail.h"

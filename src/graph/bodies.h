@@ -1,4 +1,4 @@
-// The one walk over the graphs that hang on nodes: bodies of If, Loop and Scan.
+// Walks over the graphs that are attributes of nodes: bodies of If, Loop and Scan.
 #ifndef LORAPRESS_GRAPH_BODIES_H_
 #define LORAPRESS_GRAPH_BODIES_H_
 
@@ -8,7 +8,7 @@
 
 namespace lorapress {
 
-// Calls visit(body) for each body of the node itself, not for those inside of them.
+// Calls visit(body) for each body of the node itself, not for bodies nested inside.
 template <typename Node, typename Visit>
 void for_each_body(Node& node, const Visit& visit) {
   for (int i = 0; i < node.attribute_size(); ++i) {
@@ -31,7 +31,8 @@ void for_each_body(Node& node, const Visit& visit) {
   }
 }
 
-// Calls visit(graph) for the graph, then for all bodies in it at any depth, outer ones first.
+// Calls visit(graph) for the graph, then for all bodies in the graph at any depth, outer bodies
+// first.
 template <typename Graph, typename Visit>
 void for_each_graph(Graph& graph, const Visit& visit) {
   visit(graph);

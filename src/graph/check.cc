@@ -27,7 +27,7 @@ onnx::ModelProto stand_in(const Model& model) {
   }
   for (const onnx::TensorProto& declared : model.proto.graph().initializer()) {
     if (inputs.contains(declared.name())) {
-      continue;  // a default, which proves nothing of what will be fed
+      continue;  // a default; callers may feed other values
     }
     const auto weight = model.weights.find(declared.name());
     if (weight != model.weights.end() && weight->second->bytes() > kSmallTensor) {
@@ -86,7 +86,7 @@ void infer_types(Model& model) {
     const onnx::ShapeInferenceOptions options{
         /*check_type=*/false, /*strict_mode=*/0, /*data_propagation=*/true};
     onnx::shape_inference::InferShapes(proto, onnx::OpSchemaRegistry::Instance(), options);
-  } catch (const std::exception&) {  // what was found until then stays
+  } catch (const std::exception&) {  // types found until then stay
   }
   ValueTypes types;
   types.gather(proto.graph());

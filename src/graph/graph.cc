@@ -30,7 +30,7 @@ Value Graph::input(const std::string& name, DType dtype, Dims dims) {
 Value Graph::initializer(const std::string& name, WeightPtr weight) {
   Dims dims(weight->shape().begin(), weight->shape().end());
   Value value = add_value(name, {weight->dtype(), std::move(dims)});
-  values_.back().scope = 0;  // also when a body asks for it
+  values_.back().scope = 0;  // also when created inside a body
   initializers_.push_back({value.id, std::move(weight)});
   return value;
 }
@@ -91,7 +91,7 @@ Value Graph::boolean(bool value) {
                   {static_cast<std::byte>(value ? 1 : 0)});
 }
 
-// Nodes go into the body while this lives.
+// Nodes are emitted into the body while this object lives.
 class Graph::OpenScope {
  public:
   OpenScope(Graph& graph, std::vector<Node>* nodes) : graph_(graph) {

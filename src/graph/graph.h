@@ -24,9 +24,10 @@ struct GraphNode {
   Attributes attributes;
 };
 
-// What a Loop repeats: nodes in a scope of their own, authored through the Graph around them. They
-// read its values by name; weights and constants that they make are the main graph's, so that
-// nothing is stored twice. Value ids are those of that Graph.
+// The body of a Loop or a branch of If: nodes in a scope of their own, authored through the
+// enclosing Graph. The nodes may read the Graph's values by name; weights and constants that the
+// body creates belong to the main graph, so that nothing is stored twice. Value ids are those of
+// the Graph.
 struct Body {
   std::string name;
   std::vector<GraphNode> nodes;
@@ -53,8 +54,8 @@ class Graph {
   // Every name may be used once; a second use throws.
   Value input(const std::string& name, DType dtype, Dims dims);
   Value initializer(const std::string& name, WeightPtr weight);
-  // Gives the value its public name and declares it an output, with these dims where the rules
-  // could not know them.
+  // Gives the value its public name and declares it an output; `dims` replace those that the type
+  // rules could not infer.
   void output(const Value& value, const std::string& name, Dims dims);
 
   // Constants, named by their content and stored once.
@@ -63,8 +64,8 @@ class Graph {
   Value scalar(float value);                           // float32 scalar
   Value boolean(bool value);                           // bool scalar
 
-  // Emits one node. The first form returns its first output, the second those at `wanted`
-  // (ascending); the outputs between them are left out, as optional outputs may be.
+  // Emits one node. op() returns its first output, ops() the outputs at the indices `wanted`
+  // (ascending); the outputs between those are left out, as optional outputs may be.
   Value op(std::string_view type,
            const std::string& name,
            const std::vector<Value>& inputs,
@@ -76,7 +77,7 @@ class Graph {
                          const std::vector<size_t>& wanted);
 
   // A body: `author` is given the inputs (named <name>/<input name>) and returns the outputs, which
-  // must be made inside. What it emits goes into the body; bodies may hold bodies.
+  // must be made inside the body. Nodes that `author` emits go into the body; bodies may be nested.
   struct BodyInput {
     std::string name;
     DType dtype;
@@ -86,7 +87,8 @@ class Graph {
                const std::vector<BodyInput>& inputs,
                const std::function<std::vector<Value>(const std::vector<Value>&)>& author);
 
-  // All outputs of a Loop: ONNX wants every carried value among them, used or not.
+  // Emits a Loop and returns all of its outputs; ONNX requires every carried value as an output,
+  // used or not.
   std::vector<Value> loop(const std::string& name, const std::vector<Value>& inputs, BodyPtr body);
 
   // For writers, checkers and passes.
@@ -121,7 +123,7 @@ class Graph {
   int opset_;
   std::vector<Named> values_;
   std::vector<Node> nodes_;
-  std::vector<Scope> scopes_;  // the bodies that are being authored, the innermost last
+  std::vector<Scope> scopes_;  // bodies under construction, the innermost last
   int last_scope_ = 0;
   std::vector<Initializer> initializers_;
   std::vector<int> inputs_;

@@ -10,7 +10,7 @@ namespace lorapress {
 // ir_version, opset_import, producer, nodes, inputs, outputs and value_info; no initializers.
 onnx::ModelProto model_proto(const Graph& graph);
 void set_type(const TensorType& type, onnx::TypeProto* proto);
-// Not for bodies: those name values of a graph.
+// Not for bodies, whose nodes refer to values of a graph.
 void set_attribute(const Attribute& attribute, onnx::AttributeProto* proto);
 
 }  // namespace lorapress

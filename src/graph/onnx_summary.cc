@@ -69,7 +69,8 @@ class Summariser {
     return fmt::format("{}[{}]", dtype ? dtype_name(*dtype) : "?", fmt::join(dims, ", "));
   }
 
-  // An initializer counts as it says, whether its content is here, elsewhere or nowhere.
+  // An initializer counts by its declared shape, whether its content is in this file, in another
+  // one or missing.
   void count_weights(const onnx::TensorProto& proto) {
     const auto elements =
         checked_product({proto.dims().data(), static_cast<size_t>(proto.dims_size())});

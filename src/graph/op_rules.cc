@@ -22,7 +22,7 @@ Types reduced(const TensorType& from, std::vector<int64_t> axes, bool keep) {
   return {type};
 }
 
-// What holds before, during and after an iteration; unknown where that differs.
+// A dim that is equal before and after an iteration; unknown where both differ.
 Dim common(const Dim& a, const Dim& b) {
   return a == b ? a : Dim();
 }
@@ -43,7 +43,7 @@ Types split(const OpContext& op) {
   return types;
 }
 
-// Without axes, over all of them.
+// Without axes the rule reduces over all axes.
 Types reduce(const OpContext& op) {
   const TensorType& from = op.input(0).type;
   const auto* attribute = op.integers("axes");
@@ -82,7 +82,7 @@ Types top_k(const OpContext& op) {
   return {values, {DType::kI64, values.dims}};
 }
 
-// The last dim of the indices says how many axes behind the batch_dims they name.
+// The last dim of the indices is the number of axes after batch_dims that they index.
 Types gather_nd(const OpContext& op) {
   const TensorType& data = op.input(0).type;
   Dims dims = op.input(1).type.dims;
@@ -149,7 +149,7 @@ Types loop(const OpContext& op) {
   return types;
 }
 
-// Both branches take no inputs and give the same dtypes and ranks.
+// Both branches take no inputs and return the same dtypes and ranks.
 Types if_else(const OpContext& op) {
   const auto branch = [&](std::string_view name) -> const Body& {
     const auto found = std::ranges::find(op.attributes, name, &Attribute::name);

@@ -1,5 +1,5 @@
-// Type rules of operators that are not in ops.cc itself, and what rules share. Only ops.cc and the
-// files of rules include this.
+// Type rules of operators that are not in ops.cc itself, and helpers that rules share. Included
+// only by ops.cc and op_rules.cc.
 #ifndef LORAPRESS_GRAPH_OP_RULES_H_
 #define LORAPRESS_GRAPH_OP_RULES_H_
 
@@ -10,7 +10,7 @@ namespace lorapress::op_rules {
 using Types = std::vector<TensorType>;
 
 [[noreturn]] void bad(std::string_view what);
-size_t axis_of(int64_t axis, size_t rank);  // negative ones count from the end
+size_t axis_of(int64_t axis, size_t rank);  // a negative axis counts from the end
 
 Types split(const OpContext& op);
 Types reduce(const OpContext& op);

@@ -125,7 +125,7 @@ Types reshape(const OpContext& op) {
     return {{from.dtype, Dims(static_cast<size_t>(op.input(1).type.dims.at(0).value))}};
   }
   Dims dims;
-  Dim left(1);   // product of the source dims that no target dim took over
+  Dim left(1);   // product of the source dims not yet matched by a target dim
   Dim right(1);  // product of the target dims
   for (const int64_t size : *op.input(1).constant) {
     if (size == 0) {

@@ -1,5 +1,5 @@
-// The one table of operators that LoraPress emits: domain, first opset, and the rule that works out
-// the type of the outputs. An operator that is not in the table cannot be emitted.
+// The one table of operators that LoraPress emits: domain, first opset, and the rule that infers
+// the types of the outputs. An operator that is not in the table cannot be emitted.
 #ifndef LORAPRESS_GRAPH_OPS_H_
 #define LORAPRESS_GRAPH_OPS_H_
 
@@ -13,7 +13,7 @@
 
 namespace lorapress {
 
-struct Body;  // graph.h: what a Loop repeats
+struct Body;  // graph.h: a Loop's body or an If's branch
 using BodyPtr = std::shared_ptr<const Body>;
 using AttributeValue = std::variant<int64_t, float, std::string, std::vector<int64_t>, BodyPtr>;
 

@@ -1,5 +1,5 @@
-// The fields of a protobuf message in a file, one by one, without holding the message: the file may
-// be larger than memory, and nothing of it is trusted.
+// Reads the fields of a protobuf message in a file one by one, without loading the message: the
+// file may be larger than memory and is not trusted.
 #ifndef LORAPRESS_GRAPH_PROTO_WALK_H_
 #define LORAPRESS_GRAPH_PROTO_WALK_H_
 
@@ -18,7 +18,7 @@ inline constexpr uint32_t kModelGraph = 7;
 inline constexpr uint32_t kGraphInitializer = 5;
 inline constexpr uint32_t kTensorRawData = 9;
 
-// Single bytes of a file, by way of a small window.
+// Reads single bytes of a file through a small buffer.
 class ProtoBytes {
  public:
   explicit ProtoBytes(const InputFile& file) : file_(file) {}
@@ -47,7 +47,7 @@ inline constexpr uint32_t kWireVarint = 0;
 inline constexpr uint32_t kWireBytes = 2;  // strings, messages, packed numbers
 
 // A span of the file that holds one message; fields are visited in order. Throws kInvalidFile for
-// what is no protobuf.
+// malformed protobuf.
 class ProtoMessage {
  public:
   ProtoMessage(ProtoBytes& bytes, uint64_t begin, uint64_t end)
@@ -68,7 +68,8 @@ class ProtoMessage {
   uint64_t end_;
 };
 
-// For writers by hand. field_header() is the tag and length of a length-delimited field.
+// For code that writes protobuf by hand. field_header() is the tag and length of a length-delimited
+// field.
 void append_varint(std::string& out, uint64_t value);
 std::string field_header(uint32_t field, uint64_t length);
 

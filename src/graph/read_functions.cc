@@ -14,9 +14,9 @@ namespace lorapress {
 namespace {
 
 constexpr uint64_t kMaxNodes = 1'000'000;
-constexpr int kMaxCalls = 20;  // one inside the other
+constexpr int kMaxCalls = 20;  // nested
 
-// What the calls of a model come to, counted before they are made: functions that call functions
+// Counts the nodes that inlining would produce, before inlining: functions that call functions
 // twice double at every level.
 class Counter {
  public:

@@ -1,4 +1,4 @@
-// Any .onnx file as a Model: its weights stay in their files until somebody writes them.
+// Any .onnx file as a Model: its weights stay in their files until a writer reads them.
 #ifndef LORAPRESS_GRAPH_READ_ONNX_H_
 #define LORAPRESS_GRAPH_READ_ONNX_H_
 
@@ -9,15 +9,16 @@
 
 namespace lorapress {
 
-// The oldest opset that ONNX Runtime runs; the newest is that of the ONNX sources. Nodes stay in
-// the opset that they were written for.
+// The oldest opset that ONNX Runtime runs; the newest is that of the ONNX sources. Nodes are not
+// converted to another opset.
 inline constexpr int64_t kFirstOpset = 7;
 
 // Reads the graph, finds the weights (in the file, in external data beside it, in typed fields),
-// inlines local functions, hoists the weights of bodies (read_scopes.h) and infers types.
-// `files`, where given, becomes the files that were opened, the model first. Initializers that are
-// inputs are their defaults from IR version 4 on, where it lets callers feed others; before, and
-// with `freeze_inputs`, they are constants. Throws kNotFound, kInvalidFile or kUnsupported.
+// inlines local functions, hoists the weights of bodies (read_scopes.h) and infers types. `files`,
+// where given, becomes the files that were opened, the model first. Initializers that are also
+// inputs are the defaults of these inputs from IR version 4 on, where callers may feed other
+// values; before IR version 4, and with `freeze_inputs`, they are constants. Throws kNotFound,
+// kInvalidFile or kUnsupported.
 Model read_onnx(const std::filesystem::path& path,
                 std::vector<std::filesystem::path>* files = nullptr,
                 bool freeze_inputs = false);

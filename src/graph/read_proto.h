@@ -21,8 +21,8 @@ inline constexpr uint32_t kFloatData = 4;
 inline constexpr uint32_t kRawData = 9;
 inline constexpr uint32_t kDoubleData = 10;
 
-// A tensor whose contents were left out has its index in `contents` as doc_string; all other
-// tensors have none.
+// A tensor whose contents were left out holds its index in `contents` as its doc_string; all other
+// tensors have no doc_string.
 struct SlimModel {
   std::shared_ptr<const InputFile> file;
   onnx::ModelProto proto;
@@ -30,8 +30,9 @@ struct SlimModel {
 };
 
 // Walks the file down to every tensor, of initializers, attributes and bodies alike. Memory does
-// not grow with the weights. Throws kInvalidFile for anything that is not a whole model. Without
-// `numbers` no tensor keeps its own, in whatever field they are, and `contents` stays empty.
+// not grow with the weights. Throws kInvalidFile for anything that is not a whole model. With
+// `numbers` false no tensor keeps its contents, whatever field they are in, and `contents` stays
+// empty.
 SlimModel read_slim(const std::filesystem::path& path, bool numbers = true);
 
 }  // namespace lorapress

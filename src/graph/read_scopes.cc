@@ -12,7 +12,7 @@ namespace {
 
 using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 
-// Names of one graph, and what they are called in the whole model.
+// The names of one graph, and their unique names in the model.
 struct Scope {
   const Scope* outer = nullptr;
   const Nodes* nodes = nullptr;  // as they were read, from the one that is being resolved on
@@ -33,7 +33,7 @@ bool produces(const Nodes& nodes, const std::string& name) {
   });
 }
 
-// What a Constant node gives, where that is numbers in a tensor or floats.
+// The value of a Constant node, where it is a numeric tensor or floats.
 std::optional<onnx::TensorProto> constant_of(onnx::NodeProto& node) {
   if (node.op_type() != "Constant" || (!node.domain().empty() && node.domain() != "ai.onnx") ||
       node.attribute_size() != 1 || node.output_size() != 1) {
@@ -206,7 +206,8 @@ class Resolver {
     }
   }
 
-  // A Constant becomes a weight. False where it stays a node; the tensor is then back in it.
+  // A Constant becomes a weight. False where it stays a node; the tensor is then put back into the
+  // node.
   bool lift(onnx::NodeProto& node,
             onnx::TensorProto tensor,
             onnx::GraphProto& graph,
@@ -269,7 +270,7 @@ class Resolver {
     graph.clear_value_info();
   }
 
-  // `kind` says what gives the name when no node does.
+  // `kind` describes the producer of a name that no node produces.
   std::string define(const std::string& name,
                      Scope& scope,
                      const onnx::NodeProto* node,

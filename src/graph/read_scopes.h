@@ -1,4 +1,5 @@
-// Gives a model that was read the shape that Model promises: one table of weights, unique names.
+// Brings a model that was read into the form that Model's contract requires: one table of weights,
+// unique names.
 #ifndef LORAPRESS_GRAPH_READ_SCOPES_H_
 #define LORAPRESS_GRAPH_READ_SCOPES_H_
 
@@ -15,7 +16,8 @@ namespace lorapress {
 // - An initializer that is also an input of the main graph stays the default of that input if
 //   `defaults` is set, and is a constant otherwise: the input goes.
 // - A body that gives out a value from outside itself gives out an Identity of it, as ONNX wants.
-// Throws kInvalidFile for names that nothing produces, or twice, or later.
+// Throws kInvalidFile for names that no node produces, that are produced twice, or that are read
+// before they are produced.
 void resolve_scopes(Model& model, TensorReader& tensors, bool defaults);
 
 }  // namespace lorapress

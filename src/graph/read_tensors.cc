@@ -111,8 +111,9 @@ std::vector<fs::path> TensorReader::files() const {
   return files;
 }
 
-// Links may lead anywhere in the end, so what counts is where they end: beside the model, or beside
-// what the model itself is a link to, as in a cache of blobs.
+// Symbolic links may lead anywhere, so the resolved path decides: it must be inside the model's
+// folder or, where the model itself is a link as in a cache of blobs, inside the folder of the
+// link's target.
 std::shared_ptr<const InputFile> TensorReader::open(const onnx::TensorProto& tensor,
                                                     const std::string& location) {
   const auto known = external_.find(location);
@@ -226,7 +227,7 @@ WeightPtr TensorReader::weight(onnx::TensorProto& tensor) {
     }
   };
   if (auto found = place(tensor)) {
-    // Without a length the file goes on behind the tensor.
+    // Without a length the file may continue behind the tensor.
     const bool open_end = std::ranges::none_of(
         tensor.external_data(), [](const auto& entry) { return entry.key() == "length"; });
     const bool external = tensor.data_location() == onnx::TensorProto::EXTERNAL;

@@ -14,7 +14,7 @@
 
 namespace lorapress {
 
-// A name out of a file, short enough for a message.
+// A name from a file, shortened for a message.
 std::string shown(const std::string& name);
 
 class TensorReader {
@@ -25,7 +25,7 @@ class TensorReader {
   // Null for types that no Weight has: the tensor then carries its contents itself. Throws
   // kInvalidFile, naming the tensor, when its bytes do not fit its type and shape.
   WeightPtr weight(onnx::TensorProto& tensor);
-  // Puts contents that were left out, or are in another file, into the tensor (64 MiB at most).
+  // Copies contents that were left out, or are in another file, into the tensor (64 MiB at most).
   void restore(onnx::TensorProto& tensor);
   // Files that were opened: the model, then its external data.
   [[nodiscard]] std::vector<std::filesystem::path> files() const;

@@ -1,5 +1,5 @@
-// Models as .onnx files, streamed: the protobuf framing around every weight is written by hand, so
-// no ModelProto ever holds the weights.
+// Writes models as .onnx files, streamed: the protobuf framing around every weight is written by
+// hand, so no ModelProto ever holds the weights.
 #ifndef LORAPRESS_GRAPH_WRITE_H_
 #define LORAPRESS_GRAPH_WRITE_H_
 
@@ -13,7 +13,7 @@
 
 namespace lorapress {
 
-// A protobuf message, and a file that web runtimes read, may not reach 2 GiB.
+// A protobuf message must be smaller than 2 GiB, and so must a file that web runtimes read.
 inline constexpr uint64_t kMaxOnnxFile = (uint64_t{1} << 31) - (uint64_t{1} << 20);
 
 // Weights up to this size are written inside the graph whatever else is external: ONNX Runtime
@@ -22,13 +22,14 @@ inline constexpr uint64_t kSmallTensor = 1024;
 
 // One plan for the .onnx file, then one for each external data file. Weights above kSmallTensor go
 // to <file>.onnx_data, <file>.onnx_data_1, … (the names transformers.js looks for) when `external`
-// is set or the file would pass kMaxOnnxFile.
+// is set or the file would exceed kMaxOnnxFile.
 std::vector<FilePlan> plan_onnx(const Model& model,
                                 const std::filesystem::path& path,
                                 bool external);
 
-// External data that several graphs read: a weight that two of them have under one name, made of the
-// same sources in the same way (Weight::same_as), lies there once. The graphs lie in the file's folder or above it, as ONNX wants.
+// External data that several graphs read: a weight that two graphs have under the same name and
+// with the same content (Weight::same_as) is stored once. The graphs must be in the data file's
+// folder or in one above it, as ONNX requires.
 class SharedData {
  public:
   explicit SharedData(std::filesystem::path file);  // <name>.onnx_data; further ones get _1, _2, …
@@ -37,9 +38,9 @@ class SharedData {
 
   // The plan of one graph's .onnx file; its large weights are placed here.
   FilePlan plan_graph(const Model& model, const std::filesystem::path& path);
-  // The data files that graphs read which were planned since the last call.
+  // The data files of the graphs that were planned since the last call.
   std::set<std::filesystem::path> take_used();
-  // The data files, after all graphs.
+  // The plans of the data files. Call it after all plan_graph() calls.
   std::vector<FilePlan> take();
 
  private:

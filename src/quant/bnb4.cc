@@ -17,7 +17,8 @@ namespace lorapress {
 namespace {
 
 // QLoRA, https://arxiv.org/abs/2305.14314, appendix E: quantiles of the normal distribution. Code i
-// stands for kLevels[i]; it is taken above kSteps[i - 1], the middle between two levels.
+// stands for kLevels[i] and is chosen for values above kSteps[i - 1], the middle between two
+// levels.
 constexpr std::array<float, 16> kLevels = {-1.0F,
                                            -0.6961928009986877F,
                                            -0.5250730514526367F,
@@ -67,14 +68,14 @@ LORAPRESS_SIMD void join(const uint8_t* codes, size_t pairs, uint8_t* packed) {
   }
 }
 
-// Some blocks: the number of the first, their values and largest magnitudes.
+// Consecutive blocks: the index of the first one, their values and their largest magnitudes.
 struct Bnb4Portion {
   int64_t first;
   std::span<const float> values;
   std::span<const float> absmax;
 };
 
-// One matrix, flattened; its rows are blocks.
+// One flattened matrix; the group's rows are its blocks.
 class Bnb4Group final : public WeightGroup {
  public:
   Bnb4Group(std::string name, WeightPtr matrix, int64_t block_size)
@@ -105,7 +106,7 @@ class Bnb4Group final : public WeightGroup {
   [[nodiscard]] int64_t count() const { return matrix_->rows() * matrix_->cols(); }
   [[nodiscard]] int64_t blocks() const { return (count() + block_size_ - 1) / block_size_; }
 
-  // Values of the flattened matrix.
+  // Values [first, first + out.size()) of the flattened matrix.
   void read(int64_t first, std::span<float> out) const {
     const int64_t columns = matrix_->cols();
     for (std::span<float> left = out; !left.empty();) {
@@ -123,7 +124,7 @@ class Bnb4Group final : public WeightGroup {
     require_finite_blocks(name_, out);
   }
 
-  // Blocks [first, last) in portions that bound memory; `use` gets a Bnb4Portion.
+  // Calls use(Bnb4Portion) for blocks [first, last), in portions that bound memory.
   template <typename Use>
   void for_portions(int64_t first, int64_t last, const Use& use) const {
     Buffer<float> values;
@@ -146,7 +147,7 @@ class Bnb4Group final : public WeightGroup {
     }
   }
 
-  // Block i of some blocks; the last one of a matrix may be shorter.
+  // Block i of `values`; the last block of a matrix may be shorter.
   template <typename T>
   std::span<T> part(std::span<T> values, size_t i) const {
     const size_t begin = i * static_cast<size_t>(block_size_);
@@ -163,7 +164,8 @@ class Bnb4Group final : public WeightGroup {
   }
 
  private:
-  // A transposed matrix is read in whole rows where blocks allow, and in larger portions.
+  // Whole rows where blocks do not cross their ends. Larger for a transposed matrix, which reads
+  // nearly all of its source for any portion.
   [[nodiscard]] int64_t portion_elements() const {
     constexpr int64_t kElements = int64_t{64} << 10;
     const int64_t columns = std::max<int64_t>(matrix_->cols(), 1);
@@ -185,7 +187,7 @@ class CodesWeight final : public GroupMember<QuantizedWeight, Bnb4Group, Bnb4Por
 
   void store(const Bnb4Portion& portion, std::span<std::byte> out) const override {
     Buffer<uint8_t> codes(2 * out.size());
-    codes[codes.size() - 1] = kNothing;  // stays where the count is odd
+    codes[codes.size() - 1] = kNothing;  // remains where the count is odd
     group_->encode_all(portion.values, portion.absmax, codes.span().first(portion.values.size()));
     join(codes.data(), out.size(), reinterpret_cast<uint8_t*>(out.data()));
   }
@@ -214,7 +216,7 @@ class CodesWeight final : public GroupMember<QuantizedWeight, Bnb4Group, Bnb4Por
   }
 
  private:
-  static constexpr uint8_t kNothing = 7;  // stands for 0
+  static constexpr uint8_t kNothing = 7;  // the code of 0
 };
 
 class AbsmaxWeight final : public GroupMember<Weight, Bnb4Group, Bnb4Portion> {

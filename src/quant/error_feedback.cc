@@ -17,19 +17,19 @@ namespace {
 
 using Matrix = Eigen::MatrixXf;
 
-// Added to every square, in parts of their mean: inputs that were silent or went together by chance
-// must not be trusted. Chosen on the development split of bench/rounding.py among 0.002, 0.01,
-// 0.05.
+// Damping, added to every diagonal element of H as a fraction of their mean: inputs that were
+// always zero, or correlated by chance, must not be trusted. Chosen on the development split of
+// bench/rounding.py among 0.002, 0.01 and 0.05.
 constexpr double kDamping = 0.05;
 
-// H with its order turned round and the diagonal raised.
+// H with rows and columns in reverse order and `raise` added to the diagonal.
 Matrix turned(const InputMoments& moments, float raise) {
   const auto size = static_cast<Eigen::Index>(moments.size());
   const std::span<const float> sums = moments.sums();
   Matrix matrix(size, size);
   for (Eigen::Index i = 0; i < size; ++i) {
     for (Eigen::Index j = i; j < size; ++j) {
-      // The lower triangle alone is read.
+      // Only the lower triangle is read.
       matrix(size - 1 - i, size - 1 - j) = sums[static_cast<size_t>(i * size + j)];
     }
     matrix(size - 1 - i, size - 1 - i) += raise;
@@ -37,8 +37,8 @@ Matrix turned(const InputMoments& moments, float raise) {
   return matrix;
 }
 
-// Element k * kTileRows + row of what the feedback of the errors before adds to columns `first` to
-// `first + columns` of a block.
+// Adds the feedback of the errors of all columns before `first` to columns [first, first +
+// columns); column first + k of a row is values[k * kTileRows + row].
 LORAPRESS_SIMD void add_feedback(const float* __restrict feedback,
                                  size_t size,
                                  const float* __restrict errors,
@@ -83,8 +83,8 @@ struct BlockScales {
   float zero[kTileRows];
 };
 
-// One column after the other: the integer nearest to the value and the feedback of the columns
-// before it in the block. `values` holds what the blocks before gave back.
+// Rounds one column after the other to the integer nearest to the value plus the feedback of the
+// previous columns of the block. `values` includes the feedback of the previous blocks.
 LORAPRESS_SIMD void round_columns(const float* __restrict feedback,
                                   size_t size,
                                   size_t columns,
@@ -116,7 +116,7 @@ LORAPRESS_SIMD void round_columns(const float* __restrict feedback,
   }
 }
 
-// kTileRows rows at once.
+// Rounds kTileRows rows at once.
 class TileRounder {
  public:
   TileRounder(const BlockRows& rows, const ErrorFeedback::Factor& factor, DType scale_dtype)
@@ -196,10 +196,10 @@ class TileRounder {
   const BlockRows& rows_;
   const ErrorFeedback::Factor& factor_;
   DType scale_dtype_;
-  std::vector<float> importance_;  // filled up to whole blocks
+  std::vector<float> importance_;  // padded to whole blocks
   std::vector<float> errors_;      // [inputs][kTileRows]
-  Columns weights_;                // of the block
-  Columns values_;                 // those and the feedback of the blocks before
+  Columns weights_;                // of the block, without feedback
+  Columns values_;                 // weights_ plus the feedback of the previous blocks
   Columns integers_;
   SearchTile tile_;
 };
@@ -231,8 +231,8 @@ std::shared_ptr<const ErrorFeedback> ErrorFeedback::of(InputMoments& moments,
   if (matrix.size() == 0) {
     return nullptr;
   }
-  // Turned round again, the lower factor is an upper one R with H = R R^T: D_i = R_ii^2,
-  // U_ji = R_ji / R_ii.
+  // In the original order the lower factor is an upper factor R with H = R R^T: D_i = R_ii^2, U_ji
+  // = R_ji / R_ii.
   const auto last = static_cast<Eigen::Index>(size) - 1;
   std::shared_ptr<ErrorFeedback> made(new ErrorFeedback);
   std::vector<float> rows;

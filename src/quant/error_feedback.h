@@ -1,6 +1,7 @@
 // GPTQ-style rounding: the error made on one input's weight is compensated in the weights that are
-// not yet rounded, in proportion to how correlated their inputs are. This is GPTQ (Frantar et al., arXiv:2210.17323) in the form
-// of LDLQ (Chee et al., arXiv:2307.13304, section 3), which is the same: with the second moments
+// not yet rounded, in proportion to how correlated their inputs are. This is GPTQ (Frantar et al.,
+// arXiv:2210.17323) in the form of LDLQ (Chee et al., arXiv:2307.13304, section 3), which is
+// equivalent: with the second moments
 //   H = sum x x^T = (I + U) D (I + U)^T,  U strictly upper triangular, D diagonal,
 // and the errors e = w - restored of a row of weights, the layer's squared error is
 //   e H e^T = sum over i of D_i (e_i + sum over j < i of e_j U_ji)^2,
@@ -21,7 +22,7 @@
 
 namespace lorapress {
 
-// D and U of a layer. U waits on disk: for wide layers it is larger than their weights.
+// D and U of a layer. U is kept in a scratch file: for wide layers it is larger than their weights.
 class ErrorFeedback {
  public:
   struct Factor {
@@ -30,27 +31,29 @@ class ErrorFeedback {
     std::vector<float> feedback;    // U, row-major [size][size]
   };
 
-  // Null where nothing can be learned: only zeros were seen, or something that is not finite.
+  // Factors the moments and appends U to `file`. Null where the moments cannot be used: all inputs
+  // were zero, or some were not finite.
   static std::shared_ptr<const ErrorFeedback> of(InputMoments& moments,
                                                  std::shared_ptr<ScratchFile> file);
 
   [[nodiscard]] size_t size() const { return importance_.size(); }
-  // Shared by all who hold it at the same time.
+  // Reads U from the scratch file. Callers that hold the result at the same time share one copy.
   [[nodiscard]] std::shared_ptr<const Factor> load() const;
 
  private:
   ErrorFeedback() = default;
 
   std::shared_ptr<ScratchFile> file_;
-  uint64_t offset_ = 0;  // of U's rows, each from the diagonal's right on
+  uint64_t offset_ = 0;  // of U's rows in the file, each without its zeros up to the diagonal
   std::vector<float> importance_;
   mutable std::mutex mutex_;
   mutable std::weak_ptr<const Factor> loaded_;
 };
 
-// Rounds whole rows under the factor, block by block: scales are searched for the values as they
-// are after the feedback of the blocks before, weighted by D, and rounded to `scale_dtype` before
-// integers are chosen. Outputs as those of searched_scales and pack_blocks.
+// Rounds whole rows with feedback, block by block: the scales of a block are searched for its
+// values plus the feedback of the previous blocks, with errors weighted by D, and rounded to
+// `scale_dtype` before integers are chosen. The outputs are laid out as those of searched_scales()
+// and pack_blocks(). REQUIRES: factor.size is the number of columns without padding.
 void round_with_feedback(const BlockRows& rows,
                          const ErrorFeedback::Factor& factor,
                          DType scale_dtype,

@@ -1,4 +1,5 @@
-// float32 arithmetic that every compiler and machine rounds alike, and what has no reciprocal.
+// float32 arithmetic that every compiler and machine rounds alike, and the least scale that has a
+// reciprocal.
 #ifndef LORAPRESS_QUANT_EXACT_H_
 #define LORAPRESS_QUANT_EXACT_H_
 
@@ -7,11 +8,11 @@
 
 namespace lorapress {
 
-// 1.5 * 2^23. A value below 2^22 in size becomes an integer when this is added, ties to even, and
-// stands in the low bits of the sum until it is subtracted again.
+// 1.5 * 2^23. Adding it rounds a value of magnitude below 2^22 to an integer, ties to even; the
+// integer is in the low bits of the sum, and subtracting kRounder again gives it as a float.
 inline constexpr float kRounder = 12582912.0F;
 
-// Below this a reciprocal would overflow: a block of such a scale is all zeros.
+// Below this a reciprocal would overflow; a block with a smaller scale becomes all zeros.
 inline constexpr float kLeastScale = FLT_MIN;
 
 inline float reciprocal_or_zero(float scale) {

@@ -7,8 +7,8 @@
 namespace lorapress {
 namespace {
 
-constexpr size_t kDown = 4;     // one corner of the product: rows of it
-constexpr size_t kAcross = 32;  // and columns
+constexpr size_t kDown = 4;     // rows of one tile of the product
+constexpr size_t kAcross = 32;  // columns of it
 
 // sums[i][j] += sum over rows of x[i] x[j], for i from `down` and j from `across` on.
 LORAPRESS_SIMD void add_corner(const float* __restrict rows,
@@ -69,7 +69,7 @@ void InputMoments::flush() {
   const float* rows = waiting_.data();
   const size_t whole = size_ / kDown * kDown;
   for (size_t down = 0; down < whole; down += kDown) {
-    size_t across = down;  // the corner on the diagonal is a little more than the upper triangle
+    size_t across = down;  // tiles on the diagonal exceed the upper triangle a little
     for (; across + kAcross <= size_; across += kAcross) {
       add_corner(rows, count, size_, down, across, sums_.data());
     }

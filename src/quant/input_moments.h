@@ -1,4 +1,4 @@
-// Calibration: second moments of what goes into a linear layer.
+// Calibration: second moments of the inputs of a linear layer.
 #ifndef LORAPRESS_QUANT_INPUT_MOMENTS_H_
 #define LORAPRESS_QUANT_INPUT_MOMENTS_H_
 
@@ -8,13 +8,13 @@
 
 namespace lorapress {
 
-// The sum of x x^T over rows x of `size` inputs, in float32: a portion of rows is summed by itself
-// before it is added to the rest.
+// The sum of x x^T over rows x of `size` inputs, in float32: rows are summed in portions before a
+// portion is added to the total.
 class InputMoments {
  public:
   explicit InputMoments(size_t size) : size_(size), sums_(size * size) {}
 
-  // Whole rows, one behind the other.
+  // Adds whole rows of `size` values, one after the other.
   void add(std::span<const float> rows);
   void flush();
 
@@ -23,7 +23,7 @@ class InputMoments {
   [[nodiscard]] std::span<const float> sums() const { return sums_; }
 
  private:
-  static constexpr size_t kRows = 128;  // that are gathered before they are multiplied
+  static constexpr size_t kRows = 128;  // of a portion, gathered before they are multiplied
 
   size_t size_;
   std::vector<float> sums_;

@@ -15,13 +15,13 @@
 namespace lorapress {
 namespace {
 
-// Some rows of a matrix, rounded.
+// Consecutive rows of a matrix, rounded.
 struct NBitsPortion {
   int64_t row;       // the first
-  BlockRows blocks;  // filled up to whole blocks
+  BlockRows blocks;  // padded to whole blocks
   std::span<const float> scales;
   std::span<const uint8_t> zero_points;
-  std::span<const uint8_t> chosen;  // the integers, where they come with the scales
+  std::span<const uint8_t> chosen;  // packed integers, where feedback chose them; else empty
 
   void pack(std::span<uint8_t> out) const {
     if (chosen.empty()) {
@@ -32,7 +32,7 @@ struct NBitsPortion {
   }
 };
 
-// One matrix and how it is rounded; its rows are those of the matrix.
+// One matrix and how it is rounded; the group's rows are those of the matrix.
 class NBitsGroup final : public WeightGroup {
  public:
   NBitsGroup(std::string name,
@@ -72,11 +72,12 @@ class NBitsGroup final : public WeightGroup {
     return static_cast<size_t>(blocks_ * format_.block_size / 2);
   }
 
-  // Rows in portions that bound memory; `use` gets a NBitsPortion.
+  // Calls use(NBitsPortion) for rows [row, row + rows), in portions that bound memory.
   template <typename Use>
   void for_portions(int64_t row, int64_t rows, const Use& use) const {
     const int64_t width = blocks_ * format_.block_size;
-    // A transposed matrix reads nearly all of its source for any portion: fewer, larger ones.
+    // A transposed matrix reads nearly all of its source for any portion, so its portions are
+    // larger.
     const int64_t most = (matrix_->row_wise() ? kPortion : 16 * kPortion) / (4 * width);
     const int64_t portion = std::clamp<int64_t>(most, 1, rows);
     Buffer<float> values;
@@ -120,7 +121,8 @@ class NBitsGroup final : public WeightGroup {
     return format_.rounding == Rounding::kSearch ? std::move(feedback) : nullptr;
   }
 
-  // Some of the rows, filled up with zeros to whole blocks: in memory already, or read into `values`.
+  // The first of these rows, at least one, padded with zeros to whole blocks: a view where they are
+  // in memory, otherwise read into `values`.
   FloatRows filled_rows(int64_t row, int64_t rows, Buffer<float>& values) const {
     const Block block{row, rows, 0, matrix_->cols()};
     const int64_t width = blocks_ * format_.block_size;
@@ -218,7 +220,7 @@ class PackedWeight final : public GroupMember<QuantizedWeight, NBitsGroup, NBits
   }
 };
 
-// Scales or zero points: one line of elements, `row_elements` to a row of the matrix.
+// Scales or zero points: a vector with `row_elements` elements for each row of the matrix.
 class SideWeight : public GroupMember<Weight, NBitsGroup, NBitsPortion> {
  public:
   SideWeight(const NBitsGroupPtr& group, DType dtype, int64_t row_elements)
@@ -237,7 +239,7 @@ class ScaleWeight final : public SideWeight {
     from_float32(dtype(), portion.scales, out);
   }
   [[nodiscard]] DType values_dtype() const override { return group_->format().scale_dtype; }
-  // Stays a member of the group.
+  // The result is a member of the group, too.
   [[nodiscard]] WeightPtr in_dtype(DType to) const override {
     return dtype() == DType::kF32 ? std::make_shared<ScaleWeight>(group_, to) : nullptr;
   }

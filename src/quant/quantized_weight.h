@@ -1,4 +1,4 @@
-// What reports ask of a quantized weight: the values it came from and those that a runtime sees.
+// What reports need of a quantized weight: the original values and those that a runtime restores.
 #ifndef LORAPRESS_QUANT_QUANTIZED_WEIGHT_H_
 #define LORAPRESS_QUANT_QUANTIZED_WEIGHT_H_
 
@@ -9,17 +9,18 @@
 
 namespace lorapress {
 
-// The integers of a quantized matrix, in whatever form: every quantizer's derive from it.
+// Base class of the weights that hold a quantized matrix's integers, in the form of each quantizer.
 class QuantizedWeight : public Weight {
  public:
   QuantizedWeight(DType dtype, Shape shape, std::string original_name, const WeightPtr& matrix)
       : Weight(dtype, std::move(shape), {matrix}), original_name_(std::move(original_name)) {}
 
-  // The name in the graph as it was before the pass.
+  // The matrix's name in the graph before the pass.
   [[nodiscard]] const std::string& original_name() const { return original_name_; }
   // The matrix that was quantized; it may be a transposed view of the original.
   [[nodiscard]] const Weight& matrix() const { return *sources()[0]; }
-  // Rows of the matrix, and the same rows as a runtime restores them; rows * matrix().cols() each.
+  // Rows [row, row + rows) of the matrix, and the same rows as a runtime restores them. Each span
+  // holds rows * matrix().cols() values.
   virtual void restore(int64_t row,
                        int64_t rows,
                        std::span<float> original,

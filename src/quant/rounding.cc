@@ -12,7 +12,7 @@
 namespace lorapress {
 namespace {
 
-// What AVX2 has: gcc 12 takes wider vectors apart value by value where it compares them.
+// As many as AVX2 has: gcc 12 compares wider vectors value by value.
 constexpr size_t kLanes = 8;
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 using IntLanes = int32_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
@@ -75,7 +75,7 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   for (size_t i = 0; i < whole; i += kLanes) {
     Lanes next;
     std::memcpy(&next, values + i, sizeof(next));
-    zeros += next * 0.0F;  // not a number from the first value on that is not finite
+    zeros += next * 0.0F;  // NaN from the first value on that is not finite
   }
   float sum = 0.0F;
   for (size_t lane = 0; lane < kLanes; ++lane) {
@@ -87,7 +87,7 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   return sum == 0.0F;
 }
 
-// 4-bit integers of the nearest steps, halves up.
+// The nearest integers 0 to 15, halves rounded up.
 [[gnu::always_inline]] inline void find_nearest(const float* from,
                                                 float inverse,
                                                 float zero,
@@ -99,7 +99,7 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   x = x < 15.0F ? x : Lanes{} + 15.0F;
   integers = __builtin_convertvector(x, IntLanes);
   const Lanes rest = x - __builtin_convertvector(integers, Lanes);
-  integers -= rest >= 0.5F;  // a comparison that holds is -1
+  integers -= rest >= 0.5F;  // a comparison gives -1 where it holds
 }
 
 // The low byte of each pair becomes low | high << 4 of two neighbours.
@@ -108,8 +108,8 @@ LORAPRESS_SIMD bool finite(const float* values, size_t count) {
   pairs = (pairs | pairs >> 28) & 0xff;
 }
 
-// Two times kLanes integers, two to a byte. gcc 12 moves single bytes through general registers
-// where it converts vectors, and shuffles where it is told to.
+// Stores 2 * kLanes integers, two per byte. The shuffle is explicit because gcc 12 converts vectors
+// to bytes one by one through general registers.
 [[gnu::always_inline]] inline void store_pairs(const IntLanes integers[2], uint8_t* out) {
   PairLanes pairs[2];
   join_pairs(integers[0], pairs[0]);

@@ -37,9 +37,10 @@ LORAPRESS_SIMD void divide(size_t columns, SearchTile& tile) {
   }
 }
 
-// The importance of each column where it is known. Otherwise mean(x^2) + x^2, as llama.cpp weighs
-// its 4-bit blocks without statistics (ggml-quants.c, quantize_row_q4_0_impl): the plain squared
-// error would cut large values, which trained models lean on.
+// Fills the weights of errors: the importance of each column where it is known, otherwise mean(x^2)
+// + x^2, as llama.cpp weighs its 4-bit blocks without statistics (ggml-quants.c,
+// quantize_row_q4_0_impl): the plain squared error would clip large values, which trained models
+// depend on.
 LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& tile) {
   if (importance != nullptr) {
     for (size_t k = 0; k < columns; ++k) {
@@ -65,9 +66,9 @@ LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& t
   }
 }
 
-// What is kept for each row: scale and zero point of the greatest fit, in units of the tile.
-// With integers l and weights w, the best scale is sum(w x l) / sum(w l l) and takes
-// sum(w x l)^2 / sum(w l l), the fit, off the error sum(w x x).
+// The scale and zero point of the greatest fit of each row so far, in units of the tile. With
+// integers l and weights w, the best scale is sum(w x l) / sum(w l l); it reduces the error sum(w x
+// x) by the fit, sum(w x l)^2 / sum(w l l).
 struct Best {
   float fit[kTileRows] = {};
   float scale[kTileRows] = {};
@@ -79,7 +80,8 @@ struct Candidate {
   float zero[kTileRows];
 };
 
-// Rounds under the candidate and keeps what fits better than before.
+// Rounds with the candidate's scale, and keeps it for the rows that it fits better than the best so
+// far.
 LORAPRESS_SIMD void try_candidate(const SearchTile& tile,
                                   size_t columns,
                                   const Candidate& candidate,
@@ -113,7 +115,7 @@ LORAPRESS_SIMD void try_candidate(const SearchTile& tile,
   }
 }
 
-// Scales that put the largest value on about -8, the other way round on about 7, and in between.
+// Tries scales that map the value of largest magnitude to -8.9 ... -7.1 and to 6.2 ... 7.8.
 void search_symmetric(const SearchTile& tile, size_t columns, Best& best) {
   Candidate candidate;
   std::fill_n(candidate.zero, kTileRows, static_cast<float>(kDefaultZeroPoint));
@@ -131,7 +133,8 @@ void search_symmetric(const SearchTile& tile, size_t columns, Best& best) {
   }
 }
 
-// Ranges around the block's own, each with the zero points next to where 0 falls.
+// Tries ranges around the block's own, each with the zero point that centres the range in 0 to 15
+// and the two next to it.
 void search_asymmetric(const SearchTile& tile, size_t columns, Best& best) {
   Candidate candidate;
   for (int step = -2; step <= 10; ++step) {
@@ -150,7 +153,7 @@ void search_asymmetric(const SearchTile& tile, size_t columns, Best& best) {
   }
 }
 
-// Rounded again under the better scale, some integers move and the scale with them.
+// Rounds again with the best scale: some integers change, and the scale with them.
 void refine(const SearchTile& tile, size_t columns, Best& best) {
   Candidate candidate;
   for (size_t row = 0; row < kTileRows; ++row) {

@@ -6,22 +6,24 @@
 
 namespace lorapress {
 
-// Rows of one block side by side, so that every loop runs over rows. Plain arrays: vectors wider
-// than the base processor's are split up before functions are cloned for wider ones.
+// A tile holds one block of kTileRows rows side by side, so that every inner loop runs over rows.
+// Its members are plain arrays: vector types wider than the base processor's registers are split
+// before functions are cloned for wider processors.
 inline constexpr size_t kTileRows = 32;
 inline constexpr size_t kMostColumns = 256;
 
-// `values` [columns][kTileRows] is what a caller fills; the search divides each row by its largest
-// magnitude and fills the rest.
+// The caller fills `values` [columns][kTileRows]; search_scales() divides each row by its largest
+// magnitude and fills the other arrays.
 struct SearchTile {
   float values[kMostColumns * kTileRows];
   float weights[kMostColumns * kTileRows];  // of squared errors
-  float low[kTileRows];                     // of the divided values, at most 0
-  float high[kTileRows];                    // at least 0
+  float low[kTileRows];                     // least divided value, at most 0
+  float high[kTileRows];                    // largest divided value, at least 0
   float size[kTileRows];                    // the largest magnitude
 };
 
-// values[row * pitch + k] as to[k * kTileRows + row]; the last of `rows` fills what is left.
+// Transposes rows into a tile: to[k * kTileRows + row] = from[row * pitch + k]. The tile's
+// remaining rows repeat the last one.
 void turn_rows(
     const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to);
 
@@ -30,9 +32,10 @@ struct FoundScales {
   float zero[kTileRows];
 };
 
-// The scale (and zero point; else 8) of each row's least weighted squared error among candidates
-// around the nearest ones, the best improved by least squares. An error weighs `importance` of
-// its column where given, else mean(x^2) + x^2 of its row.
+// The scale (and zero point; 8 unless `zero_points`) of each row with the least weighted squared
+// error among candidates around the nearest ones; the best one is improved by least squares. The
+// weight of an error is the `importance` of its column or, where `importance` is null, mean(x^2) +
+// x^2 of its row.
 FoundScales search_scales(SearchTile& tile,
                           size_t columns,
                           const float* importance,

@@ -15,7 +15,7 @@
 namespace lorapress {
 namespace {
 
-constexpr size_t kStripeValues = size_t{256} << 10;  // what one task reads, 1 MB
+constexpr size_t kStripeValues = size_t{256} << 10;  // read by one task, 1 MiB
 
 // The bits of |value|. As signed integers they order like the magnitudes, infinities above all
 // numbers and NaN above infinities.
@@ -39,8 +39,8 @@ LORAPRESS_SIMD void raise(const float* values, int32_t* most, size_t count) {
   }
 }
 
-// A request in the orientation whose rows are cheap to read, cut into stripes of rows. What is
-// asked of all is found row by row.
+// A request in the orientation whose rows are cheap to read, cut into stripes of rows.
+// Channels::kAll is scanned row by row.
 struct Scan {
   WeightPtr weight;
   bool is_turned;
@@ -83,7 +83,7 @@ struct Scan {
     }
   }
 
-  // Of what was scanned, in the orientation of the request.
+  // The channels that were scanned, in the orientation of the request.
   [[nodiscard]] Channels channels() const {
     return by_columns == is_turned ? Channels::kRows : Channels::kColumns;
   }
@@ -97,7 +97,7 @@ std::vector<float> magnitudes_of(std::span<const int32_t> bits) {
   return found;
 }
 
-// One number for all channels.
+// The largest of all channels.
 std::vector<float> joined(std::span<const float> magnitudes) {
   int32_t most = 0;
   for (const float value : magnitudes) {

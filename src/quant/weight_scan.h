@@ -1,5 +1,5 @@
-// One pass over the weights of a model for what must be known before they are written: how large
-// their values are. Nothing but the results is kept.
+// One pass over the weights of a model that finds their largest magnitudes, which must be known
+// before the weights are written. Only the results are kept.
 #ifndef LORAPRESS_QUANT_WEIGHT_SCAN_H_
 #define LORAPRESS_QUANT_WEIGHT_SCAN_H_
 
@@ -14,7 +14,7 @@
 
 namespace lorapress {
 
-// What shares one number: all of a weight, each row or each column of its matrix view.
+// What one number applies to: the whole weight, each row or each column of its matrix view.
 enum class Channels { kAll, kRows, kColumns };
 
 struct ScanRequest {
@@ -23,10 +23,10 @@ struct ScanRequest {
   Channels channels = Channels::kAll;
 };
 
-// What was scanned already, so that several dtypes of one model read its weights once.
+// The results of earlier scans, so that several dtypes of one model read its weights once.
 class ScanMemo {
  public:
-  // kAll is answered by rows or by columns.
+  // Empty if the weight was not scanned by these channels. kAll is computed from rows or columns.
   [[nodiscard]] std::optional<std::vector<float>> find(const WeightPtr& weight,
                                                        Channels channels) const;
   // `channels` is kRows or kColumns.
@@ -36,8 +36,8 @@ class ScanMemo {
   std::map<std::pair<WeightPtr, Channels>, std::vector<float>> known_;
 };
 
-// The largest |w| of every channel, for each request. A channel with a NaN or an infinity has one
-// of them as its magnitude. 0 for a channel without elements. `memo` may be null.
+// The largest |w| of every channel, for each request. The magnitude of a channel with a NaN or an
+// infinity is NaN or infinity; that of a channel without elements is 0. `memo` may be null.
 std::vector<std::vector<float>> scan_magnitudes(std::span<const ScanRequest> requests,
                                                 unsigned threads,
                                                 ScanMemo* memo = nullptr);

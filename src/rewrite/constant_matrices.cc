@@ -11,7 +11,7 @@
 namespace lorapress {
 namespace {
 
-// They read a matrix as numbers beside others, and rounding those saves nothing in time.
+// Operators that use a matrix's values elementwise, where quantization saves no time.
 constexpr std::array<std::string_view, 16> kBeside = {"BatchNormalization",
                                                       "BiasAdd",
                                                       "BiasGelu",
@@ -42,7 +42,7 @@ bool is_matrix(const Weight& weight) {
   return dtype_row(weight.dtype()).is_float && wide >= 2 && weight.bytes() >= kSmallTensor;
 }
 
-// Of a weight with more than two dimensions.
+// The reason for a weight with more than two dimensions.
 std::string stacked(const Shape& shape) {
   int64_t count = 1;
   for (size_t i = 0; i + 2 < shape.size(); ++i) {
@@ -105,7 +105,7 @@ std::string of_lookup(const Rewriter& graph, const onnx::NodeProto& node, int in
                                            : "";
 }
 
-// Why the node speaks against quantizing what it reads; empty where nothing does.
+// Why this input of the node prevents quantization; empty where it does not.
 std::string reason_of(const Rewriter& graph, const onnx::NodeProto& node, int input) {
   const std::string& op = node.op_type();
   if (is_product_of_matrices(node)) {

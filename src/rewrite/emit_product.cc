@@ -5,7 +5,7 @@
 namespace lorapress {
 namespace {
 
-// Whether a factor keeps its value, but for the last bits.
+// True if the factor is 0 or inside float16's normal range, where only its last bits are rounded.
 bool fits_half(float value) {
   const float size = std::fabs(value);
   return size == 0.0F || (size >= 0x1p-14F && size <= 65504.0F);
@@ -65,7 +65,7 @@ class ProductEmitter {
     return made;
   }
 
-  // The last one gives the node's own output.
+  // The last step produces the node's own output.
   std::string step(std::string_view op,
                    const std::string& node_suffix,
                    const std::string& suffix,
@@ -78,7 +78,7 @@ class ProductEmitter {
     return output;
   }
 
-  // beta * C, which has fewer dimensions than the product or as many.
+  // beta * C, which has at most as many dimensions as the product.
   std::string bias() {
     std::string last = node_.input(2);
     const auto add = [&](std::string_view op,

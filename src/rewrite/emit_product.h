@@ -1,4 +1,4 @@
-// What is around a product when the product itself is replaced.
+// Emits the nodes around a product whose MatMul is replaced.
 #ifndef LORAPRESS_REWRITE_EMIT_PRODUCT_H_
 #define LORAPRESS_REWRITE_EMIT_PRODUCT_H_
 
@@ -9,9 +9,10 @@
 
 namespace lorapress {
 
-// alpha and beta * C of a Gemm or FusedMatMul. `product` turns A into the value of the given name, in
-// the type `made`; what comes behind it is appended. The result has the type of the weight. Factors
-// that float16 cannot hold are applied in float32.
+// Emits alpha and beta * C of a Gemm or FusedMatMul. `product` emits nodes that compute the product
+// into the value of the given name, in the type `made`; the nodes behind the product are appended
+// to `nodes`. The result has the type of the weight. Factors that float16 cannot hold are applied
+// in float32.
 //
 //  A ── product ── (Mul alpha) ── (Add (C (Mul beta))) ── (Cast) ── Y
 void emit_product(Rewriter& graph,

@@ -50,7 +50,7 @@ class Folder {
     rewriter_.rewrite(
         [&](const onnx::NodeProto& node, NodeList& made) { return visit(node, made); });
     if (aliases_.empty() && turned_.empty()) {
-      return;  // as most graphs are
+      return;  // as in most graphs
     }
     rewriter_.refresh();
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList&) {
@@ -104,7 +104,7 @@ class Folder {
     return changed;
   }
 
-  // True when the node is gone: its output is now another name of the weight it reads.
+  // True when the node is folded away: its output is now an alias of the weight that it reads.
   bool fold(const onnx::NodeProto& node, const std::string& read) {
     if (!node.domain().empty() || node.input_size() == 0 || node.output_size() != 1 ||
         rewriter_.is_graph_output(node.output(0))) {
@@ -130,10 +130,11 @@ class Folder {
     return true;
   }
 
-  // A weight is turned in place when nothing reads it unturned; nodes that turn it again follow.
+  // Transposes a weight in place when no node reads it untransposed; the other Transposes of the
+  // weight are then folded, too.
   bool turn(const onnx::NodeProto& node, const std::string& read, const WeightPtr& weight) {
     const std::string& name = node.input(0);
-    const bool direct = read == name;  // and not by way of a node that was folded
+    const bool direct = read == name;  // not through a node that was folded
     if (direct && turned_weights_.contains(name)) {
       replace(node, nullptr);
       return true;
@@ -149,7 +150,7 @@ class Folder {
     return true;
   }
 
-  // Null when the node is none that a view of the weight can stand for.
+  // Null when no view of the weight can replace the node.
   [[nodiscard]] WeightPtr computed(const onnx::NodeProto& node, const WeightPtr& weight) const {
     if (node.op_type() == "Cast") {
       const auto to = dtype_from_onnx(static_cast<int>(integer_attribute(node, "to", 0)));
@@ -203,7 +204,8 @@ class Folder {
     return values;
   }
 
-  // The node's output becomes a name of the weight it reads, which becomes `folded` if that is set.
+  // The node's output becomes an alias of the weight that it reads; the weight is replaced by
+  // `folded` unless that is null.
   void replace(const onnx::NodeProto& node, WeightPtr folded) {
     const std::string name = node.input(0);
     if (folded) {
@@ -223,7 +225,7 @@ class Folder {
     return found == uses_.end() ? rewriter_.uses(name) : found->second;
   }
 
-  // Any rank of x, also one that no inference knows:
+  // For any rank of x, also an unknown one:
   //
   //  x [..., k] -- Reshape [-1, k] -- Gemm(w [n, k], transB) -- Reshape [..., n]
   //     |                                                          |
@@ -289,7 +291,7 @@ class Folder {
   std::unordered_map<std::string, Integers> constants_;  // small integers in Constant nodes
   std::unordered_map<std::string, size_t> turns_;        // Transpose nodes that read a value
   std::unordered_map<std::string, std::string> aliases_;
-  std::unordered_map<std::string, size_t> uses_;         // where they changed
+  std::unordered_map<std::string, size_t> uses_;         // of values whose uses changed
   std::unordered_map<std::string, std::string> turned_;  // Transposes that stay: output -> weight
   std::unordered_set<std::string> turned_weights_;
 };

@@ -33,7 +33,7 @@ std::map<std::string, ObservedInput> observe_linear_inputs(Model& model) {
   Rewriter rewriter(model);
   std::map<std::string, ObservedInput> by_activation;
   std::map<std::string, ObservedInput> by_weight;
-  const int layers = model.proto.graph().node_size();  // observers are added behind them
+  const int layers = model.proto.graph().node_size();  // observers are appended after them
   for (int i = 0; i < layers; ++i) {
     const onnx::NodeProto node = model.proto.graph().node(i);
     const int64_t k = in_features(rewriter, node);

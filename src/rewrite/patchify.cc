@@ -68,7 +68,7 @@ std::optional<PatchConv> patch_conv(const Rewriter& graph, const Node& node) {
   return PatchConv{kernel, dims[0], dims[2].value / size[0], dims[3].value / size[1]};
 }
 
-// The nodes that turn the map into tokens again: Reshape [batch, hidden, tokens] and Transpose.
+// The nodes that convert the feature map to tokens: Reshape [batch, hidden, tokens] and Transpose.
 struct Tail {
   std::string reshaped;
   std::string tokens;

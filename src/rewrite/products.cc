@@ -34,7 +34,7 @@ std::optional<size_t> rank_of(const Rewriter& graph, const std::string& name) {
   return type && type->has_shape ? std::optional(type->type.dims.size()) : std::nullopt;
 }
 
-// The parts of queries, keys and values among the columns; empty where they do not fit.
+// The numbers of columns of queries, keys and values; empty where they do not fit.
 std::vector<int64_t> attention_parts(const Node& node, int64_t columns) {
   std::vector<int64_t> parts(3, columns / 3);
   for (const auto& attribute : node.attribute()) {
@@ -50,7 +50,7 @@ std::vector<int64_t> attention_parts(const Node& node, int64_t columns) {
   return good && sum == columns ? parts : std::vector<int64_t>();
 }
 
-// MultiHeadAttention knows the same masks but for one of start positions, [2 * batch].
+// MultiHeadAttention accepts the same masks except for one with start positions, [2 * batch].
 bool fits_mask(const Rewriter& graph, const Node& node) {
   if (!has_input(node, kMask)) {
     return true;
@@ -244,7 +244,7 @@ class Expander {
   Rewriter graph_;
   const SchemeOptions& options_;
   std::map<std::string, size_t> stacked_;  // readers of weights [1, ..., K, N]
-  std::map<std::string, size_t> ranks_;    // that those weights had
+  std::map<std::string, size_t> ranks_;    // original ranks of those weights
 };
 
 }  // namespace

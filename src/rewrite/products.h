@@ -1,4 +1,4 @@
-// Forms of a product that no scheme rounds, rewritten as ones that schemes do.
+// Rewrites forms of a product that no scheme quantizes into forms that schemes quantize.
 #ifndef LORAPRESS_REWRITE_PRODUCTS_H_
 #define LORAPRESS_REWRITE_PRODUCTS_H_
 
@@ -8,7 +8,7 @@
 
 namespace lorapress {
 
-// Main graph and bodies; everything excluded and weights below kSmallTensor stay as they are:
+// Main graph and bodies; excluded names, and weights below kSmallTensor, are not changed:
 //  - MatMul and FusedMatMul of a weight [1, ..., K, N] take [K, N]; an Unsqueeze behind them gives
 //    the leading ones where the left side has fewer dimensions. A vector on the left becomes a row.
 //  - Gemm and FusedMatMul with transA get a Transpose before them.

@@ -1,5 +1,5 @@
-// What every pass is written with: a model's nodes, main graph and subgraphs alike, replaced one by
-// one in their order, so that the result stays topologically sorted.
+// The tool of every pass: replaces a model's nodes one by one, in the main graph and in subgraphs,
+// in their order, so that the result stays topologically sorted.
 #ifndef LORAPRESS_REWRITE_REWRITE_H_
 #define LORAPRESS_REWRITE_REWRITE_H_
 
@@ -30,13 +30,13 @@ onnx::NodeProto make_node(std::string_view op_type,
 int64_t integer_attribute(const onnx::NodeProto& node, std::string_view name, int64_t fallback);
 float float_attribute(const onnx::NodeProto& node, std::string_view name, float fallback);
 
-// Declares the type of a value that a pass made, for the passes behind it.
+// Declares the type of a value that a pass made, for later passes.
 void declare_value(Model& model, const std::string& name, const TensorType& type);
 
 // Whether the user excluded the node or the weight of this name.
 bool excluded(const SchemeOptions& options, const std::string& name);
 
-// Whether any node, of the main graph or of a subgraph, is of this operator.
+// True if a node of the main graph or of a subgraph has this operator.
 bool has_operator(const Model& model, std::string_view op_type);
 
 class Rewriter {
@@ -54,17 +54,17 @@ class Rewriter {
   // During rewrite(): a number for the graph that holds the node being visited. What a visit adds
   // can be read by later nodes of the same scope.
   [[nodiscard]] int scope() const { return scope_; }
-  // Reads without changing.
+  // Visits every node without changing the model.
   void for_each_node(const std::function<void(const onnx::NodeProto& node)>& visit) const;
 
-  // Null when the name is not that of a lazy weight, and for the defaults of inputs, which are no
-  // constants.
+  // The lazy weight of this name. Null where there is none, and for the default of an input, which
+  // is not a constant.
   [[nodiscard]] WeightPtr weight(const std::string& name) const;
-  // Defaults of inputs, too.
+  // The same, including the defaults of inputs.
   [[nodiscard]] WeightPtr any_weight(const std::string& name) const;
-  // Whether it is an input of the main graph that an initializer gives a default.
+  // True if the name is an input of the main graph with an initializer as its default.
   [[nodiscard]] bool has_default(const std::string& name) const;
-  // What is known of a value: declared, inferred, or that of a weight.
+  // The type of a value, as declared, inferred or given by a weight; empty where unknown.
   [[nodiscard]] std::optional<DeclaredType> type(const std::string& name) const;
   void set_type(const std::string& name, const TensorType& type);
   // Inputs of nodes that read the value, plus 1 if it is an output of the main graph or of a
@@ -73,19 +73,19 @@ class Rewriter {
   [[nodiscard]] bool is_graph_output(const std::string& name) const;
   void refresh();
 
-  // A name that nothing in the model has: `base` itself or with a number behind it.
+  // A name that is not used in the model: `base`, or `base` with a number appended.
   std::string unique(const std::string& base);
   // Declares the weight in the main graph under unique(base) and returns the name.
   std::string add_weight(const std::string& base, WeightPtr weight);
-  // Another weight under a name that is there.
+  // Replaces the weight of an existing name.
   void replace_weight(const std::string& name, WeightPtr weight);
   // Small constants, made once per content.
   std::string scalar(float value);
   std::string integer(int64_t value);                        // int64 scalar
   std::string integers(const std::vector<int64_t>& values);  // int64 [n]
 
-  // Nodes in the form of the graph's opset: before 13 axes and parts were attributes, before 10
-  // bounds, too.
+  // Nodes in the form of the graph's opset: before opset 13 axes and sizes are attributes, before
+  // opset 10 also bounds.
   onnx::NodeProto unsqueeze(const std::string& name,
                             const std::string& input,
                             const std::string& output,
@@ -102,9 +102,9 @@ class Rewriter {
                         int64_t end,
                         int64_t axis);
 
-  // Imports the domain at this version or a newer one that is there.
+  // Imports the domain at this version; a newer import is kept.
   void require_opset(const std::string& domain, int64_t version);
-  // Removes the declarations and weights that nothing reads any more. Call it once at the end of a
+  // Removes the declarations and weights that no node reads any more. Call it once at the end of a
   // pass.
   void drop_unused_weights();
 

@@ -15,7 +15,7 @@ struct TablePair {
   auto operator<=>(const TablePair&) const = default;
 };
 
-// The inputs that are tables; empty names where the node has none.
+// The node's inputs that are tables; empty names where it has none.
 TablePair tables_of(const onnx::NodeProto& node) {
   const bool attention = node.op_type() == "GroupQueryAttention";
   const int first = attention ? 7 : 2;
@@ -27,7 +27,7 @@ TablePair tables_of(const onnx::NodeProto& node) {
 }
 
 // Radians per position, or nothing for tables that are not plain rotations. Row 1 holds the
-// frequencies themselves; the last row, many turns later, sharpens them.
+// frequencies themselves; later rows, many full turns of the angle later, refine them.
 std::optional<std::vector<float>> frequencies_of(const Weight& cosines, const Weight& sines) {
   const Shape& shape = cosines.shape();
   constexpr int64_t kMostPositions = 1 << 15;
@@ -48,7 +48,7 @@ std::optional<std::vector<float>> frequencies_of(const Weight& cosines, const We
   for (size_t i = 0; i < width; ++i) {
     double frequency = angle(1, i);
     for (size_t position = 2; position < positions; position = std::min(position * 2, positions)) {
-      // A few turns at a time, so that the number of whole turns is never in doubt.
+      // A few full turns at a time, so that the number of whole turns is certain.
       const double guess = frequency * static_cast<double>(position);
       const double turns = std::round((guess - angle(position, i)) / (2 * std::numbers::pi));
       frequency =
@@ -160,7 +160,7 @@ class RotaryPass {
 }  // namespace
 
 void compute_rotary_tables(Model& model) {
-  constexpr int64_t kFirstOpset = 13;  // of what it emits
+  constexpr int64_t kFirstOpset = 13;  // of the nodes that it emits
   if (opset_of(model.proto, "") >= kFirstOpset) {
     RotaryPass(model).run();
   }

@@ -1,4 +1,5 @@
-// Rotary tables that a runtime works out when it loads a graph, instead of downloading them.
+// Rotary tables that a runtime computes when it loads a graph, so that clients do not download
+// them.
 #ifndef LORAPRESS_REWRITE_ROTARY_TABLES_H_
 #define LORAPRESS_REWRITE_ROTARY_TABLES_H_
 
@@ -11,8 +12,9 @@ namespace lorapress {
 //
 //  Range(0, positions) ── Cast ── Unsqueeze ── Mul(frequencies [width]) ── Cos and Sin (── Cast)
 //
-// which runtimes fold into the same tables when a session is made. The frequencies are read off the
-// tables; tables that these do not give back within the rounding of their dtype stay as they are.
+// which runtimes fold into the same tables when a session is made. The frequencies are derived from
+// the tables; tables that the frequencies do not reproduce within the rounding of their dtype are
+// not changed.
 void compute_rotary_tables(Model& model);
 
 }  // namespace lorapress

@@ -6,8 +6,8 @@
 
 namespace lorapress {
 
-// Products with constant matrices; tables that are looked up stay as they are, with the product
-// that shares them.
+// Quantizes products with constant matrices; tables that a lookup reads are not changed, nor are
+// products that share such a table.
 void apply_bnb4(Model& model, const SchemeContext& context);
 
 }  // namespace lorapress

@@ -46,7 +46,7 @@ class HalfPass {
   }
 
  private:
-  // Constant nodes of floats become weights, where fills can be clamped.
+  // Converts Constant nodes of floats to weights, so that fills can be clamped.
   void lift_constants() {
     std::vector<std::pair<std::string, WeightPtr>> lifted;
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList& /*made*/) {
@@ -66,7 +66,7 @@ class HalfPass {
 
   // Finds what float16 cannot hold: fills are clamped, other weights leave their nodes in float32.
   void check_weights() {
-    std::map<std::string, bool> fills;  // by weight that is read: nothing but fill readers
+    std::map<std::string, bool> fills;  // by weight: only fill readers read it
     rewriter_.for_each_node([&](const onnx::NodeProto& node) {
       for (const std::string& input : node.input()) {
         const WeightPtr weight = rewriter_.weight(input);
@@ -116,8 +116,8 @@ class HalfPass {
     });
   }
 
-  // Values that were rounded to float16 already, such as scales: there is nothing to look for, and to
-  // read them would mean to quantize.
+  // Values that were rounded to float16 already, such as scales: they need no check, and reading
+  // them would mean quantizing.
   [[nodiscard]] static bool fits_half(const Weight& weight) {
     return weight.values_dtype() == DType::kF16;
   }
@@ -146,8 +146,8 @@ class HalfPass {
   }
   [[nodiscard]] static bool is_half(Flow flow) { return flow == Flow::kHalf; }
 
-  // An output keeps its name in the type in which it leaves; made in the other one it needs a name
-  // for that.
+  // An output keeps its name for the value in its public type; a value made in the other type gets
+  // a new name.
   void name_values() {
     std::vector<std::string> outputs;
     rewriter_.for_each_node([&](const onnx::NodeProto& node) {
@@ -162,8 +162,9 @@ class HalfPass {
     }
   }
 
-  // Float weights that float16 nodes read. A small one that others read too is there in both types,
-  // a large one in float16 alone, unless it would not be the same then.
+  // Converts float weights that float16 nodes read. A small weight that float32 nodes read, too, is
+  // stored in both types, a large one in float16 only, except for fills and graph outputs, which
+  // stay float32.
   void convert_weights() {
     std::vector<std::string> names;
     for (const auto& [name, weight] : model_.weights) {
@@ -220,7 +221,7 @@ class HalfPass {
                              {{"to", int64_t{dtype_row(dtype).onnx}}}));
   }
 
-  // No lower than float16's lowest. Until opset 11 bounds were attributes.
+  // Bounds a value from below at float16's lowest. Before opset 11 bounds are attributes.
   std::string bound(const std::string& from, NodeList& made) {
     constexpr int64_t kInputs = 11;
     std::string bounded = rewriter_.unique(from + "/bounded");
@@ -232,7 +233,8 @@ class HalfPass {
     return bounded;
   }
 
-  // The name under which a value can be read in the wanted type; casts where there is none yet.
+  // The name under which a value can be read in the wanted type; emits a Cast where there is no
+  // such name yet.
   std::string read(const std::string& name, bool half, NodeList& made) {
     if (const auto weight = half_weights_.find(name); weight != half_weights_.end()) {
       return half                      ? weight->second
@@ -278,7 +280,7 @@ class HalfPass {
     return true;
   }
 
-  // Declared types, of the main graph and of bodies.
+  // Converts declared types in the main graph and in bodies.
   void convert_types() {
     onnx::GraphProto& main = *model_.proto.mutable_graph();
     for_each_graph(main, [&](onnx::GraphProto& graph) { convert_types(graph, &graph != &main); });
@@ -312,11 +314,11 @@ class HalfPass {
   const Float16Plan* plan_ = nullptr;
   HalfConstants constants_;
   std::unordered_set<std::string> fragile_;      // outputs of nodes that need their float32 weights
-  std::unordered_set<std::string> elementwise_;  // weights that more than products read
+  std::unordered_set<std::string> elementwise_;  // weights that other nodes than products read
   std::unordered_set<std::string> bounded_;      // at -65504 when they become float16
-  std::unordered_map<std::string, std::string> half_weights_;  // their names in float16
-  std::unordered_set<std::string> widened_;                    // stored in float16 alone
-  std::unordered_set<std::string> narrowed_;                   // stored in float32 alone
+  std::unordered_map<std::string, std::string> half_weights_;  // name -> name in float16
+  std::unordered_set<std::string> widened_;                    // stored in float16 only
+  std::unordered_set<std::string> narrowed_;                   // stored in float32 only
   std::unordered_map<std::string, std::string> made_as_;       // outputs made in another type
   std::map<std::pair<int, std::string>, std::string> casts_;   // by scope and value
 };

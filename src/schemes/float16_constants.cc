@@ -43,7 +43,7 @@ float raise(float value) {
   return is_tiny(value) ? std::copysign(kSmallestHalf, value) : value;
 }
 
-// Until the first portion that is refused; says whether none was.
+// True if `fits` accepts every portion; stops at the first one that it refuses.
 template <typename Fits>
 bool all_portions(const Weight& weight, const Fits& fits) {
   Buffer<float> values;
@@ -138,7 +138,8 @@ bool loses_variance(const Rewriter& graph, const onnx::NodeProto& node) {
   }
   const float epsilon = float_attribute(node, "epsilon", 1e-5F);
   return !all_portions(*variance, [&](float value) {
-    // Halves below 2^-14 are multiples of the smallest one, others have 11 bits.
+    // float16 numbers below 2^-14 are multiples of the smallest one, others have 11 significant
+    // bits.
     const float stored = std::fabs(value) < 0x1p-14F
                              ? std::nearbyint(raise(value) / kSmallestHalf) * kSmallestHalf
                              : value;

@@ -65,8 +65,8 @@ void Float16Plan::walk(const onnx::GraphProto& graph, bool is_body) {
   }
 }
 
-// Inputs of bodies without a declared type have that of what is fed: Loop and Scan feed their own
-// inputs in order (after the trip count and the condition of a Loop).
+// Inputs of bodies without a declared type have the type of the fed value: Loop and Scan feed their
+// own inputs in order (after the trip count and the condition of a Loop).
 void Float16Plan::enter_body(const onnx::NodeProto& holder, const onnx::GraphProto& body) {
   for (int i = 0; i < body.input_size() && i < holder.input_size(); ++i) {
     const std::string& name = body.input(i).name();
@@ -83,7 +83,7 @@ bool Float16Plan::gives_float(const onnx::NodeProto& node, int output) const {
   }
   const std::string& op = node.op_type();
   for (const auto& attribute : node.attribute()) {
-    if (attribute.has_g()) {  // what the body gives, behind the condition of a Loop
+    if (attribute.has_g()) {  // the body's outputs, after the condition of a Loop
       const int at = op == "Loop" ? output + 1 : output;
       return at < attribute.g().output_size() &&
              flow(attribute.g().output(at).name()) != Flow::kNone;
@@ -144,7 +144,7 @@ bool Float16Plan::is_tiny(const std::string& name) const {
 }
 
 // x / (max|x| + eps), log(p + eps), clip(p, eps): with an eps that float16 has no number for, also
-// as an attribute, as Clip had before opset 11.
+// as an attribute, as in Clip before opset 11.
 bool Float16Plan::guards(const onnx::NodeProto& node) const {
   const bool bounds = is_standard(node) && (node.op_type() == "Max" || node.op_type() == "Min");
   if (!bounds && !is_simple(node)) {
@@ -157,8 +157,8 @@ bool Float16Plan::guards(const onnx::NodeProto& node) const {
                                           [&](const std::string& input) { return is_tiny(input); });
 }
 
-// Scores with a mask that was made of fed values, and their softmax: where all of a row is masked
-// the fills alone decide, which needs numbers beyond float16's.
+// Scores with a mask that was made of fed values, and their softmax: in a row that is masked
+// completely the result depends on the fills alone, which exceed float16's range.
 bool Float16Plan::joins_mask(const onnx::NodeProto& node) const {
   const std::string& op = node.op_type();
   const bool fits = is_standard(node) && (op == "Add" || op == "Sub" || op == "Softmax");
@@ -168,8 +168,8 @@ bool Float16Plan::joins_mask(const onnx::NodeProto& node) const {
          });
 }
 
-// A Cast to float32 of integers starts arithmetic on them. One of float16 or float32 values is
-// there for the sake of the old types and follows its input.
+// A Cast to float32 of integers starts arithmetic on them. A Cast of float16 or float32 values only
+// served the old types and follows its input.
 Mode Float16Plan::cast_mode(const onnx::NodeProto& node, Flow* out) const {
   const Flow in = flow(node.input(0));
   const auto type = rewriter_.type(node.input(0));
@@ -194,7 +194,7 @@ Float16Plan::Inputs Float16Plan::inputs_of(const onnx::NodeProto& node) const {
   return in;
 }
 
-// How a node that stays makes its values: `mixed` where more than integers go in.
+// The flow of a float32 node's outputs: `mixed` where its inputs are not integers only.
 Flow Float16Plan::Inputs::flow_or_index(Flow mixed) const {
   return half || single || statistic ? mixed : Flow::kIndex;
 }

@@ -1,4 +1,4 @@
-// Which nodes of a model compute in float16, and the type each float32 value is then made in.
+// Which nodes of a model compute in float16, and the type in which each float32 value is then made.
 #ifndef LORAPRESS_SCHEMES_FLOAT16_PLAN_H_
 #define LORAPRESS_SCHEMES_FLOAT16_PLAN_H_
 
@@ -19,10 +19,10 @@ namespace lorapress {
 // How a float32 value of the old graph is made in the new one, and what follows from it for the
 // node that reads it.
 enum class Flow {
-  kNone,       // no float32 tensor: integers, sequences, absent inputs
+  kNone,       // not a float32 tensor: integers, sequences, absent inputs
   kHalf,       // made in float16
   kFloat,      // made in float32 by a node that stays; its readers may be float16
-  kStatistic,  // float32: powers, sums, roots and exponentials, which pass float16's range
+  kStatistic,  // float32: powers, sums, roots and exponentials, which exceed float16's range
   kIndex,      // float32: arithmetic on integers such as positions, exact there up to 2^24
   kConstant,   // float32: made of small constants alone
 };
@@ -30,7 +30,7 @@ enum class Flow {
 enum class Mode {
   kHalf,   // floats in and out are float16
   kFloat,  // floats in and out stay float32
-  kAny,    // takes either type as it comes (Shape, Cast, …)
+  kAny,    // accepts either type (Shape, Cast, …)
 };
 
 // Rules, node by node in order:
@@ -48,14 +48,15 @@ enum class Mode {
 //  - Everything else is float16.
 class Float16Plan {
  public:
-  // Nodes that stay whatever they are: excluded, or reading a weight beyond the range.
+  // True for nodes that stay float32 whatever their operator: excluded nodes, and nodes that read a
+  // weight beyond float16's range.
   using Stays = std::function<bool(const onnx::NodeProto&)>;
   Float16Plan(const onnx::GraphProto& graph,
               const Rewriter& rewriter,
               const HalfConstants& constants,
               const Stays& stays);
 
-  // Of the nodes in the order in which Rewriter::rewrite() visits them.
+  // The modes of the nodes, in the order in which Rewriter::rewrite() visits them.
   [[nodiscard]] const std::vector<Mode>& modes() const { return modes_; }
   // Not for weights.
   [[nodiscard]] Flow flow(const std::string& name) const;
@@ -65,7 +66,7 @@ class Float16Plan {
     size_t single = 0;
   };
   [[nodiscard]] Readers readers(const std::string& weight) const;
-  // The outputs of bodies that are float, all float16.
+  // The float outputs of bodies, which all become float16.
   [[nodiscard]] const std::unordered_set<std::string>& body_outputs() const {
     return body_outputs_;
   }
@@ -74,10 +75,10 @@ class Float16Plan {
   void walk(const onnx::GraphProto& graph, bool is_body);
   void enter_body(const onnx::NodeProto& holder, const onnx::GraphProto& body);
   void decide(const onnx::NodeProto& node);
-  // What goes into a node.
+  // The kinds of inputs of a node.
   struct Inputs {
     bool half = false;
-    bool single = false;  // float32 that is nothing special
+    bool single = false;  // other float32 values
     bool statistic = false;
     bool index = false;
     bool large_weight = false;  // above kSmallTensor

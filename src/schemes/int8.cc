@@ -12,13 +12,13 @@
 namespace lorapress {
 namespace {
 
-// What becomes of one weight.
+// One quantized weight and its new tensors.
 struct Table {
-  ConstantMatrix matrix;    // as it was
+  ConstantMatrix matrix;    // before the pass
   bool transposed = false;  // stored [in, out] though it was [out, in]: a lookup's rows are columns
   std::string bytes;        // names of the new weights
   std::string scales;       // float32 [out] or scalar
-  [[nodiscard]] Channels channels() const {  // where the output channels lie in the float weight
+  [[nodiscard]] Channels channels() const {  // the axis of the float weight's output channels
     return matrix.rows_are_outputs ? Channels::kRows : Channels::kColumns;
   }
 };
@@ -65,7 +65,7 @@ class Int8Pass {
   }
 
  private:
-  // Whether 8-bit readings can replace the weight, so that it is stored once.
+  // True if 8-bit reads replace all reads of the weight, so that it is stored once.
   [[nodiscard]] static bool keeps_whole(const std::string& name,
                                         const Table& table,
                                         ConstantMatrices& matrices) {
@@ -165,9 +165,9 @@ class Int8Pass {
   //  x ── DynamicQuantizeLinear ─┬─ MatMulInteger(weight) ── Cast ─┐
   //                              └─ scale ── Mul(weight scale) ─── Mul ── (alpha, bias) ── y
   // The order of the inputs is the one that ONNX Runtime fuses to MatMulIntegerToFloat and
-  // DynamicQuantizeMatMul (core/optimizer/matmul_integer_to_float.cc).
-  // Opsets before that of DynamicQuantizeLinear have the same as one node of com.microsoft. In a
-  // float16 model all of it is float32, between casts.
+  // DynamicQuantizeMatMul (core/optimizer/matmul_integer_to_float.cc). For opsets before
+  // DynamicQuantizeLinear one node of com.microsoft does the same. In a float16 model these nodes
+  // compute in float32, between casts.
   void multiply(const onnx::NodeProto& node, const Table& table, NodeList& made) {
     emit_product(
         rewriter_,
@@ -211,7 +211,7 @@ class Int8Pass {
   }
 
   //  table [vocab, hidden] ── Gather(ids) ── Cast ── (Sub 128) ── Mul(scale of each row) ── (Cast) ── y
-  // A table that a product reads too is there as [hidden, vocab]:
+  // A table that a product reads, too, is stored as [hidden, vocab]:
   //  ── Gather(ids, axis 1) [hidden, ids…] ── Transpose [ids…, hidden] ── Cast ── …
   void look_up(const onnx::NodeProto& node, const Table& table, NodeList& made) {
     const std::string& name = node.name().empty() ? node.output(0) : node.name();

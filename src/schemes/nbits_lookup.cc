@@ -58,7 +58,7 @@ class LookupEmitter {
     return all;
   }
 
-  // The indices' own dimensions and these behind them, for Reshape.
+  // The indices' dimensions followed by `behind`, for Reshape.
   std::string shape(const std::vector<int64_t>& behind) {
     std::vector<int64_t> all(ids_.size(), 0);
     all.insert(all.end(), behind.begin(), behind.end());
@@ -75,7 +75,7 @@ class LookupEmitter {
     return emit_as(table_.dtype, op, suffix, inputs, type, attributes);
   }
 
-  // Node and value share a name, as in graphs that are authored here.
+  // Node and value share a name, as in graphs that LoraPress authors.
   std::string emit_as(DType dtype,
                       std::string_view op,
                       const std::string& suffix,
@@ -96,7 +96,8 @@ class LookupEmitter {
                              cast(float_constant({}, {&value, 1}), table_.dtype));
   }
 
-  // A line of rows * columns elements as [rows, columns, 1]; folded when a session is made.
+  // A vector of rows * columns elements as [rows, columns, 1]; runtimes fold this when a session is
+  // created.
   std::string view(const std::string& line,
                    const std::string& suffix,
                    DType dtype,

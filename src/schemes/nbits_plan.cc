@@ -3,7 +3,7 @@
 namespace lorapress {
 namespace {
 
-// Whether quantized blocks take less than half the bytes.
+// True if quantized blocks take less than half the bytes.
 bool worth_it(const Weight& matrix, int64_t block_size) {
   const int64_t blocks = (matrix.cols() + block_size - 1) / block_size;
   const auto quantized = static_cast<uint64_t>(

@@ -1,4 +1,4 @@
-// Which constant matrices of a model become blocks of 4 bits.
+// Chooses the constant matrices of a model that become 4-bit blocks.
 #ifndef LORAPRESS_SCHEMES_NBITS_PLAN_H_
 #define LORAPRESS_SCHEMES_NBITS_PLAN_H_
 
@@ -14,10 +14,11 @@ struct PlannedMatrix {
   bool looked_up = false;  // a Gather reads it
 };
 
-// The replaceable matrices, by the name of the weight, but for those below two blocks, those that
-// would not become half as small and those looked up by indices that are constant or of unknown rank.
-// A table that only lookups read is one when it has at least twice as many rows as columns; position
-// tables seldom do. `matrices` gets the reasons.
+// The replaceable matrices, by the name of the weight, except those of less than two blocks, those
+// that would keep more than half their bytes, and those looked up by indices that are constant or
+// of unknown rank. A table that only lookups read is included if it has at least twice as many rows
+// as columns, which position tables seldom have. The reasons for the exceptions are recorded in
+// `matrices`.
 std::map<std::string, PlannedMatrix> plan_matrices(ConstantMatrices& matrices, int64_t block_size);
 
 }  // namespace lorapress

@@ -8,7 +8,7 @@
 namespace lorapress {
 
 std::string describe_kept(const SchemeOutcome& outcome) {
-  constexpr size_t kMost = 20;  // names to one reason
+  constexpr size_t kMost = 20;  // names per reason
   std::map<std::string, std::vector<std::string>> by_reason;
   for (const KeptMatrix& kept : outcome.kept) {
     by_reason[kept.reason].push_back(kept.name);

@@ -1,4 +1,4 @@
-// What a scheme tells of the matrices that it left alone.
+// Reports the matrices that a scheme did not quantize.
 #ifndef LORAPRESS_SCHEMES_OUTCOME_H_
 #define LORAPRESS_SCHEMES_OUTCOME_H_
 
@@ -9,8 +9,8 @@
 
 namespace lorapress {
 
-// Tells the outcome, where the context has one. `quantized` is a map by weight, `form` what its
-// matrices are in now, such as "8 bit".
+// Fills context.outcome, unless it is null. `quantized` is a map by weight, `form` the new form of
+// its matrices, such as "8 bit".
 template <typename Quantized>
 void tell_outcome(const SchemeContext& context,
                   std::string_view form,
@@ -22,7 +22,7 @@ void tell_outcome(const SchemeContext& context,
   }
 }
 
-// "/a, /b (the constant is on the left); /c (read by Conv)"; empty where none is kept.
+// "/a, /b (the constant is on the left); /c (read by Conv)"; empty where no matrix is kept.
 std::string describe_kept(const SchemeOutcome& outcome);
 
 }  // namespace lorapress

@@ -13,7 +13,7 @@
 namespace lorapress {
 namespace {
 
-// ActivationStats of the weight; null when there are none.
+// The weight's entry in ActivationStats; null when there is none.
 std::shared_ptr<const ErrorFeedback> feedback_of(const SchemeContext& context,
                                                  const std::string& weight) {
   if (context.statistics == nullptr) {
@@ -80,7 +80,7 @@ class Q4Pass {
   }
 
   //  A [..., K] ── MatMulNBits(packed, scales, zero points) ── [..., N]
-  // A bias stays an Add behind it: the bias input is not known to older runtimes.
+  // A bias stays an Add after it: older runtimes do not know the bias input.
   void multiply(const onnx::NodeProto& node,
                 const NBitsTensors& tensors,
                 const std::string& output,
@@ -105,7 +105,7 @@ class Q4Pass {
   std::map<std::string, NBitsTensors> tensors_;
 };
 
-// `scale_dtype` is what scales are rounded to; they stay float32 tensors where the matrix is float32.
+// Scales are rounded to `scale_dtype` but are float32 tensors where the matrix is float32.
 void quantize_q4(Model& model, const SchemeContext& context, DType scale_dtype) {
   convolutions_to_products(model);
   expand_products(model, context.options);
@@ -121,9 +121,9 @@ void apply_q4(Model& model, const SchemeContext& context) {
 void apply_q4f16(Model& model, const SchemeContext& context) {
   quantize_q4(model, context, DType::kF16);
   SchemeContext halving = context;
-  halving.outcome = nullptr;  // which is that of 4 bit
+  halving.outcome = nullptr;  // the outcome reports the 4-bit pass
   apply_fp16(model, halving);
-  compute_rotary_tables(model);  // a quarter of a megabyte at SmolLM's size
+  compute_rotary_tables(model);  // saves a quarter of a megabyte for SmolLM
 }
 
 }  // namespace lorapress

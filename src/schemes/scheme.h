@@ -20,11 +20,11 @@ namespace lorapress {
 class ErrorFeedback;  // quant/error_feedback.h
 class ScanMemo;       // quant/weight_scan.h
 
-// What calibration learned of a linear layer's inputs, by the name of its weight in the unquantized
-// graph.
+// Calibration results for the inputs of linear layers, by the name of the layer's weight in the
+// unquantized graph.
 using ActivationStats = std::map<std::string, std::shared_ptr<const ErrorFeedback>>;
 
-// Weights that were rounded with statistics, and those of which there were none.
+// Numbers of weights that were rounded with and without calibration statistics.
 struct CalibrationUse {
   int64_t observed = 0;
   int64_t unobserved = 0;
@@ -32,30 +32,33 @@ struct CalibrationUse {
 
 // What a scheme did to a model.
 struct SchemeOutcome {
-  bool changed = false;          // anything
+  bool changed = false;          // false: the model is unchanged
   int64_t quantized = 0;         // matrices in 8 or 4 bit
   std::vector<KeptMatrix> kept;  // the others
-  std::string_view form;         // what these are not in
+  std::string_view form;         // the form that these do not have, such as "8 bit"
 };
 
 struct SchemeContext {
   const SchemeOptions& options;
-  const ActivationStats* statistics = nullptr;  // null: every input counts alike
+  const ActivationStats* statistics = nullptr;  // null: all inputs weigh the same
   std::vector<std::string>* notes = nullptr;    // what the user should know, one line each
   unsigned threads = 0;
-  CalibrationUse* use = nullptr;  // counts up, where statistics are given
-  ScanMemo* scans = nullptr;      // of the dtypes before, so that weights are scanned once
+  CalibrationUse* use = nullptr;  // counted up, where statistics are given
+  ScanMemo* scans = nullptr;      // of earlier dtypes, so that weights are scanned once
   SchemeOutcome* outcome = nullptr;
 };
 
-// Which dtype of a folder is taken for which work: the one of least rank, measured fastest; 0: never.
-// Natively on CPUs: `bench/peers/profile.py` prints the times behind these, docs/performance.md has them.
+// Which dtype of a folder does which work: the one of lowest rank, which measured fastest; 0:
+// never. For CPUs, natively: `bench/peers/profile.py` prints the times behind the ranks, and
+// docs/performance.md lists them.
 struct NativeRanks {
   int encoder = 0;
-  // The decoder's first call, where it leaves the graph of the others: only 8 bit is worth a further one in memory.
+  // The decoder's first call, where it uses another graph than the later calls: only 8 bit is worth
+  // another graph in memory.
   int prefill = 0;
   int step = 0;
-  // The same of a graph whose 4-bit products are integers; 0: as `step`. They take a third of the time.
+  // As `step`, for a graph whose 4-bit products are computed in integers, which take a third of the
+  // time; 0: the rank `step`.
   int integer_step = 0;
 };
 // In browsers (docs/web-performance.md); written into lorapress.json. WebAssembly has no fast kernel for 4 bits and
@@ -70,17 +73,17 @@ struct Scheme {
   std::string_view name;
   std::string_view suffix;
   std::string_view summary;
-  // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that
-  // cannot be written so (kInvalidFile for NaN and infinities).
+  // Rewrites nodes and replaces weights by lazy quantized ones. Throws Error for weights that the
+  // scheme cannot express (kInvalidFile for NaN and infinities).
   void (*apply)(Model& model, const SchemeContext& context);
   NativeRanks native;
   WebRanks web;
   bool half_cache = false;    // the key/value cache is float16
-  bool matmul_nbits = false;  // the 4-bit products: makes use of accuracy_level and symmetric
-  bool calibrates = false;    // makes use of SchemeContext::statistics
+  bool matmul_nbits = false;  // makes MatMulNBits: uses accuracy_level and symmetric
+  bool calibrates = false;    // uses SchemeContext::statistics
 };
 
-const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing what is known
+const Scheme& scheme(std::string_view name);  // throws kUnsupported, listing the known names
 std::span<const Scheme> schemes();
 
 // Throws kInvalidArgument for an option out of its range.

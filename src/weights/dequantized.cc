@@ -21,7 +21,7 @@ void require(bool fits, std::string_view what) {
   }
 }
 
-// Elements [first, first + count) of a weight of float32.
+// Elements [first, first + count) of a float32 weight.
 std::vector<float> floats_at(const Weight& weight, uint64_t first, uint64_t count) {
   std::vector<float> values(count);
   read_bytes(weight, first * sizeof(float), std::as_writable_bytes(std::span(values)));
@@ -65,7 +65,7 @@ class FourBitWeight final : public Weight {
   }
 
  private:
-  // Whole rows of codes are read, the block's columns of them are unpacked.
+  // Reads whole rows of codes and unpacks the block's columns.
   void unpack(const Block& block, std::span<float> out) const {
     const auto width = static_cast<uint64_t>(cols());
     const auto step =

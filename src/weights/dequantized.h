@@ -1,6 +1,7 @@
-// Weights that bitsandbytes stored in 4 or 8 bits, as the floats that it computes with. Formulas
-// follow bitsandbytes/backends/default/ops.py (dequantize_blockwise, int8_vectorwise_dequant) and
-// functional.py (QuantState, dequantize_4bit); each value is computed in float32 and rounded once.
+// Weights that bitsandbytes stored in 4 or 8 bits, restored to the floats that it computes with.
+// Formulas follow bitsandbytes/backends/default/ops.py (dequantize_blockwise,
+// int8_vectorwise_dequant) and functional.py (QuantState, dequantize_4bit); each value is computed
+// in float32 and rounded once.
 #ifndef LORAPRESS_WEIGHTS_DEQUANTIZED_H_
 #define LORAPRESS_WEIGHTS_DEQUANTIZED_H_
 
@@ -8,11 +9,11 @@
 
 namespace lorapress {
 
-// QLoRA's double quantization (Dettmers et al. 2023): the scales are codes of 8 bits, too.
+// QLoRA's double quantization (Dettmers et al. 2023): the scales are stored as 8-bit codes, too.
 //   scale[i] = map[code[i]] * absmax[i / block] + offset
 struct NestedScales {
   WeightPtr absmax;        // float32, one for each block of codes
-  std::vector<float> map;  // 256
+  std::vector<float> map;  // [256]
   int64_t block = 256;
   float offset = 0.0F;
 };
@@ -22,15 +23,17 @@ struct NestedScales {
 struct FourBit {
   WeightPtr packed;        // any dtype; its bytes are the codes
   WeightPtr scales;        // float32, or uint8 codes where `nested` is set
-  std::vector<float> map;  // 16
+  std::vector<float> map;  // [16]
   int64_t block = 64;
   std::optional<NestedScales> nested;
 };
 
-// Throws kInvalidFile where the sizes do not fit.
+// A lazy weight of a float dtype. Throws kInvalidFile where the numbers of codes, scales or map
+// entries do not fit the shape and the block sizes.
 WeightPtr from_four_bit(FourBit parts, DType dtype, Shape shape);
 
-// LLM.int8() (Dettmers et al. 2022):  w[i][j] = codes[i][j] * row_max[i] / 127, in float32.
+// LLM.int8() (Dettmers et al. 2022):  w[i][j] = codes[i][j] * row_max[i] / 127 for codes int8 [n,
+// k] and row_max float32 [n], in float32. Throws kInvalidFile where dtypes or shapes do not fit.
 WeightPtr from_int8_rows(WeightPtr codes, WeightPtr row_max);
 
 }  // namespace lorapress

@@ -1,4 +1,4 @@
-// A block of a weight as float32, without a copy where the weight can show its rows.
+// Reads a block of a weight as float32, without a copy where Weight::view() gives its rows.
 #ifndef LORAPRESS_WEIGHTS_FLOAT_ROWS_H_
 #define LORAPRESS_WEIGHTS_FLOAT_ROWS_H_
 
@@ -7,8 +7,9 @@
 
 namespace lorapress {
 
-// Calls use(first, rows) for runs of rows of the block, in order; `first` counts from the block's
-// first row. What is not in memory is read into `scratch`.
+// Calls use(first, rows) for consecutive runs of rows of the block, in order: `rows` are FloatRows,
+// valid during the call, and `first` is the index of their first row in the block. Rows that are
+// not in memory are read into `scratch`.
 template <typename Use>
 void for_float_rows(const Weight& weight,
                     const Block& block,

@@ -11,7 +11,8 @@ uint64_t rows_of(const Weight& member, uint64_t bytes) {
   return (bytes + pitch - 1) / pitch;
 }
 
-// Calls fill(row, count, bytes) for the rows that cover some bytes of a member, and cuts those out.
+// Bytes [offset, offset + out.size()) of a member: calls fill(row, count, bytes) for the group's
+// rows that cover these bytes, and cuts the bytes out.
 template <typename Fill>
 void by_rows(const Weight& member, uint64_t offset, std::span<std::byte> out, const Fill& fill) {
   const uint64_t pitch = member.group()->row_bytes(member);

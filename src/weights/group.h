@@ -1,5 +1,5 @@
-// Weights that are worked out together: the integers and the scales of one quantized matrix, say,
-// which stand apart in a file and are found in one step.
+// Weights that are computed together, such as the integers and the scales of one quantized matrix:
+// one step computes both, but a file holds them in different places.
 #ifndef LORAPRESS_WEIGHTS_GROUP_H_
 #define LORAPRESS_WEIGHTS_GROUP_H_
 
@@ -15,26 +15,27 @@
 
 namespace lorapress {
 
-// A group has rows, and row i is bytes [i * row_bytes, (i + 1) * row_bytes) of a member, whatever the
-// member's own shape; the last row may be shorter. Thread safe.
+// A group is divided into rows: row i is bytes [i * row_bytes, (i + 1) * row_bytes) of each member,
+// whatever the member's own shape; a member's last row may be shorter. Thread safe.
 class WeightGroup {
  public:
   virtual ~WeightGroup() = default;
 
-  // `member` is a weight whose group() this is.
+  // A member, which is a weight whose group() is this group, and the place for its rows.
   struct Rows {
     const Weight* member;
     std::span<std::byte> out;
   };
   [[nodiscard]] virtual uint64_t row_bytes(const Weight& member) const = 0;
-  // Rows [row, row + count) of some members at the price of one.
+  // Writes rows [row, row + count) of each of `members` to its `out`; the computation that the
+  // members share is done once.
   virtual void read_rows(int64_t row, int64_t count, std::span<const Rows> members) const = 0;
 };
 
-// Weight::read() of a member, by its group.
+// Weight::read() for a member of a group, by the group's read_rows().
 void read_member(const Weight& member, const Block& block, std::span<std::byte> out);
 
-// What a member takes of a portion of its group, in its own dtype.
+// Writes one member's share of a computed portion of its group, in the member's own dtype.
 template <typename Portion>
 class PartOf {
  public:
@@ -42,7 +43,8 @@ class PartOf {
   virtual void store(const Portion& portion, std::span<std::byte> out) const = 0;
 };
 
-// What all members share. Two groups are equal where they make the same of the same sources.
+// The base class of members, which reads through the group. Group::operator== has to be true only
+// where both groups compute the same content from the same sources.
 template <typename Base, typename Group, typename Portion>
 class GroupMember : public Base, public PartOf<Portion> {
  public:
@@ -63,19 +65,20 @@ class GroupMember : public Base, public PartOf<Portion> {
   std::shared_ptr<const Group> group_;
 };
 
-// What a writer keeps of groups while it writes their members one after another: when the first of
-// them is written, the rows of the others are found, too, and kept until these are written. Belongs
-// to one writer, which reads every byte of its weights once; reading by others changes nothing. What
-// does not fit the bound is worked out once more. Thread safe after the last add().
+// A cache for a writer that writes the members of a group one after another: while the first member
+// is written, the rows of the other members (the sides) are computed, too, and kept until the sides
+// are written. Belongs to one writer, which reads every byte of its weights once; other readers of
+// the weights do not affect it. Groups whose sides exceed `most_bytes` are computed again for each
+// member. Thread safe after the last add().
 class GroupMemory {
  public:
   explicit GroupMemory(size_t most_bytes = size_t{32} << 20) : room_(most_bytes) {}
   GroupMemory(const GroupMemory&) = delete;
   GroupMemory& operator=(const GroupMemory&) = delete;
 
-  // Announces a weight that will be read, in the order of reading.
+  // Announces a weight that will be read. Call it in the order of reading.
   void add(const Weight& weight);
-  // As read_bytes(), which serves weights without a group.
+  // As read_bytes() of weight.h, which also reads the weights without a group.
   void read(const Weight& weight, uint64_t offset, std::span<std::byte> out);
 
  private:
@@ -86,12 +89,13 @@ class GroupMemory {
   struct Group {
     const Weight* first;
     std::vector<Side> sides;
-    uint64_t left = 0;  // bytes of the sides that are still to be read
+    uint64_t left = 0;  // bytes of the sides that were not read yet
     std::mutex mutex;
-    std::vector<bool> known;  // by row; empty while nothing is kept
+    std::vector<bool> known;  // by row: the sides hold it; empty while nothing is kept
   };
 
-  // Whether all of the bytes were kept. What was read for the last time is forgotten.
+  // Copies kept bytes of a side to `out`; false if some of these bytes were not kept. The last read
+  // of a group's sides frees their memory.
   bool take_side(Group& group, const Weight& side, uint64_t offset, std::span<std::byte> out);
   bool reserve(Group& group);
 

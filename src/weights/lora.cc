@@ -83,7 +83,8 @@ void check_shapes(const Weight& base, const LoraDelta& delta) {
   }
 }
 
-// The part of one adapter that a block of the base needs, oriented to the base's storage.
+// The parts of one adapter's factors that a block of the base needs, oriented as the base is
+// stored.
 struct DeltaBlock {
   std::vector<float> left;   // [block rows, rank]
   std::vector<float> right;  // [rank, block cols]
@@ -96,7 +97,7 @@ void scale_columns(std::vector<float>& left, const Weight& diagonal) {
   }
 }
 
-// Read anew for every block: adapters are small, and keeping them would make memory grow with the
+// Read again for every block: adapters are small, and keeping them would make memory grow with the
 // number of layers.
 DeltaBlock read_delta(const LoraDelta& delta, const Block& block) {
   const auto part = [](const Weight& weight, const Block& where) {

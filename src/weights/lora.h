@@ -15,27 +15,28 @@ struct LoraDelta {
   WeightPtr b;              // [out_features, r]
   double scaling = 1.0;     // alpha / r or alpha / sqrt(r), times the adapter's weight
   WeightPtr magnitude;      // DoRA only: [out_features]
-  bool transposed = false;  // the base is stored [in, out] (Conv1D), or an embedding: the delta is
+  bool transposed = false;  // the base is stored [in, out] (Conv1D, embeddings), so the delta is
                             // (B A)^T
   WeightPtr diagonal = nullptr;  // KaSA only: [r], the delta is B diag(diagonal) A
 };
 
-// The merge is computed in float32 and rounded once to the dtype of `base`, after the last of
-// nested merges. PEFT rounds twice for float16 and bfloat16 (each delta, then each sum); for
-// float32 both differ only in the order of sums. Throws kMismatch where the shapes do not fit.
+// W' is computed in float32 and rounded once to the dtype of `base`; where merges are nested, after
+// the last one. PEFT rounds twice for float16 and bfloat16 (each delta, then each sum); for
+// float32, PEFT's result differs only in the order of sums. Throws kMismatch where the shapes do
+// not fit.
 //
 // `unmerged` is the weight before any adapter: the norm of DoRA is taken over it plus this
 // adapter's delta, whatever was merged into `base` before (PEFT, tuners/lora/variants.py,
 // merge_unsafe).
 WeightPtr merge_lora(WeightPtr base, LoraDelta delta, WeightPtr unmerged = nullptr);
 
-// base + scaling * addend, for biases trained beside LoRA.
+// base + scaling * addend, for biases trained beside LoRA; computed in float32 and rounded to the
+// dtype of `base`. Throws kMismatch where the shapes differ.
 WeightPtr add_scaled(WeightPtr base, WeightPtr addend, double scaling);
 
-// A factor of which only the blocks of its diagonal are stored, one below the other: [n, k /
-// blocks]
-// -> [n, k], zero elsewhere (PEFT, variants.py, BlockDiagonalLinear). Throws kMismatch where the
-// rows do not divide.
+// A block-diagonal factor of which only the diagonal blocks are stored, one below the other: [n, k
+// / blocks] -> [n, k], zero outside the blocks (PEFT, variants.py, BlockDiagonalLinear). Throws
+// kMismatch where `stored` is not of rank 2 or `blocks` does not divide n.
 WeightPtr block_diagonal(WeightPtr stored, int64_t blocks);
 
 }  // namespace lorapress

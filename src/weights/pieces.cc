@@ -8,12 +8,12 @@
 namespace lorapress {
 namespace {
 
-// Of a weight, what is written to all files before the next part.
+// Values of the root per part of a weight; a part is written to all files before the next part.
 constexpr uint64_t kPartValues = uint64_t{1} << 20;
-// Smaller weights are not worth an order of their own.
+// Smaller weights are not ordered by sharing: it would not pay.
 constexpr uint64_t kLeastBytes = uint64_t{16} << 10;
 
-// Where a piece comes in the order of all files: by weight, then by part of the weight.
+// The place of a piece in the common order of all files: by weight, then by part of the weight.
 struct Turn {
   size_t rank = 0;
   uint64_t part = 0;
@@ -64,7 +64,8 @@ class FilePieces {
       : file_(file), size_(plan.size()), out_(out) {}
 
   // Continues the file up to `end`. A file is written in the order of its bytes, so a weight that
-  // another file has earlier gets the turn of the weight before it: turns of a file never decrease.
+  // comes earlier in another file gets the turn of the weight before it: the turns of one file
+  // never decrease.
   void extend(uint64_t end, const Turn& turn) {
     const Turn own = std::max(turn, turn_);
     while (at_ < end) {
@@ -86,7 +87,7 @@ class FilePieces {
   Turn turn_;
 };
 
-// A weight that can be read row by row is cut in parts of whole rows, as many as its root has
+// A weight that can be read row by row is cut into parts of whole rows, as many as its root has
 // kPartValues, so that part i of every view of one root reads the same values of that root.
 void add_weight(const FilePlan::Segment& segment, size_t rank, FilePieces& pieces) {
   const Weight& weight = *std::get<WeightPtr>(segment.content);

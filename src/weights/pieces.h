@@ -1,5 +1,5 @@
-// In which order files are written, and by whom: pieces of chunks, those made of the same weights
-// next to each other.
+// The order in which threads write files: chunks are cut into pieces, and pieces that read the same
+// weights follow each other.
 #ifndef LORAPRESS_WEIGHTS_PIECES_H_
 #define LORAPRESS_WEIGHTS_PIECES_H_
 
@@ -13,7 +13,7 @@
 
 namespace lorapress {
 
-// Bytes [begin, end) of a file, inside one chunk.
+// Bytes [begin, end) of plan number `file`; a piece never crosses the end of a chunk.
 struct Piece {
   size_t file = 0;
   uint64_t begin = 0;
@@ -21,17 +21,20 @@ struct Piece {
   [[nodiscard]] uint64_t chunk() const { return begin / kChunkBytes; }
 };
 
-// Every byte of every plan once, and the pieces of one chunk in the order of their bytes. Files
-// that share no weight are cut in whole chunks and take turns, so that threads seldom wait for one
-// another at the same file's write lock. Where files share weights (root_of), pieces follow the
-// weights: a part of a weight is written to all files before the next part.
+// Cuts all plans into pieces. Every byte of every plan is in exactly one piece, and the pieces of
+// one chunk are in the order of their bytes. Files that share no weight are cut into whole chunks,
+// and the chunks of different files alternate, so that threads seldom wait for one another at the
+// same file's write lock. Where files share a weight (the same root_of()), the pieces follow the
+// weight: part i of the weight is written to all files before part i + 1.
 //
-// That needs the shared weights in the same order in every file (graph/source_order.h sees to it).
-// A file in another order is written just as right, but what it shares is read once more for it.
+// This saves reads only if every file holds the shared weights in the same order (which
+// graph/source_order.h arranges). A file in another order is written correctly, too, but its shared
+// weights are read again for it.
 std::vector<Piece> plan_pieces(const std::vector<FilePlan>& plans);
 
-// Hands pieces to workers in their order. A chunk is hashed from its beginning to its end, so a
-// piece waits for the one before it in the same chunk; the others go on meanwhile.
+// Hands pieces to workers in order. A chunk is hashed from its beginning to its end, so a piece
+// waits until the previous piece of the same chunk is finished; pieces of other chunks are handed
+// out meanwhile. Thread safe.
 class PieceQueue {
  public:
   explicit PieceQueue(std::vector<Piece> pieces);
@@ -53,7 +56,7 @@ class PieceQueue {
   static constexpr size_t kNone = SIZE_MAX;
 
   std::vector<Piece> pieces_;
-  std::vector<size_t> before_;  // the piece before it in the same chunk, or kNone
+  std::vector<size_t> before_;  // by piece: the previous piece of the same chunk, or kNone
   std::vector<State> states_;
   size_t first_open_ = 0;  // every piece with a lower index was handed out
   bool stopped_ = false;

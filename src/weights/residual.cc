@@ -61,7 +61,7 @@ class ResidualWeight final : public Weight {
 
   void read_floats(const Block& block, std::span<float> out) const override {
     subtract(block, out);
-    if (dtype() != DType::kF32 && dtype() != DType::kF64) {  // the adapter was trained on these
+    if (dtype() != DType::kF32 && dtype() != DType::kF64) {  // the adapter saw rounded values
       std::vector<std::byte> stored(block.elements() * dtype_size(dtype()));
       from_float32(dtype(), out, stored);
       to_float32(dtype(), stored, out);
@@ -95,7 +95,7 @@ class ResidualWeight final : public Weight {
          why);
   }
 
-  // The shorter side's W W^T or W^T W, stripe by stripe along the longer side.
+  // W W^T or W^T W, whichever is smaller, summed over stripes along the longer side.
   [[nodiscard]] Matrix gram() const {
     const bool wide = rows() <= cols();
     const int64_t side = std::min(rows(), cols());
@@ -141,7 +141,7 @@ class ResidualWeight final : public Weight {
   // PEFT's own SVD in float32 moves the part by about eps * above / (above - below).
   void check_gap(double above, double below, double first) const {
     constexpr double kLeastGap = 1e-5;
-    constexpr double kNothing = 1e-6;  // of the first: the whole part is noise then
+    constexpr double kNothing = 1e-6;  // relative to `first`; below, the whole part is noise
     if (above > kNothing * first && above - below < kLeastGap * above) {
       refuse(fmt::format("its singular values at rank {} are equal ({:.6g} and {:.6g})",
                          change_.rank,
@@ -150,7 +150,8 @@ class ResidualWeight final : public Weight {
     }
   }
 
-  // Orthonormal columns [side, r] of the left or the right space.
+  // The two factors of scale * (W projected on `basis`): orthonormal columns [side, r] of the left
+  // or the right singular vectors.
   [[nodiscard]] Factors with_basis(const Matrix& basis, bool left) const {
     Factors part;
     const int64_t length = left ? cols() : rows();

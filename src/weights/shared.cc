@@ -15,11 +15,11 @@ namespace {
 
 constexpr size_t kSlabValues = size_t{256} << 10;  // 1 MiB: whole rows of one weight
 constexpr size_t kStepValues = size_t{64} << 10;
-constexpr size_t kLeastValues = size_t{4} << 10;  // of a weight that is shared
+constexpr size_t kLeastValues = size_t{4} << 10;  // smaller weights are not shared
 
 // Whole rows of one weight, filled by the first reader while others wait for its mutex; a view
-// (Weight::view) holds the slab as its owner, so a slab that left the store lives as long as that.
-// Not std::call_once: after an exception it never returns where pthread_once does not unwind (musl,
+// (Weight::view) holds the slab as its owner, so an evicted slab lives as long as its views. Not
+// std::call_once: after an exception it never returns where pthread_once does not unwind (musl,
 // ThreadSanitizer).
 struct Slab {
   std::mutex mutex;
@@ -38,7 +38,7 @@ class SharedReads::Store {
   // instead.
   uint64_t new_id() { return ids_++; }
 
-  // The rows from `row` on, `count` of them; filled by the first who asks.
+  // Rows [row, row + count) of `source`, which the first caller reads.
   std::shared_ptr<const Slab> rows(uint64_t id, const Weight& source, int64_t row, int64_t count) {
     const std::shared_ptr<Slab> slab = find({id, row});
     const std::lock_guard lock(slab->mutex);
@@ -49,8 +49,8 @@ class SharedReads::Store {
     return slab;
   }
 
-  // Whether a weight of `values` elements stays while several files are made of it: it may fill
-  // half of the store, the rest is for the weights around it.
+  // True if a weight of `values` elements stays in the store while several files are made from it:
+  // it may fill half of the store; the other half is for weights that are read at the same time.
   [[nodiscard]] bool holds(uint64_t values) const {
     return values <= most_slabs_ * kSlabValues / 2;
   }
@@ -71,7 +71,7 @@ class SharedReads::Store {
     std::list<Key>::iterator place;
   };
 
-  // In steps that stay in the second-level cache while they are merged.
+  // Reads in steps that stay in the second-level cache while they are merged.
   void fill(const Weight& source, int64_t row, int64_t count, Buffer<float>& values) {
     const int64_t cols = source.cols();
     const int64_t step = std::max<int64_t>(1, static_cast<int64_t>(kStepValues) / cols);
@@ -106,7 +106,7 @@ class SharedReads::Store {
     return slab;
   }
 
-  // Fresh memory costs a page fault for every 4 KiB, so buffers that nobody reads are used again.
+  // Fresh memory costs a page fault for every 4 KiB, so buffers that nobody reads are reused.
   void drop_oldest() {
     const auto oldest = slabs_.find(recent_.back());
     if (oldest->second.slab.use_count() == 1) {

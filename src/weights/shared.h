@@ -1,5 +1,5 @@
-// Weights that several files are made of: each part is read and merged once for all that need it at
-// about the same time, and shown to them without a copy.
+// Weights that several files are made from: each part is read and merged once for all files that
+// need it at about the same time, and viewed by their writers without a copy.
 #ifndef LORAPRESS_WEIGHTS_SHARED_H_
 #define LORAPRESS_WEIGHTS_SHARED_H_
 
@@ -11,22 +11,24 @@
 
 namespace lorapress {
 
-// A bounded store of float32 rows, least recently used out first. Thread safe; the weights it gives
-// may outlive it.
+// A bounded cache of float32 rows in slabs of at most 1 MiB; the least recently used slab is
+// evicted first. Thread safe; weights from share() may outlive it.
 class SharedReads {
  public:
-  // What is held between reads; readers at work hold a slab of 1 MiB each besides.
+  // `most_bytes` bounds the memory held between reads; every reader at work may hold one more slab.
   explicit SharedReads(size_t most_bytes = size_t{32} << 20);
   ~SharedReads();
   SharedReads(const SharedReads&) = delete;
   SharedReads& operator=(const SharedReads&) = delete;
 
-  // The weight itself where sharing would not pay: small ones, and those of rows above a slab.
+  // A weight of the same dtype, shape and content that reads through the cache. Returns `weight`
+  // itself where sharing does not pay: integers, small weights, rows larger than a slab, weights
+  // that are not row_wise().
   WeightPtr share(WeightPtr weight);
 
-  // Forgets everything; the weights go on and read again.
+  // Drops all cached rows. The weights stay valid and read their sources again.
   void clear();
-  // Values that were read from the weights so far.
+  // The number of values read from the source weights so far.
   [[nodiscard]] uint64_t values_read() const;
 
  private:

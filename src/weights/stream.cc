@@ -18,7 +18,7 @@ constexpr size_t kWindow = size_t{128} << 10;
 constexpr uint64_t kStripe = uint64_t{1} << 20;  // bytes of a transposed weight in memory
 constexpr uint64_t kLeastRows = 16;              // a cache line of float32 in every source row
 
-// What a worker keeps from chunk to chunk.
+// Buffers that a worker reuses from chunk to chunk.
 struct ChunkBuffers {
   Buffer<std::byte> window{kWindow};
   Buffer<std::byte> block;  // of weights that are not row-wise
@@ -100,8 +100,8 @@ class ChunkWriter {
     }
   }
 
-  // A weight whose source stays in memory, in stripes: small enough to stay in a cache until they are written, wide enough
-  // for runs of columns in every source row.
+  // Writes a weight whose source stays in memory, in stripes of rows: small enough to stay in a
+  // cache until they are written, wide enough for runs of columns in every source row.
   void put_stripes(const Weight& weight, uint64_t offset, uint64_t count) {
     const uint64_t pitch = weight.bytes() / static_cast<uint64_t>(weight.rows());
     const uint64_t stripe = std::max(kLeastRows, kStripe / pitch / kLeastRows * kLeastRows) * pitch;
@@ -158,7 +158,7 @@ class ChunkWriter {
   OutputFile& file_;
   Sha256* hash_;  // null: bytes may be copied in the kernel
   GroupMemory& memory_;
-  uint64_t position_ = 0;  // where the window goes in the file
+  uint64_t position_ = 0;  // offset of the window in the file
   size_t filled_ = 0;
   std::span<std::byte> window_;
   Buffer<std::byte>& block_;
@@ -237,7 +237,7 @@ class Writing {
   const StreamOptions& options_;
   std::vector<std::unique_ptr<OutputFile>> files_;
   std::vector<WrittenFile> written_;
-  std::vector<std::vector<std::unique_ptr<Sha256>>> hashes_;  // of chunks that are begun
+  std::vector<std::vector<std::unique_ptr<Sha256>>> hashes_;  // of unfinished chunks
   GroupMemory memory_;
   uint64_t total_ = 0;
   std::mutex progress_mutex_;

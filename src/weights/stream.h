@@ -1,5 +1,5 @@
-// Streams files out of literal bytes and lazy weights: chunk by chunk on a few threads, hashing on
-// the way. Memory is a few chunks per thread, whatever the size of the files.
+// Writes files made of literal bytes and lazy weights, chunk by chunk on a few threads, and hashes
+// while it writes. Memory is a few chunks per thread, whatever the size of the files.
 #ifndef LORAPRESS_WEIGHTS_STREAM_H_
 #define LORAPRESS_WEIGHTS_STREAM_H_
 
@@ -17,7 +17,7 @@ namespace lorapress {
 
 inline constexpr uint64_t kChunkBytes = uint64_t{8} << 20;
 
-// The content of a file to be, in order.
+// The content of a file to write: literal bytes and weights, in order.
 class FilePlan {
  public:
   explicit FilePlan(std::filesystem::path path) : path_(std::move(path)) {}
@@ -44,7 +44,7 @@ struct WrittenFile {
   std::filesystem::path path;
   uint64_t bytes = 0;
   std::vector<std::string>
-      chunk_sha256;  // per kChunkBytes, the last one shorter; empty unless asked
+      chunk_sha256;  // hex, one per kChunkBytes, the last chunk may be shorter; only with `hash`
 };
 
 struct StreamOptions {
@@ -53,7 +53,9 @@ struct StreamOptions {
   ProgressFn progress;
 };
 
-// Writes all plans as new files. Without `hash`, unchanged weights are copied inside the kernel.
+// Writes every plan as a new file, in the order of `plans`. Without `hash`, weights that lie
+// unchanged in a source file (Weight::extent()) are copied inside the kernel. Throws kExists, kIo,
+// and what reading a weight throws.
 std::vector<WrittenFile> write_files(const std::vector<FilePlan>& plans,
                                      const StreamOptions& options);
 

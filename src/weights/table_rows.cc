@@ -108,8 +108,8 @@ bool same_values(const Weight& left, const Weight& right) {
   if (left.values() == 0) {
     return true;
   }
-  // Bytes where they stand in files; floats elsewhere, which tell more than what they are rounded
-  // to.
+  // Compares bytes where both weights lie in files, otherwise floats: read_floats() shows
+  // differences that rounding to the dtype hides.
   const bool floats = dtype_row(left.dtype()).is_float && !(left.extent() && right.extent());
   const size_t unit = floats ? sizeof(float) : dtype_size(left.dtype());
   constexpr int64_t kBytes = int64_t{1} << 20;

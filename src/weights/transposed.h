@@ -1,4 +1,4 @@
-// [n, k] -> [k, n] while it is read. weight.h's transpose() makes one.
+// A view [n, k] -> [k, n] that transposes while it is read; made by transpose() of weight.h.
 #ifndef LORAPRESS_WEIGHTS_TRANSPOSED_H_
 #define LORAPRESS_WEIGHTS_TRANSPOSED_H_
 
@@ -10,11 +10,12 @@ class TransposedWeight final : public Weight {
  public:
   explicit TransposedWeight(WeightPtr source);
 
-  // Strip by strip of source rows, each small enough for the second-level cache.
+  // Reads and transposes strips of source rows, each small enough for the second-level cache.
   void read(const Block& block, std::span<std::byte> out) const override;
 
   [[nodiscard]] bool row_wise() const override { return false; }
-  // Casting stays inside of a transposition, so that it sees whole rows.
+  // transpose(cast(source)): the cast is applied inside the transposition, where it reads whole
+  // rows.
   [[nodiscard]] WeightPtr in_dtype(DType to) const override;
 
  protected:

@@ -60,7 +60,7 @@ class FileWeight final : public Weight {
   }
 
  private:
-  // Below this many bytes a row, whole rows are read and cut: fewer calls beat fewer bytes.
+  // For fewer bytes per row than this, whole rows are read and cut: fewer calls beat fewer bytes.
   static constexpr size_t kStripe = 1024;
 
   void read_narrow(const Block& block, size_t stripe, std::span<std::byte> out) const {
@@ -144,7 +144,7 @@ class CastWeight final : public Weight {
     });
   }
 
-  // Widened values are the source's own, without a copy on the way.
+  // The values of a cast to float32 are the source's own, so they need no conversion and no copy.
   void read_floats(const Block& block, std::span<float> out) const override {
     dtype() == DType::kF32 ? source_.read_floats(block, out) : Weight::read_floats(block, out);
   }

@@ -1,5 +1,5 @@
-// A lazy weight: it knows its dtype and shape, and produces any block of itself when asked. Merging
-// an adapter, casting and transposing are weights around weights, so nothing is held in memory.
+// A lazy weight: it knows its dtype and shape, and computes any block of its values on request.
+// Merged, cast and transposed weights wrap other weights, so their values are not held in memory.
 #ifndef LORAPRESS_WEIGHTS_WEIGHT_H_
 #define LORAPRESS_WEIGHTS_WEIGHT_H_
 
@@ -36,8 +36,8 @@ struct Extent {
   uint64_t offset = 0;
 };
 
-// Rows that stand in memory as float32: row i begins at data + i * pitch. They stay while `owner`
-// is held.
+// Rows that are in memory as float32: row i begins at data + i * pitch. The rows stay valid while
+// `owner` is held.
 struct FloatRows {
   const float* data = nullptr;
   int64_t rows = 0;
@@ -49,8 +49,8 @@ struct FloatRows {
 // or 1 is one row. Row-major, little endian. Thread safe.
 class Weight {
  public:
-  // `sources` are the weights that this one is a view of: all of its content follows from theirs.
-  // Where new values begin (files, constants, a merged adapter) there are none.
+  // `sources` are the weights that this weight is a view of: their content determines all of its
+  // content. Weights that bring new values (files, constants, a merged adapter) have none.
   Weight(DType dtype, Shape shape, std::vector<WeightPtr> sources = {});
   virtual ~Weight() = default;
   Weight(const Weight&) = delete;
@@ -67,10 +67,12 @@ class Weight {
 
   // REQUIRES: the block lies inside, out.size() == block.elements() * dtype_size(dtype()).
   virtual void read(const Block& block, std::span<std::byte> out) const = 0;
-  // The block as float32, for float dtypes. A merged weight gives the sums before they are rounded
-  // to its dtype, so that cast(merged, float32) loses nothing.
+  // The block as float32; for float dtypes. A merged weight gives its sums before they are rounded
+  // to its dtype, so that cast(merged, float32) loses nothing. REQUIRES: the block lies inside,
+  // out.size() == block.elements().
   virtual void read_floats(const Block& block, std::span<float> out) const;
-  // The first rows of the block as read_floats() gives them, where they stand in memory already.
+  // The first rows of the block, at least one, as read_floats() gives them, where these rows are in
+  // memory already; else nullopt.
   [[nodiscard]] virtual std::optional<FloatRows> view(const Block& /*block*/) const {
     return std::nullopt;
   }
@@ -78,26 +80,28 @@ class Weight {
   // reading it costs about one copy.
   [[nodiscard]] virtual bool stays_in_memory(uint64_t values) const;
   [[nodiscard]] std::span<const WeightPtr> sources() const { return sources_; }
-  // Whether a few rows cost only those rows. A transposed weight reads (nearly) all of its source
-  // for any stripe, so writers ask it for large blocks.
+  // True if reading a few rows costs only those rows. A transposed weight reads (nearly) all of its
+  // source for any stripe of rows, so writers read it in large blocks.
   [[nodiscard]] virtual bool row_wise() const;
-  // A dtype that holds every value exactly, which may be narrower than the one they are stored in.
+  // A dtype that holds every value exactly; may be narrower than dtype(), in which the values are
+  // stored.
   [[nodiscard]] virtual DType values_dtype() const { return dtype_; }
-  // Where several weights are worked out together, such as the integers and the scales of one
-  // matrix; null for a weight that stands for itself. Lives as long as the weight.
+  // The group of weights that are computed together with this weight, such as the integers and the
+  // scales of one matrix; null for a weight without a group. The group lives as long as the weight.
   [[nodiscard]] virtual const WeightGroup* group() const { return nullptr; }
-  // Set where the bytes stand in a file unchanged, so that a writer may copy them in the kernel.
+  // The place in a file where this weight's bytes lie unchanged, so that a writer may copy them in
+  // the kernel; else nullopt.
   [[nodiscard]] virtual std::optional<Extent> extent() const { return std::nullopt; }
-  // The weight through float32 in another dtype where it knows a better way than to convert what
-  // it gives; null otherwise. cast() asks.
+  // Called by cast(): this weight through float32 in another dtype, where the class has a better
+  // way than converting the blocks that it reads; else null.
   [[nodiscard]] virtual WeightPtr in_dtype(DType /*to*/) const { return nullptr; }
   // True if both certainly have the same content: the same steps over the same files, constants or
-  // weights. Nothing is produced to find out, so false proves nothing.
+  // weights. No content is read for this, so false does not prove a difference.
   [[nodiscard]] bool same_as(const Weight& other) const;
 
  protected:
-  // same_as() for a weight of the same class, dtype, shape and sources. False where a class does
-  // not say better, so that a parameter cannot be forgotten.
+  // same_as() for a weight of the same class, dtype, shape and sources. False unless a class
+  // overrides it, so that a class that forgets a parameter is never wrong.
   [[nodiscard]] virtual bool same_parameters(const Weight& /*other*/) const { return false; }
 
  private:
@@ -114,17 +118,17 @@ WeightPtr constant_weight(DType dtype, Shape shape, std::vector<std::byte> bytes
 WeightPtr float_constant(Shape shape, std::span<const float> values);
 WeightPtr zeros(DType dtype, Shape shape);  // takes no memory
 
-// Views. Each keeps the dtype unless it says otherwise.
-// Through float32; the same dtype is free.
+// Views. Each keeps the dtype, except for cast(), which converts through float32 and returns
+// `weight` itself where the dtype is the same.
 WeightPtr cast(WeightPtr weight, DType to);
-WeightPtr reshape(WeightPtr weight, Shape shape);  // same number of elements and columns or any
+WeightPtr reshape(WeightPtr weight, Shape shape);  // any shape of as many elements
 // Rank 2: [n, k] -> [k, n]. transpose(transpose(w)) is w itself; passes use this to read whole rows
 // of a weight that linear() stored transposed.
 WeightPtr transpose(WeightPtr weight);
 WeightPtr concat_rows(std::vector<WeightPtr> weights);  // along dimension 0; same dtype and columns
 
-// What is left when all views are taken off, following the first source of each: where a writer has
-// to begin to read. Weights with the same root read the same bytes at about the same time.
+// The weight under all views, found by following the first source of each view: where reading
+// begins. Writers process weights with the same root at about the same time (weights/pieces.h).
 const Weight& root_of(const Weight& weight);
 
 // All of a small weight as float32.
