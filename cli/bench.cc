@@ -32,7 +32,7 @@ struct BenchArguments {
   bool markdown = false;
 };
 
-// What one process measured, for its parent, and back.
+// The results of one process as JSON for its parent, and back.
 json to_json(const BenchReport& report) {
   json captions = json::array();
   for (const BenchCaption& caption : report.captions) {
@@ -108,7 +108,7 @@ std::vector<std::string> child_arguments(const BenchArguments& arguments,
   return words;
 }
 
-// Machines are noisy: every dtype once, then every dtype again, each time in a new process.
+// Machines are noisy, so dtypes take turns: every dtype once, then again, each time in a new process.
 std::vector<std::vector<BenchReport>> measure_all(const BenchArguments& arguments,
                                                   const std::vector<std::string>& dtypes) {
   const ProgressFn progress = progress_bar();
@@ -132,7 +132,7 @@ struct Column {
   const char* name;
   int digits;
   Spread BenchSummary::* times;  // in milliseconds
-  bool per_second = false;       // shown as how many fit into a second
+  bool per_second = false;       // shown per second
 };
 
 constexpr Column kColumns[] = {

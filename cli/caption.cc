@@ -73,8 +73,8 @@ FileCaption stream_line(const Captioner& captioner,
   return file;
 }
 
-// Images that cannot be captioned are reported, the rest is done; a single one is the program's
-// error.
+// Images that cannot be captioned are reported and the others captioned; if there is only one image,
+// its error is the program's error.
 int caption_images(const Captioner& captioner, const CaptionArguments& arguments) {
   const std::vector<fs::path> images(arguments.images.begin(), arguments.images.end());
   const bool several = images.size() > 1;
@@ -115,7 +115,7 @@ int caption_images(const Captioner& captioner, const CaptionArguments& arguments
   return failed ? kSomeFailed : 0;
 }
 
-// Files as they are named, folders as what lies in them.
+// Files by their names; a folder stands for the images in it.
 std::vector<fs::path> walk(const std::vector<std::string>& names) {
   std::vector<fs::path> images;
   for (const std::string& name : names) {
@@ -135,7 +135,7 @@ std::vector<fs::path> walk(const std::vector<std::string>& names) {
   return images;
 }
 
-// Takes out what the file already says; gives the number of images that failed in an earlier run.
+// Removes images that the file already has; returns how many of these failed in an earlier run.
 size_t skip_done(std::vector<fs::path>& images, const CaptionLog& log) {
   size_t failed = 0;
   std::erase_if(images, [&](const fs::path& image) {

@@ -17,7 +17,7 @@ struct CaptionArguments {
   std::vector<std::string> images;
   CaptionerOptions captioner;
   GenerateOptions generate;
-  std::string early_stopping;  // empty: the folder's
+  std::string early_stopping;  // empty: the folder's setting
   std::string do_sample;       // empty: true with any of temperature, top_k, top_p and seed
   std::optional<uint32_t> seed;
   std::optional<int64_t> batch;
@@ -27,7 +27,7 @@ struct CaptionArguments {
 };
 
 void add_caption_options(CLI::App& command, CaptionArguments& arguments);
-// After parsing: what the options together mean.
+// After parsing: combines the options.
 void finish_caption_options(CaptionArguments& arguments);
 
 }  // namespace lorapress::cli

@@ -25,8 +25,8 @@ using nlohmann::json;
               fmt::format("cannot run this program again: {}", std::strerror(error)));
 }
 
-// A running child and the read end of its standard output; its standard error goes nowhere, as its
-// errors come as JSON.
+// A running child and the read end of its standard output; its standard error is discarded, as its
+// errors arrive as JSON.
 class Child {
  public:
   explicit Child(const std::vector<std::string>& arguments) {
@@ -34,7 +34,7 @@ class Child {
     if (pipe2(ends.data(), O_CLOEXEC) != 0) {
       fail_spawn(errno);
     }
-    std::vector<char*> words{const_cast<char*>("lorapress")};  // execve takes no const, nor writes
+    std::vector<char*> words{const_cast<char*>("lorapress")};  // execve wants no const
     for (const std::string& argument : arguments) {
       words.push_back(const_cast<char*>(argument.c_str()));
     }
@@ -98,7 +98,7 @@ class Child {
   int output_ = -1;
 };
 
-// {"error": {"code": …, "message": …}} as the exception it was.
+// {"error": {"code": …, "message": …}} back to the exception.
 [[noreturn]] void fail_as(const std::string& output, int status) {
   if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);

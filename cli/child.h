@@ -1,4 +1,4 @@
-// This program, run again as a child with other arguments: for what must have a process of its own.
+// Runs this program again as a child with other arguments, for work that needs a process of its own.
 #ifndef LORAPRESS_CLI_CHILD_H_
 #define LORAPRESS_CLI_CHILD_H_
 
@@ -8,7 +8,7 @@
 
 namespace lorapress::cli {
 
-// What the child prints on standard output; `arguments` have --json among them. `on_wake` is called
+// Returns what the child prints on standard output; `arguments` include --json. `on_wake` is called
 // when a signal arrives and may throw, which ends the child. Throws the child's own Error, and
 // kRuntime for a child that crashed.
 std::string run_self(const std::vector<std::string>& arguments,

@@ -1,4 +1,4 @@
-// A command: its options, added to the parser, and what runs. One file each, no logic of its own.
+// A command: its options, added to the parser, and its callback. One file each, no logic of its own.
 #ifndef LORAPRESS_CLI_COMMAND_H_
 #define LORAPRESS_CLI_COMMAND_H_
 

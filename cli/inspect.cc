@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-// Numbers that count bytes or parameters in readable units, everything else as it is.
+// Numbers of bytes or parameters in readable units, all other values unchanged.
 std::string value_text(const std::string& key, const json& value) {
   if (value.is_number_unsigned() && (key == "bytes" || key == "parameters")) {
     return key == "bytes" ? human_bytes(value.get<uint64_t>()) : human_count(value.get<uint64_t>());
@@ -54,7 +54,7 @@ void print_row(const std::string& key, const json& value) {
   }
 }
 
-// What a reader wants to know first comes first, the rest in alphabetical order.
+// The most useful keys first, the others in alphabetical order.
 void print(json document) {
   for (const char* key : {"kind",
                           "path",

@@ -1,4 +1,4 @@
-// lorapress: dispatch and exit codes. 0: all of it holds. 1: a check failed or some images could
+// lorapress: dispatch and exit codes. 0: everything succeeded. 1: a check failed or some images could
 // not be captioned. 2: bad input or bad arguments, one line on standard error. 3: a defect of
 // LoraPress.
 #include <csignal>
@@ -60,8 +60,8 @@ lorapress::Error usage_error(const CLI::App& app,
           fmt::format("{} (there are {}); see lorapress --help", what, fmt::join(commands, ", "))};
 }
 
-// A program started with a closed stream would get its number for the next file it opens, and print
-// into that.
+// In a program started with a closed standard stream, the next file that is opened would get the
+// stream's number and the output.
 void open_closed_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(stream, F_GETFD) == -1) {
@@ -100,7 +100,7 @@ int main(int argc, char** argv) {
     json = json || std::string_view(argv[i]) == "--json";
   }
   open_closed_streams();
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of a write like any other
+  std::signal(SIGXFSZ, SIG_IGN);  // exceeding a file size limit is then an ordinary write error
   try {
     app.parse(argc, argv);
     const int code = run();

@@ -9,7 +9,7 @@ namespace lorapress::cli {
 
 namespace {
 
-// "q4, q4f16: " for a fact of dtypes.
+// "q4, q4f16: ", the dtypes that have a property.
 std::string dtypes_with(bool DTypeInfo::* fact) {
   std::vector<std::string> names;
   for (const DTypeInfo& dtype : known_dtypes()) {

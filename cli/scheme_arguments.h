@@ -14,14 +14,14 @@ struct SchemeArguments {
   SchemeOptions options;
   std::string rounding;
   std::string calibrate;
-  bool per_channel = false;  // said; the default all the same
+  bool per_channel = false;  // accepted; per channel is the default
   bool per_tensor = false;
   bool asymmetric = false;
   bool compat = false;
 };
 void add_scheme(CLI::App& command, SchemeArguments& arguments);
 SchemeOptions to_scheme(const SchemeArguments& arguments);
-// What a report says of options that do nothing.
+// Adds notes about options that have no effect.
 void add_scheme_notes(const SchemeArguments& arguments, std::vector<std::string>& notes);
 
 // `what`, then one line for each known dtype.

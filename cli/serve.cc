@@ -24,7 +24,7 @@ struct ServeArguments {
   bool json = false;
 };
 
-// Ctrl-C and what asks a program to end, for sigwait(); what nohup ignores stays ignored. Blocked
+// Ctrl-C and the other signals that end a program, for sigwait(); signals that nohup ignores stay ignored. Blocked
 // before the server starts, so that its threads leave them alone too.
 sigset_t block_endings() {
   sigset_t endings;
@@ -40,12 +40,12 @@ sigset_t block_endings() {
   return endings;
 }
 
-// The desktop's own way; it returns at once.
+// Opens the address with the desktop's own command, which returns at once.
 bool open_browser(const std::string& url) {
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
-  sigemptyset(&none);  // a child inherits what is blocked
+  sigemptyset(&none);  // a child inherits blocked signals
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   posix_spawn_file_actions_t streams;
@@ -75,7 +75,7 @@ void print_address(const ServeArguments& arguments, const Server& server) {
   } else {
     fmt::print("{} is served at {} (Ctrl-C ends it)\n", one_line(arguments.folder), server.url());
   }
-  std::fflush(stdout);  // who waits for the address reads it now
+  std::fflush(stdout);  // for a reader that waits for the address
 }
 
 int run_serve(ServeArguments& arguments) {

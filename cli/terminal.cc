@@ -60,7 +60,7 @@ std::string scaled(double value, std::string_view base) {
 
 struct Character {
   uint32_t code;
-  size_t size;  // in bytes; 0 where there is no valid one
+  size_t size;  // in bytes; 0 for an invalid character
 };
 
 // The UTF-8 character at `at` (RFC 3629: no longer than needed, no surrogates).
@@ -96,7 +96,7 @@ ProgressFn progress_bar(const std::string& message) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before{};
     sigaction(signal, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) {  // as nohup sets it
+    if (before.sa_handler != SIG_IGN) {  // nohup sets SIG_IGN
       sigaction(signal, &action, nullptr);
     }
   }

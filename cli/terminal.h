@@ -20,8 +20,8 @@ std::string human_count(uint64_t count);    // 134.5 M
 std::string human_seconds(double seconds);  // 0.42 s
 uint64_t peak_memory_bytes();               // of this process so far
 
-// Text from files, made safe to print: control characters and what is no UTF-8 become '?'.
-// one_line() takes the line breaks out too.
+// Text from files, made safe to print: control characters and invalid UTF-8 become '?'.
+// one_line() removes the line breaks, too.
 std::string printable(std::string_view text);
 std::string one_line(std::string_view text);
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What follows `key` and a colon in the first line that begins with it, in a file of /proc.
+// The text after `key` and a colon in the first such line of a file in /proc.
 std::string system_value(const char* path, std::string_view key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -31,7 +31,7 @@ std::string system_value(const char* path, std::string_view key) {
   return {};
 }
 
-// VmHWM and not getrusage(): that one counts the process this one was forked from.
+// VmHWM and not getrusage(), which counts the process that this one was forked from.
 uint64_t peak_memory() {
   const std::string kilobytes = system_value("/proc/self/status", "VmHWM");
   uint64_t value = 0;
@@ -39,7 +39,7 @@ uint64_t peak_memory() {
   return value * 1024;
 }
 
-// new_tokens as it will be; throws for what cannot be measured.
+// The number of new tokens that will run; throws for one that cannot be measured.
 int64_t check_options(const BenchOptions& options, const Manifest& manifest) {
   constexpr int64_t kLeastTokens = 2;  // the first is prefill's
   const int64_t tokens = options.new_tokens != 0 ? options.new_tokens

@@ -29,7 +29,7 @@ class Walk {
     }
     std::ranges::sort(entries);
     for (const fs::path& entry : entries) {
-      std::error_code error;  // of a link to nowhere, which is reported when it is opened
+      std::error_code error;  // for a dangling link, which is reported when it is opened
       const fs::file_status status = fs::status(entry, error);
       if (fs::is_directory(status)) {
         folder(entry);
@@ -43,12 +43,12 @@ class Walk {
   std::set<std::pair<dev_t, ino_t>> seen_;
 };
 
-// Options and files that fit no image are no image's fault.
+// Whether an error concerns every image: wrong options, or files that do not match.
 bool concerns_all(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMismatch;
 }
 
-// Images that could be read, captioned together; where that fails, each by itself.
+// Images that could be read, captioned together; where that fails, one by one.
 class Batch {
  public:
   Batch(const Captioner& captioner, const GenerateOptions& options)
@@ -99,7 +99,7 @@ class Batch {
   const GenerateOptions& options_;
   std::vector<FileCaption> files_;
   std::vector<std::vector<float>> pixels_;
-  std::vector<size_t> places_;  // of each picture in files_
+  std::vector<size_t> places_;  // index in files_ of each picture
 };
 
 }  // namespace

@@ -19,10 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kBegin = "{\"image\":\"";  // of every line
+constexpr std::string_view kBegin = "{\"image\":\"";  // the beginning of every line
 constexpr size_t kMostLine = size_t{16} << 20;
 
-// As the name stands in a line: bytes that are not UTF-8 replaced.
+// The name as it is written in a line: bytes that are not UTF-8 replaced.
 std::string key_of(const fs::path& image) {
   const Json text = image.generic_string();
   return Json::parse(text.dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
@@ -130,7 +130,7 @@ void CaptionLog::Impl::take_line(std::string_view line, uint64_t number) {
   entries[json.at("image").get<std::string>()] = caption ? Entry::kCaption : Entry::kError;
 }
 
-// What stands behind the last line break: whole, it gets its line break; torn, it goes.
+// The text behind the last line break: a whole line gets its line break, a torn one is removed.
 void CaptionLog::Impl::take_end(std::string_view rest, uint64_t offset, uint64_t number) {
   if (rest.empty()) {
     return;

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the bundles only this one has graphs that a loop can drive.
+// The only bundle whose graphs a loop can drive.
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
   if (manifest.bundle != kTransformersJs.name) {
     fail(ErrorCode::kUnsupported,
@@ -40,7 +40,7 @@ struct Captioner::Impl {
         decoder(default_engine().open(folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
-  // The start token, which engines get as a token like others, and the prompt.
+  // The start token, which engines get like any other token, and the prompt.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
     std::vector<int64_t> ids = tokenizer.encode(options.prompt);
     for (const int64_t id : ids) {

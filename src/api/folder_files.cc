@@ -36,7 +36,7 @@ void write_text_files(const fs::path& folder, const TextFiles& files) {
 void protect_sources(const fs::path& out, const std::vector<fs::path>& sources) {
   const fs::path target = out.empty() ? out : fs::weakly_canonical(out);
   if (target.relative_path().empty()) {
-    return;  // "" and "/": no names of folders, as StagedOutput says
+    return;  // "" and "/" name no folder; StagedOutput reports that
   }
   for (const fs::path& source : sources) {
     const fs::path inside = fs::weakly_canonical(source).lexically_relative(target);

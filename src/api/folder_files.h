@@ -23,7 +23,7 @@ void protect_sources(const std::filesystem::path& out,
 // The key that merge() writes into config.json; its value is "lorapress <version>".
 inline constexpr const char* kMergedBy = "merged_by";
 // Folders that LoraPress wrote: they hold lorapress.json, or kMergedBy in their config.json. Any
-// other config.json is somebody's model.
+// other config.json belongs to somebody's model.
 extern const Replaceable kOwnFolders;
 
 // Every file below `folder`, sorted by path.

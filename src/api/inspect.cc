@@ -75,7 +75,7 @@ Json text_json(const TextConfig& text) {
   return json;
 }
 
-// Only where something is set.
+// Only where a setting exists.
 void store_generation(const GenerationSettings& settings, Json& json) {
   if (Json found = generation_settings_json(settings); !found.empty()) {
     json["generation"] = std::move(found);
@@ -211,7 +211,7 @@ Json inspect_any(const fs::path& path) {
            : fs::exists(path / "config.json") ? inspect_checkpoint(path)
            : fs::exists(path / "adapter_config.json")
                ? inspect_adapter(path)
-               : inspect_checkpoint(path);  // says what is missing
+               : inspect_checkpoint(path);  // reports what is missing
   }
   if (path.extension() == ".safetensors") {
     return inspect_tensors(path);

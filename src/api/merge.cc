@@ -133,7 +133,7 @@ TextFiles side_files(const Checkpoint& checkpoint) {
   return files;
 }
 
-// A checkpoint of nothing but what a family declares; anything else is reported before writing.
+// Requires that the checkpoint has only tensors that a family declares; others are reported before writing.
 void check_tensors(const Checkpoint& checkpoint) {
   Graph scratch("check", 17);
   const Builder b{scratch, OpDialect::kStandard};

@@ -243,8 +243,8 @@ class Presser {
     return stats;
   }
 
-  // What only running the result would show, before anything is written. It takes as long as all
-  // else before the first byte, so it goes on beside that.
+  // Finds faults of the tokenizer before anything is written. Runs on its own thread: parsing takes
+  // as long as everything else that precedes the first write.
   void check_tokenizer() {
     const std::string& json = tokenizer_.files.at("tokenizer.json");
     tokenizer_check_ = run_beside([json, path = tokenizer_.folder / "tokenizer.json"] {
@@ -314,8 +314,8 @@ class Presser {
   TokenizerFiles tokenizer_;
   std::shared_future<void> tokenizer_check_;
   std::vector<BundleGraph> graphs_;
-  std::vector<Model> models_;        // of graphs_, in their order
-  std::vector<SourceOrder> orders_;  // the same
+  std::vector<Model> models_;        // one for each of graphs_, in the same order
+  std::vector<SourceOrder> orders_;  // as models_
   ScanMemo scans_;
   ActivationStats statistics_;
 };

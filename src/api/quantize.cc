@@ -74,7 +74,7 @@ class Quantizer {
       report_.bytes_in += fs::file_size(file);
     }
     count_operators(model_.proto.graph(), -1, report_);
-    if (options_.dtype != "fp32") {  // which leaves every weight as it is
+    if (options_.dtype != "fp32") {  // fp32 leaves every weight unchanged
       fold_weights(model_);
     }
     report_.read_seconds = watch_.lap();
@@ -116,7 +116,7 @@ class Quantizer {
     report_.rewrite_seconds = watch_.lap();
   }
 
-  // What stays as it was; an error where that is all.
+  // Notes matrices that were not quantized; throws where none was.
   void describe(const SchemeOutcome& outcome) {
     report_.quantized_matrices = outcome.quantized;
     report_.kept = outcome.kept;
@@ -149,8 +149,8 @@ class Quantizer {
     report_.notes.push_back(why);
   }
 
-  // ONNX's strict checker refuses graphs that run all the same. Our part must not break one that it
-  // takes.
+  // ONNX's strict checker refuses some graphs that nevertheless run. A graph that passes the checker
+  // must still pass after quantization.
   void check() {
     try {
       check_model(model_);

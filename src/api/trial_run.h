@@ -1,4 +1,4 @@
-// What press() does with the folder it wrote before anybody sees it.
+// How press() tests the folder that it wrote before the folder gets its name.
 #ifndef LORAPRESS_API_TRIAL_RUN_H_
 #define LORAPRESS_API_TRIAL_RUN_H_
 
@@ -10,7 +10,7 @@
 namespace lorapress {
 
 // Opens every graph of the default dtype in ONNX Runtime and captions a test card where the bundle
-// has a whole way from pixels to text. Throws kRuntime for what does not load or run.
+// has a whole way from pixels to text. Throws kRuntime for a graph that does not load or run.
 std::optional<Caption> trial_run(const std::filesystem::path& folder);
 
 }  // namespace lorapress

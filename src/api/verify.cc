@@ -28,8 +28,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMeasuredImages = 16;  // of which rounding is taken
-constexpr size_t kProbedImages = 4;     // of which the error per layer is taken
+constexpr size_t kMeasuredImages = 16;  // used to measure rounding
+constexpr size_t kProbedImages = 4;     // used for the error per layer
 constexpr size_t kThumbnails = 100;     // on a page
 constexpr int64_t kThumbnailSide = 224;
 
@@ -247,7 +247,7 @@ class Verifier {
     measure_rounding(std::move(pixels), group);
   }
 
-  // Of the first images alone, since more would say no more about the weights.
+  // Measures on the first images only: more would add no information about the weights.
   void measure_rounding(std::vector<std::vector<float>> pixels,
                         std::span<ReferenceImage> group) const {
     const auto rest = std::ranges::find_if(

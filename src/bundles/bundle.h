@@ -18,7 +18,7 @@
 
 namespace lorapress {
 
-// What only bundles with the generation inside the graph take.
+// Options of bundles whose graph contains the generation loop.
 struct GenerationChoice {
   int64_t num_beams = 1;
   bool uint8_input = false;  // raw RGB bytes of any size in place of pixel_values
@@ -35,14 +35,14 @@ struct BundleRequest {
   int64_t max_new_tokens = 30;
   std::string default_dtype = "fp32";
   GenerationChoice generation = {};
-  std::vector<std::string> half_cache_dtypes = {};  // whose key/value cache is float16
+  std::vector<std::string> half_cache_dtypes = {};  // dtypes whose key/value cache is float16
 };
 
 struct BundleGraph {
   std::string role;  // key in the manifest: "encoder", "decoder"
   std::string path;  // without suffix and extension: "onnx/encoder_model"
   Graph graph;
-  // Graphs of one bundle with the same text here keep their weights in one external data file,
+  // Graphs of one bundle with the same `data` keep their weights in one external data file,
   // <data><suffix>.onnx_data, each weight once.
   std::string data = {};
 };
@@ -59,7 +59,7 @@ struct Bundle {
                                        const std::map<std::string, int>& data_files);
 };
 
-const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing what is known
+const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles
 std::span<const Bundle* const> bundles();
 
 extern const Bundle kComponents;

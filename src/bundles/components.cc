@@ -6,9 +6,9 @@
 //   prefix_init<suffix>.onnx           prefix_embeddings -> logits, present.{i}.key/value
 //   language_model/model<suffix>.onnx  input_ids, past_key_values.{i}.key/value -> logits, present
 //   language_model/model<suffix>.onnx_data   the weights of the last two, once
-//   tokenizer.json and what lies beside it, generation_config.json, preprocessor_config.json
+//   tokenizer.json and the files beside it, generation_config.json, preprocessor_config.json
 //
-// prefix_init and the language model are the same decoder with different fronts. Their weights lie
+// prefix_init and the language model are the same decoder with different inputs. Their weights lie
 // in one external data file, which both name relative to their own folder.
 
 #include "blocks/linear.h"

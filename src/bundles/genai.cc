@@ -18,7 +18,7 @@
 namespace lorapress {
 namespace {
 
-// All images' tokens in one list: genai sizes the output by num_image_tokens.
+// The tokens of all images in one list: genai sizes the output by num_image_tokens.
 Graph author_image(const BundleRequest& request, WeightTaker& weights) {
   const int64_t hidden = request.checkpoint.text->hidden_size;
   Graph graph("vision", request.opset);
@@ -32,7 +32,7 @@ Graph author_image(const BundleRequest& request, WeightTaker& weights) {
 }
 
 // Negative ids stand for image tokens, in their order over the whole batch. After the first call
-// there are none and image_features is empty, so a row of zeros keeps the lookup inside:
+// there are none and image_features is empty, so a row of zeros keeps the lookup in range:
 //
 //   ids ─┬─ Max(0) ── Gather(table) ─────────────────────────────────────────────┐
 //        └─ Less(0) ─┬─ CumSum - 1 ── Gather(Concat(image_features, zeros)) ──── Where ── embeds
@@ -68,9 +68,8 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
   return graph;
 }
 
-// What the "search" section of genai_config.json takes, in genai's meaning: lengths count the
-// image's ids, and so does nothing else, since they are no tokens. Its multi-modal pipeline has no
-// beams.
+// The "search" section of genai_config.json, in genai's meaning: only the lengths count the image's
+// ids, since these are no tokens. genai's multi-modal pipeline has no beams.
 Json search_json(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
   const int64_t image = request.checkpoint.vision->patches();

@@ -27,7 +27,7 @@ bool is_cached_attention(const onnx::NodeProto& node, int64_t layer) {
 
 bool attends_in_place(const onnx::GraphProto& graph, int64_t layers) {
   std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
-  bool has_bodies = false;  // which may read anything
+  bool has_bodies = false;  // bodies may read any value of the graph
   for (const onnx::NodeProto& node : graph.node()) {
     for (const std::string& input : node.input()) {
       readers[input].push_back(&node);

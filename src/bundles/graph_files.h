@@ -1,4 +1,4 @@
-// "graph_files" of lorapress.json: what press knows of a graph and a client would otherwise read the graph for.
+// "graph_files" of lorapress.json: facts of a graph that a client would otherwise have to read the graph for.
 #ifndef LORAPRESS_BUNDLES_GRAPH_FILES_H_
 #define LORAPRESS_BUNDLES_GRAPH_FILES_H_
 
@@ -20,18 +20,18 @@ struct GraphFile {
       external_data;                 // weight files that the graph reads, relative to the folder
   std::optional<DType> cache_dtype;  // kF32 or kF16; none where the graph has no cache ports
   // All layers but the first may have one buffer as past and present: their only reader and writer is
-  // GroupQueryAttention, which knows the true lengths from other inputs. Nothing else may see a buffer
+  // GroupQueryAttention, which gets the true lengths from other inputs. No other node may see a buffer
   // that is longer than the first layer's: ONNX Runtime plans memory by the names of dimensions, which
   // are the same for all layers.
   bool in_place_cache = false;
   bool integer_products = false;  // MatMulNBits with accuracy_level 4, here or in a body
 };
 
-// All but external_data, from the final graph.
+// All fields but external_data, from the final graph.
 GraphFile graph_facts(const onnx::GraphProto& graph);
 
 Json graph_file_json(const GraphFile& file);
-// Throws kInvalidFile for anything that graph_file_json() does not write.
+// Throws kInvalidFile for JSON that graph_file_json() does not write.
 GraphFile parse_graph_file(const Json& json, const std::string& where);
 
 }  // namespace lorapress

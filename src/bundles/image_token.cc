@@ -19,7 +19,7 @@ bool adds_tokens(const Json& processor) {
   return type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing";
 }
 
-// Takes what adds special tokens out of "post_processor"; says whether there was any.
+// Removes steps that add special tokens from "post_processor"; returns whether there were any.
 bool drop_added_tokens(Json& tokenizer) {
   const auto found = tokenizer.find("post_processor");
   if (found == tokenizer.end()) {

@@ -10,8 +10,8 @@ namespace lorapress {
 inline constexpr const char* kImageToken = "<image>";
 
 struct ImageToken {
-  int64_t id = 0;  // its own where the tokenizer has one, else the next free id
-  Json tokenizer;  // tokenizer.json with the token, and nothing that adds tokens to a prompt
+  int64_t id = 0;  // the tokenizer's own <image> token, else the next free id
+  Json tokenizer;  // tokenizer.json with the token, without steps that add tokens to a prompt
   bool dropped_post_processor = false;
 };
 

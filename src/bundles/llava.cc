@@ -15,8 +15,8 @@
 namespace lorapress {
 namespace {
 
-// The image's placeholder may have an id behind the table; the client puts image features in its
-// place, so any row serves:  ids ── Min(vocab - 1) ── Gather(table)
+// The image's placeholder may have an id behind the table; the client replaces its row by image
+// features, so any row will do:  ids ── Min(vocab - 1) ── Gather(table)
 Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   const TextConfig& text = request.checkpoint.text.value();
   Graph graph("embed_tokens", request.opset);

@@ -42,7 +42,7 @@ Json model_json(const Checkpoint& checkpoint) {
           {"max_position_embeddings", text.max_position_embeddings}};
 }
 
-// A number inside [1, most]: what follows from it (a buffer, a loop) stays bounded.
+// A number inside [1, most], so that buffers and loops sized by it stay bounded.
 int64_t bounded(
     const Json& json, const char* key, int64_t least, int64_t most, const std::string& where) {
   const auto value = json_get<int64_t>(json, key, where);
@@ -67,7 +67,7 @@ const Json& object(const Json& json, const char* key, const std::string& where) 
 }
 
 // Letters, digits and ._- in parts that do not begin with ._ or -: the same text as a path and as a
-// URL, and never a way out of the folder.
+// URL, and never a path out of the folder.
 void require_path(const std::string& path, const std::string& where) {
   constexpr size_t kMost = 255;
   char before = '/';
@@ -232,7 +232,7 @@ Json preferred_dtypes_json(std::vector<std::string> dtypes) {
   return json;
 }
 
-// Only the web package reads them.
+// Only checked here; the web package uses preferred_dtypes.
 void check_preferred_dtypes(const Json& json, const std::string& where, const Manifest& manifest) {
   for (const auto& [backend, rank] : kBackends) {
     const auto dtypes = json.find(backend);
@@ -252,8 +252,8 @@ void check_preferred_dtypes(const Json& json, const std::string& where, const Ma
   }
 }
 
-// What is run is among the files, each once, so that a client that fetches and hashes those has
-// all.
+// Requires that every file that is run is listed in "files", each once, so that a client fetches and
+// hashes all of them.
 void check_files(const Json& json, const std::string& where, const Manifest& manifest) {
   std::set<std::string> listed;
   for (const ManifestFile& file : manifest.files) {

@@ -1,5 +1,5 @@
 // lorapress.json: the contract between what LoraPress writes and what runs it, here and in the
-// browser. docs/schema/lorapress.schema.json describes it; tests hold both to it.
+// browser. docs/schema/lorapress.schema.json describes it; tests compare both with it.
 #ifndef LORAPRESS_BUNDLES_MANIFEST_H_
 #define LORAPRESS_BUNDLES_MANIFEST_H_
 
@@ -39,19 +39,19 @@ struct Manifest {
   int64_t decoder_start_token_id = 0;
   std::vector<int64_t> eos_token_ids;
   int64_t max_new_tokens = 0;     // behind the image tokens
-  GenerationSettings generation;  // all but max_new_tokens
+  GenerationSettings generation;  // all settings but max_new_tokens
   Preprocessing preprocessing;
   std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
-  std::map<std::string, GraphFile> graph_files;  // of every graph in `graphs`, by path
+  std::map<std::string, GraphFile> graph_files;  // every graph in `graphs`, by path
   std::vector<ManifestFile> files;
   int64_t format_version = kManifestVersion;
 };
 
-// What the manifest says of a graph. REQUIRES: the dtype has that role.
+// The graph_files entry of a graph. REQUIRES: the dtype has that role.
 const GraphFile& graph_facts(const Manifest& manifest,
                              const std::string& dtype,
                              const std::string& role);
-// Of the dtype's graphs and their external data, each file once. REQUIRES: the folder has the dtype.
+// Size of the dtype's graphs and their external data, each file once. REQUIRES: the folder has the dtype.
 uint64_t dtype_bytes(const Manifest& manifest, const std::string& dtype);
 
 // Everything of the manifest but "graphs", "graph_files" and "files".
@@ -61,10 +61,10 @@ Json manifest_json(const BundleRequest& request,
 Json manifest_file_json(const ManifestFile& file);
 
 // Throws kNotFound, kInvalidFile (a path that leaves the folder, a wrong size, an impossible
-// number), kUnsupported (a newer format_version). Folders of version 1 are read as those of today:
-// what their manifest does not say is found out (bundles/manifest_1.h).
+// number), kUnsupported (a newer format_version). Folders of version 1 are read as those of version 2:
+// facts that their manifest lacks are derived (bundles/manifest_1.h).
 Manifest read_manifest(const std::filesystem::path& folder);
-// The same of a manifest alone.
+// The same for a manifest without its folder.
 Manifest parse_manifest(const Json& json, const std::string& where);
 
 }  // namespace lorapress

@@ -96,7 +96,7 @@ Graph author_embeds_decoder(const BundleRequest& request,
   const Value embeddings =
       graph.input(kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
   const std::vector<KeyValue> past = past_inputs(request, graph);
-  Value table;  // only where the head is tied to it
+  Value table;  // only where the head is tied to the embedding table
   if (text.tie_word_embeddings) {
     table = family.table(b, weights, text);
   }
@@ -128,7 +128,7 @@ int64_t min_new_tokens(const BundleRequest& request) {
       std::max<int64_t>(0, settings.min_length.value_or(0) - image));
 }
 
-// Lengths count the image tokens in the checkpoint's file; no client here does so.
+// Lengths in the checkpoint's file count image tokens; no client counts them.
 Json generation_config(const BundleRequest& request) {
   const SpecialTokens& tokens = request.tokenizer.tokens;
   const GenerationConfig& generation = request.tokenizer.generation;
@@ -142,7 +142,7 @@ Json generation_config(const BundleRequest& request) {
   json.erase("bad_words_ids");
   if (const auto& words = generation.settings.bad_words_ids) {
     const auto kept = without_end_words(*words, tokens.eos_token_ids);
-    if (!kept.empty()) {  // which no client takes
+    if (!kept.empty()) {  // no client takes an empty list
       json["bad_words_ids"] = kept;
     }
   }

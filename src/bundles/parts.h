@@ -1,5 +1,5 @@
-// What several bundles author alike: the image's way to the decoder, cache names, what the client
-// files say of tokens.
+// Parts that several bundles share: the path of the image to the decoder, cache names, token ids in
+// the client's files.
 #ifndef LORAPRESS_BUNDLES_PARTS_H_
 #define LORAPRESS_BUNDLES_PARTS_H_
 
@@ -14,7 +14,7 @@
 namespace lorapress {
 
 // The input `pixel_values` float32 [batch_size, channels, size, size]. transformers.js sizes empty
-// caches by that symbol.
+// caches by the symbol "batch_size".
 Value pixel_input(const BundleRequest& request, Graph& graph);
 // pixel_values -> [batch_size, patches, vision hidden_size]
 Value vision_features(const BundleRequest& request,
@@ -36,7 +36,7 @@ Graph author_image_encoder(const BundleRequest& request,
 // past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
 // head_dim]
 std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph);
-// Caches of no position, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
+// Empty caches, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
 std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows);
 // Declares logits [batch_size, 1, vocab] and present.{i}.key and .value.
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output);
@@ -53,22 +53,22 @@ void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes);
 
-// The fewest new tokens behind the image alone; 0: any number.
+// The minimum of new tokens, image tokens not counted; 0: no minimum.
 int64_t min_new_tokens(const BundleRequest& request);
-// transformers' generation_config.json: the checkpoint's, with the bundle's token ids and lengths.
+// The checkpoint's generation_config.json with the bundle's token ids and lengths.
 Json generation_config(const BundleRequest& request);
 // Bundle::files where the client is the user's own code: generation_config.json and
 // preprocessor_config.json.
 std::map<std::string, Json> plain_files(const BundleRequest& request,
                                         const std::map<std::string, int>& data_files);
-// Adds a note of those settings that the checkpoint has and `client` passes over.
+// Adds a note that names the settings of the checkpoint that `client` ignores.
 void note_not_followed(const BundleRequest& request,
                        const std::string& client,
                        const std::vector<std::string>& keys,
                        std::vector<std::string>& notes);
-// The same of stock transformers.js, 3.8 and 4.3 (src/generation, _get_logits_processor).
+// The same for stock transformers.js, 3.8 and 4.3 (src/generation, _get_logits_processor).
 void note_transformers_js(const BundleRequest& request, std::vector<std::string>& notes);
-// The number, or the list where there are several.
+// A number, or a list where there are several ids.
 Json eos_json(const SpecialTokens& tokens);
 // transformers.js_config: dtype and which graphs have external data.
 Json runtime_config(const BundleRequest& request, const std::map<std::string, int>& data_files);

@@ -1,10 +1,10 @@
-// Bundle "single": one graph from pixels to token ids, generation loop included, for whoever runs
-// ONNX and nothing else; or, with --step, to the logits of the next token.
+// Bundle "single": one graph from pixels to token ids, generation loop included, for clients
+// that run ONNX and nothing else; or, with --step, to the logits of the next token.
 //
 //   onnx/model<suffix>.onnx  pixel_values, max_new_tokens -> generated_ids
 //                            image (with --uint8-input) in place of pixel_values
 //                            pixel_values, input_ids -> logits (with --step)
-//   tokenizer.json and what lies beside it, generation_config.json, preprocessor_config.json
+//   tokenizer.json and the files beside it, generation_config.json, preprocessor_config.json
 
 #include <algorithm>
 
@@ -94,7 +94,7 @@ LoopBeams loop_beams(const BundleRequest& request) {
           settings.early_stopping == EarlyStopping::kNever};
 }
 
-// What would take many nodes per step, or chance.
+// Notes settings that would need many nodes per step, or random numbers.
 void note_left_out(const GenerationSettings& settings, std::vector<std::string>& notes) {
   std::vector<std::string_view> names;
   const auto add = [&](const char* name, bool is_set) {

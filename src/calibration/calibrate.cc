@@ -27,7 +27,7 @@ std::vector<fs::path> image_files(const fs::path& folder) {
   return files;
 }
 
-// The images of a folder that can be read, by name; no more than are used.
+// The readable images of a folder, sorted by name; no more than are used.
 class Images {
  public:
   Images(const CalibrationOptions& options, CalibrationReport& report) {
@@ -102,8 +102,8 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
   return encoded;
 }
 
-// A greedy caption, for what layers read on the way; the text is of no interest. Not through the
-// seam of runtime/engine: the observers are outputs of each call.
+// A greedy caption, run only for the inputs of the layers; the text is not used. Not through
+// runtime/engine/decoder.h: the observers are outputs of each call.
 void caption(ObservedSession& decoder, const CalibrationModel& model, const OrtTensor& image) {
   const ClientCalls calls(decoder.session());
   std::vector<OrtTensor> cache = calls.empty_cache(1);

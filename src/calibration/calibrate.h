@@ -1,4 +1,4 @@
-// Calibration: what goes into each linear layer, measured by running a user's images.
+// Calibration: the input of each linear layer, measured by running a user's images.
 #ifndef LORAPRESS_CALIBRATION_CALIBRATE_H_
 #define LORAPRESS_CALIBRATION_CALIBRATE_H_
 
@@ -14,7 +14,7 @@
 
 namespace lorapress {
 
-// The float32 graphs of a transformers.js bundle and what running them takes.
+// The float32 graphs of a transformers.js bundle and the settings to run them.
 struct CalibrationModel {
   const Model& encoder;
   const Model& decoder;
@@ -22,11 +22,11 @@ struct CalibrationModel {
   int64_t decoder_start_token_id = 0;
   std::vector<int64_t> eos_token_ids;
   int64_t max_new_tokens = 30;
-  bool observe_encoder = true;  // otherwise it only runs
+  bool observe_encoder = true;  // otherwise the encoder only runs
 };
 
 struct CalibrationOptions {
-  std::filesystem::path images;   // a folder of images (is_image_name); other files are passed over
+  std::filesystem::path images;   // a folder of images (is_image_name); other files are skipped
   std::filesystem::path scratch;  // an existing folder with room for the larger of both graphs and
                                   // for U of every layer (quant/error_feedback.h)
   unsigned threads = 0;
@@ -41,20 +41,20 @@ struct CalibrationReport {
 // More images than this add little; the first by name are taken.
 inline constexpr size_t kMaxCalibrationImages = 64;
 
-// By weight name, for both graphs. Every image is encoded and captioned greedily; what was passed
-// over is noted. Throws kNotFound for a folder without a usable image.
+// By weight name, for both graphs. Every image is encoded and captioned greedily; skipped images are
+// noted. Throws kNotFound for a folder without a usable image.
 ActivationStats calibrate(const CalibrationModel& model,
                           const CalibrationOptions& options,
                           CalibrationReport& report);
 
-// The same of a graph whose one input is an image.
+// The same for a graph whose one input is an image.
 ActivationStats calibrate_image_graph(const Model& model,
                                       const std::string& input,
                                       const Preprocessing& preprocessing,
                                       const CalibrationOptions& options,
                                       CalibrationReport& report);
 
-// Throws kInvalidArgument when a folder is given and nothing that is written uses it.
+// Throws kInvalidArgument when a folder is given and no dtype that is written uses calibration.
 void check_calibration(const std::filesystem::path& images,
                        const SchemeOptions& options,
                        std::span<const std::string> dtypes);

@@ -117,7 +117,7 @@ ImageInput image_input(const Model& model, const fs::path& file) {
   return {name, dims[2].value, dims[3].value};
 }
 
-// A side of -1 in the input fits every one of the settings.
+// A side of -1 in the input fits any size in the settings.
 void require_size(const ImageInput& input, const Preprocessing& settings, const fs::path& where) {
   const auto fits = [](int64_t wanted, int64_t given) {
     return given >= 1 && given <= kLargestSide && (wanted < 0 || wanted == given);

@@ -10,12 +10,12 @@
 
 namespace lorapress {
 
-// `model` is what `file` holds, folded. Taken are
-//  - encoder and decoder of a folder that press wrote as transformers.js: the whole folder
-//  captions;
-//  - a graph whose one input is an image, float32 [1 or dynamic, 3, height, width]: images go in by
+// `model` is the content of `file`, folded. Accepted are
+//  - encoder and decoder of a transformers.js folder that press wrote: the whole folder captions
+//    the images;
+//  - a graph whose one input is an image, float32 [1 or dynamic, 3, height, width]: preprocessed by
 //    the preprocessor_config.json beside the file or in the folder above. Without one, and with a
-//    size in the graph, by kDefaultPreprocessing, which a note says.
+//    size in the graph, by kDefaultPreprocessing, with a note.
 // Throws kUnsupported for every other graph, and for one whose main graph multiplies by no constant
 // float32 matrix.
 ActivationStats calibrate_file(const Model& model,

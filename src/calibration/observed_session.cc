@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMostMoments = size_t{256} << 20;  // bytes of one group, or a single layer
+constexpr size_t kMostMoments = size_t{256} << 20;  // bytes of a group, or of one larger layer
 
 }  // namespace
 
@@ -32,7 +32,7 @@ ObservedSession::ObservedSession(Model model, bool observe, fs::path scratch, un
     model = {};
     factors_ = std::make_shared<ScratchFile>(scratch_);
     session_ = std::make_unique<OrtSession>(files_.at(0), threads);
-  } catch (...) {  // there is no destructor of what was not made
+  } catch (...) {  // no destructor runs when the constructor throws
     for (const fs::path& file : files_) {
       std::error_code ignored;
       fs::remove(file, ignored);

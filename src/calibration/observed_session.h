@@ -1,4 +1,4 @@
-// Calibration: a graph that is run to learn what goes into its linear layers.
+// Calibration: a graph that is run to observe the inputs of its linear layers.
 #ifndef LORAPRESS_CALIBRATION_OBSERVED_SESSION_H_
 #define LORAPRESS_CALIBRATION_OBSERVED_SESSION_H_
 
@@ -16,12 +16,12 @@
 
 namespace lorapress {
 
-// A session over a copy of the graph, which lives in `scratch` as long as the session. Second
+// A session over a copy of the graph, which stays in `scratch` as long as the session exists. Second
 // moments of all layers may need more memory than the model itself, so layers are observed in
 // groups: the same inputs are run once for each.
 class ObservedSession {
  public:
-  // Without `observe` the graph only runs, in one group that learns nothing. Throws kUnsupported
+  // Without `observe` the graph only runs, in one group that observes nothing. Throws kUnsupported
   // for a graph in which nothing can be observed.
   ObservedSession(Model model, bool observe, std::filesystem::path scratch, unsigned threads);
   ~ObservedSession();
@@ -32,10 +32,10 @@ class ObservedSession {
   [[nodiscard]] size_t groups() const { return groups_.size(); }
 
   void begin(size_t group);
-  // As OrtSession::run; what the layers of the group read is added up.
+  // As OrtSession::run; adds up the inputs of the group's layers.
   std::vector<OrtTensor> run(const std::vector<OrtSession::Feed>& feeds,
                              std::vector<std::string> wanted);
-  // Moves what was learned of the group into `stats`.
+  // Moves the group's observations into `stats`.
   void finish(ActivationStats& stats);
 
  private:

@@ -15,7 +15,7 @@ namespace lorapress {
 
 struct Engine {
   std::string_view name;
-  // Of the library in use, as "1.32.0". Throws kRuntime where there is none.
+  // The version of the library in use, as "1.32.0". Throws kRuntime where there is none.
   std::string (*version)();
   // Loads the chosen graphs of a folder of bundle transformers.js. `threads` 0 means one per core.
   // Throws kNotFound and kRuntime for files that are missing or no graphs, kMismatch for graphs
@@ -26,7 +26,7 @@ struct Engine {
                                    unsigned threads);
 };
 
-// What captions are made with: the first row of the table.
+// The engine that captions use: the first row of the table.
 const Engine& default_engine();
 
 }  // namespace lorapress

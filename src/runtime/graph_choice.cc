@@ -50,7 +50,7 @@ GraphChoice fastest(const Manifest& manifest) {
   choice.decoder = fastest_graph(manifest, "decoder", step).value_or(manifest.default_dtype);
   choice.prefill = fastest_graph(manifest, "decoder", prefill).value_or(choice.decoder);
   if (choice.prefill != choice.decoder && cache_of(choice.prefill) != cache_of(choice.decoder)) {
-    choice.prefill = choice.decoder;  // they could not share it
+    choice.prefill = choice.decoder;  // different types cannot share a cache
   }
   return choice;
 }

@@ -10,7 +10,7 @@
 namespace lorapress {
 
 // The decoder's first call is a different kind of work (hundreds of positions, bound by arithmetic)
-// from its later ones (one position, bound by memory), so each may have a graph of its own. Both
+// from its later calls (one position, bound by memory), so each may have a graph of its own. Both
 // read and write the same cache.
 struct GraphChoice {
   std::string encoder;  // dtypes
@@ -21,8 +21,8 @@ struct GraphChoice {
 // `wish` is one of
 //   ""                                    the folder's default
 //   "q4"                                  that dtype for all
-//   "encoder=q8,prefill=q8,decoder=q4"    what is not named: the default; prefill: as decoder
-//   "auto"                                what measured fastest on CPUs, of what the folder has
+//   "encoder=q8,prefill=q8,decoder=q4"    parts not named: the default; prefill: as decoder
+//   "auto"                                the folder's dtypes that were measured fastest on CPUs
 // Throws kInvalidArgument for any other form, kNotFound for a dtype that the folder lacks,
 // kUnsupported for one without that graph.
 GraphChoice choose_graphs(const Manifest& manifest,

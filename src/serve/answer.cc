@@ -13,7 +13,7 @@
 namespace lorapress {
 namespace {
 
-// Where an open descriptor's file lies now, with no links on the way; empty where that is unknown.
+// The path of an open descriptor's file now, all links resolved; empty where unknown.
 std::string real_place(int descriptor) {
   std::string place(PATH_MAX, '\0');
   const ssize_t length =
@@ -44,8 +44,8 @@ std::string etag_of(const struct stat& info) {
   return fmt::format("\"{:x}-{:x}\"", info.st_size, static_cast<uint64_t>(changed));
 }
 
-// What every reply carries: the page may use SharedArrayBuffer (threads in WebAssembly), nothing
-// is taken from a cache unasked, no type is guessed.
+// Headers of every reply: the page may use SharedArrayBuffer (threads in WebAssembly), caches must
+// revalidate, no type is guessed.
 Reply reply_with(int status) {
   Reply reply;
   reply.status = status;
@@ -70,7 +70,7 @@ Reply file_reply(ServedFolder::Entry entry, const std::string& path, const Reque
     reply.headers.emplace_back("ETag", entry.etag);
     return reply;
   }
-  // A range is for GET only, and If-Range drops it when the file is not the one the client has.
+  // A range applies to GET only, and If-Range drops the range when the file is not the one the client has.
   const bool ranged =
       request.method == "GET" && (request.if_range.empty() || request.if_range == entry.etag);
   const ByteRange range = parse_range(ranged ? request.range : "", entry.size);
@@ -120,8 +120,8 @@ ServedFolder::ServedFolder(const std::filesystem::path& folder)
 }
 
 std::optional<ServedFolder::Entry> ServedFolder::open(const std::string& path) const {
-  // O_PATH opens nothing yet: a pipe does not wait, a device does not notice. The check is of what
-  // was opened, so exchanging links between check and use gains nothing.
+  // O_PATH does not open the content: a pipe does not block, a device is not touched. The check
+  // concerns the opened file, so exchanging links between check and use gains nothing.
   const Descriptor place(
       openat(folder_.get(), path.empty() ? "." : path.c_str(), O_PATH | O_CLOEXEC));
   struct stat info{};

@@ -1,4 +1,4 @@
-// A request for a file becomes a reply, whatever library carries the two.
+// From a request for a file to a reply, independent of the HTTP library.
 #ifndef LORAPRESS_SERVE_ANSWER_H_
 #define LORAPRESS_SERVE_ANSWER_H_
 
@@ -12,7 +12,7 @@
 
 namespace lorapress {
 
-// An open file descriptor, closed at the end.
+// An open file descriptor, closed by the destructor.
 class Descriptor {
  public:
   explicit Descriptor(int number = -1) : number_(number) {}
@@ -36,12 +36,12 @@ class ServedFolder {
   explicit ServedFolder(const std::filesystem::path& folder);  // throws kNotFound, kIo
 
   struct Entry {
-    Descriptor file;  // readable when it is a file
+    Descriptor file;  // readable when the path is a file
     bool is_folder = false;
     uint64_t size = 0;
     std::string etag;  // strong: size and time of change
   };
-  // A regular file or a folder whose real place, all links followed, is inside. `path` is relative,
+  // A regular file or a folder whose real path, all links resolved, is inside the served folder. `path` is relative,
   // as decode_path() gives it.
   [[nodiscard]] std::optional<Entry> open(const std::string& path) const;
 
@@ -64,11 +64,11 @@ struct Reply {
   Descriptor file;  // `count` of its bytes from `first` on are the body
   uint64_t first = 0;
   uint64_t count = 0;
-  std::string text;  // else this is
+  std::string text;  // otherwise the body is this text
 };
 
-// `loopback_only`: refuse requests under other host names, as a page that had its own name point
-// here (DNS rebinding) would send them.
+// `loopback_only`: refuse requests under other host names, as a page whose own name resolves to this
+// machine (DNS rebinding) would send.
 Reply answer(const ServedFolder& folder, const Request& request, bool loopback_only);
 
 }  // namespace lorapress

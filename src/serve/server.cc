@@ -20,7 +20,7 @@
 namespace lorapress {
 namespace {
 
-constexpr unsigned kThreads = 4;        // connections share them; none waits for a client
+constexpr unsigned kThreads = 4;        // shared by all connections; no thread waits for a client
 constexpr unsigned kConnections = 256;  // in all, and
 constexpr unsigned kConnectionsPerAddress = 64;
 constexpr size_t kHeaderBytes = size_t{32} << 10;  // of a request with all its headers
@@ -85,8 +85,8 @@ Listener listen_at(const std::string& host, uint16_t port) {
        std::strerror(reason));
 }
 
-// Shuts connections down that do not get a whole request together in time; libmicrohttpd's own
-// timeout starts again with every byte.
+// Shuts down connections that do not complete a request in time; libmicrohttpd's own timeout starts
+// again with every byte.
 class RequestTimeout {
  public:
   explicit RequestTimeout(std::chrono::seconds most) : most_(most), thread_([this] { watch(); }) {}
@@ -106,7 +106,7 @@ class RequestTimeout {
     const std::lock_guard lock(mutex_);
     waiting_[connection] = {info->connect_fd, Clock::now() + most_};
   }
-  // The request is there, or the connection is about to close; its descriptor is not used again.
+  // The request is complete, or the connection is about to close; its descriptor is not used again.
   void forget(MHD_Connection* connection) {
     const std::lock_guard lock(mutex_);
     waiting_.erase(connection);
@@ -219,7 +219,7 @@ struct Server::Impl {
     return options;
   }
 
-  // A host to put into an address: every interface is reached by loopback, IPv6 has brackets.
+  // The host for a URL: loopback where the server listens on every interface, IPv6 in brackets.
   static std::string reachable(const std::string& host) {
     if (host == "0.0.0.0") {
       return "127.0.0.1";
@@ -230,7 +230,7 @@ struct Server::Impl {
     return host.find(':') != std::string::npos ? "[" + host + "]" : host;
   }
 
-  // decode_path() decodes; a NUL or a slash that came escaped would be lost here.
+  // decode_path() decodes; an escaped NUL or slash would be lost here.
   static size_t leave_escaped(void* /*context*/, MHD_Connection* /*connection*/, char* text) {
     return std::strlen(text);
   }

@@ -15,7 +15,7 @@ int64_t argmax_or_none(std::span<const float> logits);
 // sum_i p_i (log p_i - log q_i). Computed in double; never below 0.
 double kl_divergence(std::span<const float> reference, std::span<const float> logits);
 
-// |difference| / |reference - mean of reference|: logits are the same up to a constant.
+// |difference| / |reference - mean of reference|: logits are equal up to a constant.
 double relative_logit_error(std::span<const float> reference, std::span<const float> logits);
 
 // |difference| / |reference| over everything added, as one long vector.
@@ -30,7 +30,7 @@ class RelativeError {
 };
 
 // Adds one position, where `token` is the reference's; returns its KL divergence. Logits that are
-// not finite match nothing, and only the count of tokens knows them.
+// not finite match nothing and change only the count of tokens.
 double add_position(LogitDistance& distance,
                     std::span<const float> reference,
                     int64_t token,

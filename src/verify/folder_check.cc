@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kPreprocessor = "preprocessor_config.json";
 constexpr const char* kTokenizer = "tokenizer.json";
 
-// Written numbers come back to the last bit or two.
+// Numbers written as JSON are read back exact to the last bit or two.
 bool same_number(double left, double right) {
   return std::fabs(left - right) <= 1e-12 * std::max(std::fabs(left), std::fabs(right));
 }
@@ -57,7 +57,7 @@ void check_shapes(const std::filesystem::path& folder,
   }
 }
 
-// transformers.js reads preprocessor_config.json, everything else here the manifest: both count.
+// transformers.js reads preprocessor_config.json, all other clients read the manifest: both are checked.
 void check_preprocessing(const std::filesystem::path& folder,
                          const Manifest& manifest,
                          const Checkpoint& checkpoint,
@@ -97,7 +97,7 @@ void check_tokens(const Manifest& manifest, FolderCheck& check) {
   }
 }
 
-// All but the greatest length, which `press --max-new-tokens` sets.
+// All settings but the greatest length, which `press --max-new-tokens` sets.
 void check_generation(const Manifest& manifest, FolderCheck& check) {
   const auto settings = [](GenerationSettings those) {
     those.max_length.reset();

@@ -1,4 +1,4 @@
-// What a folder says about itself against what the checkpoint says: shapes, preprocessing, tokens.
+// Compares a folder's metadata with the checkpoint: shapes, preprocessing, tokens.
 #ifndef LORAPRESS_VERIFY_FOLDER_CHECK_H_
 #define LORAPRESS_VERIFY_FOLDER_CHECK_H_
 
@@ -21,7 +21,7 @@ struct FolderCheck {
   std::vector<std::string> notes;
 };
 
-// Throws kMismatch where shapes differ, so that nothing could be compared. Constants that differ
+// Throws kMismatch where shapes differ, since then nothing can be compared. Constants that differ
 // (mean, std, rescale, filter, end tokens, generation settings) are faults.
 FolderCheck check_folder(const std::filesystem::path& folder,
                          const Manifest& manifest,

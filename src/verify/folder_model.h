@@ -1,8 +1,8 @@
 // One dtype of a pressed folder, run as a client runs it: pixels, then one token after the other.
-// Not through the seam of runtime/engine: verify has to see what the written graph does (how many
-// positions it answers for, that its cache grows as a cache that is fed back whole), and a mistake
-// in how OrtDecoder shares, binds or branches caches must not look like one of the files. What both
-// share are names of ports and ways to open files.
+// Not through runtime/engine/decoder.h: verify has to see what the written graph does (for how many
+// positions it gives logits, that its cache grows when it is fed back whole), and a mistake in how
+// OrtDecoder shares, binds or branches caches must not look like a mistake of the files. Both share
+// only names of ports and ways to open files.
 #ifndef LORAPRESS_VERIFY_FOLDER_MODEL_H_
 #define LORAPRESS_VERIFY_FOLDER_MODEL_H_
 
@@ -16,12 +16,12 @@
 
 namespace lorapress {
 
-// Calls of a decoder that has the cache which the manifest says.
+// Calls of a decoder whose cache is as the manifest describes it.
 ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder);
 
 struct DecoderStep {
-  std::vector<float> logits;  // of the last position that the graph gave
-  int64_t positions = 0;      // that it gave; 1 is right
+  std::vector<float> logits;  // of the last position in the output
+  int64_t positions = 0;      // in the output; 1 is right
   std::vector<OrtTensor> cache;
 };
 
@@ -38,7 +38,7 @@ class FolderModel {
   [[nodiscard]] OrtTensor encode(std::span<const float> pixel_values) const;
   [[nodiscard]] std::vector<OrtTensor> empty_cache() const { return calls_.empty_cache(1); }
   // One call of the decoder; an empty cache makes it the first one, whose first id is the start
-  // token that the graph drops. `cache` stays as it is.
+  // token that the graph drops. `cache` is not changed.
   [[nodiscard]] DecoderStep step(std::span<const int64_t> ids,
                                  const OrtTensor& image,
                                  const std::vector<OrtTensor>& cache) const;

@@ -11,11 +11,11 @@
 namespace lorapress {
 namespace {
 
-// What a graph and its bodies have of which the manifest speaks.
+// The contents of a graph and its bodies that the manifest describes.
 struct Seen {
   std::set<std::string> data;                   // external files, as the graph names them
-  std::map<std::string, int> uses;              // name -> how many inputs of nodes it is
-  std::map<std::string, std::string> attended;  // past -> present, of GroupQueryAttention
+  std::map<std::string, int> uses;              // name -> number of node inputs that read it
+  std::map<std::string, std::string> attended;  // past -> present of each GroupQueryAttention
   bool has_bodies = false;
   bool integer_products = false;
 };
@@ -77,7 +77,7 @@ bool may_lie_in_place(const onnx::GraphProto& graph, const Seen& seen) {
   return in_place;
 }
 
-// As the manifest would say it.
+// The facts in the form of the manifest.
 Json true_claims(const std::filesystem::path& folder, const std::string& path) {
   const SlimModel model = read_slim(folder / path, /*numbers=*/false);
   const onnx::GraphProto& graph = model.proto.graph();

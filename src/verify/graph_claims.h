@@ -1,5 +1,5 @@
-// What "graph_files" of lorapress.json says of a graph against the .onnx file. Shares nothing with the code that
-// says it (bundles/graph_files.cc): that one asks the ports for their readers, this one asks nodes for their ports.
+// Compares "graph_files" of lorapress.json with the .onnx files. Shares nothing with the code that writes
+// "graph_files" (bundles/graph_files.cc): that code goes from ports to their readers, this one from nodes to ports.
 #ifndef LORAPRESS_VERIFY_GRAPH_CLAIMS_H_
 #define LORAPRESS_VERIFY_GRAPH_CLAIMS_H_
 

@@ -12,8 +12,8 @@
 namespace lorapress {
 namespace {
 
-// The nodes that end a norm: what blocks/norm.cc calls them in either dialect. Their first output
-// is the normalised stream.
+// The nodes that end a norm, by the names that blocks/norm.cc gives them in either dialect. Their
+// first output is the normalised stream.
 constexpr std::array<std::string_view, 5> kNormNodes = {"SkipSimplifiedLayerNormalization",
                                                         "SkipLayerNormalization",
                                                         "SimplifiedLayerNormalization",
@@ -32,7 +32,7 @@ void append(std::vector<std::byte>& bytes, const std::string& more) {
   bytes.insert(bytes.end(), view.begin(), view.end());
 }
 
-// A graph with further outputs, and what they are called at each address.
+// A graph with further outputs, and the name of the output for each scope.
 struct OpenGraph {
   OpenGraph(const std::filesystem::path& path,
             const std::vector<std::string>& scopes,
@@ -138,7 +138,7 @@ LayerProbe::LayerProbe(ReferenceModel& reference,
 
 namespace {
 
-// Adds one image's values at one point; a file may give fewer positions, which are the last ones.
+// Adds one image's values at one point; a file may give only the last positions.
 void add_point(RelativeError& error,
                const Rows& reference,
                int64_t first_row,

@@ -35,9 +35,9 @@ class LayerProbe {
 
  private:
   struct Point {
-    LayerError layer;   // of it, the error still 0
+    LayerError layer;   // its name and place; the error is still 0
     std::string input;  // the linear layer whose input this is, in the reference
-    std::string scope;  // the address of the norm before it, in the graph
+    std::string scope;  // the scope of the norm before that layer, in the graph
   };
   [[nodiscard]] std::vector<Point> points(bool encoder) const;
 
@@ -48,7 +48,7 @@ class LayerProbe {
 };
 
 // Bytes that, appended to an .onnx file, declare further outputs of its graph: protobuf merges
-// messages that stand twice, so nothing before them has to be parsed or moved.
+// repeated messages, so the bytes before them need not be parsed or moved.
 std::string more_outputs(std::span<const std::string> values);
 
 }  // namespace lorapress

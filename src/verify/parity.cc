@@ -9,10 +9,10 @@
 namespace lorapress {
 namespace {
 
-// How many times the reference's own rounding a file may be off: typically, which is the median of
-// all rows, where there are enough images and where there are few; and at most. Right files of
-// small and real shapes, with weights scaled by 1 to 30, had 0.2 to 1.6 typically over six images,
-// up to 8 over a single one, and 0.2 to 2.7 at most (docs/verify.md).
+// How many times the reference's own rounding a file may be off: in the median of all rows, with
+// many or few images, and at most. Right files of small and real shapes, with weights scaled by 1
+// to 30, had medians of 0.2 to 1.6 over six images, up to 8 over a single one, and maxima of 0.2 to
+// 2.7 (docs/verify.md).
 struct Limits {
   double typical;
   double typical_of_few;
@@ -21,8 +21,8 @@ struct Limits {
 constexpr size_t kManyImages = 5;  // errors of one image go back to a few that it amplifies
 constexpr size_t kManyRows = 5;
 
-// What a dtype must reach where the user says nothing. `rounding`: whose rounding its arithmetic
-// costs; a dtype without one is measured only.
+// What a dtype must reach by default. `rounding`: the forward whose rounding is the unit; a dtype
+// without one is only measured.
 struct Requirement {
   std::string_view dtype;
   double min_match;
@@ -31,12 +31,12 @@ struct Requirement {
 };
 constexpr std::array kRequirements = {
     Requirement{"fp32", 1.0, &ReferenceImage::float32, {3.0, 12.0, 32.0}},
-    // Processors that add in float16, too, lose several times what the reference's rounding does.
+    // Processors that also add in float16 lose several times as much as the reference's rounding.
     Requirement{"fp16", 1.0, &ReferenceImage::float16, {64.0, 64.0, 256.0}},
 };
 constexpr Requirement kMeasuredOnly{"", 0.0, nullptr, {}};
 
-// From here on a reader should know how much rounding alone changes.
+// From these errors on, a note says how much rounding alone changes.
 constexpr double kLargeRounding = 1e-3;
 constexpr double kLargeRounding16 = 0.1;
 
@@ -45,13 +45,13 @@ const Requirement& requirement(std::string_view dtype) {
   return found == kRequirements.end() ? kMeasuredOnly : *found;
 }
 
-// The folder's own greedy caption, as far as it is known.
+// The folder's own greedy caption so far.
 class FreeRun {
  public:
   FreeRun(const FolderModel& model, const TokenRules& rules) : model_(model), rules_(rules) {}
 
   [[nodiscard]] bool open() const { return open_; }
-  // Takes the next token and gives it. Logits that are not finite end the caption; then -1.
+  // Appends the next token and returns it. Logits that are not finite end the caption and give -1.
   int64_t choose(std::span<const float> logits) {
     if (argmax_or_none(logits) < 0) {
       open_ = false;
@@ -63,7 +63,7 @@ class FreeRun {
     open_ = std::ssize(ids_) < rules_.max_new_tokens && std::ranges::find(eos, token) == eos.end();
     return token;
   }
-  // Goes on by itself behind the tokens so far.
+  // Continues the caption with its own tokens.
   void finish(const OrtTensor& image, const std::vector<OrtTensor>& cache) {
     const std::vector<OrtTensor>* past = &cache;
     DecoderStep step;
@@ -110,7 +110,7 @@ void check_positions(const DecoderStep& step,
   }
 }
 
-// One fault at most: all rows are off, or some are by far.
+// Adds one fault at most: either all rows are off, or some are far off.
 void check_excess(const RoundingExcess& excess,
                   double typical,
                   double largest,

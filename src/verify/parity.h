@@ -14,25 +14,25 @@
 
 namespace lorapress {
 
-// What the reference makes of one image.
+// The reference's results for one image.
 struct ReferenceImage {
   size_t image = 0;  // index in VerifyReport::images
   std::vector<float> checkpoint_pixels;
   std::vector<float> folder_pixels;
-  Rows prefix;               // of the float64 forward where rounding is measured, as the logits
-  ReferenceCaption caption;  // chosen by the float32 one
-  RoundingErrors float32;    // what rounding costs here; empty where it is not measured
+  Rows prefix;  // from the float64 forward where rounding is measured; so are the logits
+  ReferenceCaption caption;  // chosen by the float32 forward
+  RoundingErrors float32;    // errors of rounding for this image; empty where not measured
   RoundingErrors float16;    // empty unless a dtype is judged by it
 };
 
-// What speaks for and against a dtype, gathered image by image.
+// The evidence about a dtype, gathered image by image.
 struct Evidence {
-  std::set<std::string> faults;  // beside numbers
+  std::set<std::string> faults;  // other than numeric distances
   RoundingExcess image_tokens;   // without rows for dtypes that are only measured
   RoundingExcess logits;
 };
 
-// Whether a dtype is judged by what rounding costs, and by that of float16.
+// Whether a dtype is judged by the errors of rounding, and whether by those of float16.
 bool needs_rounding(std::string_view dtype);
 bool needs_float16(std::string_view dtype);
 
@@ -45,8 +45,8 @@ ImageParity compare_image(const FolderModel& model,
                           std::string_view dtype,
                           Evidence& evidence);
 
-// Adds the images up, decides whether the dtype passes, and says why not; what a reader should know
-// of one that does goes to `notes`.
+// Adds the images up, decides whether the dtype passes, and says why not; remarks on a dtype that
+// passes go to `notes`.
 void judge(DtypeParity& parity,
            const Evidence& evidence,
            std::optional<double> min_match,

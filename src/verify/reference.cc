@@ -39,7 +39,7 @@ void append_rows(BasicRows<T>& rows, const BasicRows<T>& more) {
   rows.rows += more.rows;
 }
 
-// The tokens of each image, of those of all.
+// Splits the tokens of all images into those of each image.
 template <typename T>
 std::vector<BasicRows<T>> split(const BasicRows<T>& tokens, int64_t each) {
   std::vector<BasicRows<T>> prefixes;
@@ -103,7 +103,7 @@ struct ReferenceModel::Impl {
     return made;
   }
 
-  // How many rows of logits are 32 MB in double.
+  // The number of rows of logits that take 32 MB in double.
   [[nodiscard]] size_t head_rows() const {
     return static_cast<size_t>(std::max<int64_t>(1, (int64_t{1} << 22) / decoder.vocab_size()));
   }
@@ -152,7 +152,7 @@ std::vector<Rows> ReferenceModel::Impl::logits(const reference::Context& how,
     spans.push_back({&sequences[i], prefixes[i].rows + static_cast<int64_t>(inputs)});
   }
   const BasicRows<T> hidden = decoder.forward(how, std::move(embeddings), spans, false);
-  // Logits in double are large, so the head is then read once for every few rows.
+  // Logits in double are large, so the head is read once for every few rows.
   const size_t most = std::is_same_v<T, float> ? wanted.size() : head_rows();
   std::vector<Rows> answers(prefixes.size());
   size_t image = 0;

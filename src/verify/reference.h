@@ -1,10 +1,9 @@
-// The model once more, told independently of the blocks that author graphs: a plain float32 forward
+// A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from transformers'
 // modeling_siglip.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
-// that a mistake there cannot be made here as well.
+// that it cannot share a mistake with them.
 //
-// Beside the float32 forward stands the same one in double, which says how far rounding alone leads
-// the former (docs/verify.md).
+// The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
 //
 // Weights are never held: every linear layer reads its weight in blocks of rows while it
 // multiplies, for all images of a batch at once. Memory is one layer's activations of the batch,
@@ -23,7 +22,7 @@
 
 namespace lorapress {
 
-// What a linear layer is given, before it multiplies. Names are the canonical ones of
+// The input of a linear layer, before the product. Names are the canonical ones of
 // checkpoint/names.h without ".weight":
 //   vision_encoder.embeddings.patch_embedding   (the convolution as a product: unfolded patches)
 //   vision_encoder.encoder.layers.0.self_attn.q_proj | k_proj | v_proj | out_proj, …mlp.fc1 | fc2
@@ -36,14 +35,14 @@ struct LinearInput {
   int64_t in_features = 0;
   std::span<const float> rows;  // [positions of all sequences, in_features]
 };
-// Called from the calling thread. What it throws stops the forward and comes out of the call.
+// Called from the calling thread. An exception stops the forward and leaves the call.
 using LinearInputFn = std::function<void(const LinearInput& input)>;
 
 // How a forward is computed.
 enum class Arithmetic {
   kFloat64,  // everything in double, from the float32 weights
-  // As a float16 file is at least: the weights of linear layers, what they read and what they give
-  // rounded to float16, the rest in float32.
+  // The least rounding of a float16 file: weights, inputs and outputs of linear layers rounded to
+  // float16, the rest in float32.
   kFloat16,
 };
 
@@ -58,13 +57,13 @@ struct ReferenceOptions {
   std::function<void()> on_layer;  // after every layer; may throw to cancel
 };
 
-// The next token behind those that were generated, by its logits; these are finite.
+// Chooses the next token by its logits, which are finite, and the tokens generated so far.
 using ChooseFn =
     std::function<int64_t(std::span<const int64_t> generated, std::span<const float> logits)>;
 
 struct ReferenceCaption {
   std::vector<int64_t> ids;  // the closing end-of-text included
-  Rows logits;               // [ids, vocab_size]: what each id was chosen by
+  Rows logits;               // [ids, vocab_size]: the logits by which each id was chosen
 };
 
 class ReferenceModel {
@@ -75,7 +74,7 @@ class ReferenceModel {
   ~ReferenceModel();
   ReferenceModel(ReferenceModel&&) noexcept;
 
-  // An empty function takes the listener away.
+  // An empty function removes the listener.
   void on_linear_input(LinearInputFn listener);
 
   // pixel_values [3, image_size, image_size] of each image -> its image tokens
@@ -83,20 +82,20 @@ class ReferenceModel {
   [[nodiscard]] std::vector<Rows> encode(const std::vector<std::vector<float>>& pixel_values) const;
 
   // One pass over image tokens and text. Row t of an answer holds the logits that forced[t] is
-  // compared with; the last row those after the last id when `after_last`, which an empty list of
-  // ids needs.
+  // compared with; with `after_last`, which an empty list of ids requires, a further row holds those
+  // after the last id.
   [[nodiscard]] std::vector<Rows> logits(const std::vector<Rows>& prefixes,
                                          const std::vector<std::vector<int64_t>>& forced,
                                          bool after_last = false) const;
 
-  // A token after the other, until one of `eos_token_ids` or `max_new_tokens`: the most probable
-  // one, or what `choose` takes. Throws kRuntime where logits are not finite.
+  // One token after the other, until one of `eos_token_ids` or `max_new_tokens`: the most probable
+  // token, or the one that `choose` returns. Throws kRuntime where logits are not finite.
   [[nodiscard]] std::vector<ReferenceCaption> greedy(const std::vector<Rows>& prefixes,
                                                      int64_t max_new_tokens,
                                                      const std::vector<int64_t>& eos_token_ids,
                                                      const ChooseFn& choose = {}) const;
 
-  // encode() and logits() in other arithmetic. The listener hears nothing of it.
+  // encode() and logits() in other arithmetic, without calls of the listener.
   [[nodiscard]] ForcedPass forced(const std::vector<std::vector<float>>& pixel_values,
                                   const std::vector<std::vector<int64_t>>& forced,
                                   Arithmetic arithmetic) const;

@@ -22,9 +22,9 @@ using ConstView = Eigen::Map<const Matrix<T>, Eigen::Unaligned, Stride>;
 template <typename T>
 using View = Eigen::Map<Matrix<T>, Eigen::Unaligned, Stride>;
 
-constexpr int64_t kBlockFloats = int64_t{1} << 18;  // of a weight that one task reads: 1 MB
+constexpr int64_t kBlockFloats = int64_t{1} << 18;  // values of a weight that one task reads: 1 MB
 
-// Runs over rows in parallel pieces of a useful size.
+// Runs over rows in parallel pieces, each large enough to be worth a task.
 void for_rows(const Context& context, int64_t rows, const std::function<void(int64_t)>& work) {
   constexpr int64_t kPiece = 16;
   const auto pieces = static_cast<size_t>((rows + kPiece - 1) / kPiece);
@@ -74,7 +74,7 @@ void round_to_float16(std::span<float> values) {
   }
 }
 
-// A block of rows of the weight, as numbers of the forward.
+// A block of rows of the weight, in the forward's number type.
 template <typename T>
 void read_block(const Context& context, const Weight& weight, const Block& block, Buffer<T>& out) {
   out.resize(block.elements());

@@ -27,7 +27,7 @@ struct Norm {
   double eps = 0.0;
 };
 
-// Whom to tell and how to compute; shared by both towers.
+// The listener and the arithmetic, shared by both towers.
 struct Context {
   unsigned threads = 0;
   std::function<void()> on_layer;
@@ -67,7 +67,7 @@ template <typename T>
 struct AttentionPart {
   const T* query = nullptr;  // [rows, heads * head_dim]
   const T* key = nullptr;    // [total, kv_heads * head_dim]
-  const T* value = nullptr;  // the same
+  const T* value = nullptr;  // as key
   T* out = nullptr;          // [rows, heads * head_dim]
   int64_t rows = 0;
   int64_t total = 0;

@@ -15,8 +15,8 @@
 namespace lorapress::reference {
 namespace {
 
-// llama3: wavelengths above the old context over low_freq_factor are slowed by the whole factor,
-// those below the old context over high_freq_factor not at all, and between both is a ramp.
+// llama3: wavelengths above the old context / low_freq_factor are slowed by the whole factor, those
+// below the old context / high_freq_factor not at all, with a ramp in between.
 double llama3_scaled(double frequency, const RopeConfig& rope) {
   const auto context = static_cast<double>(rope.original_max_position_embeddings);
   const double turns = context * frequency / (2.0 * std::numbers::pi);  // within the old context
@@ -31,8 +31,8 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
   return frequency * (ramp + (1.0 - ramp) / rope.factor);
 }
 
-// A decoder that this forward computes, and which projections of its attention have a bias: told
-// here once more and not taken from the families' readers.
+// A decoder that this forward computes, and which projections of its attention have a bias: stated
+// here independently of the families' readers.
 struct DecoderRow {
   std::string_view model_type;
   AttentionBiases (*biases)(const Json& config);
@@ -57,13 +57,13 @@ AttentionBiases attention_biases(const Checkpoint& checkpoint) {
 
 const std::string kHead = "language_model.lm_head";
 
-// What the adapters left of lm_head, whether the reader then found it tied or not: a wrong tie
-// would else be wrong here, too.
+// lm_head after the adapters, whether or not the reader found it tied: otherwise a wrong tie would
+// be wrong here, too.
 WeightPtr output_table(const Checkpoint& checkpoint, WeightTaker& weights, const Shape& shape) {
   const std::string name = kHead + ".weight";
   const WeightPtr& table = checkpoint.output_table;
   if (!table || table->shape() != shape || weights.has(name)) {
-    weights.take(name, shape);  // and finish() says what is wrong
+    weights.take(name, shape);  // finish() reports the fault
   }
   return table && table->shape() == shape ? table : zeros(DType::kF32, shape);
 }

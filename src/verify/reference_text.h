@@ -6,7 +6,7 @@
 
 namespace lorapress::reference {
 
-// Keys and values of the positions that a sequence has behind it.
+// Keys and values of the positions of a sequence so far.
 template <typename T>
 struct Sequence {
   int64_t length = 0;
@@ -29,8 +29,8 @@ class Decoder {
   template <typename T>
   void embed(int64_t id, std::span<T> out) const;
   // embeddings of all spans' new positions, one after the other -> their hidden states before the
-  // last norm. The sequences grow; with `keep` false their keys and values are let go again, which
-  // is enough for one whole pass.
+  // last norm. The sequences grow; with `keep` false their keys and values are dropped again, which
+  // is enough for a single pass.
   template <typename T>
   [[nodiscard]] BasicRows<T> forward(const Context& context,
                                      BasicRows<T> embeddings,

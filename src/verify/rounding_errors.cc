@@ -9,11 +9,11 @@
 namespace lorapress {
 namespace {
 
-// Errors of a row may cancel; no float32 forward is closer than this for long.
+// Errors of a row may cancel; no float32 forward is closer than this over many rows.
 constexpr double kLeastRounding = 0x1p-22;
 
-// Rounding errors of single logits are up to five times their root mean square, two of them decide
-// about a tie, and a row's own rounding is known to a factor of a few.
+// Rounding errors of single logits reach five times their root mean square, two of them decide a
+// tie, and a row's own rounding is known only to a factor of a few.
 constexpr double kNearTie = 32.0;
 
 double at_least(double rounding) {

@@ -1,7 +1,7 @@
-// What a file may be off: measured in what rounding alone costs this checkpoint.
+// The tolerance for a file, in units of the errors that rounding alone causes for this checkpoint.
 //
 // The float32 forward of the reference has the same weights as a file and other rounding errors,
-// and both go through the same model, which amplifies them alike: by 10 or by 10^5. So its
+// and both go through the same model, which amplifies these errors alike: by 10 or by 10^5. So its
 // distance from the float64 forward is the unit in which a file's distance is judged.
 #ifndef LORAPRESS_VERIFY_ROUNDING_ERRORS_H_
 #define LORAPRESS_VERIFY_ROUNDING_ERRORS_H_
@@ -24,14 +24,14 @@ RoundingErrors rounding_of(const Rows& exact_prefix,
                            const Rows& prefix,
                            const Rows& logits);
 
-// The largest of them; infinite where one is no number.
+// The largest of `rows`; infinite where one is NaN.
 double largest_rounding(std::span<const double> rows);
 
 // A file's distances beside those of rounding, over many rows. One row says little, since rounding
-// errors may cancel in it; the median of many says whether the file rounds or is another model.
+// errors may cancel in it; the median of many shows whether the file only rounds or is another model.
 class RoundingExcess {
  public:
-  // A row whose error is no number is left out: that is a fault of its own.
+  // A row whose error is NaN is left out: that is a fault of its own.
   void add(double error, double rounding);
 
   [[nodiscard]] size_t rows() const { return ratios_.size(); }
@@ -48,8 +48,8 @@ class RoundingExcess {
   double rounding_ = 0.0;
 };
 
-// Whether the lead of `token` over `other` in the exact logits is less than rounding may turn, when
-// it moves logits by `rounding` of their size.
+// Whether the lead of `token` over `other` in the exact logits is less than rounding may reverse,
+// given its relative error `rounding`.
 bool is_near_tie(std::span<const float> exact, int64_t token, int64_t other, double rounding);
 
 }  // namespace lorapress

@@ -1,4 +1,4 @@
-// What stands behind a Captioner: this thread (local.ts) or a worker (remote.ts).
+// The implementation of a Captioner: in this thread (local.ts) or in a worker (remote.ts).
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
 import type { Device } from "./engine/engine_api.js";
@@ -10,11 +10,11 @@ import type { ProgressListener } from "./loading/progress.js";
 export interface BackendOptions {
   readonly device?: Device | "auto" | undefined;
   readonly dtype?: DtypeChoice | undefined;
-  /** Of WebAssembly; default: the cores, at most 4. One where the page is not cross-origin isolated. */
+  /** WebAssembly threads; default: one per core, at most 4. One where the page is not cross-origin isolated. */
   readonly threads?: number | undefined;
   /**
    * "check" (default): one conditional request asks whether the folder changed; without an answer
-   * the stored model serves. "stored": no request at all while everything is stored.
+   * the stored model is used. "stored": no request at all while everything is stored.
    */
   readonly update?: "check" | "stored" | undefined;
   /** false: nothing is written to the browser's storage. */
@@ -43,7 +43,7 @@ export interface CaptionerInfo {
 }
 
 export interface Timings {
-  /** Waiting for the encoder's, then for the decoder's bytes, when the caption came before they did. */
+  /** Waiting for the encoder's, then for the decoder's bytes, when a caption is requested before they arrive. */
   readonly encoderWaitMs: number;
   readonly decoderWaitMs: number;
   readonly preprocessMs: number;
@@ -56,16 +56,16 @@ export interface Caption {
   readonly text: string;
   /** New tokens, the closing end-of-text included. */
   readonly ids: readonly number[];
-  /** Of beam search. */
+  /** Of beam search only. */
   readonly score: number | undefined;
   readonly timings: Timings;
 }
 
 export interface Backend {
   readonly info: CaptionerInfo;
-  /** Everything is loaded; rejects with the reason why not. */
+  /** Resolves when everything is loaded; rejects with the reason when loading fails. */
   readonly ready: Promise<void>;
-  /** `onPiece` gets text as it comes; never with beams, which give it at the end. */
+  /** `onPiece` gets text piece by piece; with beams it is not called. */
   run(
     picture: Picture,
     options: GenerateOptions,

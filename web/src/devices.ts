@@ -1,4 +1,4 @@
-// Which device and which dtype: what the caller says, else what suits this machine.
+// Chooses device and dtype: as the caller says, else as suits this machine.
 import type { Device } from "./engine/engine_api.js";
 import { fail } from "./errors.js";
 import type { Backend, GraphFile, Role } from "./loading/graph_files.js";
@@ -15,9 +15,9 @@ export interface DeviceFacts {
   readonly device: Device;
   /** Half precision in shaders. */
   readonly shaderF16: boolean;
-  /** Of WebAssembly: how many there can be. */
+  /** The most WebAssembly threads that there can be. */
   readonly threads: number;
-  /** As far as the browser tells, rounded and at most 8. */
+  /** As the browser reports it: rounded and at most 8; undefined where it does not. */
   readonly memoryGiB: number | undefined;
 }
 
@@ -59,10 +59,10 @@ export async function inspectDevice(
   };
 }
 
-// A graph that takes a larger share of the machine's memory is left to those who ask for it.
+// A graph that takes a larger share of the machine's memory is used only on request.
 const MEMORY_SHARE = 1 / 8;
 
-/** Of a graph and its weights. */
+/** Bytes of a graph and its weights. */
 export function graphBytes({ files }: Manifest, { path, externalData }: GraphFile): number {
   return [path, ...externalData].reduce((sum, file) => sum + (files.get(file)?.bytes ?? 0), 0);
 }
@@ -109,7 +109,7 @@ function automatic(manifest: Manifest, role: Role, facts: DeviceFacts): string {
 // Nodes of small graphs take less time than waking a second thread: docs/web-performance.md has figures.
 const SMALL_GRAPH_BYTES = 16e6;
 
-/** How many of the threads that there can be are worth having. */
+/** The number of threads worth using. */
 export function chooseThreads(manifest: Manifest, dtypes: Dtypes, facts: DeviceFacts): number {
   const sizes = (["encoder", "decoder"] as const).map((role) =>
     graphBytes(manifest, graphOf(manifest, dtypes[role], role)),

@@ -2,7 +2,7 @@
 // (include/lorapress/error.h); a test compares the two tables.
 
 export const ERROR_CODES = [
-  "invalid_argument", // an option or a call that cannot be meant
+  "invalid_argument", // an option or a call that makes no sense
   "not_found", // a file that should be there
   "exists", // an output that would be overwritten (not used in the browser)
   "invalid_file", // a file whose bytes break its format or its digest
@@ -29,13 +29,13 @@ export function fail(code: ErrorCode, message: string, cause?: unknown): never {
   throw new LorapressError(code, message, cause === undefined ? undefined : { cause });
 }
 
-/** What an unknown thrown thing says, in one line. */
+/** The message of any thrown value, in one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replace(/\s*[\r\n]+\s*/g, " ").slice(0, 500);
 }
 
-/** Any error as ours; ours and aborts pass unchanged. */
+/** Any error as a LorapressError; LorapressErrors and aborts pass unchanged. */
 export function asLorapressError(error: unknown, code: ErrorCode, where: string): Error {
   if (error instanceof LorapressError || isAbort(error)) {
     return error as Error;

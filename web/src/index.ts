@@ -24,9 +24,9 @@ export interface LoadOptions extends BackendOptions {
   /** true (default where there are workers), false (this thread), or a worker of lorapress/worker. */
   readonly worker?: boolean | Worker | undefined;
   readonly onProgress?: ProgressListener | undefined;
-  /** Stops the loading; once it is ready, dispose() does. */
+  /** Stops loading; once the captioner is ready, use dispose(). */
   readonly signal?: AbortSignal | undefined;
-  /** Instead of the global one; in this thread only. */
+  /** Instead of the global fetch; only without a worker. */
   readonly fetch?: Fetch | undefined;
 }
 
@@ -43,8 +43,8 @@ export class Captioner {
   }
 
   /**
-   * `url`: the folder, relative to the page. Resolves as soon as the folder is known to be sound, so
-   * that captions can be asked for while it is still loading; `ready` tells when it is loaded.
+   * `url`: the folder, relative to the page. Resolves as soon as the folder is known to be valid, so
+   * that captions can be requested while it is still loading; `ready` resolves when it is loaded.
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Captioner> {
     const { worker = hasModuleWorkers() && options.fetch === undefined, ...rest } = options;
@@ -56,7 +56,7 @@ export class Captioner {
     return new Captioner(await WorkerBackend.load(url, rest, files, given));
   }
 
-  /** Resolves when everything is loaded; rejects with the reason why not. */
+  /** Resolves when everything is loaded; rejects with the reason when loading fails. */
   get ready(): Promise<void> {
     return this.backend.ready;
   }
@@ -65,14 +65,14 @@ export class Captioner {
     return this.backend.info;
   }
 
-  /** One at a time: calls wait for those before them. */
+  /** One at a time: a call waits for earlier calls. */
   async caption(image: ImageSource, options: CaptionOptions = {}): Promise<Caption> {
     return this.run(image, options, () => {});
   }
 
   /**
-   * Text as it comes, never ending inside a character; returns the caption. Leaving the loop stops the
-   * generation. With beams the text comes at once, at the end.
+   * Yields text in pieces that never end inside a character; returns the caption. Leaving the loop stops
+   * the generation. With beams the whole text comes at the end.
    */
   async *stream(
     image: ImageSource,
@@ -112,7 +112,7 @@ export class Captioner {
     }
   }
 
-  /** Stops what runs and gives the memory back. */
+  /** Stops all work and frees the memory. */
   async dispose(): Promise<void> {
     await this.backend.dispose();
   }
@@ -133,7 +133,7 @@ function hasModuleWorkers(): boolean {
   return typeof Worker === "function" && globalThis.location !== undefined;
 }
 
-// AbortSignal.any() is younger than the browsers that this runs in.
+// Some supported browsers lack AbortSignal.any().
 function anySignal(signal: AbortSignal, left: AbortController): AbortSignal {
   const both = new AbortController();
   for (const one of [signal, left.signal]) {

@@ -1,5 +1,5 @@
-// A captioner in this thread. Files come in the order in which they are needed, and each graph goes to
-// the engine as soon as its file is whole: an image that waits is encoded while the decoder downloads.
+// A captioner in this thread. Files arrive in the order in which they are needed, and each graph goes to
+// the engine as soon as its file is complete: an image that waits is encoded while the decoder downloads.
 import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
 import {
   chooseDtypes,
@@ -52,7 +52,7 @@ function stopwatch(): () => number {
   };
 }
 
-// Who awaits the promise gets its failure; that nobody does is no unhandled rejection.
+// Code that awaits the promise gets the failure; without such code it is no unhandled rejection.
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
@@ -95,7 +95,7 @@ export class LocalBackend implements Backend {
     this.ready = handled(all.then(() => parts.meter.enter("ready")));
   }
 
-  /** Resolves when the folder is known to be sound; the files follow. */
+  /** Resolves when the folder is known to be valid; the files follow. */
   static async load(
     url: string | URL,
     options: LocalOptions,
@@ -202,7 +202,7 @@ export class LocalBackend implements Backend {
     return this.parts.startEngine({ device, shape, threads });
   }
 
-  // Its files are read at once, and loaded when the part before is.
+  // The files of a part are read at once, and loaded when the part before is loaded.
   private async loadPart(role: Role, before: Promise<Engine>): Promise<Engine> {
     const { loader, meter, stop, info } = this.parts;
     const graph = graphOf(this.manifest, info.dtypes[role], role);

@@ -33,7 +33,7 @@ export type FromWorker =
   | { readonly type: "failed"; readonly id: number; readonly error: WireError }
   | { readonly type: "disposed" };
 
-/** An error class does not survive the way; its name and code do. */
+/** An error class does not survive messages; its name and code do. */
 export interface WireError {
   readonly name: string;
   readonly message: string;
@@ -52,7 +52,7 @@ export function fromWire(error: WireError): Error {
   return new LorapressError(error.code ?? "runtime", error.message);
 }
 
-/** What need not be copied. */
+/** Objects that are transferred and not copied. */
 export function transfersOf(picture: Picture): Transferable[] {
   return picture.kind === "bitmap" ? [picture.bitmap] : [];
 }

@@ -34,7 +34,7 @@ function deferred<T>(): Deferred<T> {
 export class WorkerBackend implements Backend {
   readonly ready: Promise<void>;
   private readonly worker: Worker;
-  /** Of the worker's module, where it was started from one. */
+  /** The address of the worker's module, where it was started from one. */
   private readonly address: string | undefined;
   private readonly onProgress: ProgressListener | undefined;
   private readonly loaded: Deferred<CaptionerInfo> = deferred();
@@ -71,7 +71,7 @@ export class WorkerBackend implements Backend {
     const backend = new WorkerBackend(worker, own ? given : undefined, onProgress);
     const stop = (): void => backend.close(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
-    const folder = new URL(url, globalThis.location?.href).href; // the worker's address is another
+    const folder = new URL(url, globalThis.location?.href).href; // the worker's own address differs
     backend.post({ type: "load", url: folder, options: rest, files });
     try {
       backend.known = await backend.loaded.promise;
@@ -126,7 +126,7 @@ export class WorkerBackend implements Backend {
     this.worker.postMessage(message, transfers);
   }
 
-  /** The worker failed; a module that is not there gives no `message`. */
+  /** The worker failed; for a missing module there is no `message`. */
   private async explain(message: string): Promise<void> {
     const reason = message || "its module cannot be loaded";
     try {
@@ -137,7 +137,7 @@ export class WorkerBackend implements Backend {
     }
   }
 
-  // Nothing more will come from the worker.
+  // No further message will come from the worker.
   private close(error: Error): void {
     this.broken ??= error;
     this.worker.terminate();

@@ -1,8 +1,8 @@
 // For pages that stay with transformers.js: its pipelines load a pressed folder through our loader, in
 // ranges, resumed, compared with the SHA-256 of lorapress.json, stored by version. Nothing of
 // transformers.js is changed; it asks `env.customCache` (versions 2 to 4) for every file before it asks
-// the network, and `env.fetch` (4) does the asking. In Node version 3 cannot be helped: of a file that
-// its cache has it forgets the key, by which it would take it.
+// the network, and `env.fetch` (4) for the requests. Version 3 in Node is not supported: it loses the key of a
+// cached file and then cannot read it.
 
 import { asLorapressError } from "./errors.js";
 import { noteRefusal, openStore, ResilientStore } from "./loading/cache.js";
@@ -17,7 +17,7 @@ export type { ChunkStore, FolderRecord } from "./loading/stores.js";
 
 type EnvFetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
 
-/** What is used of transformers.js's `env`. */
+/** The part of transformers.js's `env` that is used here. */
 export interface TransformersEnv {
   useCustomCache: boolean;
   customCache: unknown;
@@ -34,11 +34,11 @@ export interface TransformersEnv {
 export interface InstallOptions {
   /** As in Captioner.load: ask the server once whether the folder changed, or not while all is stored. */
   readonly update?: "check" | "stored" | undefined;
-  /** Stops what is loading. */
+  /** Stops loading. */
   readonly signal?: AbortSignal | undefined;
-  /** What a user may want to know, such as a store that refuses or a server that does not answer. */
+  /** Is called for a store that refuses or a server that does not answer. */
   readonly onNote?: ((note: string) => void) | undefined;
-  /** Where chunks are kept; else as in Captioner.load. */
+  /** Where chunks are kept; by default as in Captioner.load. */
   readonly store?: ChunkStore | undefined;
   readonly fetch?: Fetch | undefined;
   readonly retries?: number | undefined;
@@ -48,11 +48,11 @@ export interface InstallOptions {
 export interface Installed {
   /** The model's name for pipeline() and from_pretrained(). */
   readonly model: string;
-  /** The folder is transformers.js's own business again; with the last folder go the hooks. */
+  /** Leaves the folder to transformers.js again; with the last folder the hooks are removed. */
   restore(): void;
 }
 
-/** As much of the Cache interface as transformers.js asks for. */
+/** The part of the Cache interface that transformers.js uses. */
 interface KeyedCache {
   match(key: string): Promise<Response | string | undefined>;
   put(key: string, response: Response, ...more: unknown[]): Promise<void>;
@@ -60,8 +60,8 @@ interface KeyedCache {
 }
 
 /**
- * Gives the pipelines of `env` the folder at `url`. Resolves when its lorapress.json is read and sound;
- * files are fetched when transformers.js asks for them. Other models are loaded as before.
+ * Gives the pipelines of `env` the folder at `url`. Resolves when its lorapress.json is read and valid;
+ * files are fetched when transformers.js requests them. Other models are loaded as before.
  */
 export async function install(
   env: TransformersEnv,
@@ -142,11 +142,11 @@ class Hooks implements KeyedCache {
     }
   }
 
-  // Must not throw for a file of ours: transformers.js would take that for a miss and fetch it unverified.
-  // What goes wrong is told by the body.
+  // Must not throw for a file of ours: transformers.js would treat that as a miss and fetch it unverified.
+  // Failures are reported by the body.
   async match(key: string | undefined): Promise<Response | string | undefined> {
     if (key === undefined) {
-      return undefined; // version 3 in Node has lost it
+      return undefined; // version 3 in Node has lost the key
     }
     const place = this.find(key);
     if (place === undefined) {
@@ -176,7 +176,7 @@ class Hooks implements KeyedCache {
     return this.others;
   }
 
-  /** In a folder of ours the manifest knows what is there: nothing else is asked for. */
+  /** For a folder of ours only files that the manifest lists are requested. */
   private async answer(
     input: string | URL,
     init: RequestInit | undefined,
@@ -286,7 +286,7 @@ function typeOf(path: string): string {
   return path.endsWith(".json") ? "application/json" : "application/octet-stream";
 }
 
-/** Where the files of other models were kept until now. */
+/** The cache that transformers.js would use for the files of other models. */
 async function cacheBefore(env: TransformersEnv): Promise<KeyedCache> {
   if (env.useCustomCache && env.customCache) {
     return env.customCache as KeyedCache;
@@ -301,7 +301,7 @@ async function cacheBefore(env: TransformersEnv): Promise<KeyedCache> {
   return new HandOver();
 }
 
-/** No cache at all, but transformers.js in Node takes what it has put out again before it uses it. */
+/** No cache at all, except that transformers.js in Node reads back a file that it has put before it uses it. */
 class HandOver implements KeyedCache {
   private readonly held = new Map<string, Response>();
 

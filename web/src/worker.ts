@@ -1,4 +1,4 @@
-// The worker's side: a LocalBackend that is spoken to in messages.
+// The worker's side: a LocalBackend that is driven by messages.
 import type { Backend } from "./backend.js";
 import { engineOf } from "./engine/engine.js";
 import type { LoadProgress } from "./loading/progress.js";

@@ -1,7 +1,7 @@
-// The seam between generation and what runs a model. Above it: the start token, greedy choice,
+// The interface between generation and engines. Above it: the start token, greedy choice,
 // sampling, beams, text. Below it, in a folder of each engine: its library, its files, its caches.
-// web/src/engine/engine_api.ts is the same seam in the browser, with the same verbs; the height is that of
-// CTranslate2's layers::Decoder, which its search strategies drive in the same way.
+// web/src/engine/engine_api.ts is the same interface in the browser, with the same verbs; its level is that of
+// CTranslate2's layers::Decoder, which the search strategies there drive in the same way.
 //
 //   decoder.encode(pixels)             once for each image
 //   decoder.start(size)                rows that are still empty
@@ -25,7 +25,7 @@ class EncodedImage {
   virtual ~EncodedImage() = default;
 };
 
-// How many rows grow together and how long they may become. An engine may take all memory at once.
+// How many rows grow together and how long they may become. An engine may allocate for all of them at once.
 struct SequencesSize {
   int64_t images = 1;      // at least 1
   int64_t beams = 1;       // rows of each image, at least 1
@@ -65,7 +65,7 @@ class Decoder {
   virtual ~Decoder() = default;
 
   // pixel_values, float32 [3, height, width], as the model's preprocessing makes them. REQUIRES:
-  // that many.
+  // exactly that many values.
   [[nodiscard]] virtual std::unique_ptr<EncodedImage> encode(
       std::span<const float> pixel_values) const = 0;
 

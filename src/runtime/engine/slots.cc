@@ -13,8 +13,8 @@ SlotTable::SlotTable(int64_t images, int64_t beams)
   std::iota(slots_.begin(), slots_.end(), 0);
 }
 
-// The first row that goes on from a parent takes over its slot; the others get the slots that no
-// row goes on from, so a copy never overwrites what is still to be read.
+// The first row that continues a parent takes over its slot; the others get the slots that no row
+// continues, so a copy never overwrites a slot that is still to be read.
 std::vector<SlotTable::Copy> SlotTable::branch(std::span<const int64_t> parents) {
   constexpr int64_t kNone = -1;
   std::vector<Copy> copies;

@@ -9,8 +9,8 @@
 
 namespace lorapress {
 
-// A cache has a slot for every row. Rows move by this table and not in memory; only where one row
-// becomes several, the cache of a slot is copied.
+// A cache has a slot for every row. Rows move by this table and not in memory; a slot is copied only
+// where one row becomes several.
 class SlotTable {
  public:
   struct Copy {
@@ -23,8 +23,8 @@ class SlotTable {
 
   [[nodiscard]] int64_t slot(int64_t row) const { return slots_[static_cast<size_t>(row)]; }
 
-  // Row i goes on from what row parents[i] of the same image was. The engine has to make these
-  // copies, in any order: no slot is read by one and written by another.
+  // Row i continues the former row parents[i] of the same image. The engine has to make the returned
+  // copies, in any order: no slot is read by one copy and written by another.
   [[nodiscard]] std::vector<Copy> branch(std::span<const int64_t> parents);
 
  private:
@@ -32,8 +32,7 @@ class SlotTable {
   std::vector<int64_t> slots_;  // of each row
 };
 
-// Throws kInvalidArgument when `slots` caches of `capacity` positions are more memory than any
-// machine here should give.
+// Throws kInvalidArgument when `slots` caches of `capacity` positions exceed 64 GB.
 void require_cache_memory(int64_t slots, int64_t capacity, int64_t bytes_per_position);
 
 }  // namespace lorapress

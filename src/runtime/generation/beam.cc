@@ -11,7 +11,7 @@ namespace {
 // log-probabilities.
 constexpr float kNever = -1.0e9F;
 
-// Scores are float32 there, and so is the divisor.
+// In transformers scores are float32, and so is the divisor.
 float length_divisor(int64_t length, double penalty) {
   return static_cast<float>(std::pow(static_cast<double>(length), penalty));
 }
@@ -46,13 +46,13 @@ void BeamSearch::advance(std::span<const std::span<const float>> log_probs) {
   decide_whether_done(candidates);
 }
 
-// As many as leave num_beams that do not end, best first.
+// Enough candidates that num_beams of them do not end, best first.
 std::vector<BeamSearch::Candidate> BeamSearch::best_continuations(
     std::span<const std::span<const float>> log_probs) const {
   const size_t ends = options_.eos_token_ids.size();
   const size_t wanted = std::max<size_t>(2, 1 + ends) * running_.size();
   const auto worse = [](const Candidate& a, const Candidate& b) { return a.score > b.score; };
-  std::vector<Candidate> best;  // a heap whose first is the worst of them
+  std::vector<Candidate> best;  // a heap with the worst candidate first
   for (size_t beam = 0; beam < log_probs.size(); ++beam) {
     const float before = running_[beam].score;
     for (size_t token = 0; token < log_probs[beam].size(); ++token) {
@@ -91,7 +91,7 @@ bool BeamSearch::is_full() const {
   return std::ranges::all_of(finished_, &Hypothesis::finished);
 }
 
-// Only the num_beams best candidates may finish; the others are there to go on.
+// Only the num_beams best candidates may finish; the others can only continue.
 void BeamSearch::collect_finished(const std::vector<Candidate>& candidates) {
   const float divisor = length_divisor(length_ + 1, options_.length_penalty);
   const bool closed = is_full() && options_.early_stopping == EarlyStopping::kFirst;
@@ -127,7 +127,7 @@ void BeamSearch::choose_running(const std::vector<Candidate>& candidates) {
 }
 
 // Could a running beam still beat the worst finished one? With "never" and a positive penalty, at
-// the greatest length; else, a guess, at the present one.
+// the greatest length; otherwise estimated at the present length.
 void BeamSearch::decide_whether_done(const std::vector<Candidate>& candidates) {
   const bool at_the_end =
       options_.early_stopping == EarlyStopping::kNever && options_.length_penalty > 0.0;

@@ -36,7 +36,7 @@ class BeamSearch {
   [[nodiscard]] bool done() const { return done_; }
   // The beams to run next, best first; the last of ids is the token to feed.
   [[nodiscard]] const std::vector<Hypothesis>& running() const { return running_; }
-  // Which beam of before the last step each running one continues.
+  // For each running beam, the beam before the last step that it continues.
   [[nodiscard]] const std::vector<int64_t>& parents() const { return parents_; }
   // Best first. Once done(), the first is the result.
   [[nodiscard]] const std::vector<Hypothesis>& finished() const { return finished_; }

@@ -29,12 +29,12 @@ std::unique_ptr<Sequences> prefill_all(const Decoder& decoder,
   return sequences;
 }
 
-// One token at a time. A row that has ended is fed its end token and looked at no more.
+// One token at a time. A row that has ended is fed its end token and its logits are ignored.
 class TokenLoop {
  public:
   TokenLoop(const GenerationRequest& request, size_t rows)
       : request_(request),
-        random_(rows, RandomNumbers(request.seed)),  // each image for itself
+        random_(rows, RandomNumbers(request.seed)),  // every image has its own generator
         rows_(rows),
         tokens_(rows),
         parents_(rows) {
@@ -61,7 +61,7 @@ class TokenLoop {
     return open;
   }
 
-  // Each row goes on from itself.
+  // Each row continues itself.
   [[nodiscard]] const std::vector<int64_t>& parents() const { return parents_; }
   [[nodiscard]] const std::vector<int64_t>& tokens() const { return tokens_; }
   [[nodiscard]] std::vector<Generated> take() { return std::move(rows_); }
@@ -87,7 +87,7 @@ class TokenLoop {
   std::vector<int64_t> parents_;
 };
 
-// Beams of several images. An image that is done keeps its rows, which go on unseen.
+// Beams of several images. The rows of an image that is done keep running and are ignored.
 class BeamLoop {
  public:
   BeamLoop(const GenerationRequest& request, size_t images)
@@ -151,7 +151,7 @@ class BeamLoop {
   std::vector<int64_t> parents_;  // rows
 };
 
-// `advance` chooses tokens and says whether any row goes on.
+// `advance` chooses tokens and returns whether any row continues.
 template <typename Loop, typename... Callback>
 std::vector<Generated> run(Loop loop, Sequences& sequences, const Callback&... on_token) {
   while (loop.advance(sequences, on_token...)) {

@@ -15,12 +15,12 @@ namespace lorapress {
 
 struct Generated {
   std::vector<int64_t> ids;  // new tokens, the end token included
-  float score = 0.0F;        // of beams
+  float score = 0.0F;        // of beam search
 };
 
 struct GenerationRequest {
   TokenRules rules;         // max_new_tokens at least 1
-  BeamOptions beams;        // one: tokens are chosen one by one
+  BeamOptions beams;        // num_beams 1: greedy or sampling
   SamplingFilters filters;  // with do_sample
   bool do_sample = false;
   uint32_t seed = 0;
@@ -29,8 +29,8 @@ struct GenerationRequest {
 };
 
 struct GenerationTimes {
-  double prefill_ms = 0.0;  // of all images, each by itself
-  double decode_ms = 0.0;   // of all further calls, which all images share
+  double prefill_ms = 0.0;  // sum over all images, which are prefilled one by one
+  double decode_ms = 0.0;   // sum over all further calls, which run all images together
 };
 
 // Called for every new token but an end token; only with one image and one beam.

@@ -10,7 +10,7 @@
 namespace lorapress {
 namespace {
 
-// Also for what is not a number.
+// Refuses NaN, too.
 void require(const auto& row, const auto& value, const char* hint = "") {
   if (value && !(*value >= row.least && *value <= row.most)) {
     fail(ErrorCode::kInvalidArgument,
@@ -72,7 +72,7 @@ GenerationSettings chosen_settings(const GenerateOptions& options,
       settings.do_sample = false;
     }
   }
-  // Of two names for one thing, an option goes before the folder's setting of the other name.
+  // Where two names mean one thing, an option overrides the folder's setting under the other name.
   if (options.max_length && !options.max_new_tokens) {
     settings.max_new_tokens.reset();
   }

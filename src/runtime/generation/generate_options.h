@@ -1,4 +1,4 @@
-// From what a call asks for and what a folder says to what a search follows.
+// Combines a call's options and a folder's settings into the settings of a search.
 #ifndef LORAPRESS_RUNTIME_GENERATION_GENERATE_OPTIONS_H_
 #define LORAPRESS_RUNTIME_GENERATION_GENERATE_OPTIONS_H_
 
@@ -12,26 +12,26 @@
 
 namespace lorapress {
 
-// The options' settings, else the folder's. Sampling of the options displaces the folder's beams,
-// and beams its sampling.
+// The options' settings, else the folder's. Sampling options override the folder's beams,
+// and num_beams overrides its sampling.
 GenerationSettings chosen_settings(const GenerateOptions& options,
                                    const GenerationSettings& folder);
 
-// What a decoder was trained with and what stands before the new tokens.
+// Limits of a decoder, and the positions before the new tokens.
 struct GenerationContext {
   std::vector<int64_t> eos_token_ids;
   int64_t vocab_size = 0;
-  int64_t max_new_tokens = 1;  // where no setting says it
+  int64_t max_new_tokens = 1;  // default without a setting
   int64_t positions = 0;       // of image and prompt
 };
 
 // max_new_tokens, else max_length without the positions, else the context's. Throws
-// kInvalidArgument where max_length leaves none.
+// kInvalidArgument where max_length leaves no token.
 int64_t new_tokens(const GenerationSettings& settings, const GenerationContext& context);
 // Throws kInvalidArgument for a token outside the vocabulary and for a bad word without tokens.
 TokenRules token_rules(const GenerationSettings& settings, const GenerationContext& context);
 SamplingFilters sampling_filters(const GenerationSettings& settings);
-// Throws kInvalidArgument where the vocabulary is too small for so many beams.
+// Throws kInvalidArgument where the vocabulary is too small for the number of beams.
 BeamOptions beam_options(const GenerationSettings& settings, const GenerationContext& context);
 
 }  // namespace lorapress

@@ -52,9 +52,9 @@ inline float exp_of_negative(float x) {
   return y * std::bit_cast<float>((twos + 127) << 23);
 }
 
-// sum(exp(scores - largest)); what is below exp(-87) counts as that, 1.6e-38. A block is long
-// enough that the compiler makes vectors of its loops and does not unroll them, and the bound has a
-// loop of its own, or else it becomes a jump.
+// sum(exp(scores - largest)); terms below exp(-87) count as exp(-87), 1.6e-38. A block is long
+// enough that the compiler vectorizes its loops and does not unroll them, and the bound has a
+// loop of its own, which would otherwise become a branch.
 LORAPRESS_SIMD double sum_of_exp(const float* scores, size_t count, float largest) {
   constexpr size_t kBlock = 16 * kLanes;
   constexpr float kLeast = -87.0F;
@@ -209,7 +209,7 @@ void forbid_words(std::span<const std::vector<int64_t>> words,
   }
 }
 
-// Nothing else (ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor).
+// Forbids all other tokens (ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor).
 void force(std::span<const int64_t> ids, std::span<float> scores) {
   std::ranges::fill(scores, kForbidden);
   for (const int64_t id : ids) {

@@ -20,8 +20,8 @@ struct TokenRules {
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  std::optional<int64_t> forced_bos_token_id = {};  // the only one behind one generated token
-  std::vector<int64_t> forced_eos_token_ids = {};   // the only ones as the last of max_new_tokens
+  std::optional<int64_t> forced_bos_token_id = {};  // the only token allowed as the second
+  std::vector<int64_t> forced_eos_token_ids = {};   // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
   std::vector<int64_t> suppress_tokens = {};
   // Not as the first token; with a forced_bos_token_id not as the second.
@@ -47,7 +47,7 @@ void log_softmax(std::span<float> scores);
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores);
-// The largest score's index after the rules.
+// The index of the largest score after the rules.
 int64_t likeliest(const TokenRules& rules,
                   std::span<const int64_t> generated,
                   std::span<const float> logits);

@@ -46,7 +46,7 @@ class Tokenizer {
 };
 
 // Turns a growing id sequence into pieces to print. A piece never ends inside a UTF-8 character;
-// all pieces together are decode(all ids), unless that takes back what was printed, as byte
+// all pieces together are decode(all ids), unless decoding changes text that was printed, as byte
 // fallback does for bytes that are not UTF-8.
 class TextStream {
  public:
@@ -56,7 +56,7 @@ class TextStream {
 
   // What the id adds; empty while it is only part of a character.
   [[nodiscard]] std::string push(int64_t id);
-  // What was held back, replacement characters included. The stream is at its end.
+  // The text that was held back, replacement characters included. Ends the stream.
   [[nodiscard]] std::string finish();
 
  private:

@@ -1,5 +1,5 @@
-// Image files to the numbers a vision tower takes, equal to what Pillow and transformers compute: a
-// model must see the picture that it saw in training.
+// Image files to the vision tower's input, equal to what Pillow and transformers compute: a model
+// must see the picture that it saw in training.
 #ifndef LORAPRESS_RUNTIME_IMAGE_IMAGE_H_
 #define LORAPRESS_RUNTIME_IMAGE_IMAGE_H_
 
@@ -22,10 +22,10 @@ inline constexpr int64_t kMaxImagePixels = 200'000'000;
 inline constexpr uint64_t kMaxImageBytes = uint64_t{512} << 20;
 
 // JPEG, PNG, WebP, GIF, BMP or TIFF by its first bytes, as Pillow's
-// ImageOps.exif_transpose(image).convert("RGB"): turned upright by EXIF, XMP or TIFF's own tag,
+// ImageOps.exif_transpose(image).convert("RGB"): rotated upright by EXIF, XMP or TIFF's own tag,
 // alpha dropped and not blended, 16 bits per sample cut as Pillow cuts them, the first frame of
-// several. `where` names the file in errors. Throws kUnsupported for another format or a kind of
-// these that cannot be had as Pillow has it, and kInvalidFile for a broken, truncated or too large
+// several. `where` names the file in errors. Throws kUnsupported for another format or a variant
+// that cannot be decoded as Pillow decodes it, and kInvalidFile for a broken, truncated or too large
 // file.
 Image decode_image(std::span<const std::byte> bytes,
                    std::string_view where,

@@ -56,7 +56,7 @@ class BmpReader {
     if (bits_ <= 8) {
       read_palette();
     }
-    if (pixels_ == 0) {  // not said: right behind the rest
+    if (pixels_ == 0) {  // not given: right behind the header
       pixels_ = palette_at_ + (bits_ <= 8 ? palette_step() * colors_ : 0);
     }
     if (compression_ == kRle8 || compression_ == kRle4) {
@@ -113,7 +113,7 @@ class BmpReader {
       unsupported(fmt::format("{} bits per pixel", bits_));
     }
     palette_at_ = kFileHeader + header_;
-    if (pixels_ == palette_at_ && bits_ <= 8) {  // said by writers that forget the palette
+    if (pixels_ == palette_at_ && bits_ <= 8) {  // written by programs that forget the palette
       pixels_ += palette_step() * colors_;
     }
   }
@@ -141,7 +141,7 @@ class BmpReader {
     }
   }
 
-  // A palette of grays in order counts as none: then every value is its own gray.
+  // A palette of grays in order counts as no palette: then every value is its own gray.
   void read_palette() {
     if (colors_ == 0 || colors_ > 65536) {
       unsupported(fmt::format("a palette of {} colours", colors_));
@@ -161,7 +161,7 @@ class BmpReader {
     if (!gray) {
       return;
     }
-    // Pillow takes the pixels of such files for 1 or 8 bits wide, whatever they are.
+    // Pillow reads the pixels of such files as 1 or 8 bits wide, whatever their width.
     const bool two = colors_ <= 2;
     const bool misread = two ? bits_ != 1 || compression_ != kRaw
                              : bits_ != 8 && compression_ != kRle4 && compression_ != kRle8;
@@ -291,7 +291,7 @@ class BmpReader {
   uint32_t compression_ = kRaw;
   uint64_t colors_ = 0;
   uint64_t palette_at_ = 0;
-  std::array<Pixel, 256> palette_{};  // what the file does not give is black
+  std::array<Pixel, 256> palette_{};  // colours that the file does not give are black
   std::array<uint8_t, 3> bytes32_ = {2, 1, 0};
   bool six_greens_ = false;
 };

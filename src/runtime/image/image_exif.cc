@@ -15,7 +15,7 @@ struct FreeExif {
   void operator()(ExifData* data) const { exif_data_unref(data); }
 };
 
-// As Pillow: the first of several values, and a byte is no number.
+// As Pillow: the first of several values; a value of type byte does not count.
 std::optional<int64_t> integer_of(const ExifEntry& entry, ExifByteOrder order) {
   if (entry.data == nullptr || entry.components < 1) {
     return std::nullopt;
@@ -29,7 +29,7 @@ std::optional<int64_t> integer_of(const ExifEntry& entry, ExifByteOrder order) {
   return std::nullopt;
 }
 
-// Nothing where there is no such tag; 1 for a tag that says nothing usable.
+// nullopt where there is no such tag; 1 for a tag without a usable value.
 std::optional<int> from_exif(std::span<const uint8_t> tiff) {
   const auto has_header = [&] {
     return tiff.size() >= kHeader.size() && std::ranges::equal(tiff.first(kHeader.size()), kHeader);

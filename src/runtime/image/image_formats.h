@@ -20,12 +20,12 @@ struct Encoded {
   int64_t max_pixels;
 };
 
-// Pixels as stored, and what may say how they must be turned.
+// Pixels as stored, and the metadata that may hold their orientation.
 struct Decoded {
   Image image;
   std::vector<uint8_t> exif;  // TIFF, with or without "Exif\0\0" before it; may be broken
   std::string xmp;
-  std::optional<int> orientation;  // 1 to 8 where the format itself says it; the others then do not
+  std::optional<int> orientation;  // 1 to 8, from the format itself; overrides EXIF and XMP
 };
 
 using Pixel = std::array<uint8_t, 3>;  // red, green, blue
@@ -44,7 +44,7 @@ Image new_image(const Encoded& file, uint64_t width, uint64_t height);
                               std::string_view reason);
 inline constexpr const char* kTruncated = "the file ends before the image does";
 
-// 1 to 8 as in EXIF; 1 (upright) where nothing usable says otherwise.
+// 1 to 8 as in EXIF; 1 (upright) without a usable value.
 int find_orientation(std::span<const uint8_t> exif, std::string_view xmp);
 Image turn_upright(Image image, int orientation);
 

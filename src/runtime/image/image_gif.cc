@@ -92,9 +92,9 @@ class GifReader {
     }
   }
 
-  // A palette in which every colour is its own number counts as none, and then the screen's holds
-  // for the frame as well. Without any, all 256 are gray; of another palette the missing ones are
-  // black.
+  // A palette in which every colour is its own number counts as no palette, and then the screen's
+  // palette applies to the frame as well. Without any palette, all 256 colours are grays; missing
+  // colours of another palette are black.
   void make_palette() {
     for (size_t i = 0; i < palette_.size(); ++i) {
       palette_[i].fill(static_cast<uint8_t>(i));

@@ -13,8 +13,8 @@
 namespace lorapress::image_formats {
 namespace {
 
-// Chunks that Pillow does not apply to the pixels either. Not reading them keeps their errors and
-// their decompression out.
+// Chunks that Pillow does not apply to the pixels either. Not reading them avoids their errors and
+// their decompression.
 constexpr png_byte kIgnoredChunks[] =
     "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0tIME\0tRNS";
 
@@ -150,7 +150,7 @@ class PngReader {
     png_read_end(png_, info_);  // EXIF may stand behind the pixels
   }
 
-  // Pillow cuts 16-bit gray off at 255 and does not scale it. In place: two bytes become three.
+  // Pillow clips 16-bit gray at 255 and does not scale it. In place: two bytes become three.
   static void expand_gray16(Image& image) {
     const auto width = static_cast<size_t>(image.width);
     for (size_t y = 0; y < static_cast<size_t>(image.height); ++y) {

@@ -14,10 +14,10 @@ namespace {
 
 constexpr int kPrecisionBits = 22;
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
-constexpr size_t kTapStep = 8;            // taps per turn of the inner loop
+constexpr size_t kTapStep = 8;            // taps per iteration of the inner loop
 constexpr int64_t kMaxWeights = 1 << 27;  // half a gigabyte
 
-// A vector of the compiler: left to itself it does not keep the sums in registers.
+// A vector type of the compiler, which otherwise does not keep the sums in registers.
 using Ints = int32_t __attribute__((vector_size(32)));
 
 struct Filter {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint16_t kMaxSamples = 6;
 
-// Those that Pillow's own builds and Debian's libtiff have in common.
+// The compressions that Pillow's own builds and Debian's libtiff have in common.
 constexpr std::array<uint16_t, 9> kCompressions = {COMPRESSION_NONE,
                                                    COMPRESSION_CCITTRLE,
                                                    COMPRESSION_CCITTFAX3,
@@ -63,7 +63,7 @@ class TiffReader {
   }
 
  private:
-  // What libtiff only complains about is broken as well.
+  // A file about which libtiff only warns is broken as well.
   void check(bool good) const {
     if (!good || source_.failed()) {
       fail_broken(file_, "TIFF", source_.reason());
@@ -182,7 +182,7 @@ class TiffReader {
       return Pixel{byte, byte, byte};
     };
     switch (kind_) {
-      case Kind::kGray16:  // cut off at 255 and not inverted, as Pillow does it
+      case Kind::kGray16:  // clipped at 255 and not inverted, as Pillow does it
         return gray(s[0]);
       case Kind::kGray: {
         const int value = s[0] * 255 / ((1 << bits_) - 1);
@@ -247,7 +247,7 @@ class TiffReader {
     }
   }
 
-  // Planes of their own lie one after the other, and libtiff goes back to a strip's beginning when
+  // Separate planes lie one after the other, and libtiff goes back to a strip's beginning when
   // the plane changes; so each is read whole. Only separate colours can be put together this way.
   void read_planes(Image& image, std::vector<uint8_t>& line) {
     if (kind_ != Kind::kRgb) {
@@ -300,7 +300,7 @@ class TiffReader {
     }
   }
 
-  // The tag, of any value, goes before XMP.
+  // The tag, whatever its value, overrides XMP.
   void read_orientation(Decoded& out) const {
     uint16_t orientation = 0;
     if (TIFFGetField(tiff_.get(), TIFFTAG_ORIENTATION, &orientation) == 1) {

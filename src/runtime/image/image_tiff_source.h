@@ -17,10 +17,10 @@ struct CloseTiff {
 };
 using TiffHandle = std::unique_ptr<TIFF, CloseTiff>;
 
-// No block that libtiff takes for itself is larger, and no tile.
+// The largest block that libtiff may allocate, and the largest tile.
 inline constexpr uint64_t kMaxTiffBlock = uint64_t{256} << 20;
 
-// libtiff prints nothing through it; what it says of the first error is kept. A tag whose content
+// libtiff prints nothing; its first error message is kept. A tag whose content
 // lies behind the end of the file counts as an error.
 class TiffSource {
  public:
@@ -40,8 +40,8 @@ class TiffSource {
   std::array<char, 200> reason_{};
 };
 
-// The photometric interpretation as the first directory says it, where it has one: libtiff makes
-// another of a palette image that lacks its colour map.
+// The photometric interpretation of the first directory, if any: libtiff changes that of a palette
+// image without a colour map.
 std::optional<uint64_t> stored_photometric(std::span<const uint8_t> file);
 
 }  // namespace lorapress::image_formats

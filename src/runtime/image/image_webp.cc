@@ -54,7 +54,7 @@ std::span<const uint8_t> find_chunk(const Demuxer& demuxer, const char* fourcc) 
   return bytes;
 }
 
-// The frame goes onto a black canvas: Pillow's is transparent black, and then loses its alpha.
+// The frame is drawn onto a black canvas: Pillow's is transparent black and then loses its alpha.
 void decode_frame(const Encoded& file, const FirstFrame& frame, Image& image) {
   const int64_t right = int64_t{frame->x_offset} + frame->width;
   const int64_t bottom = int64_t{frame->y_offset} + frame->height;

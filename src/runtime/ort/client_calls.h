@@ -1,7 +1,7 @@
 // A decoder graph as any client of the bundle calls it: ids, image tokens and the whole cache go in as
 // tensors, logits and a longer cache come out. Nothing is bound, shared or written in place, so that
-// what is seen is the graph itself and not what OrtDecoder makes of it. For those who look at graphs:
-// verify, calibration and tests. Captions are made through runtime/engine/decoder.h.
+// the graph itself is observed and not OrtDecoder. For code that examines graphs: verify, calibration
+// and tests. Captions are made through runtime/engine/decoder.h.
 #ifndef LORAPRESS_RUNTIME_ORT_CLIENT_CALLS_H_
 #define LORAPRESS_RUNTIME_ORT_CLIENT_CALLS_H_
 
@@ -24,15 +24,15 @@ class ClientCalls {
   };
 
   explicit ClientCalls(const CacheLayout& layout);
-  // The layout is read off the cache's ports. Throws kUnsupported for a graph without them.
+  // The layout is read from the cache's ports. Throws kUnsupported for a graph without them.
   explicit ClientCalls(const OrtSession& decoder);
 
-  // Names: of the cache's inputs; "logits" and the cache's outputs, in the same order.
+  // Names of the cache's inputs; "logits" and names of the cache's outputs, in the same order.
   [[nodiscard]] const std::vector<std::string>& past() const { return past_; }
   [[nodiscard]] const std::vector<std::string>& outputs() const { return outputs_; }
 
   [[nodiscard]] std::vector<OrtTensor> empty_cache(int64_t rows) const;
-  // What a call is given; without an image where the graph takes none. The tensors must outlive it.
+  // The inputs of a call; without an image where the graph takes none. The tensors must outlive them.
   [[nodiscard]] std::vector<OrtSession::Feed> feeds(const OrtTensor& ids,
                                                     const OrtTensor* image,
                                                     std::span<const OrtTensor> cache) const;
@@ -47,7 +47,7 @@ class ClientCalls {
     return to_step(session.run(feeds(ids, image, cache), outputs_));
   }
 
-  // What a graph gave for outputs().
+  // The results of a run that asked for outputs().
   [[nodiscard]] static Step to_step(std::vector<OrtTensor> outputs);
 
  private:

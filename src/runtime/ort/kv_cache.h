@@ -1,6 +1,6 @@
 // The keys and values of a decoder for several sequences of one length, and where each call reads
-// and writes them. ONNX Runtime gets views of memory that is taken once; nothing is copied between
-// calls but what beams need.
+// and writes them. ONNX Runtime gets views of memory that is allocated once; between calls only
+// beams cause copies.
 //
 //   growing     [slots, heads, length, head_dim], packed: two arenas, each call reads one and
 //               writes the other
@@ -9,7 +9,7 @@
 // In place is GroupQueryAttention's own way (its documentation: past and present may share a buffer
 // of the greatest length; the true lengths come from seqlens_k and total_sequence_length). Our
 // decoders take the past length from the shape of the first layer's keys, so that layer always
-// grows and all further ones may lie in place.
+// grows and all further layers may lie in place.
 #ifndef LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
 #define LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
 
@@ -33,14 +33,14 @@ struct CacheLayout {
 
 class KvCache {
  public:
-  // Room for `capacity` positions of `slots` sequences. Throws kInvalidArgument when that is more
-  // memory than any machine here should give.
+  // Room for `capacity` positions of `slots` sequences. Throws kInvalidArgument when that
+  // exceeds the limit of require_cache_memory().
   KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity);
 
   // Binds the cache for a call that fills the empty slot with `length` positions. All slots are
   // filled with one length before the first step.
   void bind_prefill(OrtBinding& binding, int64_t slot, int64_t length);
-  // After the run: that many positions are there.
+  // After the run: the cache has that many positions.
   void end_prefill(int64_t length) { length_ = length; }
 
   // Binds the cache for a call that adds one position to every slot.
@@ -69,7 +69,7 @@ class KvCache {
   int64_t capacity_;
   int64_t length_ = 0;
   size_t front_ = 0;           // the arena that growing entries read next
-  bool step_bound_ = false;    // what lies in place needs binding once
+  bool step_bound_ = false;    // entries in place need binding only once
   size_t position_bytes_ = 0;  // of one head
   std::vector<Entry> entries_;
 };

@@ -44,13 +44,13 @@ ONNXTensorElementDataType to_ort(DType dtype) {
   return std::ranges::find(kElements, dtype, &ElementRow::dtype)->ort;
 }
 
-// Where the library may lie, the first that opens wins: $LORAPRESS_ORT, beside the installed
+// Where the library may lie; the first that opens is used: $LORAPRESS_ORT, beside the installed
 // program (bin/../lib/lorapress), the folder of the build, the system's path.
 std::vector<std::string> candidates() {
   namespace fs = std::filesystem;
   std::vector<std::string> paths;
   if (const char* given = std::getenv("LORAPRESS_ORT"); given != nullptr && *given != '\0') {
-    return {given};  // a wish that fails should say so, not be passed over
+    return {given};  // no fallback: if this one does not open, that is an error
   }
   std::error_code error;
   const fs::path folder =
@@ -151,7 +151,7 @@ OrtTensor::~OrtTensor() = default;
 OrtTensor::OrtTensor(OrtTensor&& other) noexcept = default;
 OrtTensor& OrtTensor::operator=(OrtTensor&& other) noexcept = default;
 
-// The library comes before any object of its interface, which could not even be destroyed.
+// Loads the library before any object of its interface is made: without it none could be destroyed.
 OrtTensor::OrtTensor(DType dtype, Shape shape) : impl_((library(), std::make_unique<Impl>())) {
   Ort::AllocatorWithDefaultOptions allocator;
   impl_->value = Ort::Value::CreateTensor(allocator, shape.data(), shape.size(), to_ort(dtype));
@@ -266,8 +266,8 @@ void open_session(Session& impl,
   try {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(static_cast<int>(std::min(threads, kMostThreads)));
-    // Else the threads of a session spin for some 20 ms after each run, and where another session
-    // goes on, as the decoder after the encoder, they take its processors.
+    // Otherwise the threads of a session spin for some 20 ms after each run and take processors from
+    // a session that runs next, as the decoder after the encoder.
     options.AddConfigEntry(kOrtSessionOptionsConfigForceSpinningStop, "1");
     impl.session = open(ort.env, options);
     impl.inputs = ports(impl.session, true);

@@ -16,7 +16,7 @@
 
 namespace lorapress {
 
-// A tensor that a session takes or gave. Move only; its memory is its own unless it is a view.
+// An input or output of a session. Move only; its memory is its own unless it is a view.
 class OrtTensor {
  public:
   OrtTensor(DType dtype, Shape shape);  // zeros
@@ -56,7 +56,7 @@ class OrtSession {
   // Reads the file and its external data. `threads` 0 means one per core. Throws kNotFound,
   // kRuntime.
   OrtSession(const std::filesystem::path& model, unsigned threads);
-  // The same from a model in memory, which may go afterwards. `model` says where its external data
+  // The same from a model in memory, which may be freed afterwards. `model` says where its external data
   // lies and names it in messages.
   OrtSession(std::span<const std::byte> bytes,
              const std::filesystem::path& model,
@@ -81,8 +81,8 @@ class OrtSession {
   std::unique_ptr<Impl> impl_;
 };
 
-// Inputs and outputs that stay bound from one run to the next: what does not change is named once,
-// and results are written where the caller wants them. One thread at a time.
+// Inputs and outputs that stay bound from one run to the next: tensors that do not change are bound
+// once, and results are written where the caller wants them. One thread at a time.
 class OrtBinding {
  public:
   // REQUIRES: `session` outlives the binding, and every tensor its last run.
@@ -90,7 +90,7 @@ class OrtBinding {
   ~OrtBinding();
   OrtBinding(OrtBinding&&) noexcept;
 
-  // In place of what the name was bound to before.
+  // Replaces what the name was bound to before.
   void input(const std::string& name, const OrtTensor& tensor);
   void output(const std::string& name, const OrtTensor& tensor);
   // Throws kRuntime with ONNX Runtime's message, also for an output of another shape.

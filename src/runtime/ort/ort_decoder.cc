@@ -10,7 +10,7 @@
 namespace lorapress {
 namespace {
 
-// `wanted`: -1 for a dimension that may be any; the graph may leave any open.
+// `wanted`: -1 for a dimension of any size; the graph may leave any dimension symbolic.
 const OrtPort& port(const std::vector<OrtPort>& ports,
                     const std::string& name,
                     const Shape& wanted,
@@ -146,7 +146,7 @@ class OrtSequences : public Sequences {
   std::vector<int64_t> tokens_;  // one per slot
   std::vector<float> logits_;    // [slots, vocab]
   std::vector<std::byte> half_logits_;
-  OrtTensor images_;  // of the steps, which do not look at them
+  OrtTensor images_;  // for the steps, which do not read them
   OrtTensor tokens_tensor_;
   OrtBinding prefill_;
   OrtBinding step_;

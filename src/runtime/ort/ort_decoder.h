@@ -19,10 +19,10 @@ class OrtDecoder : public Decoder {
     std::filesystem::path encoder;
     std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
-    bool in_place_cache = false;  // of both decoders, as the manifest has it
+    bool in_place_cache = false;  // of both decoders, as in the manifest
   };
-  // Throws kRuntime for a file that is no graph, kMismatch for one that is not the manifest's and
-  // for two decoders that cannot share a cache.
+  // Throws kRuntime for a file that is no graph, kMismatch for one that does not match the manifest
+  // and for two decoders that cannot share a cache.
   OrtDecoder(const Manifest& manifest, const Files& files, unsigned threads);
 
   [[nodiscard]] std::unique_ptr<EncodedImage> encode(
@@ -31,7 +31,7 @@ class OrtDecoder : public Decoder {
 
  private:
   friend class OrtSequences;
-  // What a decoder's ports are like.
+  // Types and shapes of a decoder's ports.
   struct Ports {
     Shape image_shape;  // of encoder_hidden_states, the batch left 1
     DType image_dtype = DType::kF32;
@@ -47,7 +47,7 @@ class OrtDecoder : public Decoder {
 
   OrtSession encoder_;
   OrtSession decoder_;
-  std::optional<OrtSession> prefill_;  // where it is another file
+  std::optional<OrtSession> prefill_;  // set where it is another file
   Shape pixels_shape_;
   Ports ports_;
   int64_t vocab_size_ = 0;

@@ -102,7 +102,7 @@ std::string marked_difference(std::string_view reference, std::string_view text)
     return "<mark>" + escaped(text) + "</mark>";
   }
   const size_t pitch = now.size() + 1;
-  std::vector<uint16_t> common((old.size() + 1) * pitch, 0);  // of the words from i and j on
+  std::vector<uint16_t> common((old.size() + 1) * pitch, 0);  // length from words i, j on
   for (size_t i = old.size(); i-- > 0;) {
     for (size_t j = now.size(); j-- > 0;) {
       common[i * pitch + j] =

@@ -1,4 +1,4 @@
-// Pieces of a page: text that nobody vouches for, made safe; captions compared; plots.
+// Pieces of a page: untrusted text, escaped; captions compared; plots.
 #ifndef LORAPRESS_VERIFY_REPORT_HTML_H_
 #define LORAPRESS_VERIFY_REPORT_HTML_H_
 
@@ -10,8 +10,8 @@
 
 namespace lorapress::html {
 
-// For content and quoted attributes. What is no UTF-8, a control character or a bidirectional
-// override becomes U+FFFD.
+// For content and quoted attributes. Invalid UTF-8, control characters and bidirectional overrides
+// become U+FFFD.
 std::string escaped(std::string_view text);
 
 // `text` with the words it has beyond `reference` in <mark> and those it lacks in <del>.

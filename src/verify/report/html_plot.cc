@@ -1,5 +1,5 @@
 // An SVG that takes its colours from the page (see html_page.cc), so that it follows light and
-// dark.
+// dark mode.
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>

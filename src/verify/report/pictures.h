@@ -1,4 +1,4 @@
-// What verify shows the models: a folder of pictures, or a few that need no files.
+// The images that verify uses: a folder of pictures, or a few built-in ones.
 #ifndef LORAPRESS_VERIFY_REPORT_PICTURES_H_
 #define LORAPRESS_VERIFY_REPORT_PICTURES_H_
 
@@ -13,16 +13,16 @@ namespace lorapress {
 
 struct Picture {
   std::string name;
-  std::function<Image()> load;  // throws Error for a file that is no image
+  std::function<Image()> load;  // throws Error for a file that is not an image
 };
 
 // The files of a folder that are named like images, sorted by name. Names of the others,
 // at most a few, go into `notes`. Throws kNotFound for no such folder, kInvalidArgument where
-// nothing in it is named like a picture.
+// no file in it is named like an image.
 std::vector<Picture> pictures_of_folder(const std::filesystem::path& folder,
                                         std::vector<std::string>& notes);
 
-// Six pictures made of integers alone: the same everywhere, all different, none of a model's size.
+// Six pictures drawn with integers only: equal on every machine, all different, none of a model's size.
 std::vector<Picture> drawn_pictures();
 
 // A PNG of at most `side` pixels per side as a data: URI, for a page.

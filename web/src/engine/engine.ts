@@ -1,4 +1,4 @@
-// Which engine: a table with a row for each.
+// The table of engines, a row for each.
 import type { Engine, EngineFiles, EngineRequest } from "./engine_api.js";
 import { startOnnxRuntime } from "./ort_start.js";
 

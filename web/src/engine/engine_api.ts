@@ -1,4 +1,4 @@
-// The seam between what captions and what runs a model; src/runtime/engine/decoder.h is its twin. Above it: the
+// The interface between generation and engines; src/runtime/engine/decoder.h is its twin. Above it: the
 // start token, greedy choice, sampling, beams, text. Below it, in this folder: an engine's library, its files, its
 // caches. Code outside this folder sees only this file and engine.ts.
 import type { GraphFile, Role } from "../loading/graph_files.js";
@@ -6,7 +6,7 @@ import type { PieceMemory, Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
-/** Addresses of what ONNX Runtime is made of on a device: JavaScript, imported as it stands, and WebAssembly. */
+/** Addresses of ONNX Runtime's files for a device: JavaScript, imported unchanged, and WebAssembly. */
 export interface OrtFiles {
   readonly module: string;
   readonly wasm: string;
@@ -17,7 +17,7 @@ export interface EngineFiles {
   readonly onnxruntime: Readonly<Record<Device, OrtFiles>>;
 }
 
-/** What the decoder's shapes follow from. */
+/** The numbers that determine the decoder's shapes. */
 export interface ModelShape {
   readonly imageSize: readonly [height: number, width: number];
   readonly vocabSize: number;
@@ -29,16 +29,16 @@ export interface ModelShape {
 export interface EngineRequest {
   readonly device: Device;
   readonly shape: ModelShape;
-  /** Of WebAssembly; more than one needs a cross-origin isolated page. */
+  /** WebAssembly threads; more than one needs a cross-origin isolated page. */
   readonly threads: number;
 }
 
-/** A part of the model, of which an engine asks for what it needs. */
+/** A part of the model, from which an engine reads what it needs. */
 export interface ModelSource {
   readonly role: Role;
-  /** What lorapress.json says of it. */
+  /** The entry of lorapress.json. */
   readonly graph: GraphFile;
-  /** A file of the folder, every chunk verified; its pieces in `memory`, if there is such. */
+  /** A file of the folder, every chunk verified; its pieces lie in `memory`, if given. */
   read(path: string, memory?: PieceMemory): Promise<Pieces>;
 }
 
@@ -58,8 +58,8 @@ export type Logits = Float32Array;
 
 export interface Engine {
   /**
-   * Reads what it needs of a part. What comes out loads the part, and is called once. Parts may be read at the
-   * same time, and are loaded one after the other.
+   * Reads the files that it needs of a part. The returned function loads the part, and is called once. Parts may be
+   * read at the same time, and are loaded one after the other.
    */
   read(source: ModelSource): Promise<() => Promise<void>>;
   encode(pixels: Float32Array): Promise<EncodedImage>;
@@ -69,7 +69,7 @@ export interface Engine {
    */
   prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]>;
   /**
-   * Row i of what comes out is row parents[i] of `sequences` and then tokens[i]; rows may repeat,
+   * Row i of the result is row parents[i] of `sequences` and then tokens[i]; rows may repeat,
    * vanish and change places. `sequences` is used up.
    */
   step(

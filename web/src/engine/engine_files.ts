@@ -1,5 +1,5 @@
-// Where the package's other files are: in Node, where npm has put them. tools/package.mjs and tools/bundle.mjs
-// put engine_files_npm.ts and engine_files_bundle.ts in this file's place.
+// Where the package's other files are: in Node, where npm installed them. tools/package.mjs and tools/bundle.mjs
+// replace this file by engine_files_npm.ts and engine_files_bundle.ts.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import type { EngineFiles } from "./engine_api.js";

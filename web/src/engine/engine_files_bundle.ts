@@ -1,4 +1,4 @@
-// As engine_files.ts, in the bundle of tools/bundle.mjs: beside it.
+// As engine_files.ts, for the bundle of tools/bundle.mjs: the files lie beside it.
 import type { EngineFiles } from "./engine_api.js";
 
 const at = (path: string): string => new URL(path, import.meta.url).href;

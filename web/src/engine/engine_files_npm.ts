@@ -1,5 +1,5 @@
-// As engine_files.ts, in the npm package, where a bundler puts the files: Vite, webpack, Parcel and Turbopack copy what
-// they see as `new URL("literal", import.meta.url)`, as it is, and put its new address here. esbuild and
+// As engine_files.ts, in the npm package, where a bundler puts the files: Vite, webpack, Parcel and Turbopack copy a file
+// that appears as `new URL("literal", import.meta.url)` unchanged and insert its new address here. esbuild and
 // Rollup leave the expressions alone: `lorapress-copy` (tools/copy.mjs) puts the same paths beside the bundle.
 import type { EngineFiles } from "./engine_api.js";
 

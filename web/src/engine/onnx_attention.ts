@@ -4,8 +4,8 @@
 //   If (cache is empty) ── then: Split, rotate, heads, q k^T + mask, Softmax, v   on the image tokens
 //                       ── else: GroupQueryAttention as it was                    on what follows
 //
-// with what all layers share, the condition and the causal mask, in front. The query heads of one key
-// head become rows of one matrix, as in src/blocks/attention.cc, which is where these graphs come from.
+// with the condition and the causal mask, which all layers share, in front. The query heads of one key
+// head become rows of one matrix, as in src/blocks/attention.cc, which authors these graphs.
 import { Pieces } from "../loading/pieces.js";
 import { type Field, fields, Message, textOf } from "./protobuf.js";
 
@@ -31,8 +31,8 @@ interface Attention {
 }
 
 /**
- * NodeProtos in, NodeProtos out; `types` are the element types of the graph's inputs. What is not of the
- * shape that press writes stays as it is, and so does half precision, which the CPU computes by casts.
+ * NodeProtos in, NodeProtos out; `types` are the element types of the graph's inputs. Nodes of another
+ * form than press writes do not change, nor does half precision, which the CPU computes by casts.
  */
 export function rewriteAttention(
   nodes: readonly Uint8Array[],

@@ -1,15 +1,15 @@
-// What is done to a graph file before the engine's CPU build gets it (onnx.proto has the numbers):
+// Changes to a graph file before the engine's CPU build gets it (onnx.proto has the field numbers):
 //
-//   weights out   The engine copies weights that stand in the file twice while it reads it. Those that
-//                 stand outside it copies once. So they are declared to stand outside: in this very
-//                 file, from which only the small rest is handed over as the graph.
+//   weights out   While it reads a file, the engine copies weights inside the file twice, external
+//                 weights once. So all weights are declared external, in this same file, and only
+//                 the small rest is passed as the graph.
 //   attention     see onnx_attention.ts
 
 import type { Pieces, Range } from "../loading/pieces.js";
 import { rewriteAttention } from "./onnx_attention.js";
 import { type Field, fields, Message, textOf } from "./protobuf.js";
 
-/** Tensors below it stay: shapes and axes are read while the graph is being built. */
+/** Smaller tensors stay inside: shapes and axes are read while the graph is being built. */
 const LEAST_BYTES = 1024;
 const MODEL_GRAPH = 7;
 const GRAPH_NODE = 1;
@@ -23,7 +23,7 @@ const LOCATION_EXTERNAL = 1;
 export interface Split {
   /** The graph file without the weights. */
   readonly graph: Uint8Array;
-  /** Where weights are: in this file, which the graph calls `own`, or in those beside it. */
+  /** Where the weights are: in this file, which the graph calls `own`, or in the files beside it. */
   readonly weights: ReadonlyMap<string, readonly Range[]>;
 }
 

@@ -1,9 +1,9 @@
-// What both engines of onnxruntime-web do, whatever their tensors are. Graphs are those of the transformers.js
+// The common part of both engines of onnxruntime-web, whatever their tensors are. Graphs are those of the transformers.js
 // bundle (docs/bundles.md): the decoder puts the image tokens before the text in its first call, when the cache is
 // empty, and then drops the first id, a start token.
 //
-// Everything stays where the engine keeps it: a step's cache is the next step's input, and of each step only the
-// logits come out.
+// Tensors stay inside the engine: a step's cache is the next step's input, and only the logits of each step are
+// copied out.
 import { asLorapressError, fail } from "../errors.js";
 import type { CacheDtype } from "../loading/graph_files.js";
 import type { PieceMemory, Pieces } from "../loading/pieces.js";
@@ -33,7 +33,7 @@ export interface Session<Tensor> extends GraphPorts {
   release(): void | Promise<void>;
 }
 
-/** A graph's bytes, and those of the weight files beside it, by name. A session may use them up. */
+/** A graph's bytes, and those of the weight files beside it, by name. A session may consume them. */
 export interface GraphBytes {
   readonly model: Pieces;
   readonly weights: ReadonlyMap<string, Pieces>;
@@ -45,14 +45,14 @@ interface OrtImage<Tensor> extends EncodedImage {
 
 interface OrtSequences<Tensor> extends Sequences {
   readonly cache: readonly Tensor[];
-  /** One copy per row: the decoder asks for it in every step, though it reads it in the first only. */
+  /** One copy per row: every call of the decoder takes the image, though only the first reads it. */
   readonly images: Tensor;
-  /** Whether `images` is this object's to free, or the caption's. */
+  /** Whether this object frees `images`, or the caption does. */
   readonly ownsImages: boolean;
 }
 
 export abstract class OrtEngine<Tensor> implements Engine {
-  /** Where pieces of files go, if not into arrays of their own. */
+  /** Where pieces of files are stored, if not in arrays of their own. */
   protected abstract readonly memory: PieceMemory | undefined;
   protected readonly shape: ModelShape;
   private readonly cache: CachePorts;
@@ -158,7 +158,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     this.cacheDtype = requireCache(port, this.shape, source.graph.cacheDtype);
   }
 
-  // One call at a time: a session does not take a second run while one goes on.
+  // One call at a time: a session does not accept a run while another is in progress.
   private inTurn<T>(what: string, task: () => Promise<T>): Promise<T> {
     const mine = this.turn.then(task, task).catch((error: unknown) => {
       throw asLorapressError(error, "runtime", what);
@@ -183,7 +183,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     return { rows, cache, images, ownsImages, dispose };
   }
 
-  // `ids`: those of one row, or one id per row. The sequences are used up, whatever happens.
+  // `ids`: those of one row, or one id per row. The sequences are consumed, even on failure.
   private async run(
     sequences: OrtSequences<Tensor>,
     ids: readonly number[],

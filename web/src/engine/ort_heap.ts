@@ -1,11 +1,11 @@
-// onnxruntime-web's CPU build, one step below its JavaScript: its memory and the tensors in it. There, results
-// can stay where they are and be the next run's inputs, and files arrive in the heap; through the JavaScript
+// onnxruntime-web's CPU build without its JavaScript: its memory and the tensors in it. Here results
+// can stay in the heap as the next run's inputs, and files arrive in the heap; through onnxruntime-web's JavaScript
 // every tensor is copied into the heap before a run and out of it afterwards.
 import { fail } from "../errors.js";
 import type { PieceMemory } from "../loading/pieces.js";
 import { LOG_ERRORS, type OrtFactory, type OrtModule, POINTER_BYTES } from "./ort_module.js";
 
-/** TensorProto.DataType, and what an element takes. */
+/** TensorProto.DataType, and the bytes of an element. */
 const TYPES = {
   float32: { code: 1, bytes: 4 },
   float16: { code: 10, bytes: 2 },
@@ -14,7 +14,7 @@ const TYPES = {
 
 export type ElementType = keyof typeof TYPES;
 
-/** What the graphs here have no tensors of is "other". */
+/** Types that no tensor of the graphs has are "other". */
 export function elementType(code: number): ElementType | "other" {
   const names = Object.keys(TYPES) as ElementType[];
   return names.find((name) => TYPES[name].code === code) ?? "other";
@@ -22,7 +22,7 @@ export function elementType(code: number): ElementType | "other" {
 
 const ON_CPU = 1;
 
-/** A tensor of the engine. `owned`: memory of ours that it lies in, if it does. */
+/** A tensor of the engine. `owned`: the memory that we allocated for it, if any. */
 export interface HeapTensor {
   readonly handle: number;
   readonly owned: number;
@@ -31,7 +31,7 @@ export interface HeapTensor {
 export interface TensorView {
   readonly type: ElementType;
   readonly dims: readonly number[];
-  /** Valid until the tensor is released: the heap is shared memory, which stays where it is when it grows. */
+  /** Valid until the tensor is released: the heap is shared memory, which does not move when it grows. */
   readonly bytes: Uint8Array<ArrayBufferLike>;
 }
 

@@ -7,19 +7,19 @@ import type { MountedFile, OrtModule } from "./ort_module.js";
 const KEPT_BYTES = 2 ** 20;
 
 /**
- * The weights of a file, in the heap: a block for each. The engine asks for them one by one, in no order;
- * a large one is freed when it asks for the next, so that a model is there once and not twice.
+ * The weights of a file, in the heap: a block for each. The engine requests weights one by one, in any order;
+ * a large weight is freed when the engine requests the next, so that a model is in memory once and not twice.
  */
 export class HeapFile implements MountedFile {
   readonly byteLength: number;
-  /** Asked for again after it was freed. */
+  /** A weight was requested again after it was freed. */
   missed = false;
   private readonly module: OrtModule;
   private readonly keep: boolean;
   private readonly blocks = new Map<number, readonly [at: number, bytes: number]>();
   private used: number | undefined;
 
-  /** `ranges` of `file`, moved here piece by piece; the file is used up unless `keep`. */
+  /** `ranges` of `file`, moved here piece by piece; the file is consumed unless `keep`. */
   constructor(heap: OrtHeap, file: Pieces, ranges: readonly Range[], keep: boolean) {
     this.module = heap.module;
     this.byteLength = file.size;

@@ -59,7 +59,7 @@ export interface OrtModule {
   ): number | Promise<number>;
 }
 
-/** What the engine asks of a file of weights, which is never one array here. */
+/** The part of an array that the engine uses of a weight file, which here is never one array. */
 export interface MountedFile {
   readonly byteLength: number;
   subarray(begin: number, end: number): Uint8Array<ArrayBufferLike>;

@@ -1,4 +1,4 @@
-// Loads onnxruntime-web: one of its two builds, from where the page's bundler has put it.
+// Loads one of onnxruntime-web's two builds, from where the page's bundler has put it.
 import { asLorapressError } from "../errors.js";
 import { requireServed } from "../loading/served.js";
 import type { Device, Engine, EngineFiles, EngineRequest, OrtFiles } from "./engine_api.js";
@@ -30,7 +30,7 @@ export async function startOnnxRuntime(
 ): Promise<Engine> {
   const { module, wasm } = files.onnxruntime[device];
   try {
-    // Bundlers leave this import alone: the module stands where it stands, and its threads start from there.
+    // Bundlers leave this import alone: the module keeps its address, from which its threads start.
     // A template, since Vite's development server puts its client into workers that import a variable.
     const found = await import(/* @vite-ignore */ /* webpackIgnore: true */ `${module}`);
     return device === "wasm"

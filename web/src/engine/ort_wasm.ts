@@ -35,11 +35,11 @@ export class WasmEngine extends OrtEngine<HeapTensor> {
 
   protected async open(source: ModelSource, bytes: GraphBytes): Promise<OrtSession> {
     const session = await this.openOnce(bytes, false);
-    // A weight was wanted again that was freed already: once more, and nothing is freed before all is read.
+    // A freed weight was requested again: load once more, and free nothing before everything is read.
     return session ?? ((await this.openOnce(await this.readBytes(source), true)) as OrtSession);
   }
 
-  // undefined: a weight was asked for again; not if they are kept.
+  // undefined: a weight was requested again; never where weights are kept.
   private async openOnce(
     { model, weights }: GraphBytes,
     keep: boolean,

@@ -1,11 +1,11 @@
 // The ports of the transformers.js bundle's graphs (docs/bundles.md): the one table of their names, compared with
-// tests/goldens/ports.json, as that of src/graph/ports.h; and what they must be like, since the manifest and the
-// graphs must speak of the same model.
+// tests/goldens/ports.json, as that of src/graph/ports.h; and checks of their types and shapes, since the manifest
+// and the graphs must describe the same model.
 import { fail } from "../errors.js";
 import type { CacheDtype, Role } from "../loading/graph_files.js";
 import type { ModelShape } from "./engine_api.js";
 
-/** Without the cache. */
+/** Ports other than the cache. */
 export const PORTS = {
   encoder: { inputs: ["pixel_values"], outputs: ["last_hidden_state"] },
   decoder: { inputs: ["input_ids", "encoder_hidden_states"], outputs: ["logits"] },
@@ -36,7 +36,7 @@ export interface Port {
   readonly dims: readonly (number | string)[];
 }
 
-/** A graph that is loaded. */
+/** A loaded graph. */
 export interface GraphPorts {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];

@@ -1,5 +1,5 @@
 // The wire format of protocol buffers (protobuf.dev/programming-guides/encoding), as far as a graph
-// file needs it: fields are found without reading what they hold, and written again.
+// file needs it: fields are found without reading their content, and written again.
 import { fail } from "../errors.js";
 import type { Pieces } from "../loading/pieces.js";
 
@@ -7,7 +7,7 @@ export interface Field {
   readonly number: number;
   /** 0: a number, in `value`; 1, 5: eight or four bytes; 2: bytes. */
   readonly wire: number;
-  /** Of the tag, of the content, and behind it. */
+  /** Offsets of the tag, of the content, and behind the content. */
   readonly begin: number;
   readonly content: number;
   readonly end: number;

@@ -26,7 +26,7 @@ interface Candidate {
 }
 
 // transformers' stand-in for "never": added to a score, it outweighs every sum of log-probabilities.
-// Scores are float32 there, and so they are here.
+// As in transformers, scores are float32.
 const NEVER = -1e9;
 
 // The `count` highest scores, highest first, the first place first among equal ones.
@@ -63,7 +63,7 @@ export class BeamSearch {
     return this.runningBeams;
   }
 
-  /** Which beam of before the last step each running one continues. */
+  /** For each running beam, the beam before the last step that it continues. */
   get parents(): readonly number[] {
     return this.continued;
   }
@@ -85,7 +85,7 @@ export class BeamSearch {
     this.decideWhetherDone(candidates);
   }
 
-  // As many as leave numBeams that do not end, best first; lower beam and token first among equals.
+  // Enough candidates that numBeams of them do not end, best first; lower beam and token first among equals.
   private bestContinuations(logProbs: readonly Float32Array[]): Candidate[] {
     const { eosTokenIds, maxNewTokens, numBeams } = this.options;
     const wanted = Math.max(2, 1 + eosTokenIds.length) * numBeams;
@@ -120,7 +120,7 @@ export class BeamSearch {
     return this.finishedBeams.every(({ finished }) => finished);
   }
 
-  // Only the numBeams best candidates may finish; the others are there to go on.
+  // Only the numBeams best candidates may finish; the others can only continue.
   private collectFinished(candidates: readonly Candidate[]): void {
     const { numBeams, lengthPenalty, earlyStopping } = this.options;
     const divisor = Math.fround((this.length + 1) ** lengthPenalty);
@@ -147,7 +147,7 @@ export class BeamSearch {
   }
 
   // Could a running beam still beat the worst finished one? With "never" and a positive penalty, at
-  // the greatest length; else, a guess, at the present one.
+  // the greatest length; otherwise estimated at the present length.
   private decideWhetherDone(candidates: readonly Candidate[]): void {
     const { earlyStopping, lengthPenalty, maxNewTokens } = this.options;
     const atTheEnd = earlyStopping === "never" && lengthPenalty > 0;

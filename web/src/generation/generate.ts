@@ -42,7 +42,7 @@ export async function generate(
   }
 }
 
-// The sequences of one caption: given back whatever happens, not advanced once aborted.
+// The sequences of one caption: always released, not advanced once aborted.
 class Run {
   private readonly engine: Engine;
   private readonly signal: AbortSignal;

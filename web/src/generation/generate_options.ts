@@ -1,4 +1,4 @@
-// What a caption follows: its options, else the folder's generation settings, checked.
+// The settings of a caption: its options, else the folder's generation settings, checked.
 import { fail } from "../errors.js";
 import type { Manifest } from "../loading/manifest.js";
 import {
@@ -8,7 +8,7 @@ import {
 } from "./generation_settings.js";
 import type { SamplingFilters, TokenRules } from "./sampling.js";
 
-/** What is left out is the folder's own setting. */
+/** An absent option is the folder's own setting. */
 export interface GenerateOptions extends GenerationSettings {
   /** Text (or its token ids) after the image, before what is generated. */
   readonly prompt?: string | readonly number[] | undefined;
@@ -40,7 +40,7 @@ function refuse(name: string, value: unknown, expected: string): never {
   fail("invalid_argument", `${name} is ${String(value)}, expected ${expected}`);
 }
 
-/** The options' settings, else the folder's. Throws invalid_argument for what cannot be meant. */
+/** The options' settings, else the folder's. Throws invalid_argument for impossible values. */
 export function settingsOf(
   options: GenerateOptions,
   manifest: Manifest,
@@ -96,7 +96,7 @@ export function settingsOf(
   return settings;
 }
 
-/** Settings whose lengths hang on the prompt. */
+/** Settings whose lengths depend on the prompt. */
 export interface OpenSettings extends Omit<Settings, "maxNewTokens" | "minNewTokens"> {
   readonly maxNewTokens: number | undefined;
   readonly maxLength: number | undefined;
@@ -104,8 +104,8 @@ export interface OpenSettings extends Omit<Settings, "maxNewTokens" | "minNewTok
   readonly minLength: number;
 }
 
-// Sampling of the options displaces the folder's beams, and beams its sampling; of two names for one
-// length, the options' goes before the folder's other one.
+// Sampling options override the folder's beams, and numBeams overrides its sampling; where two names
+// mean one length, an option overrides the folder's setting under the other name.
 function choose(options: GenerateOptions, folder: GenerationSettings): GenerateOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const chosen: Mutable<GenerateOptions> = { ...folder, ...Object.fromEntries(given) };

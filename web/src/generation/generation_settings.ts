@@ -1,32 +1,32 @@
 // The generation settings of lorapress.json: keys and ranges are those of
-// src/checkpoint/generation_settings.cc; null counts as absent. Apart from manifest.ts, for who only
-// downloads.
+// src/checkpoint/generation_settings.cc; null counts as absent. Not in manifest.ts, so that code that
+// only downloads does not contain it.
 import type { Manifest } from "../loading/manifest.js";
 
 const MAX_LENGTH = 2 ** 24;
 const MAX_LISTED_IDS = 2 ** 18;
 
-/** false: a guess ends it; true: the first numBeams finished ones do; "never": only certainty does. */
+/** When a search ends. false: by an estimate; true: at numBeams finished beams; "never": only when certain. */
 export type EarlyStopping = boolean | "never";
 
-/** As transformers' generate() names them; what is absent is off, or left to the folder. */
+/** Named as in transformers' generate(); an absent setting is off, or the folder's. */
 export interface GenerationSettings {
-  /** With image and prompt; maxNewTokens goes before it. */
+  /** Counts image and prompt; maxNewTokens overrides it. */
   readonly maxLength?: number | undefined;
-  /** No end token before. */
+  /** No end token before this many new tokens. */
   readonly minNewTokens?: number | undefined;
-  /** With image and prompt; minNewTokens goes before it. */
+  /** Counts image and prompt; minNewTokens overrides it. */
   readonly minLength?: number | undefined;
   readonly repetitionPenalty?: number | undefined;
   readonly noRepeatNgramSize?: number | undefined;
   readonly badWordsIds?: readonly (readonly number[])[] | undefined;
-  /** Never. */
+  /** Never generated. */
   readonly suppressTokens?: readonly number[] | undefined;
-  /** Not as the first token. */
+  /** Not generated as the first token. */
   readonly beginSuppressTokens?: readonly number[] | undefined;
-  /** The second token. */
+  /** Forced as the second token. */
   readonly forcedBosTokenId?: number | undefined;
-  /** Any of them, as the last of maxNewTokens. */
+  /** One of these is forced as the last of maxNewTokens. */
   readonly forcedEosTokenId?: readonly number[] | undefined;
   readonly numBeams?: number | undefined;
   readonly lengthPenalty?: number | undefined;
@@ -39,7 +39,7 @@ export interface GenerationSettings {
 
 const camel = (key: string): string => key.replace(/_./g, (found) => found.slice(1).toUpperCase());
 
-/** What captions follow where their options say nothing. Throws invalid_file. */
+/** The folder's settings, which apply where a caption has no option. Throws invalid_file. */
 export function generationOf({ generation: fields, vocabSize }: Manifest): GenerationSettings {
   const settings: Record<string, unknown> = {};
   const read = (keys: string, parse: (value: unknown, key: string) => unknown): void => {

@@ -9,13 +9,13 @@ import { fail } from "../errors.js";
 export interface TokenRules {
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
-  /** None empty, none a lone end token. */
+  /** No empty word, no lone end token. */
   readonly badWordsIds: readonly (readonly number[])[];
   readonly minNewTokens: number;
   readonly eosTokenIds: readonly number[];
-  /** The only one behind one generated token. */
+  /** The only token allowed as the second one. */
   readonly forcedBosTokenId: number | undefined;
-  /** The only ones as the last of maxNewTokens. */
+  /** The only tokens allowed as the last of maxNewTokens. */
   readonly forcedEosTokenId: readonly number[];
   readonly maxNewTokens: number;
   readonly suppressTokens: readonly number[];
@@ -121,7 +121,7 @@ function forbidWords(
   }
 }
 
-// Nothing else.
+// Forbids all other tokens.
 function force(ids: readonly number[], scores: Float32Array): void {
   scores.fill(FORBIDDEN);
   for (const id of ids) {

@@ -70,7 +70,7 @@ function commonPrefix(a: string, b: string): number {
 
 /**
  * Turns a growing id sequence into pieces to show. A piece never ends inside a character; all pieces
- * together are decode(all ids), unless that takes back what was shown, as byte fallback does for
+ * together are decode(all ids), unless decoding changes text that was shown, as byte fallback does for
  * bytes that are not UTF-8.
  */
 export class TextStream {
@@ -96,7 +96,7 @@ export class TextStream {
     return this.advanceTo(end);
   }
 
-  /** What was held back, replacement characters included. The stream is at its end. */
+  /** The text that was held back, replacement characters included. Ends the stream. */
   finish(): string {
     return this.advanceTo(this.text.length);
   }

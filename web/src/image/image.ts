@@ -1,6 +1,6 @@
 // Pillow's two-pass resampling (its Resample.c, 8 bits per channel), as src/runtime/image/image_resize.cc:
 // coefficients in double, rounded to 22 fractional bits; sums in int32; each pass clipped to 8 bits.
-// A model must see the picture that it saw in training, and a canvas resizes otherwise.
+// A model must see the picture that it saw in training, and a canvas resizes differently.
 import { fail } from "../errors.js";
 import type { Preprocessing, Resample } from "../loading/manifest.js";
 
@@ -15,7 +15,7 @@ export const MAX_IMAGE_PIXELS = 200_000_000;
 
 const PRECISION_BITS = 22;
 const HALF: number = 1 << (PRECISION_BITS - 1);
-const MAX_WEIGHTS = 2 ** 27; // as the program, which keeps three of each
+const MAX_WEIGHTS = 2 ** 27; // as in the program, which keeps each weight three times
 
 interface Filter {
   readonly support: number;
@@ -206,7 +206,7 @@ export function normalise(image: Pixels, settings: Preprocessing): Float32Array<
   return out;
 }
 
-/** What the vision tower takes. */
+/** The vision tower's input. */
 export function preprocess(image: Pixels, settings: Preprocessing): Float32Array<ArrayBuffer> {
   return normalise(resize(image, settings.width, settings.height, settings.resample), settings);
 }

@@ -1,4 +1,4 @@
-// Which way up a WebP file is: browsers turn JPEG and PNG by their EXIF, not WebP. Of EXIF, which is a
+// The orientation of a WebP file: browsers rotate JPEG and PNG by their EXIF, but not WebP. Of EXIF, which is a
 // TIFF file, only the orientation of the first directory is read; all of it is hostile input.
 import type { Pixels } from "./image.js";
 
@@ -12,12 +12,12 @@ export function isWebp(bytes: Uint8Array): boolean {
   return text(bytes, 0, 4) === "RIFF" && text(bytes, 8, 4) === "WEBP";
 }
 
-/** In either order of bytes, with offsets of 32 or 64 bits. Of browsers only Safari decodes it. */
+/** Whether a file is TIFF, in either byte order, with offsets of 32 or 64 bits. Only Safari decodes TIFF. */
 export function isTiff(bytes: Uint8Array): boolean {
   return ["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(text(bytes, 0, 4));
 }
 
-/** EXIF's 1 to 8; 1 where the file says nothing usable. REQUIRES: isWebp(bytes). */
+/** EXIF's 1 to 8; 1 without a usable value. REQUIRES: isWebp(bytes). */
 export function webpOrientation(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 12; at + 8 <= bytes.length; ) {

@@ -1,10 +1,10 @@
-// From whatever holds an image to its pixels, upright and in RGB, as a decoder of files gives them:
+// From any image source to its pixels, upright and in RGB, as a decoder of files gives them:
 // no colour management, no blending with alpha.
 import { fail, messageOf } from "../errors.js";
 import { type Pixels, requirePixels, requireSize } from "./image.js";
 import { isTiff, isWebp, upright, webpOrientation } from "./orientation.js";
 
-/** What captions can be asked for. A text is the address of an image. In Node: Pixels. */
+/** Sources that can be captioned. A string is the address of an image. In Node: Pixels only. */
 export type ImageSource =
   | string
   | URL
@@ -18,7 +18,7 @@ export type ImageSource =
   | HTMLVideoElement
   | VideoFrame;
 
-/** What travels to the worker. */
+/** The form that is sent to the worker. */
 export type Picture =
   | { readonly kind: "blob"; readonly blob: Blob }
   | { readonly kind: "bitmap"; readonly bitmap: ImageBitmap }
@@ -61,14 +61,14 @@ export async function toPicture(source: ImageSource, signal: AbortSignal): Promi
     fail("invalid_argument", "here an image is {width, height, data: RGB or RGBA bytes}");
   }
   try {
-    // A bitmap of ours: the caller keeps his.
+    // A bitmap of our own: the caller's is not consumed.
     return { kind: "bitmap", bitmap: await createImageBitmap(source, AS_STORED) };
   } catch (error) {
     fail("invalid_argument", `not an image: ${messageOf(error)}`, error);
   }
 }
 
-/** A bitmap in `picture` is used up. */
+/** A bitmap in `picture` is consumed. */
 export async function toPixels(picture: Picture): Promise<Pixels> {
   if (picture.kind === "pixels") {
     return picture.pixels;
@@ -106,7 +106,7 @@ function readBitmap(bitmap: ImageBitmap): Pixels {
   try {
     requireSize(bitmap.width, bitmap.height);
     const pixels = readCanvas(bitmap);
-    // A canvas multiplies colours by alpha and loses them where it is small.
+    // A canvas multiplies colours by alpha and loses them where alpha is small.
     return isOpaque(pixels) ? pixels : (readTexture(bitmap) ?? pixels);
   } finally {
     bitmap.close();
@@ -140,7 +140,7 @@ function isOpaque(pixels: Pixels): boolean {
   return true;
 }
 
-// A texture keeps what the bitmap holds. Nothing where the browser has no WebGL or the image is larger
+// A texture keeps the exact values of the bitmap. Nothing where the browser has no WebGL or the image is larger
 // than its textures.
 function readTexture(bitmap: ImageBitmap): Pixels | undefined {
   const { width, height } = bitmap;

@@ -1,4 +1,4 @@
-// Which store a page gets, and what happens when it refuses.
+// Chooses the store of a page, and handles a store that refuses.
 import { messageOf } from "../errors.js";
 import { IndexedDbStore } from "./indexed_db.js";
 import { MemoryStore } from "./memory_store.js";
@@ -8,7 +8,7 @@ import type { ChunkStore, FolderRecord } from "./stores.js";
 
 /**
  * A store that may refuse at any moment (private window, quota, a user who clears the site's data):
- * from then on memory takes what comes, and `onRefused` is called with the reason, once.
+ * from then on new chunks go to memory, and `onRefused` is called once with the reason.
  */
 export class ResilientStore implements ChunkStore {
   private readonly memory = new MemoryStore();
@@ -52,7 +52,7 @@ export class ResilientStore implements ChunkStore {
         return;
       } catch (error) {
         if (!this.full) {
-          this.full = true; // what is there already can still be read
+          this.full = true; // chunks stored before can still be read
           this.onRefused(error);
         }
       }
@@ -83,7 +83,7 @@ export class ResilientStore implements ChunkStore {
   }
 }
 
-/** The fastest store that this place has; throws where there is none. */
+/** The fastest store that this environment has; throws where there is none. */
 async function openFastest(): Promise<ChunkStore> {
   if (globalThis.indexedDB === undefined) {
     throw new Error("there is no IndexedDB here");
@@ -92,7 +92,7 @@ async function openFastest(): Promise<ChunkStore> {
   return (await OpfsStore.open(database)) ?? database;
 }
 
-/** openFastest(), with memory to go on with; that alone where nothing is to be `stored`. */
+/** openFastest(), with memory as fallback; memory alone unless `stored`. */
 export async function openStore(
   onRefused: (error: unknown) => void,
   stored = true,
@@ -105,7 +105,7 @@ export async function openStore(
   }
 }
 
-/** What a user is told when the store refuses: for openStore(). */
+/** The note to a user when the store refuses, for openStore(). */
 export function noteRefusal(meter: ProgressMeter): (error: unknown) => void {
   return (error) =>
     meter.note(`The browser's storage refuses (${messageOf(error)}); the model stays in memory.`);

@@ -1,5 +1,5 @@
-// Verified chunks of a folder's files: from the store where they are there, else from the network; every chunk is
-// hashed before anyone sees it.
+// Verified chunks of a folder's files: from the store where it has them, else from the network; every chunk is
+// hashed before it is used.
 import { LorapressError } from "../errors.js";
 import {
   type Fetch,
@@ -28,9 +28,9 @@ export interface ReadOptions {
 
 /** Where a file's chunks go. */
 interface Destination {
-  /** To be written to; the same until it is accepted. */
+  /** The memory to write the chunk to; the same until the chunk is accepted. */
   buffer(index: number): Uint8Array;
-  /** The chunk's content, verified: what buffer() gave, or the store's. */
+  /** The chunk's content, verified: the memory of buffer(), or the store's array. */
   accept(index: number, found: Uint8Array): void;
 }
 

@@ -1,5 +1,5 @@
 // Bytes from the folder that the manifest describes: ranges, resumed where a connection broke, never
-// more than was asked for, never from anywhere else.
+// more than was requested, never from another address.
 import { fail, LorapressError, messageOf } from "../errors.js";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -7,11 +7,11 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface FetchContext {
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
-  /** Attempts without a single new byte before it is given up. */
+  /** Attempts without a single new byte before a download is given up. */
   readonly retries: number;
-  /** Before the first of them; doubles each time. */
+  /** The wait before the first further attempt; doubles each time. */
   readonly retryDelayMs: number;
-  /** A connection that gives nothing for so long is cut and made anew. */
+  /** A connection without data for this time is closed and opened again. */
   readonly stallMs: number;
   readonly onBytes: (count: number) => void;
 }
@@ -24,7 +24,7 @@ class Final extends Error {}
 
 const MAX_DELAY_MS = 15_000;
 
-/** The web, and the packages of browser extensions. */
+/** Protocols: the web, and the packages of browser extensions. */
 const PROTOCOLS = [
   "https:",
   "http:",
@@ -84,7 +84,7 @@ async function attempt<T>(
   };
   alive();
   try {
-    // A redirect could lead anywhere; the folder is where it was asked for.
+    // A redirect could lead anywhere; only the requested folder is trusted.
     const response = await context.fetch(url, { ...init, redirect: "manual", signal: own.signal });
     requireStatus(response, url);
     return await read({ response, signal: own.signal, alive });
@@ -117,7 +117,7 @@ function requireStatus(response: Response, url: string): void {
   }
 }
 
-/** Runs `once` until it succeeds; `progress` counts bytes, and any new one starts the count anew. */
+/** Runs `once` until it succeeds; `progress` counts bytes, and any new byte resets the count of failures. */
 async function persistently<T>(
   url: string,
   context: FetchContext,
@@ -270,8 +270,8 @@ function requireContentRange(response: Response, first: number, fileBytes: numbe
 }
 
 /**
- * A file of `fileBytes` from a server without ranges: from the beginning, again where the connection
- * broke. `onPiece` gets every piece with its place and is awaited.
+ * A file of `fileBytes` from a server without ranges: from the beginning, and again after a broken
+ * connection. `onPiece` gets every piece with its place and is awaited.
  */
 export function fetchWhole(
   url: string,

@@ -1,10 +1,10 @@
-// Reads the fields of JSON from the network: what is not as expected is refused by name.
+// Reads the fields of JSON from the network: an unexpected field is refused by name.
 import { fail } from "../errors.js";
 import { isObject, type JsonObject, own } from "./json.js";
 
 export type Triple = readonly [number, number, number];
 
-/** Reads fields of one object; every complaint begins with where it stands. */
+/** Reads fields of one object; every error begins with the place of the object. */
 export class Fields {
   readonly where: string;
   private readonly json: JsonObject;
@@ -21,7 +21,7 @@ export class Fields {
     return own(this.json, key);
   }
 
-  /** An integer; JSON's 3.0 is one, as for the program. */
+  /** An integer; JSON's 3.0 counts as one, as in the program. */
   integer(key: string, least: number, most: number): number {
     return this.bounded(key, this.get(key), least, most);
   }

@@ -1,5 +1,5 @@
-// The graphs of lorapress.json: "graphs", what press knows of each ("graph_files"), and which dtype suits which
-// device ("preferred_dtypes"). Folders of version 1 say only the first; what is taken for the rest stands at the end.
+// The graphs of lorapress.json: "graphs", facts of each ("graph_files"), and which dtype suits which device
+// ("preferred_dtypes"). Folders of version 1 have only "graphs"; the end of this file has defaults for the rest.
 import { fail } from "../errors.js";
 import { Fields } from "./fields.js";
 
@@ -12,12 +12,12 @@ const BACKENDS = ["wasm", "webgpu", "webgpu_f16"] as const;
 /** The parts of a model that are run here: roles of "graphs". */
 export type Role = "encoder" | "decoder";
 
-/** An .onnx file and what press knows of it. */
+/** An .onnx file and its entry of "graph_files". */
 export interface GraphFile {
   readonly path: string;
   /** Paths of the weight files that the graph reads. */
   readonly externalData: readonly string[];
-  /** undefined where the graph has no cache, and in folders of version 1: its ports say it. */
+  /** undefined where the graph has no cache, and in folders of version 1, where the graph's ports have the type. */
   readonly cacheDtype: CacheDtype | undefined;
   /** Attention of all layers but the first may write its present into its past buffer. */
   readonly inPlaceCache: boolean;
@@ -30,10 +30,10 @@ export type Graphs = ReadonlyMap<string, ReadonlyMap<string, GraphFile>>;
 export type CacheDtype = (typeof CACHE_DTYPES)[number];
 /** Devices that prefer different dtypes; webgpu_f16: with half precision in shaders. */
 export type Backend = (typeof BACKENDS)[number];
-/** dtypes of the folder, the one to take first on that backend first. */
+/** The dtypes of the folder for each backend, the preferred one first. */
 export type PreferredDtypes = Readonly<Record<Backend, readonly string[]>>;
 
-/** Gives back a path that is among the folder's files and refuses others. */
+/** Returns a path that is among the folder's files and refuses others. */
 type Listed = (path: unknown, where?: string) => string;
 
 export function parseGraphs(
@@ -112,7 +112,7 @@ function graphFile1(path: string, paths: readonly string[]): GraphFile {
   return { path, externalData, ...facts };
 }
 
-// WebAssembly has no fast kernel for 4 bits, and half precision is computed as single.
+// WebAssembly has no fast kernel for 4 bits, and computes half precision as single.
 const PREFERRED_1: PreferredDtypes = {
   wasm: ["q8", "int8", "uint8", "fp32", "fp16", "q4", "bnb4", "q4f16"],
   webgpu: ["fp32", "q4", "bnb4", "q8", "fp16", "q4f16"],

@@ -28,7 +28,7 @@ export class IndexedDbStore implements ChunkStore {
 
   private constructor(database: IDBDatabase) {
     this.database = database;
-    // Another tab deletes the database or brings a newer version: let it.
+    // Lets another tab delete the database or upgrade its version.
     database.onversionchange = (): void => database.close();
   }
 
@@ -60,8 +60,7 @@ export class IndexedDbStore implements ChunkStore {
 
   async put(digest: string, bytes: Uint8Array): Promise<void> {
     const transaction = this.database.transaction("chunks", "readwrite", { durability: "relaxed" });
-    // A view would take its whole buffer along, the file of all chunks, and memory that threads share is
-    // refused.
+    // Storing a view would store its whole buffer, the file of all chunks, and shared memory is refused.
     const { buffer } = bytes;
     const whole = buffer instanceof ArrayBuffer && bytes.length === buffer.byteLength;
     const own = whole ? bytes : bytes.slice();

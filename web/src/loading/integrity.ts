@@ -1,5 +1,5 @@
 // SHA-256 of chunks. Pages that are not served securely (http:// on a local network) and Node 18 have
-// no crypto.subtle; there the hash is computed here.
+// no crypto.subtle; for these the hash is computed here.
 import { fail } from "../errors.js";
 
 export async function sha256(bytes: Uint8Array): Promise<string> {
@@ -11,7 +11,7 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Throws invalid_file when the digest is another one. */
+/** Throws invalid_file when the digest differs. */
 export async function requireDigest(
   bytes: Uint8Array,
   digest: string,

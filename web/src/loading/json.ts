@@ -1,5 +1,5 @@
 // JSON from the network. JSON.parse keeps the last of two equal keys, so that two readers could see
-// two manifests in one text; it is refused here, as the program refuses it.
+// two manifests in one text; duplicate keys are refused here, as in the program.
 import { fail, messageOf } from "../errors.js";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -44,7 +44,7 @@ export function isObject(json: unknown): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-/** An own property, so that "constructor" or "__proto__" in a file is data and nothing else. */
+/** An own property, so that "constructor" or "__proto__" in a file is only data. */
 export function own(json: JsonObject, key: string): unknown {
   return Object.hasOwn(json, key) ? json[key] : undefined;
 }

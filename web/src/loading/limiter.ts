@@ -1,6 +1,6 @@
-// So many at once, and in their order.
+// Limits the number of concurrent tasks and keeps their order.
 
-/** Runs at most `most` tasks at once, in the order they came. */
+/** Runs at most `most` tasks at once, in the order of the calls. */
 export class Limiter {
   private readonly waiting: (() => void)[] = [];
   private free: number;

@@ -1,4 +1,4 @@
-// A folder's manifest and files, which come as one array or chunk by chunk.
+// A folder's manifest and files, each file as one array or chunk by chunk.
 import { fail, LorapressError } from "../errors.js";
 import { ChunkReader, contextOf, type ReadOptions } from "./chunk_reader.js";
 import { decodeUtf8, fetchText, fileUrl, NoRanges } from "./fetch.js";
@@ -16,7 +16,7 @@ import type { ChunkStore } from "./stores.js";
 export interface LoaderOptions extends ReadOptions {
   /**
    * "check": ask the server whether the manifest changed (one conditional request; without an answer
-   * the stored one serves). "stored": no request while everything is stored.
+   * the stored manifest is used). "stored": no request while everything is stored.
    */
   readonly update?: "check" | "stored" | undefined;
 }
@@ -46,7 +46,7 @@ export class Loader {
       const context = contextOf(options, stored === undefined ? undefined : 0);
       text = await fetchText(url, MAX_MANIFEST_BYTES, "no-cache", context);
     } catch (error) {
-      // Offline, or a server that is down: what was verified once still is.
+      // Offline, or a server that is down: stored files were verified before.
       if (stored === undefined || !(error instanceof LorapressError) || error.code !== "io") {
         throw error;
       }
@@ -61,7 +61,7 @@ export class Loader {
     return new Loader(folder, manifest, options);
   }
 
-  /** A file's bytes, every chunk verified. Files come in the order in which they are asked for. */
+  /** A file's bytes, every chunk verified. Files arrive in the order of the calls. */
   async bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
     const file = this.fileOf(path);
     const whole = lazily(() => allocate(file, file.bytes));
@@ -84,8 +84,8 @@ export class Loader {
   }
 
   /**
-   * A file chunk by chunk, in order, every one verified; at most `ahead` are fetched before they are
-   * asked for. Where the server has no ranges, the file is gathered first.
+   * A file chunk by chunk, in order, every chunk verified; at most `ahead` are fetched before they are
+   * requested. Where the server has no ranges, the file is gathered first.
    */
   async *chunks(path: string, ahead = 4): AsyncGenerator<Uint8Array, void, undefined> {
     const file = this.fileOf(path);
@@ -120,7 +120,7 @@ export class Loader {
     }
   }
 
-  /** The engine holds the file's content. */
+  /** Tells the store that the engine holds the file's content. */
   async release(path: string): Promise<void> {
     await this.store.release(this.manifest.files.get(path)?.sha256 ?? []);
   }
@@ -131,7 +131,7 @@ export class Loader {
   }
 }
 
-// Made when the first byte is at hand: files that wait for their turn hold no memory.
+// Allocated with the first byte: files that wait for their turn hold no memory.
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => {

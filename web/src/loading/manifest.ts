@@ -1,5 +1,5 @@
 // lorapress.json: the contract between what `lorapress press` writes and this runtime. Accepts and
-// refuses what src/bundles/manifest.cc does; tests/hostile/manifests holds both to it. Schema:
+// refuses the same manifests as src/bundles/manifest.cc; tests/hostile/manifests tests both. Schema:
 // docs/schema/lorapress.schema.json.
 import { fail } from "../errors.js";
 import { Fields, shown, type Triple } from "./fields.js";
@@ -48,7 +48,7 @@ export interface Manifest {
   readonly maxPositionEmbeddings: number;
   readonly decoderStartTokenId: number;
   readonly eosTokenIds: readonly number[];
-  /** Behind the image tokens. */
+  /** New tokens behind the image tokens. */
   readonly maxNewTokens: number;
   /** Token ids and settings, for generation_settings.ts. */
   readonly generation: Fields;
@@ -95,7 +95,7 @@ function parseFiles(fields: Fields, where: string): Map<string, ManifestFile> {
   return files;
 }
 
-// What is run is among the files, so that it is hashed before.
+// Requires that files that are run are listed in "files", so that they are hashed first.
 function listed(path: unknown, files: ReadonlyMap<string, ManifestFile>, where: string): string {
   const sound = requirePath(path, where);
   if (!files.has(sound)) {

@@ -1,7 +1,7 @@
-// The store of pages that get no other: until they are closed.
+// The store of pages without another one: it lasts until the page is closed.
 import { type ChunkStore, type FolderRecord, namedBy } from "./stores.js";
 
-/** Holds views, not copies: a load that failed goes on where it stopped, and costs nothing more. */
+/** Holds views, not copies: a failed load can resume where it stopped, without extra memory. */
 export class MemoryStore implements ChunkStore {
   readonly persistent: boolean = false;
   private readonly chunks = new Map<string, Uint8Array>();

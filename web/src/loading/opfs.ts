@@ -1,7 +1,7 @@
-// Chunks as files of the origin private file system, which takes and gives them faster than IndexedDB
+// Chunks as files of the origin private file system, which writes and reads faster than IndexedDB
 // (docs/web-performance.md). Written through createWritable(): a chunk appears whole or not at all, and
-// no tab keeps another one out, as synchronous handles would. What belongs to which folder stays in the
-// database. A file that is there by name alone, because it is still being written, is none.
+// no tab keeps another one out, as synchronous handles would. The chunks of each folder are recorded in the
+// database. An empty file is still being written and does not count.
 import type { IndexedDbStore } from "./indexed_db.js";
 import type { ChunkStore, FolderRecord } from "./stores.js";
 
@@ -50,7 +50,7 @@ export class OpfsStore implements ChunkStore {
     const handle = await this.folder.getFileHandle(digest, { create: true });
     const stream = await handle.createWritable();
     try {
-      // Memory that threads share cannot be written from.
+      // Shared memory cannot be written from.
       const { buffer } = bytes;
       await stream.write(
         buffer instanceof ArrayBuffer

@@ -1,12 +1,12 @@
-// Files in memory of the engine's.
+// Reads files into the engine's memory.
 import { allocate, type Loader } from "./loader.js";
 import { CHUNK_BYTES } from "./manifest.js";
 import { type PieceMemory, Pieces } from "./pieces.js";
 
-/** Apart from Loader, for who only downloads. */
+/** Not a part of Loader, which pages that only download use alone. */
 export class PieceReader {
   private readonly loader: Loader;
-  /** Chunks in which nothing is any more, for the next to arrive in. */
+  /** Free chunk buffers, for the next chunks. */
   private readonly spare: Uint8Array[] = [];
 
   constructor(loader: Loader) {
@@ -32,7 +32,7 @@ export class PieceReader {
       const piece = memory.allocate(found.length);
       piece.set(found);
       pieces[i] = piece;
-      // A store that holds what it is given in memory holds this very array.
+      // A store in memory holds this very array.
       if (coming.delete(i) && this.loader.store.persistent && found.length === CHUNK_BYTES) {
         this.spare.push(found);
       }

@@ -3,7 +3,7 @@
 
 export type Range = readonly [begin: number, end: number];
 
-/** Where a reader of files wants their pieces to be. */
+/** The memory in which a reader of files wants the pieces. */
 export interface PieceMemory {
   allocate(bytes: number): Uint8Array;
   free(piece: Uint8Array): void;
@@ -16,7 +16,7 @@ export class Pieces {
   private readonly free: (piece: Uint8Array) => void;
   private dropped = 0;
 
-  /** `free` gives a piece's memory back; without it, it is garbage. */
+  /** `free` releases a piece's memory; without `free` it is left to the garbage collector. */
   constructor(parts: readonly Uint8Array[], free: (piece: Uint8Array) => void = () => {}) {
     this.free = free;
     this.parts = [...parts];
@@ -65,12 +65,12 @@ export class Pieces {
       if (view.length === 0) {
         throw new RangeError(`bytes ${begin} to ${end} of a file of ${this.size}`);
       }
-      at += view.length; // it may be dropped as soon as it is out
+      at += view.length; // the piece may be dropped as soon as its view is yielded
       yield view;
     }
   }
 
-  /** Bytes before `end` are not read again: pieces of which none is left are freed. */
+  /** Bytes before `end` are not read again: pieces that end before are freed. */
   drop(end: number): void {
     while (
       this.dropped < this.parts.length &&

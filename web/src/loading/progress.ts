@@ -3,16 +3,16 @@
 export type LoadPhase = "manifest" | "download" | "encoder" | "decoder" | "ready";
 
 export interface LoadProgress {
-  /** What is being waited for: bytes, or the engine that takes in a graph. */
+  /** What loading waits for: bytes, or the engine that loads a graph. */
   readonly phase: LoadPhase;
   /** Verified or just arrived, from the store or the network. */
   readonly loadedBytes: number;
   readonly totalBytes: number;
-  /** Part of loadedBytes that no request was needed for. */
+  /** Part of loadedBytes that needed no request. */
   readonly storedBytes: number;
-  /** Of the network, over the last seconds; 0 while unknown. */
+  /** Network speed over the last seconds; 0 while unknown. */
   readonly bytesPerSecond: number;
-  /** Until the last byte; undefined while unknown. */
+  /** Seconds until the last byte; undefined while unknown. */
   readonly secondsLeft: number | undefined;
   /** Something that a user may want to know, such as a store that refuses. */
   readonly note: string | undefined;
@@ -48,7 +48,7 @@ export class ProgressMeter {
     this.report(false);
   }
 
-  /** Negative where bytes turned out to be wrong and are fetched again. */
+  /** Negative where wrong bytes are fetched again. */
   addNetwork(bytes: number): void {
     this.network += bytes;
     const at = this.now();

@@ -1,7 +1,7 @@
-// Files of this package that the page's bundler puts somewhere, or does not.
+// Checks that the page's bundler has copied the files of this package.
 import { fail, messageOf } from "../errors.js";
 
-/** What to do when one is missing: tools/copy.mjs, which package.json names as a program. */
+/** What to do when a file is missing: tools/copy.mjs, which package.json names as a program. */
 const REMEDY: string =
   "if the bundler copies no files (esbuild, Rollup), add to the build: npx lorapress-copy FOLDER, where FOLDER holds the bundle";
 
@@ -17,7 +17,7 @@ async function findFault(url: string): Promise<string | undefined> {
   if (!response.ok) {
     return `HTTP status ${response.status}`;
   }
-  // Servers of single pages answer with the page.
+  // Servers of single-page applications answer with the page.
   return response.headers.get("content-type")?.startsWith("text/html") ? "a page" : undefined;
 }
 

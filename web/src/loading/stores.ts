@@ -4,18 +4,18 @@
 export interface FolderRecord {
   /** Text of its lorapress.json. */
   readonly manifest: string;
-  /** All chunks that it names. */
+  /** Digests of all chunks that it names. */
   readonly digests: readonly string[];
 }
 
 export interface ChunkStore {
-  /** Whether what is put here outlives the page. */
+  /** Whether stored chunks outlive the page. */
   readonly persistent: boolean;
   get(digest: string): Promise<Uint8Array | undefined>;
   /** REQUIRES: `bytes` keep their content until release(). */
   put(digest: string, bytes: Uint8Array): Promise<void>;
   remove(digest: string): Promise<void>;
-  /** The engine has these; a store that only holds them in memory lets go. */
+  /** The engine holds these chunks now; a store in memory drops them. */
   release(digests: readonly string[]): Promise<void>;
   readFolder(url: string): Promise<FolderRecord | undefined>;
   /** Replaces the folder's record and drops the chunks that no folder names any more. */
