@@ -50,8 +50,8 @@ int main(int argc, char** argv) {
   try {
     press_folder(argv[1], argv[2], argc > 4 ? argv[4] : "fp32");
     return caption_images(argv[2], argv[3]) ? 0 : 1;
-  } catch (
-      const lorapress::Error& error) {  // one line: what, where, expected against found, what to do
+  } catch (const lorapress::Error& error) {
+    // One line: what, where, expected against found, what to do.
     std::fprintf(stderr, "caption_folder: %s\n", error.what());
     return 2;
   }

@@ -16,8 +16,8 @@ class GraphProto;
 namespace lorapress {
 
 struct GraphFile {
-  std::vector<std::string>
-      external_data;                 // weight files that the graph reads, relative to the folder
+  // Weight files that the graph reads, relative to the folder.
+  std::vector<std::string> external_data;
   std::optional<DType> cache_dtype;  // kF32 or kF16; none where the graph has no cache ports
   // All layers but the first may have one buffer as past and present: their only reader and writer is
   // GroupQueryAttention, which gets the true lengths from other inputs. No other node may see a buffer

@@ -4,7 +4,7 @@
 namespace lorapress {
 namespace {
 
-TextConfig read_llama_config(const Json& json, std::string_view where) {
+TextConfig read_llama(const Json& json, std::string_view where) {
   const bool bias = json_or<bool>(json, "attention_bias", false, where);
   TextConfig defaults;
   defaults.num_key_value_heads = 0;
@@ -18,6 +18,6 @@ TextConfig read_llama_config(const Json& json, std::string_view where) {
 }  // namespace
 
 extern const TextFamily kLlama{
-    {"llama", "LlamaForCausalLM", read_llama_config}, build_llama_table, decode_llama};
+    {"llama", "LlamaForCausalLM", read_llama}, build_llama_table, decode_llama};
 
 }  // namespace lorapress

@@ -21,7 +21,7 @@ void refuse_sliding_window(const Json& json, std::string_view where) {
   }
 }
 
-TextConfig read_qwen2_config(const Json& json, std::string_view where) {
+TextConfig read_qwen2(const Json& json, std::string_view where) {
   refuse_sliding_window(json, where);
   TextConfig defaults;
   defaults.vocab_size = 151936;
@@ -34,6 +34,6 @@ TextConfig read_qwen2_config(const Json& json, std::string_view where) {
 }  // namespace
 
 extern const TextFamily kQwen2{
-    {"qwen2", "Qwen2ForCausalLM", read_qwen2_config}, build_llama_table, decode_llama};
+    {"qwen2", "Qwen2ForCausalLM", read_qwen2}, build_llama_table, decode_llama};
 
 }  // namespace lorapress

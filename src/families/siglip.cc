@@ -19,7 +19,7 @@ using namespace config_fields;
 
 constexpr std::array<std::string_view, 1> kDeadWeight = {"vision_encoder.head."};
 
-VisionConfig read_siglip_config(const Json& json, std::string_view where) {
+VisionConfig read_siglip(const Json& json, std::string_view where) {
   VisionConfig config;
   config.hidden_size = dimension(json, "hidden_size", config.hidden_size, where);
   config.intermediate_size = dimension(json, "intermediate_size", config.intermediate_size, where);
@@ -127,7 +127,7 @@ Value build(const Builder& b,
 
 extern const VisionFamily kSiglip{{"siglip_vision_model",
                                    "siglip",
-                                   read_siglip_config,
+                                   read_siglip,
                                    kDeadWeight,
                                    "SiglipImageProcessor",
                                    "bicubic",

@@ -156,7 +156,7 @@ void tell_rounding(const DtypeParity& parity, std::vector<std::string>& notes) {
   if (parity.near_ties > 0) {
     notes.push_back(fmt::format(
         "{}: {} of {} tokens are not the reference's where its lead is smaller than what rounding "
-        "turns; they do not count as wrong (options.min_match counts them)",
+        "turns; they do not count as wrong unless a least share of matches is asked for",
         parity.dtype,
         parity.near_ties,
         parity.forced.tokens));

@@ -353,3 +353,19 @@ class Inspect(Case):
         self.assertEqual(
             json.loads(run("inspect", "base", "--json", cwd=CHECKPOINTS).out)["path"], "base"
         )
+
+
+class Flags(Case):
+    """The library names fields of options, the program its flags; names of files stay."""
+
+    def test_fields_are_printed_as_flags(self):
+        (self.tmp / "out").mkdir()
+        done = run("press", BASE, self.tmp / "out", "--json")
+        self.assertIn("pass --force to replace it", done.err)
+        self.assertIn("pass --force to replace it", json.loads(done.out)["error"]["message"])
+
+    def test_files_keep_their_names(self):
+        for name in ("options.json", "deep/options.base", "my.options.force"):
+            done = run("inspect", self.tmp / name)
+            self.assertIn(f"/{name}: ", done.err)
+            self.assertEqual(done.code, 2)

@@ -51,7 +51,11 @@ def run(*args, **options) -> Result:
     done = subprocess.run(
         command, capture_output=True, timeout=HANG_SECONDS, check=False, **options
     )
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    # The library names fields of options; what the program prints are flags (cli/messages.h).
+    if leak := re.search(r"(?<![/.\w])options\.(?!json)[a-z_]+", result.out + result.err):
+        raise AssertionError(f"{args}: says {leak[0]} where users know a flag")
+    return result
 
 
 def snapshot(folder: Path) -> dict:

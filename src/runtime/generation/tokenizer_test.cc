@@ -12,9 +12,12 @@
 #include "lorapress/error.h"
 
 #include "base/json.h"
+#include "test_util.h"
 
 namespace lorapress {
 namespace {
+
+using test::message_of;
 
 // Byte-level BPE: "ab", " ab", the two bytes of U+00E9 (4, 5), an end token 7, and a truncation
 // that must not be applied.
@@ -38,18 +41,6 @@ constexpr std::string_view kAccent = "\xC3\xA9";
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 using Ids = std::vector<int64_t>;
-
-template <typename Call>
-std::string message_of(ErrorCode code, Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 TEST(Tokenizer, EncodesAndDecodes) {
   const Tokenizer tokenizer = Tokenizer::from_json(kTiny);

@@ -16,8 +16,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "runtime/image/image.h"
+#include "test_util.h"
 
 namespace lorapress::image_test {
+
+using test::message_of;
 
 inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(LORAPRESS_SOURCE_DIR) / "tests/goldens/images" / name;
@@ -54,18 +57,6 @@ inline int difference(const Image& left, const Image& right) {
 
 inline Image decode(std::string_view bytes, int64_t max_pixels = kMaxImagePixels) {
   return decode_image(std::as_bytes(std::span(bytes)), "picture", max_pixels);
-}
-
-template <typename Call>
-std::string message_of(ErrorCode code, Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 }  // namespace lorapress::image_test
