@@ -154,7 +154,7 @@ void check_tensors(const Checkpoint& checkpoint) {
             vision.hidden_size,
             checkpoint.text->hidden_size,
             features);
-    for (const std::string_view dead : family.dead_weight) {
+    for (const std::string_view dead : family.unused_prefixes) {
       weights.drop(std::string(dead));
     }
     prefixes = {"vision_encoder.", "projection."};

@@ -247,7 +247,7 @@ class Presser {
   // as long as everything else that precedes the first write.
   void check_tokenizer() {
     const std::string& json = tokenizer_.files.at("tokenizer.json");
-    tokenizer_check_ = run_beside([json, path = tokenizer_.folder / "tokenizer.json"] {
+    tokenizer_check_ = run_async([json, path = tokenizer_.folder / "tokenizer.json"] {
       Tokenizer::from_json(json, path.string());
     });
   }

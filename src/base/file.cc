@@ -250,14 +250,14 @@ void StagedOutput::commit() {
   // A replaced target then has the staging folder's name and is removed with it.
   if (!replaces ||
       ::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0) {
-    take_name(replaces);
+    rename_into_place(replaces);
   }
   parents_.keep();
 }
 
 // Replaces in two steps where a target exists. A run that is killed between the steps leaves the
 // old target under another name, and the next run restores it.
-void StagedOutput::take_name(bool replaces) {
+void StagedOutput::rename_into_place(bool replaces) {
   const fs::path& staged = staging_->path();
   std::error_code error;
   fs::path old = staged;

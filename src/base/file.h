@@ -132,7 +132,7 @@ class StagedOutput {
   }
 
  private:
-  void take_name(bool replaces);
+  void rename_into_place(bool replaces);
   [[nodiscard]] bool may_be_replaced() const;
 
   NewFolders

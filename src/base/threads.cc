@@ -48,7 +48,7 @@ void parallel_for(size_t count,
   }
 }
 
-std::shared_future<void> run_beside(std::function<void()> task) {
+std::shared_future<void> run_async(std::function<void()> task) {
   return std::async(std::launch::async, std::move(task)).share();
 }
 

@@ -20,7 +20,7 @@ unsigned resolve_threads(unsigned threads);
 
 // Runs the task beside the caller's own work. get() waits and throws what the task threw; the
 // destructor of the last copy waits, too.
-std::shared_future<void> run_beside(std::function<void()> task);
+std::shared_future<void> run_async(std::function<void()> task);
 
 }  // namespace lorapress
 

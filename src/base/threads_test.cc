@@ -89,7 +89,7 @@ TEST(RunBeside, ThrowsWhenAskedFor) {
   std::atomic<bool> go{false};
   std::atomic<bool> done{false};
   {
-    const auto work = run_beside([&] {
+    const auto work = run_async([&] {
       while (!go) {
         std::this_thread::yield();
       }
@@ -101,9 +101,9 @@ TEST(RunBeside, ThrowsWhenAskedFor) {
     EXPECT_TRUE(done);
     work.get();  // again is no harm
   }
-  const auto failing = run_beside([] { throw std::runtime_error("broken"); });
+  const auto failing = run_async([] { throw std::runtime_error("broken"); });
   EXPECT_THROW(failing.get(), std::runtime_error);
-  const auto forgotten = run_beside([] { throw std::runtime_error("nobody asks"); });
+  const auto forgotten = run_async([] { throw std::runtime_error("nobody asks"); });
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ class BeamSearch {
                               fill("none_finished", graph_.boolean(false), {beams}),
                               fill("no_lengths", graph_.integer(0), {beams}),
                               fill("all_improvable", graph_.boolean(true), {one})};
-    std::ranges::copy(flat(generation_.empty_past), std::back_inserter(values));
+    std::ranges::copy(flatten_cache(generation_.empty_past), std::back_inserter(values));
     return values;
   }
 
@@ -129,7 +129,7 @@ class BeamSearch {
   }
 
   // Adds kNever where `mask` is set.
-  Value ban(const std::string& what, const Value& scores, const Value& mask) {
+  Value mask_scores(const std::string& what, const Value& scores, const Value& mask) {
     const Value penalty = graph_.op(
         "Where", name(what + "/penalty"), {mask, graph_.scalar(kNever), graph_.scalar(0.0F)});
     return graph_.op("Add", name(what), {scores, penalty});
@@ -213,7 +213,7 @@ class BeamSearch {
                       const std::vector<Value>& cache,
                       std::vector<Value>& next) {
     const auto [scores, chosen] =
-        top("choose_running", ban("open_scores", found.scores, found.hits), beams_);
+        top("choose_running", mask_scores("open_scores", found.scores, found.hits), beams_);
     const auto flat = [&](const std::string& what, const Value& x, std::vector<int64_t> shape) {
       return graph_.op("Reshape", name(what), {x, graph_.integers(shape)});
     };
@@ -243,10 +243,11 @@ class BeamSearch {
     const Value divisor = length_divisor("length_float", length);
     Value scores = graph_.op("Div", name("length_penalty"), {found.scores, divisor});
     if (options_.first_are_enough) {
-      scores = ban("not_full", scores, are_full("were_full", now[kIsFinished]));
+      scores = mask_scores("not_full", scores, are_full("were_full", now[kIsFinished]));
     }
-    scores = ban("improving", scores, graph_.op("Not", name("settled"), {now[kImprovable]}));
-    scores = ban("ending", scores, graph_.op("Not", name("goes_on"), {ends}));
+    scores =
+        mask_scores("improving", scores, graph_.op("Not", name("settled"), {now[kImprovable]}));
+    scores = mask_scores("ending", scores, graph_.op("Not", name("goes_on"), {ends}));
     const Value so_far = graph_.op(
         "Gather", name("candidates_so_far"), {now[kRunning], found.row}, {{"axis", int64_t{0}}});
     const Value last =
@@ -288,12 +289,12 @@ class BeamSearch {
 
   std::vector<Value> step(const std::vector<Value>& values) {
     const std::vector<Value> now(values.begin() + 2, values.begin() + 2 + kCarriedCount);
-    const DecoderOutput output =
-        generation_.step(now[kEmbeddings], paired(std::span(values).subspan(2 + kCarriedCount)));
+    const DecoderOutput output = generation_.step(
+        now[kEmbeddings], pair_cache(std::span(values).subspan(2 + kCarriedCount)));
     const Value length = graph_.op("Add", name("length"), {values[0], graph_.integer(1)});
     const Candidates found = find_candidates(output.logits, now, values[0], length);
     std::vector<Value> next(kCarriedCount);
-    choose_running(found, now[kRunning], flat(output.present), next);
+    choose_running(found, now[kRunning], flatten_cache(output.present), next);
     choose_finished(now, found, length, next);
     next[kImprovable] = still_improvable(now[kImprovable], next, length);
     const Value improvable = any_of(b_, name("any_improvable"), next[kImprovable]);

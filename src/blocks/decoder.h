@@ -16,14 +16,14 @@ struct KeyValue {
 };
 
 // Keys and values as a Loop carries them: layer by layer, the key first.
-inline std::vector<Value> flat(const std::vector<KeyValue>& layers) {
+inline std::vector<Value> flatten_cache(const std::vector<KeyValue>& layers) {
   std::vector<Value> values;
   for (const KeyValue& layer : layers) {
     values.insert(values.end(), {layer.key, layer.value});
   }
   return values;
 }
-inline std::vector<KeyValue> paired(std::span<const Value> values) {
+inline std::vector<KeyValue> pair_cache(std::span<const Value> values) {
   std::vector<KeyValue> layers;
   for (size_t i = 0; i + 1 < values.size(); i += 2) {
     layers.push_back({values[i], values[i + 1]});

@@ -21,7 +21,7 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
                             generation.prefix,
                             filled(b, scope + "/ended", graph.boolean(false), {batch, one}),
                             filled(b, scope + "/ids", graph.integer(0), {batch, none})};
-  const std::vector<Value> empty = flat(generation.empty_past);
+  const std::vector<Value> empty = flatten_cache(generation.empty_past);
   inputs.insert(inputs.end(), empty.begin(), empty.end());
 
   std::vector<Graph::BodyInput> ports{
@@ -38,7 +38,8 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
   }
   const BodyPtr body = graph.body(scope + "/body", ports, [&](const std::vector<Value>& values) {
     const Value& ended = values[3];
-    const DecoderOutput output = generation.step(values[2], paired(std::span(values).subspan(5)));
+    const DecoderOutput output =
+        generation.step(values[2], pair_cache(std::span(values).subspan(5)));
     const Value scores =
         apply_rules(b, scope + "/rules", generation.rules, output.logits, values[4], values[0]);
     const Value best = graph.op(
@@ -54,7 +55,7 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
     const Value ids =
         graph.op("Concat", scope + "/append", {values[4], token}, {{"axis", int64_t{1}}});
     std::vector<Value> outputs{go_on, next, now_ended, ids};
-    std::ranges::copy(flat(output.present), std::back_inserter(outputs));
+    std::ranges::copy(flatten_cache(output.present), std::back_inserter(outputs));
     return outputs;
   });
   return graph.loop(scope + "/Loop", inputs, body)[2];

@@ -37,8 +37,8 @@ Value rms_norm(const Builder& b,
   return rms_norm_of(b, scope, x, b.weight(norm.name + ".weight", norm.weight), norm.eps);
 }
 
-//  fused:    (x, added) ── SkipSimplifiedLayerNormalization(weight) ── normed, sum
-//  standard: sum = Add(x, added); normed = rms_norm(sum)
+//  fused:    (x, added) ── SkipSimplifiedLayerNormalization(weight) ── normalized, sum
+//  standard: sum = Add(x, added); normalized = rms_norm(sum)
 Residual skip_rms_norm(const Builder& b,
                        const std::string& scope,
                        const Value& x,
@@ -69,7 +69,7 @@ Value layer_norm(const Builder& b,
       {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
 }
 
-//  sum = Add(x, added); normed = LayerNormalization(sum)
+//  sum = Add(x, added); normalized = LayerNormalization(sum)
 // In both dialects: ONNX Runtime's SkipLayerNormalization takes four times as long on a CPU as
 // these two (22 against 5 ms of an int8 encoder, one thread; `bench/peers/profile.py` shows it).
 Residual skip_layer_norm(const Builder& b,

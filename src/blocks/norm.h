@@ -17,7 +17,7 @@ struct NormWeights {
 
 // The hidden states after a residual addition, and normalised for the next sublayer.
 struct Residual {
-  Value normed;
+  Value normalized;
   Value sum;
 };
 

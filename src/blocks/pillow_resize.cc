@@ -65,7 +65,7 @@ Value resize_matrix(const Builder& b,
                     const Value& from,  // int64 [1]
                     int64_t to,
                     ResizeFilter filter,
-                    bool turned) {
+                    bool transposed) {
   Graph& graph = b.graph;
   const Value one = graph.integer(1);
   const auto centres = [&](const std::string& name, const Value& count) {
@@ -78,10 +78,10 @@ Value resize_matrix(const Builder& b,
       "Mul", scope + "/inputs_scaled", {centres("/inputs", from_scalar), graph.integer(to)});
   const Value outputs =
       graph.op("Mul", scope + "/outputs_scaled", {centres("/outputs", graph.integer(to)), from});
-  const Value column =
-      graph.op("Unsqueeze", scope + "/column", {turned ? outputs : inputs, graph.integers({1})});
+  const Value column = graph.op(
+      "Unsqueeze", scope + "/column", {transposed ? outputs : inputs, graph.integers({1})});
   const Value numerator =  // its sign does not matter
-      graph.op("Sub", scope + "/numerator", {column, turned ? inputs : outputs});
+      graph.op("Sub", scope + "/numerator", {column, transposed ? inputs : outputs});
   const Value larger = graph.op("Max", scope + "/larger", {from, graph.integers({to})});
   const Value width = graph.op("Mul", scope + "/width", {larger, graph.integer(2)});
   Arithmetic m(b, scope + "/weights");
@@ -91,7 +91,7 @@ Value resize_matrix(const Builder& b,
   const Value weights = filter_of(m, m.op("Abs", distance), filter);
   const Value sums = graph.op("ReduceSum",
                               scope + "/sums",
-                              {weights, graph.integers({turned ? 1 : 0})},
+                              {weights, graph.integers({transposed ? 1 : 0})},
                               {{"keepdims", int64_t{1}}});
   constexpr double kFixedPoint = 1 << 22;
   const Value fixed = m.op("Mul", m.op("Div", weights, sums), kFixedPoint);

@@ -108,7 +108,7 @@ void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes) {
   for (const std::string_view prefix :
-       vision_family(request.checkpoint.vision->model_type).dead_weight) {
+       vision_family(request.checkpoint.vision->model_type).unused_prefixes) {
     if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
       notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
     }

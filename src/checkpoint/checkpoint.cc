@@ -63,7 +63,7 @@ Checkpoint open_checkpoint(const Source& source) {
     adapters.push_back(open_adapter(folder.folder, folder.weight));
   }
   apply_adapters(std::move(adapters), checkpoint, tables);
-  tables.settle();
+  tables.resolve();
   const Folders bases = checkpoint.folders;
   for (const AdapterSource& folder : resolved.adapters) {
     if (brings_tokens(folder.folder, bases)) {

@@ -101,7 +101,7 @@ class WeightTaker {
   void finish(const std::vector<std::string>& prefixes) const;
 
  private:
-  [[nodiscard]] std::string blamed(const std::set<std::string>& names) const;
+  [[nodiscard]] std::string at_fault(const std::set<std::string>& names) const;
 
   const Checkpoint& checkpoint_;
   std::set<std::string> taken_;

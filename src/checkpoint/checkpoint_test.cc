@@ -315,14 +315,14 @@ TEST(WeightTaker, ReportsEverythingAtOnce) {
   Checkpoint checkpoint;
   checkpoint.folder = "some/folder";
   checkpoint.tensors["a.good"] = {zeros(DType::kF16, {2, 3}), "a.good"};
-  checkpoint.tensors["a.turned"] = {zeros(DType::kF32, {3, 2}), "a.turned"};
+  checkpoint.tensors["a.transposed"] = {zeros(DType::kF32, {3, 2}), "a.transposed"};
   checkpoint.tensors["a.integer"] = {zeros(DType::kI64, {2}), "a.integer"};
   checkpoint.tensors["a.unused"] = {zeros(DType::kF32, {1}), "a.unused"};
   checkpoint.tensors["a.dead.x"] = {zeros(DType::kF32, {5}), "a.dead.x"};
   checkpoint.tensors["b.other"] = {zeros(DType::kF32, {1}), "b.other"};
   WeightTaker weights(checkpoint);
   EXPECT_EQ(weights.take("a.good", {2, 3})->dtype(), DType::kF16);
-  EXPECT_EQ(weights.take("a.turned", {2, 3})->shape(),
+  EXPECT_EQ(weights.take("a.transposed", {2, 3})->shape(),
             (Shape{2, 3}));  // zeros, so that authoring goes on
   EXPECT_EQ(weights.take("a.integer", {2})->dtype(), DType::kF32);
   EXPECT_EQ(weights.take("a.none", {4})->shape(), Shape{4});
@@ -333,7 +333,7 @@ TEST(WeightTaker, ReportsEverythingAtOnce) {
   for (const std::string part : {"some/folder",
                                  "1 missing: a.none [4]",
                                  "2 of the wrong shape or dtype",
-                                 "a.turned is [3, 2], expected [2, 3]",
+                                 "a.transposed is [3, 2], expected [2, 3]",
                                  "a.integer is int64",
                                  "1 unused",
                                  "a.unused"}) {

@@ -125,9 +125,9 @@ void EmbeddingTables::spread_lora(Adapter& adapter) const {
     adapter.modules[from_input ? kOutput : kInput] = (from_input ? input : output)->second;
     return;
   }
-  const auto complete = [](WeightPtr& part, const WeightPtr& turned) {
-    if (!part && turned && turned->shape().size() == 2) {
-      part = transpose(turned);
+  const auto complete = [](WeightPtr& part, const WeightPtr& transposed) {
+    if (!part && transposed && transposed->shape().size() == 2) {
+      part = transpose(transposed);
     }
   };
   complete(input->second.a, output->second.b);
@@ -235,7 +235,7 @@ void EmbeddingTables::replace_rows_of(const Adapter& adapter,
   }
 }
 
-void EmbeddingTables::settle() {
+void EmbeddingTables::resolve() {
   auto& tensors = checkpoint_.tensors;
   const auto input = tensors.find(kInput);
   const auto output = tensors.find(kOutput);

@@ -46,7 +46,7 @@ class EmbeddingTables {
   // Ties or unties the tables, adds notes, and corrects the configs. Reads both tables where
   // neither identity nor shape decides whether they are equal. Throws kMismatch where the tables
   // have different rows.
-  void settle();
+  void resolve();
 
  private:
   [[nodiscard]] bool tied_base() const;

@@ -146,7 +146,7 @@ class ConfigReader {
     const std::string where = (checkpoint_.folder / "config.json").string();
     add(settings_of_model_config(checkpoint_.config, is_trainers), where);
     add(settings_of_model_config(checkpoint_.text_json, false), where + ": text_config");
-    refuse_what_leaves_no_token(checkpoint_.folder.string());
+    require_some_token_allowed(checkpoint_.folder.string());
     finish_length();
     finish_choice();
     note_what_is_not_followed();
@@ -286,7 +286,7 @@ class ConfigReader {
   }
 
   // As GenerationConfig.validate().
-  void refuse_what_leaves_no_token(const std::string& where) const {
+  void require_some_token_allowed(const std::string& where) const {
     const GenerationSettings& settings = config_.settings;
     const std::vector<int64_t> none;
     const std::vector<int64_t>& suppressed =

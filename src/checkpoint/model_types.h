@@ -24,7 +24,7 @@ struct VisionModelType {
   std::string_view whole_model_type;  // in a config.json with the tower's as "vision_config"
   VisionConfig (*read_config)(const Json& json, std::string_view where);
   // Prefixes of tensors that checkpoints hold and no graph uses.
-  std::span<const std::string_view> dead_weight;
+  std::span<const std::string_view> unused_prefixes;
   // The family's own preprocessor_config.json, for trainers that save none.
   std::string_view image_processor_type;
   std::string_view resample;  // bicubic | bilinear

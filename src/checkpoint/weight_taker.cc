@@ -48,7 +48,7 @@ uint64_t WeightTaker::drop(const std::string& prefix) {
 }
 
 // "FOLDERS: tensors do not match CONFIGS".
-std::string WeightTaker::blamed(const std::set<std::string>& names) const {
+std::string WeightTaker::at_fault(const std::set<std::string>& names) const {
   std::set<std::string> folders;
   std::set<std::string> configs;
   for (const std::string& name : names) {
@@ -106,7 +106,7 @@ void WeightTaker::finish(const std::vector<std::string>& prefixes) const {
   report("of the wrong shape or dtype", misshapen_);
   report("unused (is config.json of another model?)", unused);
   if (!message.empty()) {
-    fail(ErrorCode::kMismatch, "{}: {}", blamed(faulty), message);
+    fail(ErrorCode::kMismatch, "{}: {}", at_fault(faulty), message);
   }
 }
 

@@ -169,11 +169,11 @@ DecoderOutput decode_llama(const Builder& b,
                      rope);
   const auto layer_name = [](int64_t layer) { return kRoot + ".layers." + std::to_string(layer); };
   DecoderOutput output;
-  Value stream = inputs.embeddings;
-  Value normed = rms_norm(b,
-                          "/decoder/layers.0/input_layernorm",
-                          stream,
-                          take_norm(weights, layer_name(0) + ".input_layernorm", config));
+  Value hidden_states = inputs.embeddings;
+  Value normalized = rms_norm(b,
+                              "/decoder/layers.0/input_layernorm",
+                              hidden_states,
+                              take_norm(weights, layer_name(0) + ".input_layernorm", config));
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     const std::string name = layer_name(layer);
     const std::string scope = "/decoder/layers." + std::to_string(layer);
@@ -181,39 +181,40 @@ DecoderOutput decode_llama(const Builder& b,
     const AttentionWeights attention = take_attention(weights, name + ".self_attn", config);
     CausalOutput attended = causal_attention(b,
                                              scope + "/self_attn",
-                                             normed,
+                                             normalized,
                                              attention,
                                              inputs.past.at(static_cast<size_t>(layer)),
                                              context);
     output.present.push_back(attended.present);
     if (last) {
       attended.attended = last_position(b, scope + "/last_attended", attended.attended);
-      stream = last_position(b, scope + "/last_stream", stream);
+      hidden_states = last_position(b, scope + "/last_stream", hidden_states);
     }
     const Value projected =
         linear(b, scope + "/self_attn/o_proj", attended.attended, attention.out);
     const Residual middle =
         skip_rms_norm(b,
                       scope + "/post_attention_layernorm",
-                      stream,
+                      hidden_states,
                       projected,
                       take_norm(weights, name + ".post_attention_layernorm", config));
-    const Value up = build_mlp(b, weights, name + ".mlp", scope + "/mlp", config, middle.normed);
+    const Value up =
+        build_mlp(b, weights, name + ".mlp", scope + "/mlp", config, middle.normalized);
     const std::string next = last ? kRoot + ".norm" : layer_name(layer + 1) + ".input_layernorm";
     const std::string next_scope =
         last ? "/decoder/norm"
              : "/decoder/layers." + std::to_string(layer + 1) + "/input_layernorm";
     const Residual end =
         skip_rms_norm(b, next_scope, middle.sum, up, take_norm(weights, next, config));
-    normed = end.normed;
-    stream = end.sum;
+    normalized = end.normalized;
+    hidden_states = end.sum;
   }
   Value head = inputs.table;
   if (!config.tie_word_embeddings) {
     const std::string name = "language_model.lm_head.weight";
     head = b.weight(name, weights.take(name, {config.vocab_size, config.hidden_size}));
   }
-  output.logits = lm_head(b, "/decoder/lm_head", normed, head);
+  output.logits = lm_head(b, "/decoder/lm_head", normalized, head);
   return output;
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 using namespace config_fields;
 
-constexpr std::array<std::string_view, 1> kDeadWeight = {"vision_encoder.head."};
+constexpr std::array<std::string_view, 1> kUnusedPrefixes = {"vision_encoder.head."};
 
 VisionConfig read_siglip(const Json& json, std::string_view where) {
   VisionConfig config;
@@ -81,31 +81,31 @@ Value build(const Builder& b,
       positions,
       weights.take(positions, {config.patches(), hidden}),
       config.patch_size};
-  Value stream = patch_embed(b, "/encoder/embeddings", pixel_values, embedding);
+  Value hidden_states = patch_embed(b, "/encoder/embeddings", pixel_values, embedding);
   const auto layer_name = [&](int64_t layer) {
     return root + ".encoder.layers." + std::to_string(layer);
   };
-  Value normed = layer_norm(b,
-                            "/encoder/layers.0/layer_norm1",
-                            stream,
-                            take_norm(weights, layer_name(0) + ".layer_norm1", config));
+  Value normalized = layer_norm(b,
+                                "/encoder/layers.0/layer_norm1",
+                                hidden_states,
+                                take_norm(weights, layer_name(0) + ".layer_norm1", config));
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     const std::string name = layer_name(layer);
     const std::string scope = "/encoder/layers." + std::to_string(layer);
     const Value attended = encoder_attention(b,
                                              scope + "/self_attn",
-                                             normed,
+                                             normalized,
                                              take_attention(weights, name + ".self_attn", hidden),
                                              config.num_attention_heads);
     const Residual middle = skip_layer_norm(b,
                                             scope + "/layer_norm2",
-                                            stream,
+                                            hidden_states,
                                             attended,
                                             take_norm(weights, name + ".layer_norm2", config));
     const Value mlp =
         gelu_mlp(b,
                  scope + "/mlp",
-                 middle.normed,
+                 middle.normalized,
                  take_linear(weights, name + ".mlp.fc1", config.intermediate_size, hidden, true),
                  take_linear(weights, name + ".mlp.fc2", hidden, config.intermediate_size, true),
                  Gelu::kTanh);
@@ -117,10 +117,10 @@ Value build(const Builder& b,
              : "/encoder/layers." + std::to_string(layer + 1) + "/layer_norm1";
     const Residual end =
         skip_layer_norm(b, next_scope, middle.sum, mlp, take_norm(weights, next, config));
-    normed = end.normed;
-    stream = end.sum;
+    normalized = end.normalized;
+    hidden_states = end.sum;
   }
-  return normed;
+  return normalized;
 }
 
 }  // namespace
@@ -128,7 +128,7 @@ Value build(const Builder& b,
 extern const VisionFamily kSiglip{{"siglip_vision_model",
                                    "siglip",
                                    read_siglip,
-                                   kDeadWeight,
+                                   kUnusedPrefixes,
                                    "SiglipImageProcessor",
                                    "bicubic",
                                    0.5F,

@@ -112,11 +112,11 @@ Types matmul(const OpContext& op) {
 Types gemm(const OpContext& op) {
   const Dims& a = op.input(0).type.dims;
   const Dims& b = op.input(1).type.dims;
-  const bool turned = op.integer("transB", 0) != 0;
-  if (a.size() != 2 || b.size() != 2 || a[1] != b[turned ? 1 : 0]) {
+  const bool transposed = op.integer("transB", 0) != 0;
+  if (a.size() != 2 || b.size() != 2 || a[1] != b[transposed ? 1 : 0]) {
     bad(fmt::format("Gemm of {} and {}", to_string(op.input(0).type), to_string(op.input(1).type)));
   }
-  return {{op.input(0).type.dtype, {a[0], b[turned ? 0 : 1]}}};
+  return {{op.input(0).type.dtype, {a[0], b[transposed ? 0 : 1]}}};
 }
 
 Types reshape(const OpContext& op) {

@@ -91,7 +91,7 @@ class Bnb4Group final : public WeightGroup {
       for (const Rows& wanted : members) {
         const size_t pitch = row_bytes(*wanted.member);
         const auto at = static_cast<size_t>(portion.first - row) * pitch;
-        dynamic_cast<const PartOf<Bnb4Portion>&>(*wanted.member)
+        dynamic_cast<const PortionWriter<Bnb4Portion>&>(*wanted.member)
             .store(portion,
                    wanted.out.subspan(
                        at, std::min(portion.absmax.size() * pitch, wanted.out.size() - at)));
@@ -187,7 +187,7 @@ class CodesWeight final : public GroupMember<QuantizedWeight, Bnb4Group, Bnb4Por
 
   void store(const Bnb4Portion& portion, std::span<std::byte> out) const override {
     Buffer<uint8_t> codes(2 * out.size());
-    codes[codes.size() - 1] = kNothing;  // remains where the count is odd
+    codes[codes.size() - 1] = kCodeOfZero;  // remains where the count is odd
     group_->encode_all(portion.values, portion.absmax, codes.span().first(portion.values.size()));
     join(codes.data(), out.size(), reinterpret_cast<uint8_t*>(out.data()));
   }
@@ -216,7 +216,7 @@ class CodesWeight final : public GroupMember<QuantizedWeight, Bnb4Group, Bnb4Por
   }
 
  private:
-  static constexpr uint8_t kNothing = 7;  // the code of 0
+  static constexpr uint8_t kCodeOfZero = 7;  // the code of 0
 };
 
 class AbsmaxWeight final : public GroupMember<Weight, Bnb4Group, Bnb4Portion> {

@@ -23,7 +23,7 @@ using Matrix = Eigen::MatrixXf;
 constexpr double kDamping = 0.05;
 
 // H with rows and columns in reverse order and `raise` added to the diagonal.
-Matrix turned(const InputMoments& moments, float raise) {
+Matrix reversed(const InputMoments& moments, float raise) {
   const auto size = static_cast<Eigen::Index>(moments.size());
   const std::span<const float> sums = moments.sums();
   Matrix matrix(size, size);
@@ -136,7 +136,7 @@ class TileRounder {
     const size_t pitch = rows_.blocks * rows_.block_size;
     for (size_t block = 0; block < rows_.blocks; ++block) {
       const size_t first = block * rows_.block_size;
-      turn_rows(
+      transpose_rows(
           rows_.values + row * pitch + first, pitch, count, rows_.block_size, weights_.data());
       const BlockScales found = round_block(first, !zero_points.empty());
       for (size_t i = 0; i < count; ++i) {
@@ -221,7 +221,7 @@ std::shared_ptr<const ErrorFeedback> ErrorFeedback::of(InputMoments& moments,
   Matrix matrix;
   constexpr double kMostDamping = 10.0;
   for (double damping = kDamping; damping <= kMostDamping; damping *= 10.0) {
-    matrix = turned(moments, static_cast<float>(damping * mean));
+    matrix = reversed(moments, static_cast<float>(damping * mean));
     const Eigen::LLT<Eigen::Ref<Matrix>> factorised(matrix);
     if (factorised.info() == Eigen::Success) {
       break;

@@ -54,7 +54,7 @@ class NBitsGroup final : public WeightGroup {
       const auto first = static_cast<size_t>(portion.row - row);
       for (const Rows& wanted : members) {
         const size_t pitch = row_bytes(*wanted.member);
-        dynamic_cast<const PartOf<NBitsPortion>&>(*wanted.member)
+        dynamic_cast<const PortionWriter<NBitsPortion>&>(*wanted.member)
             .store(portion, wanted.out.subspan(first * pitch, portion.blocks.rows * pitch));
       }
     });

@@ -80,10 +80,10 @@ TEST(NBits, AreTheTensorsOfOnnxRuntime) {
 
 // Whatever is asked for first, in whatever pieces, by however many threads: the bytes are the same.
 TEST(NBits, GiveTheSameBytesInPieces) {
-  for (const bool turned : {false, true}) {
+  for (const bool transposed : {false, true}) {
     for (const int64_t columns : {96, 101}) {
       const WeightPtr matrix =
-          turned ? transpose(random_matrix(3, columns, 70)) : random_matrix(3, 70, columns);
+          transposed ? transpose(random_matrix(3, columns, 70)) : random_matrix(3, 70, columns);
       for (const Rounding rounding : {Rounding::kNearest, Rounding::kSearch}) {
         const NBitsFormat format{32, false, rounding};
         const NBitsWeights whole = quantize_nbits("w", matrix, format, {});
@@ -116,7 +116,7 @@ TEST(NBits, GiveTheSameBytesInPieces) {
         for (std::thread& thread : threads) {
           thread.join();
         }
-        EXPECT_EQ(wrong, 0) << turned << columns;
+        EXPECT_EQ(wrong, 0) << transposed << columns;
       }
     }
   }
@@ -177,7 +177,7 @@ TEST(NBits, AreFoundAgainWhereAWriterCannotKeepThem) {
   const auto matrix = counted({64, 96}, DType::kF32, 8);
   for (const size_t bytes : {size_t{0}, size_t{1} << 20}) {
     const std::vector<WeightPtr> made = tensors_of(matrix, {.symmetric = false});
-    GroupMemory memory(bytes);
+    GroupCache memory(bytes);
     for (const WeightPtr& weight : made) {
       memory.add(*weight);
     }

@@ -181,7 +181,8 @@ void searched_scales(const BlockRows& rows,
   for (size_t row = 0; row < rows.rows; row += kTileRows) {
     const size_t count = std::min(kTileRows, rows.rows - row);
     for (size_t block = 0; block < rows.blocks; ++block) {
-      turn_rows(rows.values + row * pitch + block * columns, pitch, count, columns, tile.values);
+      transpose_rows(
+          rows.values + row * pitch + block * columns, pitch, count, columns, tile.values);
       const FoundScales found =
           search_scales(tile,
                         columns,

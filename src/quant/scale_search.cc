@@ -41,7 +41,7 @@ LORAPRESS_SIMD void divide(size_t columns, SearchTile& tile) {
 // + x^2, as llama.cpp weighs its 4-bit blocks without statistics (ggml-quants.c,
 // quantize_row_q4_0_impl): the plain squared error would clip large values, which trained models
 // depend on.
-LORAPRESS_SIMD void weigh(const float* importance, size_t columns, SearchTile& tile) {
+LORAPRESS_SIMD void square_weighted(const float* importance, size_t columns, SearchTile& tile) {
   if (importance != nullptr) {
     for (size_t k = 0; k < columns; ++k) {
       std::fill_n(tile.weights + k * kTileRows, kTileRows, importance[k]);
@@ -165,7 +165,7 @@ void refine(const SearchTile& tile, size_t columns, Best& best) {
 
 }  // namespace
 
-LORAPRESS_SIMD void turn_rows(
+LORAPRESS_SIMD void transpose_rows(
     const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to) {
   for (size_t row = 0; row < kTileRows; ++row) {
     const float* values = from + std::min(row, rows - 1) * pitch;
@@ -180,7 +180,7 @@ FoundScales search_scales(SearchTile& tile,
                           const float* importance,
                           bool zero_points) {
   divide(columns, tile);
-  weigh(importance, columns, tile);
+  square_weighted(importance, columns, tile);
   Best best;
   search_symmetric(tile, columns, best);
   if (zero_points) {

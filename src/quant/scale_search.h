@@ -24,7 +24,7 @@ struct SearchTile {
 
 // Transposes rows into a tile: to[k * kTileRows + row] = from[row * pitch + k]. The tile's
 // remaining rows repeat the last one.
-void turn_rows(
+void transpose_rows(
     const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to);
 
 struct FoundScales {

@@ -32,7 +32,7 @@ LORAPRESS_SIMD int32_t largest(const float* values, size_t count) {
   return most;
 }
 
-LORAPRESS_SIMD void raise(const float* values, int32_t* most, size_t count) {
+LORAPRESS_SIMD void raise_maxima(const float* values, int32_t* most, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     const int32_t bits = magnitude_bits(values[i]);
     most[i] = bits > most[i] ? bits : most[i];
@@ -43,7 +43,7 @@ LORAPRESS_SIMD void raise(const float* values, int32_t* most, size_t count) {
 // Channels::kAll is scanned row by row.
 struct Scan {
   WeightPtr weight;
-  bool is_turned;
+  bool is_transposed;
   bool by_columns;
   int64_t stripe;  // rows
   std::vector<int32_t> most;
@@ -51,9 +51,9 @@ struct Scan {
 
   explicit Scan(const ScanRequest& request)
       : weight(request.weight),
-        is_turned(!weight->row_wise() && weight->shape().size() == 2),
-        by_columns(request.channels == (is_turned ? Channels::kRows : Channels::kColumns)) {
-    if (is_turned) {
+        is_transposed(!weight->row_wise() && weight->shape().size() == 2),
+        by_columns(request.channels == (is_transposed ? Channels::kRows : Channels::kColumns)) {
+    if (is_transposed) {
       weight = transpose(weight);
     }
     const auto values =
@@ -70,7 +70,7 @@ struct Scan {
       for (int64_t i = 0; i < rows.rows; ++i) {
         const float* values = rows.data + i * rows.pitch;
         if (by_columns) {
-          raise(values, mine.data(), width);
+          raise_maxima(values, mine.data(), width);
         } else {
           most[static_cast<size_t>(row + first + i)] = largest(values, width);
         }
@@ -85,7 +85,7 @@ struct Scan {
 
   // The channels that were scanned, in the orientation of the request.
   [[nodiscard]] Channels channels() const {
-    return by_columns == is_turned ? Channels::kRows : Channels::kColumns;
+    return by_columns == is_transposed ? Channels::kRows : Channels::kColumns;
   }
 };
 

@@ -26,10 +26,10 @@ TEST(WeightScan, FindsTheLargestMagnitudeOfEveryChannel) {
   EXPECT_EQ(scan(weight, Channels::kAll), (std::vector<float>{5}));
   EXPECT_EQ(scan(weight, Channels::kRows), (std::vector<float>{5, 4}));
   EXPECT_EQ(scan(weight, Channels::kColumns), (std::vector<float>{3, 5, 2}));
-  const WeightPtr turned = transpose(weight);
-  EXPECT_EQ(scan(turned, Channels::kAll), (std::vector<float>{5}));
-  EXPECT_EQ(scan(turned, Channels::kRows), (std::vector<float>{3, 5, 2}));
-  EXPECT_EQ(scan(turned, Channels::kColumns), (std::vector<float>{5, 4}));
+  const WeightPtr transposed = transpose(weight);
+  EXPECT_EQ(scan(transposed, Channels::kAll), (std::vector<float>{5}));
+  EXPECT_EQ(scan(transposed, Channels::kRows), (std::vector<float>{3, 5, 2}));
+  EXPECT_EQ(scan(transposed, Channels::kColumns), (std::vector<float>{5, 4}));
 }
 
 // Larger than a stripe, in several dtypes, against a plain loop.

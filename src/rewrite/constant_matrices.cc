@@ -91,7 +91,7 @@ std::string of_product(const Rewriter& graph, const onnx::NodeProto& node, int i
     return "a vector is on the left";
   }
   if (turns_left(node)) {
-    return fmt::format("{} turns its left side", node.op_type());
+    return fmt::format("{} transposes its left side", node.op_type());
   }
   return graph.weight(node.input(0)) ? "both sides are constants" : "";
 }
@@ -149,7 +149,7 @@ ConstantMatrices::ConstantMatrices(const Rewriter& graph, const SchemeOptions& o
     count(node);
     for (int i = 0; i < node.input_size(); ++i) {
       if (!node.input(i).empty()) {
-        look_at(node, i);
+        examine(node, i);
       }
     }
   });
@@ -182,7 +182,7 @@ void ConstantMatrices::count(const onnx::NodeProto& node) {
   matrix.constant_indices = matrix.constant_indices || use->constant_indices;
 }
 
-void ConstantMatrices::look_at(const onnx::NodeProto& node, int input) {
+void ConstantMatrices::examine(const onnx::NodeProto& node, int input) {
   const std::string& name = node.input(input);
   const WeightPtr weight = graph_.any_weight(name);
   if (!weight || !is_matrix(*weight)) {
@@ -214,7 +214,7 @@ void ConstantMatrices::look_at(const onnx::NodeProto& node, int input) {
   }
 }
 
-void ConstantMatrices::because(const std::string& weight, std::string reason) {
+void ConstantMatrices::add_reason(const std::string& weight, std::string reason) {
   const auto found = reasons_.find(weight);
   if (found != reasons_.end() && found->second.reason.empty()) {
     found->second.reason = std::move(reason);

@@ -51,7 +51,7 @@ class ConstantMatrices {
 
   // Records a scheme's own reason for keeping a matrix. Other reasons follow from the nodes that
   // read the matrix.
-  void because(const std::string& weight, std::string reason);
+  void add_reason(const std::string& weight, std::string reason);
   // All matrices except those in `replaced` (a map by weight), with the reasons for keeping them. A
   // matrix here is a float constant that has at least kSmallTensor bytes and two dimensions above
   // 1, and is read by other nodes than elementwise arithmetic, norms and comparisons.
@@ -69,7 +69,7 @@ class ConstantMatrices {
 
  private:
   void count(const onnx::NodeProto& node);
-  void look_at(const onnx::NodeProto& node, int input);
+  void examine(const onnx::NodeProto& node, int input);
 
   const Rewriter& graph_;
   const SchemeOptions& options_;

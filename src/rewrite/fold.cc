@@ -43,26 +43,26 @@ class Folder {
     for (int i = 0; i < declared.size(); ++i) {
       declared_[declared[i].name()] = i;
     }
-    rewriter_.for_each_node([&](const onnx::NodeProto& node) { look_at(node); });
+    rewriter_.for_each_node([&](const onnx::NodeProto& node) { examine(node); });
   }
 
   void run() {
     rewriter_.rewrite(
         [&](const onnx::NodeProto& node, NodeList& made) { return visit(node, made); });
-    if (aliases_.empty() && turned_.empty()) {
+    if (aliases_.empty() && kept_transposes_.empty()) {
       return;  // as in most graphs
     }
     rewriter_.refresh();
     rewriter_.rewrite([&](const onnx::NodeProto& node, NodeList&) {
       const bool leftover = node.op_type() == "Constant" ||
-                            (node.output_size() == 1 && turned_.contains(node.output(0)));
+                            (node.output_size() == 1 && kept_transposes_.contains(node.output(0)));
       return leftover && node.output_size() == 1 && rewriter_.uses(node.output(0)) == 0;
     });
     rewriter_.drop_unused_weights();
   }
 
  private:
-  void look_at(const onnx::NodeProto& node) {
+  void examine(const onnx::NodeProto& node) {
     if (node.op_type() == "Constant" && node.attribute_size() == 1 && node.output_size() == 1) {
       const onnx::AttributeProto& value = node.attribute(0);
       if (value.has_t()) {
@@ -72,12 +72,12 @@ class Folder {
       } else if (value.name() == "value_ints") {
         constants_.emplace(node.output(0), Integers(value.ints().begin(), value.ints().end()));
       }
-    } else if (turns(node)) {
-      ++turns_[node.input(0)];
+    } else if (is_transpose(node)) {
+      ++transposes_[node.input(0)];
     }
   }
 
-  static bool turns(const onnx::NodeProto& node) {
+  static bool is_transpose(const onnx::NodeProto& node) {
     const auto* perm = attribute(node, "perm");
     return node.op_type() == "Transpose" && node.domain().empty() && node.input_size() == 1 &&
            (perm == nullptr ||
@@ -119,8 +119,8 @@ class Folder {
       replace(node, nullptr);
       return true;
     }
-    if (turns(node) && weight->shape().size() == 2) {
-      return turn(node, read, weight);
+    if (is_transpose(node) && weight->shape().size() == 2) {
+      return fold_transpose(node, read, weight);
     }
     WeightPtr folded = uses(name) == 1 ? computed(node, weight) : nullptr;
     if (!folded) {
@@ -132,20 +132,22 @@ class Folder {
 
   // Transposes a weight in place when no node reads it untransposed; the other Transposes of the
   // weight are then folded, too.
-  bool turn(const onnx::NodeProto& node, const std::string& read, const WeightPtr& weight) {
+  bool fold_transpose(const onnx::NodeProto& node,
+                      const std::string& read,
+                      const WeightPtr& weight) {
     const std::string& name = node.input(0);
     const bool direct = read == name;  // not through a node that was folded
-    if (direct && turned_weights_.contains(name)) {
+    if (direct && transposed_weights_.contains(name)) {
       replace(node, nullptr);
       return true;
     }
-    if (uses(name) != (direct ? turns_.at(name) : 1)) {
-      turned_.emplace(node.output(0), name);
+    if (uses(name) != (direct ? transposes_.at(name) : 1)) {
+      kept_transposes_.emplace(node.output(0), name);
       return false;
     }
     replace(node, transpose(weight));
     if (direct) {
-      turned_weights_.insert(name);
+      transposed_weights_.insert(name);
     }
     return true;
   }
@@ -234,8 +236,8 @@ class Folder {
     if (node.op_type() != "MatMul" || !node.domain().empty() || node.input_size() != 2) {
       return false;
     }
-    const auto shared = turned_.find(node.input(1));
-    if (shared == turned_.end()) {
+    const auto shared = kept_transposes_.find(node.input(1));
+    if (shared == kept_transposes_.end()) {
       return false;
     }
     const auto type = rewriter_.type(node.input(0));
@@ -259,14 +261,14 @@ class Folder {
       }
       return inputs;
     };
-    const Attributes turn{{"transB", int64_t{1}}};
+    const Attributes trans_b{{"transB", int64_t{1}}};
     if (type && type->has_shape && type->type.dims.size() == 2) {
-      add("Gemm", gemm_inputs(x), node.output(0), turn);
+      add("Gemm", gemm_inputs(x), node.output(0), trans_b);
       return true;
     }
     const std::string rows =
         add("Reshape", {x, rewriter_.integers({-1, weight->shape().at(1)})}, "");
-    const std::string flat = add("Gemm", gemm_inputs(rows), "", turn);
+    const std::string flat = add("Gemm", gemm_inputs(rows), "", trans_b);
     const std::string all = add("Shape", {x}, "");
     const std::string lead = rewriter_.unique(base + "/Slice_output");
     made.push_back(rewriter_.slice(rewriter_.unique(base + "/Slice"), all, lead, 0, -1, 0));
@@ -289,11 +291,12 @@ class Folder {
   std::map<DType, std::string> zeros_;
   std::unordered_map<std::string, int> declared_;        // index of an initializer
   std::unordered_map<std::string, Integers> constants_;  // small integers in Constant nodes
-  std::unordered_map<std::string, size_t> turns_;        // Transpose nodes that read a value
+  std::unordered_map<std::string, size_t> transposes_;   // Transpose nodes that read a value
   std::unordered_map<std::string, std::string> aliases_;
-  std::unordered_map<std::string, size_t> uses_;         // of values whose uses changed
-  std::unordered_map<std::string, std::string> turned_;  // Transposes that stay: output -> weight
-  std::unordered_set<std::string> turned_weights_;
+  std::unordered_map<std::string, size_t> uses_;  // of values whose uses changed
+  std::unordered_map<std::string, std::string>
+      kept_transposes_;  // Transposes that stay: output -> weight
+  std::unordered_set<std::string> transposed_weights_;
 };
 
 }  // namespace

@@ -104,7 +104,7 @@ TEST(FoldWeights, FindsTheMatrix) {
   check_model(model);
 }
 
-// Both branches of an If turn the same weight: it is turned once.
+// Both branches of an If turn the same weight: it is transposed once.
 TEST(FoldWeights, TurnsOnceForAll) {
   onnx::ModelProto proto = small_model();
   auto* graph = proto.mutable_graph();

@@ -12,7 +12,7 @@ namespace {
 
 using test::TempFolder;
 
-// x [2, 3] times two matrices, then Gemm with a turned one; the last weight is read twice.
+// x [2, 3] times two matrices, then Gemm with a transposed one; the last weight is read twice.
 Graph three_layers(int opset) {
   Graph graph("layers", opset);
   const Value x = graph.input("x", DType::kF32, {"n", 3});
@@ -23,8 +23,8 @@ Graph three_layers(int opset) {
   const Value a = graph.op("MatMul", "/a", {x, matrix("wa", {3, 2})});
   const Value b = graph.op("MatMul", "/b", {x, matrix("wb", {3, 2})});
   const Value sum = graph.op("Add", "/sum", {a, b});
-  const Value turned = matrix("wc", {4, 2});
-  const Value c = graph.op("Gemm", "/c", {sum, turned}, {{"transB", int64_t{1}}});
+  const Value transposed = matrix("wc", {4, 2});
+  const Value c = graph.op("Gemm", "/c", {sum, transposed}, {{"transB", int64_t{1}}});
   graph.output(c, "y", {"n", 4});
   return graph;
 }

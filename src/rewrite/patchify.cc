@@ -115,12 +115,12 @@ class Patchifier {
     }
     int64_t to[3];
     read_bytes(*shape, 0, std::as_writable_bytes(std::span(to)));
-    const Node* turn = only_reader(reshape->output(0), "Transpose");
-    if (to[0] != 0 || to[1] != hidden || (to[2] != -1 && to[2] != tokens) || turn == nullptr ||
-        integers_attribute(*turn, "perm", {}) != std::vector<int64_t>{0, 2, 1}) {
+    const Node* transpose = only_reader(reshape->output(0), "Transpose");
+    if (to[0] != 0 || to[1] != hidden || (to[2] != -1 && to[2] != tokens) || transpose == nullptr ||
+        integers_attribute(*transpose, "perm", {}) != std::vector<int64_t>{0, 2, 1}) {
       return std::nullopt;
     }
-    return Tail{reshape->output(0), turn->output(0)};
+    return Tail{reshape->output(0), transpose->output(0)};
   }
 
   //  image [batch, C, R h, S w] ── Reshape [batch, C, R, h, S, w] ── Transpose [batch, R, S, C, h, w]
@@ -173,14 +173,14 @@ class Patchifier {
       folded_.insert(behind->tokens);
       return;
     }
-    const std::string turned = emit("Transpose",
-                                    "channels_first",
-                                    {product},
-                                    {conv.batch, hidden, tokens},
-                                    {{"perm", std::vector<int64_t>{0, 2, 1}}});
+    const std::string transposed = emit("Transpose",
+                                        "channels_first",
+                                        {product},
+                                        {conv.batch, hidden, tokens},
+                                        {{"perm", std::vector<int64_t>{0, 2, 1}}});
     nodes.push_back(make_node("Reshape",
                               graph_.unique(name + "/map"),
-                              {turned, graph_.integers({0, hidden, conv.rows, conv.columns})},
+                              {transposed, graph_.integers({0, hidden, conv.rows, conv.columns})},
                               {node.output(0)}));
   }
 

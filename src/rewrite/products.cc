@@ -86,7 +86,7 @@ class Expander {
     }
     graph_.rewrite([&](const Node& node, NodeList& made) {
       if (turns_left(node)) {
-        turn(node, made);
+        transpose_left(node, made);
         return true;
       }
       if (multiplies(node) && takes(node)) {
@@ -115,8 +115,8 @@ class Expander {
     const bool single = shape.size() > 2 &&
                         std::all_of(shape.begin(), shape.end() - 2, [](auto n) { return n == 1; });
     const auto rank = rank_of(graph_, node.input(0));
-    const bool turned = integer_attribute(node, "transA", 0) != 0;
-    if (single && rank && *rank >= 1 && !turned) {
+    const bool transposed = integer_attribute(node, "transA", 0) != 0;
+    if (single && rank && *rank >= 1 && !transposed) {
       ++stacked_[node.input(1)];
     }
   }
@@ -167,16 +167,17 @@ class Expander {
   }
 
   //  x [..., K, M] ── Transpose ── Gemm or FusedMatMul ── y
-  void turn(const Node& node, NodeList& made) {
+  void transpose_left(const Node& node, NodeList& made) {
     const std::string& name = node.name().empty() ? node.output(0) : node.name();
-    const std::string turned = graph_.unique(name + "/Transpose");
+    const std::string transposed = graph_.unique(name + "/Transpose");
     const bool gemm = node.op_type() == "Gemm";
     std::vector<int64_t> perm(gemm ? 2 : rank_of(graph_, node.input(0)).value());
     std::iota(perm.begin(), perm.end(), int64_t{0});
     std::swap(perm[perm.size() - 2], perm[perm.size() - 1]);
-    made.push_back(make_node("Transpose", turned, {node.input(0)}, {turned}, {{"perm", perm}}));
+    made.push_back(
+        make_node("Transpose", transposed, {node.input(0)}, {transposed}, {{"perm", perm}}));
     Node product = node;
-    product.set_input(0, turned);
+    product.set_input(0, transposed);
     for (auto& attribute : *product.mutable_attribute()) {
       if (attribute.name() == "transA") {
         attribute.set_i(0);

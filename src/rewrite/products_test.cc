@@ -188,7 +188,7 @@ TEST(ConstantMatrices, TellsWhyAMatrixStays) {
       {"sideways", "looked up along another axis than the first"},
       {"kernel", "read by Conv"},
       {"added", "read by Add, too"},
-      {"batch", "FusedMatMul turns its left side"}};
+      {"batch", "FusedMatMul transposes its left side"}};
   EXPECT_EQ(reasons, wanted);
   EXPECT_TRUE(contains(describe_kept(outcome), "; left (the constant is on the left)"));
 }

@@ -31,7 +31,7 @@ void apply_bnb4(Model& model, const SchemeContext& context) {
   std::map<std::string, Bnb4Tensors> tensors;
   for (const auto& [name, plan] : plan_matrices(matrices, block_size)) {
     if (plan.looked_up) {
-      matrices.because(name, "looked up, which bnb4 has no form for");
+      matrices.add_reason(name, "looked up, which bnb4 has no form for");
       continue;
     }
     const Bnb4Weights made = quantize_bnb4(name, plan.matrix, block_size);
@@ -40,7 +40,7 @@ void apply_bnb4(Model& model, const SchemeContext& context) {
                      plan.matrix->rows(),
                      plan.matrix->cols()};
   }
-  tell_outcome(context, "4 bit", matrices, tensors);
+  note_outcome(context, "4 bit", matrices, tensors);
   if (tensors.empty()) {
     return;
   }

@@ -189,7 +189,7 @@ class HalfPass {
       } else {
         half_weights_[name] = name;
         model_.weights[name] = std::move(half);
-        widened_.insert(name);
+        cast_to_float32_.insert(name);
       }
     }
     for (auto& tensor : *model_.proto.mutable_graph()->mutable_initializer()) {
@@ -237,9 +237,9 @@ class HalfPass {
   // such name yet.
   std::string read(const std::string& name, bool half, NodeList& made) {
     if (const auto weight = half_weights_.find(name); weight != half_weights_.end()) {
-      return half                      ? weight->second
-             : widened_.contains(name) ? cast_to(name, false, name, made)
-                                       : name;
+      return half                              ? weight->second
+             : cast_to_float32_.contains(name) ? cast_to(name, false, name, made)
+                                               : name;
     }
     if (half && narrowed_.contains(name)) {
       return cast_to(name, true, name, made);
@@ -317,7 +317,7 @@ class HalfPass {
   std::unordered_set<std::string> elementwise_;  // weights that other nodes than products read
   std::unordered_set<std::string> bounded_;      // at -65504 when they become float16
   std::unordered_map<std::string, std::string> half_weights_;  // name -> name in float16
-  std::unordered_set<std::string> widened_;                    // stored in float16 only
+  std::unordered_set<std::string> cast_to_float32_;            // stored in float16 only
   std::unordered_set<std::string> narrowed_;                   // stored in float32 only
   std::unordered_map<std::string, std::string> made_as_;       // outputs made in another type
   std::map<std::pair<int, std::string>, std::string> casts_;   // by scope and value

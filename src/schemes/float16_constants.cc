@@ -39,7 +39,7 @@ bool is_tiny(float value) {
   return value != 0.0F && std::fabs(value) < kSmallestHalf;
 }
 
-float raise(float value) {
+float raise_to_smallest_half(float value) {
   return is_tiny(value) ? std::copysign(kSmallestHalf, value) : value;
 }
 
@@ -109,7 +109,7 @@ WeightPtr clamped(const WeightPtr& weight) {
 }
 
 WeightPtr raised(const WeightPtr& weight) {
-  return std::make_shared<ChangedWeight<raise>>(weight);
+  return std::make_shared<ChangedWeight<raise_to_smallest_half>>(weight);
 }
 
 bool only_falls_below(const Weight& weight) {
@@ -140,9 +140,10 @@ bool loses_variance(const Rewriter& graph, const onnx::NodeProto& node) {
   return !all_portions(*variance, [&](float value) {
     // float16 numbers below 2^-14 are multiples of the smallest one, others have 11 significant
     // bits.
-    const float stored = std::fabs(value) < 0x1p-14F
-                             ? std::nearbyint(raise(value) / kSmallestHalf) * kSmallestHalf
-                             : value;
+    const float stored =
+        std::fabs(value) < 0x1p-14F
+            ? std::nearbyint(raise_to_smallest_half(value) / kSmallestHalf) * kSmallestHalf
+            : value;
     return std::fabs(stored - value) <= kPart * std::fabs(value + epsilon);
   });
 }

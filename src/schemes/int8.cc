@@ -46,7 +46,7 @@ class Int8Pass {
         tables_.emplace(name, std::move(table));
       }
     }
-    tell_outcome(context_, "8 bit", matrices, tables_);
+    note_outcome(context_, "8 bit", matrices, tables_);
     if (tables_.empty()) {
       return;
     }
@@ -75,11 +75,11 @@ class Int8Pass {
         weight.shape().at(matrix.rows_are_outputs ? 0 : 1));  // each with a float32 scale
     const bool smaller = weight.values() + 4 * channels < weight.bytes();
     if (!smaller) {
-      matrices.because(name, "8 bit and scales would not make it smaller");
+      matrices.add_reason(name, "8 bit and scales would not make it smaller");
     }
     const bool ranks_needed = matrix.products != 0;  // to transpose what is looked up
     if (ranks_needed && matrix.unranked_indices) {
-      matrices.because(name, "looked up by indices of unknown rank");
+      matrices.add_reason(name, "looked up by indices of unknown rank");
     }
     return matrix.replaceable && !(ranks_needed && matrix.unranked_indices) &&
            4 * weight.values() >= kSmallTensor && smaller;

@@ -19,11 +19,11 @@ std::map<std::string, PlannedMatrix> plan_matrices(ConstantMatrices& matrices, i
     WeightPtr matrix = found.rows_are_outputs ? found.weight : transpose(found.weight);
     const bool table = found.products != 0 || matrix->rows() >= 2 * matrix->cols();
     if (!table) {
-      matrices.because(name, "a table of less than twice as many rows as columns");
+      matrices.add_reason(name, "a table of less than twice as many rows as columns");
     } else if (!worth_it(*matrix, block_size)) {
-      matrices.because(name, "blocks would not make it half as small");
+      matrices.add_reason(name, "blocks would not make it half as small");
     } else if (found.constant_indices) {
-      matrices.because(name, "looked up by constant indices");
+      matrices.add_reason(name, "looked up by constant indices");
     } else if (found.replaceable && !found.unranked_indices) {
       planned[name] = {std::move(matrix), found.lookups != 0};
     }

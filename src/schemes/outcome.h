@@ -12,7 +12,7 @@ namespace lorapress {
 // Fills context.outcome, unless it is null. `quantized` is a map by weight, `form` the new form of
 // its matrices, such as "8 bit".
 template <typename Quantized>
-void tell_outcome(const SchemeContext& context,
+void note_outcome(const SchemeContext& context,
                   std::string_view form,
                   const ConstantMatrices& matrices,
                   const Quantized& quantized) {

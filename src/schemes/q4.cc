@@ -46,7 +46,7 @@ class Q4Pass {
                  options_.block_size,
                  plan.matrix->dtype()};
     }
-    tell_outcome(context, "4 bit", matrices, tensors_);
+    note_outcome(context, "4 bit", matrices, tensors_);
   }
 
   void run() {

@@ -94,7 +94,7 @@ TEST(Q4, LooksUpExactlyTheRestoredRows) {
 }
 
 struct GemmCase {
-  bool turned;  // transB
+  bool transposed;  // transB
   float alpha;
   float beta;
   bool bias;
@@ -105,18 +105,19 @@ Model gemm_model(const GemmCase& test) {
   Graph graph("gemm", 17);
   Random random(4);
   const Value x = graph.input("x", DType::kF32, {"rows", 70});
-  const Shape shape = test.turned ? Shape{24, 70} : Shape{70, 24};
+  const Shape shape = test.transposed ? Shape{24, 70} : Shape{70, 24};
   const Value w = graph.initializer("w", float_constant(shape, random.numbers(24 * 70)));
   std::vector<Value> inputs{x, w};
   if (test.bias) {
     inputs.push_back(graph.initializer("bias", float_constant({24}, random.numbers(24))));
   }
   const Value y =
-      test.turned ? graph.op("Gemm",
-                             "/Gemm",
-                             inputs,
-                             {{"transB", int64_t{1}}, {"alpha", test.alpha}, {"beta", test.beta}})
-                  : graph.op("Gemm", "/Gemm", inputs, {{"alpha", test.alpha}, {"beta", test.beta}});
+      test.transposed
+          ? graph.op("Gemm",
+                     "/Gemm",
+                     inputs,
+                     {{"transB", int64_t{1}}, {"alpha", test.alpha}, {"beta", test.beta}})
+          : graph.op("Gemm", "/Gemm", inputs, {{"alpha", test.alpha}, {"beta", test.beta}});
   graph.output(y, "y", {"rows", 24});
   return to_model(graph);
 }
@@ -159,7 +160,7 @@ TEST(Q4, MultipliesByTheRestoredMatrix) {
         std::vector<float> values = restored(*model, packed);
         WeightPtr matrix = float_constant({24, 70}, values);
         Model expected = before;
-        expected.weights["w"] = test.turned ? matrix : transpose(matrix);
+        expected.weights["w"] = test.transposed ? matrix : transpose(matrix);
         expect_close(run_rows(expected, rows, 70), run_rows(*model, rows, 70));
       }
     }

@@ -53,8 +53,8 @@ double relative_logit_error(std::span<const float> reference, std::span<const fl
     difference += off * off;
     size += centred * centred;
   }
-  constexpr double kNothing = std::numeric_limits<double>::min();
-  return std::sqrt(difference / std::max(size, kNothing));
+  constexpr double kSmallestSize = std::numeric_limits<double>::min();
+  return std::sqrt(difference / std::max(size, kSmallestSize));
 }
 
 void RelativeError::add(std::span<const float> reference, std::span<const float> values) {

@@ -20,7 +20,7 @@ struct Seen {
   bool integer_products = false;
 };
 
-void look_at(const onnx::TensorProto& tensor, Seen& seen) {
+void examine(const onnx::TensorProto& tensor, Seen& seen) {
   for (const onnx::StringStringEntryProto& entry : tensor.external_data()) {
     if (entry.key() == "location") {
       seen.data.insert(entry.value());
@@ -28,9 +28,9 @@ void look_at(const onnx::TensorProto& tensor, Seen& seen) {
   }
 }
 
-void look_at(const onnx::GraphProto& graph, Seen& seen) {
+void examine(const onnx::GraphProto& graph, Seen& seen) {
   for (const onnx::TensorProto& tensor : graph.initializer()) {
-    look_at(tensor, seen);
+    examine(tensor, seen);
   }
   for (const onnx::NodeProto& node : graph.node()) {
     for (const std::string& input : node.input()) {
@@ -46,11 +46,11 @@ void look_at(const onnx::GraphProto& graph, Seen& seen) {
           seen.integer_products || (node.op_type() == "MatMulNBits" &&
                                     attribute.name() == "accuracy_level" && attribute.i() == 4);
       if (attribute.has_t()) {
-        look_at(attribute.t(), seen);
+        examine(attribute.t(), seen);
       }
       if (attribute.has_g()) {
         seen.has_bodies = true;
-        look_at(attribute.g(), seen);
+        examine(attribute.g(), seen);
       }
     }
   }
@@ -82,7 +82,7 @@ Json true_claims(const std::filesystem::path& folder, const std::string& path) {
   const SlimModel model = read_slim(folder / path, /*numbers=*/false);
   const onnx::GraphProto& graph = model.proto.graph();
   Seen seen;
-  look_at(graph, seen);
+  examine(graph, seen);
   std::set<std::string> data;
   for (const std::string& location : seen.data) {
     const std::filesystem::path file = std::filesystem::path(path).parent_path() / location;

@@ -57,7 +57,7 @@ void read_member(const Weight& member, const Block& block, std::span<std::byte> 
   }
 }
 
-void GroupMemory::add(const Weight& weight) {
+void GroupCache::add(const Weight& weight) {
   if (weight.group() == nullptr) {
     return;
   }
@@ -73,7 +73,7 @@ void GroupMemory::add(const Weight& weight) {
   }
 }
 
-void GroupMemory::read(const Weight& weight, uint64_t offset, std::span<std::byte> out) {
+void GroupCache::read(const Weight& weight, uint64_t offset, std::span<std::byte> out) {
   const auto found = weight.group() == nullptr ? groups_.end() : groups_.find(weight.group());
   if (found == groups_.end() || out.empty()) {
     return read_bytes(weight, offset, out);
@@ -113,10 +113,10 @@ void GroupMemory::read(const Weight& weight, uint64_t offset, std::span<std::byt
   });
 }
 
-bool GroupMemory::take_side(Group& group,
-                            const Weight& side,
-                            uint64_t offset,
-                            std::span<std::byte> out) {
+bool GroupCache::take_side(Group& group,
+                           const Weight& side,
+                           uint64_t offset,
+                           std::span<std::byte> out) {
   const std::lock_guard lock(group.mutex);
   const auto at = std::ranges::find(group.sides, &side, &Side::member);
   bool kept = at != group.sides.end() && !group.known.empty();
@@ -139,7 +139,7 @@ bool GroupMemory::take_side(Group& group,
   return kept;
 }
 
-bool GroupMemory::reserve(Group& group) {
+bool GroupCache::reserve(Group& group) {
   const std::lock_guard lock(group.mutex);
   if (group.left == 0 || !group.known.empty()) {
     return group.left != 0;

@@ -37,16 +37,16 @@ void read_member(const Weight& member, const Block& block, std::span<std::byte> 
 
 // Writes one member's share of a computed portion of its group, in the member's own dtype.
 template <typename Portion>
-class PartOf {
+class PortionWriter {
  public:
-  virtual ~PartOf() = default;
+  virtual ~PortionWriter() = default;
   virtual void store(const Portion& portion, std::span<std::byte> out) const = 0;
 };
 
 // The base class of members, which reads through the group. Group::operator== has to be true only
 // where both groups compute the same content from the same sources.
 template <typename Base, typename Group, typename Portion>
-class GroupMember : public Base, public PartOf<Portion> {
+class GroupMember : public Base, public PortionWriter<Portion> {
  public:
   template <typename... Args>
   explicit GroupMember(std::shared_ptr<const Group> group, Args&&... args)
@@ -70,11 +70,11 @@ class GroupMember : public Base, public PartOf<Portion> {
 // are written. Belongs to one writer, which reads every byte of its weights once; other readers of
 // the weights do not affect it. Groups whose sides exceed `most_bytes` are computed again for each
 // member. Thread safe after the last add().
-class GroupMemory {
+class GroupCache {
  public:
-  explicit GroupMemory(size_t most_bytes = size_t{32} << 20) : room_(most_bytes) {}
-  GroupMemory(const GroupMemory&) = delete;
-  GroupMemory& operator=(const GroupMemory&) = delete;
+  explicit GroupCache(size_t most_bytes = size_t{32} << 20) : room_(most_bytes) {}
+  GroupCache(const GroupCache&) = delete;
+  GroupCache& operator=(const GroupCache&) = delete;
 
   // Announces a weight that will be read. Call it in the order of reading.
   void add(const Weight& weight);

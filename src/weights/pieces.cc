@@ -14,15 +14,15 @@ constexpr uint64_t kPartValues = uint64_t{1} << 20;
 constexpr uint64_t kLeastBytes = uint64_t{16} << 10;
 
 // The place of a piece in the common order of all files: by weight, then by part of the weight.
-struct Turn {
+struct ReadOrder {
   size_t rank = 0;
   uint64_t part = 0;
-  auto operator<=>(const Turn&) const = default;
+  auto operator<=>(const ReadOrder&) const = default;
 };
 
 struct Planned {
   Piece piece;
-  Turn turn;
+  ReadOrder read_order;
   double share = 0.0;  // the fraction of the file that lies before this piece
 };
 
@@ -64,16 +64,16 @@ class FilePieces {
       : file_(file), size_(plan.size()), out_(out) {}
 
   // Continues the file up to `end`. A file is written in the order of its bytes, so a weight that
-  // comes earlier in another file gets the turn of the weight before it: the turns of one file
+  // comes earlier in another file gets the order of the weight before it: the orders of one file
   // never decrease.
-  void extend(uint64_t end, const Turn& turn) {
-    const Turn own = std::max(turn, turn_);
+  void extend(uint64_t end, const ReadOrder& read_order) {
+    const ReadOrder own = std::max(read_order, read_order_);
     while (at_ < end) {
-      if (at_ % kChunkBytes == 0 || own != turn_) {
+      if (at_ % kChunkBytes == 0 || own != read_order_) {
         const double share = static_cast<double>(at_) / static_cast<double>(size_);
         out_.push_back({{file_, at_, at_}, own, share});
       }
-      turn_ = own;
+      read_order_ = own;
       at_ = std::min(end, (at_ / kChunkBytes + 1) * kChunkBytes);
       out_.back().piece.end = at_;
     }
@@ -84,7 +84,7 @@ class FilePieces {
   uint64_t size_;
   std::vector<Planned>& out_;
   uint64_t at_ = 0;
-  Turn turn_;
+  ReadOrder read_order_;
 };
 
 // A weight that can be read row by row is cut into parts of whole rows, as many as its root has
@@ -117,7 +117,7 @@ std::vector<Piece> plan_pieces(const std::vector<FilePlan>& plans) {
     }
   }
   std::ranges::stable_sort(
-      planned, {}, [](const Planned& entry) { return std::tuple(entry.turn, entry.share); });
+      planned, {}, [](const Planned& entry) { return std::tuple(entry.read_order, entry.share); });
   std::vector<Piece> pieces;
   pieces.reserve(planned.size());
   for (const Planned& entry : planned) {

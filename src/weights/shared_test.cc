@@ -57,10 +57,10 @@ TEST(SharedReads, ReadsOnceWhatItHolds) {
   const WeightPtr shared = reads.share(weight);
   const std::vector<std::byte> expected = all_bytes(*weight);
   weight->values_read = 0;
-  const WeightPtr turned = transpose(shared);
+  const WeightPtr transposed = transpose(shared);
   const WeightPtr half = cast(shared, DType::kF16);
   parallel_for(8, 4, [&](size_t index, unsigned /*worker*/) {
-    all_bytes(index % 2 == 0 ? *turned : *half);
+    all_bytes(index % 2 == 0 ? *transposed : *half);
     EXPECT_EQ(all_bytes(*shared), expected);
   });
   EXPECT_EQ(weight->values_read, 600'000U);
@@ -91,8 +91,8 @@ TEST(SharedReads, LeavesAloneWhatIsNotWorthIt) {
   const WeightPtr small = zeros(DType::kF32, {10, 10});
   const WeightPtr integers = zeros(DType::kI8, {1000, 1000});
   const WeightPtr wide = zeros(DType::kF32, {2, 1 << 20});
-  const WeightPtr turned = transpose(zeros(DType::kF32, {1000, 1000}));
-  for (const WeightPtr& weight : {small, integers, wide, turned}) {
+  const WeightPtr transposed = transpose(zeros(DType::kF32, {1000, 1000}));
+  for (const WeightPtr& weight : {small, integers, wide, transposed}) {
     EXPECT_EQ(reads.share(weight), weight);
   }
 }

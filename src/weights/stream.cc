@@ -32,7 +32,7 @@ class ChunkWriter {
   ChunkWriter(const FilePlan& plan,
               OutputFile& file,
               Sha256* hash,
-              GroupMemory& memory,
+              GroupCache& memory,
               ChunkBuffers& buffers)
       : plan_(plan),
         file_(file),
@@ -157,7 +157,7 @@ class ChunkWriter {
   const FilePlan& plan_;
   OutputFile& file_;
   Sha256* hash_;  // null: bytes may be copied in the kernel
-  GroupMemory& memory_;
+  GroupCache& memory_;
   uint64_t position_ = 0;  // offset of the window in the file
   size_t filled_ = 0;
   std::span<std::byte> window_;
@@ -238,7 +238,7 @@ class Writing {
   std::vector<std::unique_ptr<OutputFile>> files_;
   std::vector<WrittenFile> written_;
   std::vector<std::vector<std::unique_ptr<Sha256>>> hashes_;  // of unfinished chunks
-  GroupMemory memory_;
+  GroupCache memory_;
   uint64_t total_ = 0;
   std::mutex progress_mutex_;
   uint64_t done_ = 0;

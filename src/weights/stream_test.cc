@@ -50,14 +50,15 @@ WeightPtr file_of(const std::filesystem::path& path,
 std::vector<Planned> make_plans(const TempFolder& inputs, const std::filesystem::path& out) {
   const WeightPtr large = file_of(inputs / "large", DType::kF32, {1100, 2003}, 1);  // 8.4 MiB
   const WeightPtr small = file_of(inputs / "small", DType::kBF16, {3, 5}, 2);
-  const WeightPtr turned = transpose(file_of(inputs / "turned", DType::kF32, {1500, 1400}, 3));
+  const WeightPtr transposed =
+      transpose(file_of(inputs / "transposed", DType::kF32, {1500, 1400}, 3));
   std::vector<Planned> plans;
   plans.push_back({FilePlan(out / "a"), {}});
   plans.back().literal("odd");
   plans.back().weight(small);
   plans.back().weight(large);
   plans.back().literal(std::string(1001, 'x'));
-  plans.back().weight(turned);
+  plans.back().weight(transposed);
   plans.back().weight(zeros(DType::kF32, {0, 4}));
   plans.back().literal("");
   plans.back().weight(small);

@@ -88,20 +88,20 @@ void transpose_units(const std::byte* from,
   }
 }
 
-// `from` holds the rows of `turned`, which become columns of `to`.
-void put(size_t size,
-         const std::byte* from,
-         int64_t in_pitch,
-         std::byte* to,
-         int64_t out_pitch,
-         const Block& turned) {
+// `from` holds the rows of `transposed`, which become columns of `to`.
+void transpose_into(size_t size,
+                    const std::byte* from,
+                    int64_t in_pitch,
+                    std::byte* to,
+                    int64_t out_pitch,
+                    const Block& transposed) {
   const auto call = [&](auto unit) {
     transpose_units<decltype(unit)>(from,
                                     static_cast<size_t>(in_pitch),
                                     to,
                                     static_cast<size_t>(out_pitch),
-                                    static_cast<size_t>(turned.rows),
-                                    static_cast<size_t>(turned.cols));
+                                    static_cast<size_t>(transposed.rows),
+                                    static_cast<size_t>(transposed.cols));
   };
   switch (size) {
     case 1:
@@ -133,22 +133,24 @@ void TransposedWeight::read(const Block& block, std::span<std::byte> out) const 
   Buffer<std::byte> buffer;
   Buffer<float> floats;
   for (int64_t done = 0; done < block.cols; done += strip) {
-    const Block turned{block.col + done, std::min(strip, block.cols - done), block.row, block.rows};
+    const Block transposed{
+        block.col + done, std::min(strip, block.cols - done), block.row, block.rows};
     std::byte* to = out.data() + done * size;
     if (dtype() == DType::kF32) {
-      for_float_rows(source, turned, floats, [&](int64_t first, const FloatRows& rows) {
-        put(sizeof(float),
-            reinterpret_cast<const std::byte*>(rows.data),
-            rows.pitch,
-            to + first * size,
-            block.cols,
-            {0, rows.rows, 0, turned.cols});
+      for_float_rows(source, transposed, floats, [&](int64_t first, const FloatRows& rows) {
+        transpose_into(sizeof(float),
+                       reinterpret_cast<const std::byte*>(rows.data),
+                       rows.pitch,
+                       to + first * size,
+                       block.cols,
+                       {0, rows.rows, 0, transposed.cols});
       });
       continue;
     }
-    buffer.resize(turned.elements() * static_cast<size_t>(size));
-    source.read(turned, buffer.span());
-    put(static_cast<size_t>(size), buffer.data(), turned.cols, to, block.cols, turned);
+    buffer.resize(transposed.elements() * static_cast<size_t>(size));
+    source.read(transposed, buffer.span());
+    transpose_into(
+        static_cast<size_t>(size), buffer.data(), transposed.cols, to, block.cols, transposed);
   }
 }
 

@@ -284,8 +284,8 @@ WeightPtr reshape(WeightPtr weight, Shape shape) {
 }
 
 WeightPtr transpose(WeightPtr weight) {
-  if (const auto* turned = dynamic_cast<const TransposedWeight*>(weight.get())) {
-    return turned->sources()[0];
+  if (const auto* transposed = dynamic_cast<const TransposedWeight*>(weight.get())) {
+    return transposed->sources()[0];
   }
   return std::make_shared<TransposedWeight>(std::move(weight));
 }

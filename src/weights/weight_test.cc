@@ -234,9 +234,9 @@ TEST(TransposedWeight, TurnsItsBlocks) {
   for (const DType dtype : {DType::kU8, DType::kBF16, DType::kF32, DType::kF64}) {
     for (const Shape& shape :
          {Shape{1, 1}, Shape{1, 40}, Shape{40, 1}, Shape{33, 65}, Shape{70, 31}}) {
-      const Sample turned = transposed_sample(file_sample(folder, dtype, shape, ++seed));
-      EXPECT_EQ(turned.weight->shape(), (Shape{shape[1], shape[0]}));
-      expect_content(turned, seed);
+      const Sample transposed = transposed_sample(file_sample(folder, dtype, shape, ++seed));
+      EXPECT_EQ(transposed.weight->shape(), (Shape{shape[1], shape[0]}));
+      expect_content(transposed, seed);
     }
   }
 }
@@ -254,10 +254,10 @@ TEST(ReshapedWeight, KeepsItsBytes) {
     EXPECT_EQ(flat.weight->extent()->offset, 11U);
     EXPECT_EQ(flat.weight->extent()->file, plain->extent()->file);
     expect_content(flat, seed);
-    Sample turned = transposed_sample(constant_sample(DType::kF16, {12, 5}, seed));
-    turned.weight = reshape(turned.weight, shape);
-    EXPECT_FALSE(turned.weight->extent());
-    expect_content(turned, seed);
+    Sample transposed = transposed_sample(constant_sample(DType::kF16, {12, 5}, seed));
+    transposed.weight = reshape(transposed.weight, shape);
+    EXPECT_FALSE(transposed.weight->extent());
+    expect_content(transposed, seed);
   }
   const Sample same = constant_sample(DType::kF32, {4, 5}, 1);
   EXPECT_EQ(reshape(same.weight, {4, 5}), same.weight);
@@ -290,7 +290,7 @@ TEST(ConcatWeight, RefusesWhatDoesNotJoin) {
   message_of(ErrorCode::kMismatch, [&] { concat_rows({base, zeros(DType::kF16, {2, 3})}); });
 }
 
-// As the attention blocks nest them: joined parts of several dtypes, cast, turned, joined again.
+// As the attention blocks nest them: joined parts of several dtypes, cast, transposed, joined again.
 TEST(NestedViews, GiveTheirBlocks) {
   const TempFolder folder;
   const Sample q = cast_sample(file_sample(folder, DType::kF16, {24, 40}, 1), DType::kF32);
@@ -298,11 +298,11 @@ TEST(NestedViews, GiveTheirBlocks) {
   const Sample v = cast_sample(constant_sample(DType::kBF16, {8, 40}, 3), DType::kF32);
   const Sample packed = joined_sample({q, k, v});
   expect_content(packed, 1);
-  const Sample turned = transposed_sample(packed);
-  expect_content(turned, 2);
-  expect_content(transposed_sample(turned), 3);
-  expect_content(cast_sample(turned, DType::kF16), 4);
-  Sample flat = cast_sample(joined_sample({turned, turned}), DType::kBF16);
+  const Sample transposed = transposed_sample(packed);
+  expect_content(transposed, 2);
+  expect_content(transposed_sample(transposed), 3);
+  expect_content(cast_sample(transposed, DType::kF16), 4);
+  Sample flat = cast_sample(joined_sample({transposed, transposed}), DType::kBF16);
   flat.weight = reshape(flat.weight, {8, 10, 40});
   expect_content(flat, 5);
 }
@@ -345,7 +345,7 @@ TEST(Weight, IsTheSameWhereStepsAndSourcesAre) {
   EXPECT_FALSE(zeros(DType::kF32, {2})->same_as(*zeros(DType::kF32, {3})));
 }
 
-TEST(Weight, TurnedTwiceIsItself) {
+TEST(Weight, TransposedTwiceIsItself) {
   const WeightPtr weight = zeros(DType::kF32, {3, 5});
   EXPECT_EQ(transpose(transpose(weight)), weight);
 }
