@@ -42,7 +42,7 @@ nlohmann::json to_json(const PressReport& report, const std::string& out, uint64
   return json;
 }
 
-void print(const PressReport& report, const std::string& out, const std::string& bundle) {
+void print(const PressReport& report, const std::string& out) {
   uint64_t total = 0;
   for (const OutputFileInfo& file : report.files) {
     fmt::print("  {:<42} {:>10}\n", file.path, human_bytes(file.bytes));
@@ -64,7 +64,7 @@ void print(const PressReport& report, const std::string& out, const std::string&
   if (report.caption) {
     fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
   }
-  if (bundle == PressOptions().bundle) {
+  if (report.bundle == known_bundles().front().name) {
     fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
   } else {
     fmt::print("\n{} is ready: docs/bundles.md says what runs it\n", printable(out));
@@ -84,14 +84,13 @@ void add(CLI::App& app,
   command->add_option("OUT", arguments->out, "Folder to write; must not exist unless --force")
       ->required()
       ->type_name("DIR");
-  std::string bundles = "Layout of the folder:";
+  std::string bundles =
+      "Layout of the folder; the first that takes the checkpoint unless it is given:";
   for (const BundleInfo& bundle : known_bundles()) {
     bundles += "\n" + bundle.name + ": " + bundle.summary;
   }
   PressOptions& options = arguments->options;
-  command->add_option("--bundle", options.bundle, bundles)
-      ->capture_default_str()
-      ->type_name("NAME");
+  command->add_option("--bundle", options.bundle, bundles)->type_name("NAME");
   command
       ->add_option("--dtype",
                    options.dtypes,
@@ -156,7 +155,7 @@ void add(CLI::App& app,
       if (arguments->json) {
         print_json(to_json(report, arguments->out, peak_memory_bytes()));
       } else {
-        print(report, arguments->out, arguments->options.bundle);
+        print(report, arguments->out);
       }
       return 0;
     };

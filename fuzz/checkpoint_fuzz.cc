@@ -121,7 +121,8 @@ void read_weights(const Checkpoint& checkpoint) {
 }
 
 void author(const Checkpoint& checkpoint) {
-  const bool whole = checkpoint.conditioning == Conditioning::kPrefix;
+  const bool whole = checkpoint.composite != nullptr &&
+                     checkpoint.composite->conditioning == Conditioning::kPrefix;
   if (!whole || checkpoint.vision->num_hidden_layers > 4 ||
       checkpoint.text->num_hidden_layers > 4 || checkpoint.text->head_dim > 256 ||
       checkpoint.text->max_position_embeddings > 256) {

@@ -4,6 +4,7 @@
 
 #include "checkpoint/adapter.h"
 #include "checkpoint/config.h"
+#include "checkpoint/model_types.h"
 #include "families/rope_frequencies.h"
 #include "fuzz_util.h"
 
@@ -55,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Json json = parse_json(text, "fuzz");
     fuzz::expect_no_more_than_error([&] { check_vision(json); });
     fuzz::expect_no_more_than_error([&] { check_text(json); });
-    fuzz::expect_no_more_than_error([&] { parse_projection_config(json, "fuzz"); });
+    fuzz::expect_no_more_than_error(
+        [&] { composite_model_types()[0]->read_projection(json, "fuzz"); });
   });
   return 0;
 }

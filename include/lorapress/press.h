@@ -18,7 +18,7 @@ namespace lorapress {
 struct PressOptions {
   Source source;
   std::filesystem::path out;
-  std::string bundle = "transformers.js";
+  std::string bundle;  // empty: the first of known_bundles() that takes the checkpoint
   std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
   SchemeOptions scheme;                        // how the other dtypes are made
   std::filesystem::path calibrate;             // images to calibrate with; empty: none
@@ -46,6 +46,7 @@ struct PressReport {
   double write_seconds = 0.0;      // weights merged, written and hashed
   double caption_seconds = 0.0;    // loading the result and running it once
   std::optional<Caption> caption;  // of bundles that this program can run from pixels to text
+  std::string bundle;              // the folder's layout
 };
 
 // Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a

@@ -80,9 +80,10 @@ void set_torch_dtype(Json& config, const DtypeChoice& wanted) {
 
 // The checkpoint's config without its adapters, and with the towers' configs filled in.
 Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
-  Json config = checkpoint.conditioning ? checkpoint.config
-                : checkpoint.text       ? checkpoint.text_json
-                                        : checkpoint.vision_json;
+  const CompositeModelType* composite = checkpoint.composite;
+  Json config = composite != nullptr ? checkpoint.config
+                : checkpoint.text    ? checkpoint.text_json
+                                     : checkpoint.vision_json;
   for (const char* key : {"lora_r",
                           "lora_alpha",
                           "lora_target_modules",
@@ -95,11 +96,13 @@ Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
   }
   config[kMergedBy] = "lorapress " LORAPRESS_VERSION;  // --force replaces only such a folder
   set_torch_dtype(config, wanted);
-  if (checkpoint.conditioning) {
-    config["vision_config"] = checkpoint.vision_json;
-    config["text_config"] = checkpoint.text_json;
-    config["vision_config"]["model_type"] = checkpoint.vision->model_type;
-    config["text_config"]["model_type"] = checkpoint.text->model_type;
+  if (composite != nullptr) {
+    const std::string vision(composite->vision_key);
+    const std::string text(composite->text_key);
+    config[vision] = checkpoint.vision_json;
+    config[text] = checkpoint.text_json;
+    config[vision]["model_type"] = checkpoint.vision->model_type;
+    config[text]["model_type"] = checkpoint.text->model_type;
   }
   return config;
 }
@@ -139,7 +142,7 @@ void check_tensors(const Checkpoint& checkpoint) {
   const Builder b{scratch, OpDialect::kStandard};
   WeightTaker weights(checkpoint);
   std::vector<std::string> prefixes;
-  if (checkpoint.conditioning) {
+  if (checkpoint.composite != nullptr) {
     require_prefix_vlm(checkpoint, "");
     const VisionConfig& vision = *checkpoint.vision;
     const VisionFamily& family = vision_family(vision.model_type);
@@ -183,7 +186,7 @@ MergeReport write(const MergeOptions& options,
   const DtypeChoice& wanted = choice(options.dtype);
   MergeReport report;
   report.notes = checkpoint.notes;
-  const bool composite = checkpoint.conditioning.has_value();
+  const bool composite = checkpoint.composite != nullptr;
   const auto whole_name = [&](const std::string& canonical, const ModelTensor& tensor) {
     report.tensors += 1;
     report.merged += tensor.adapted ? 1 : 0;

@@ -33,12 +33,13 @@ GenerationChoice generation_choice(const PressOptions& options) {
 
 void check_generation_choice(const PressOptions& options) {
   const GenerationChoice choice = generation_choice(options);
-  if ((options.num_beams || !choice.is_default()) && !bundle(options.bundle).generates) {
+  const bool generates = !options.bundle.empty() && bundle(options.bundle).generates;
+  if ((options.num_beams || !choice.is_default()) && !generates) {
     fail(
         ErrorCode::kInvalidArgument,
         "options.num_beams, options.uint8_input and options.step apply to bundle \"single\" only; the "
         "bundle is \"{}\"",
-        options.bundle);
+        options.bundle.empty() ? "the checkpoint's own" : options.bundle);
   }
   if (choice.num_beams < 1 || choice.num_beams > kMostBeams) {
     fail(ErrorCode::kInvalidArgument,
@@ -98,11 +99,10 @@ ManifestFile describe_text(const std::string& name, const std::string& content) 
 class Presser {
  public:
   explicit Presser(const PressOptions& options)
-      : options_(options), bundle_(bundle(options.bundle)), checkpoint_(open(options)) {
-    require_prefix_vlm(
-        checkpoint_,
-        ", a vision-language checkpoint is needed (vision tower, projection, "
-        "decoder); `lorapress merge` takes it, or pass options.base DIR with the rest");
+      : options_(options),
+        checkpoint_(open(options)),
+        bundle_(bundle_for(options.bundle, checkpoint_)) {
+    report_.bundle = bundle_.name;
     report_.notes = checkpoint_.notes;
     preprocessing_ = find_preprocessing(checkpoint_, report_.notes);
     tokenizer_ = find_tokenizer(checkpoint_);
@@ -307,8 +307,8 @@ class Presser {
   Stopwatch watch_;
   PressReport report_;
   const PressOptions& options_;
-  const Bundle& bundle_;
   Checkpoint checkpoint_;
+  const Bundle& bundle_;
   SharedReads shared_;  // by the files of all dtypes
   Preprocessing preprocessing_;
   TokenizerFiles tokenizer_;

@@ -51,6 +51,7 @@ struct Bundle {
   std::string_view name;
   std::string_view summary;  // one line for --help
   bool generates;            // takes a GenerationChoice
+  bool (*accepts)(const Checkpoint& checkpoint);
   // Authors the graphs; throws kMismatch when tensors are missing or left over.
   std::vector<BundleGraph> (*graphs)(const BundleRequest& request, std::vector<std::string>& notes);
   // The client's own JSON files by relative path, given the files of external data per .onnx file
@@ -60,6 +61,11 @@ struct Bundle {
 };
 
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles
+// The bundle of that name, or, for an empty name, the first that accepts the checkpoint. Throws
+// kUnsupported where it does not accept the checkpoint, kMismatch for a part alone.
+const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint);
+// Bundle::accepts of bundles for models that see the image as positions before the text.
+bool accepts_prefix(const Checkpoint& checkpoint);
 std::span<const Bundle* const> bundles();
 
 extern const Bundle kComponents;

@@ -89,6 +89,7 @@ const Bundle kComponents{
     "the trainer's four graphs: vision encoder, projection, prefix_init and language model with "
     "past",
     false,
+    accepts_prefix,
     components_graphs,
     plain_files,
 };

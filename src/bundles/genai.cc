@@ -165,6 +165,7 @@ const Bundle kGenai{
     "genai",
     "vision, embedding and decoder with a genai_config.json for onnxruntime-genai",
     false,
+    accepts_prefix,
     genai_graphs,
     genai_files,
 };

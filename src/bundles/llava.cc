@@ -101,6 +101,7 @@ const Bundle kLlava{
     "vision encoder, embeddings and decoder for AutoModelForImageTextToText of transformers.js 3.8 "
     "and 4.3: text before and after the image",
     false,
+    accepts_prefix,
     llava_graphs,
     llava_files,
 };

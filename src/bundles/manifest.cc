@@ -28,8 +28,8 @@ Json source_json(const Checkpoint& checkpoint) {
 Json model_json(const Checkpoint& checkpoint) {
   const VisionConfig& vision = checkpoint.vision.value();
   const TextConfig& text = checkpoint.text.value();
-  const std::string_view conditioning = conditioning_name(checkpoint.conditioning.value());
-  return {{"model_type", fmt::format("{}_conditioning_vlm", conditioning)},
+  return {{"model_type", checkpoint.composite->model_type},
+          {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
           {"vision_model_type", vision.model_type},
           {"text_model_type", text.model_type},
           {"image_tokens", vision.patches()},

@@ -25,6 +25,39 @@ const Bundle& bundle(std::string_view name) {
        fmt::join(known, ", "));
 }
 
+bool accepts_prefix(const Checkpoint& checkpoint) {
+  return checkpoint.composite != nullptr &&
+         checkpoint.composite->conditioning == Conditioning::kPrefix;
+}
+
+const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint) {
+  std::vector<std::string_view> taking;
+  for (const Bundle* row : kBundles) {
+    if (row->accepts(checkpoint)) {
+      if (name.empty() || name == row->name) {
+        return *row;
+      }
+      taking.push_back(row->name);
+    }
+  }
+  if (!name.empty()) {
+    bundle(name);  // throws where it is unknown
+  }
+  if (checkpoint.composite == nullptr) {
+    fail(ErrorCode::kMismatch,
+         "{}: is a {} alone, a vision-language checkpoint is needed (vision tower, projection, "
+         "decoder); `lorapress merge` takes it, or pass options.base DIR with the rest",
+         checkpoint.folder.string(),
+         checkpoint.text ? "decoder" : "vision tower");
+  }
+  fail(ErrorCode::kUnsupported,
+       "{}: bundle \"{}\" does not take a {} model; pass options.bundle {}",
+       checkpoint.folder.string(),
+       name,
+       checkpoint.composite->model_type,
+       fmt::join(taking, " or "));
+}
+
 std::span<const Bundle* const> bundles() {
   return kBundles;
 }

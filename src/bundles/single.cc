@@ -176,6 +176,7 @@ const Bundle kSingle{
     "single",
     "one graph that captions: pixel_values -> generated_ids, the whole loop inside",
     true,
+    accepts_prefix,
     single_graphs,
     plain_files,
 };

@@ -127,6 +127,7 @@ const Bundle kTransformersJs{
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
     "(2.17: with ops standard)",
     false,
+    accepts_prefix,
     transformers_js_graphs,
     transformers_js_files,
 };

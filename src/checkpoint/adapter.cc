@@ -200,7 +200,9 @@ WeightPtr Adapter::trained_base(const AdapterModule& module,
   return without_part(base, std::move(part));
 }
 
-Adapter open_adapter(const std::filesystem::path& folder, double weight) {
+Adapter open_adapter(const std::filesystem::path& folder,
+                     double weight,
+                     std::span<const NamePrefix> names) {
   const std::filesystem::path config = folder / "adapter_config.json";
   const std::filesystem::path tensors = folder / "adapter_model.safetensors";
   if (!std::filesystem::exists(config)) {
@@ -219,7 +221,7 @@ Adapter open_adapter(const std::filesystem::path& folder, double weight) {
   adapter.own_folder = true;
   adapter.config = parse_adapter_config(read_text(config, kMaxJson), config.string());
   for (auto& [name, tensor] : open_safetensors(tensors)) {
-    const auto parsed = parse_adapter_name(name);
+    const auto parsed = parse_adapter_name(name, names);
     if (!parsed) {
       fail(
           ErrorCode::kInvalidFile, "{}: tensor {}: not a name PEFT writes", tensors.string(), name);

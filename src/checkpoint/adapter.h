@@ -58,7 +58,9 @@ struct Adapter {
   void check_module(const std::string& key, const AdapterModule& module) const;
 };
 
-Adapter open_adapter(const std::filesystem::path& folder, double weight);
+Adapter open_adapter(const std::filesystem::path& folder,
+                     double weight,
+                     std::span<const NamePrefix> names = {});
 
 }  // namespace lorapress
 

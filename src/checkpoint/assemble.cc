@@ -59,7 +59,7 @@ void Assembler::add_model(const ModelFolder& model) {
   check_quantization(model.config, (model.path / "config.json").string());
   for (auto& [raw, weight] :
        dequantized(open_model_folder(model.path), model.path.string(), checkpoint_.notes)) {
-    const auto name = parse_tensor_name(raw, model.layout);
+    const auto name = parse_tensor_name(raw, model.layout, names_of(model.composite));
     if (!name) {
       if (model.layout == Layout::kComposite) {
         unexpected_keys_.push_back(raw);

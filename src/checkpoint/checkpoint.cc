@@ -19,23 +19,31 @@ std::vector<std::filesystem::path> Checkpoint::tokenizer_folders() const {
 }
 
 std::string_view conditioning_name(Conditioning conditioning) {
-  return conditioning == Conditioning::kPrefix ? "prefix" : "cross";
+  switch (conditioning) {
+    case Conditioning::kPrefix:
+      return "prefix";
+    case Conditioning::kCross:
+      return "cross";
+    case Conditioning::kPlaceholder:
+      return "placeholder";
+  }
+  return "";
 }
 
 void require_prefix_vlm(const Checkpoint& checkpoint, std::string_view advice) {
-  if (!checkpoint.conditioning) {
+  if (checkpoint.composite == nullptr) {
     fail(ErrorCode::kMismatch,
          "{}: is a {} alone{}",
          checkpoint.folder.string(),
          checkpoint.text ? "decoder" : "vision tower",
          advice);
   }
-  if (*checkpoint.conditioning != Conditioning::kPrefix) {
+  if (checkpoint.composite->conditioning != Conditioning::kPrefix) {
     fail(ErrorCode::kUnsupported,
          "{}: conditioning \"{}\" is not supported, expected \"prefix\" (the image as positions "
          "before the text)",
          checkpoint.folder.string(),
-         conditioning_name(*checkpoint.conditioning));
+         conditioning_name(checkpoint.composite->conditioning));
   }
 }
 
@@ -60,7 +68,7 @@ Checkpoint open_checkpoint(const Source& source) {
   tables.end_base();
   std::vector<Adapter> adapters = assembler.take_adapters();
   for (const AdapterSource& folder : resolved.adapters) {
-    adapters.push_back(open_adapter(folder.folder, folder.weight));
+    adapters.push_back(open_adapter(folder.folder, folder.weight, names_of(checkpoint.composite)));
   }
   apply_adapters(std::move(adapters), checkpoint, tables);
   tables.resolve();

@@ -13,6 +13,7 @@
 
 #include "checkpoint/adapter.h"
 #include "checkpoint/config.h"
+#include "checkpoint/model_types.h"
 
 namespace lorapress {
 
@@ -36,21 +37,14 @@ struct AdapterSummary {
   bool dora = false;
 };
 
-// How an image reaches the decoder of a vision-language checkpoint.
-enum class Conditioning {
-  kPrefix,  // as positions before the text
-  kCross,   // through cross attention in the decoder's layers
-};
-std::string_view conditioning_name(Conditioning conditioning);  // "prefix", "cross"
-
 struct Checkpoint {
   std::filesystem::path folder;
-  std::optional<Conditioning> conditioning;  // empty for a decoder or a vision tower alone
+  const CompositeModelType* composite = nullptr;  // null for a decoder or a vision tower alone
   std::optional<VisionConfig> vision;
   std::optional<TextConfig> text;
-  std::optional<ProjectionConfig> projection;  // where conditioning is kPrefix
-  Json config;                                 // the checkpoint's own config.json
-  Json vision_json;                            // as found: null when absent
+  std::optional<ProjectionConfig> projection;
+  Json config;       // the checkpoint's own config.json
+  Json vision_json;  // as found: null when absent
   Json text_json;
   std::map<std::string, std::string> config_where;  // by component, "language_model": the file
   int64_t max_new_tokens = 30;                      // the trainer's max_length

@@ -64,7 +64,7 @@ TEST(OpenCheckpoint, KeepsBothOfAnUntiedPair) {
   const Checkpoint checkpoint = open_checkpoint(source_of(folder / "m"));
   EXPECT_EQ(first_value(checkpoint, kTable), value_of("model.embed_tokens.weight"));
   EXPECT_EQ(first_value(checkpoint, kHead), value_of("lm_head.weight"));
-  EXPECT_FALSE(checkpoint.vision || checkpoint.projection || checkpoint.conditioning);
+  EXPECT_FALSE(checkpoint.vision || checkpoint.projection || checkpoint.composite);
   EXPECT_EQ(checkpoint.text->hidden_size, 4);
   EXPECT_FALSE(checkpoint.tensors.at(kQuery).adapted);
 }
@@ -79,10 +79,12 @@ TEST(RequirePrefixVlm, NamesThePartAloneAndCrossAttention) {
   EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a decoder alone; pass options.base DIR");
   checkpoint.text.reset();
   EXPECT_EQ(refusal(ErrorCode::kMismatch), "m: is a vision tower alone; pass options.base DIR");
-  checkpoint.conditioning = Conditioning::kCross;
+  CompositeModelType type = *composite_model_types()[0];
+  checkpoint.composite = &type;
+  type.conditioning = Conditioning::kCross;
   EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported),
                        R"(m: conditioning "cross" is not supported, expected "prefix")"));
-  checkpoint.conditioning = Conditioning::kPrefix;
+  type.conditioning = Conditioning::kPrefix;
   EXPECT_NO_THROW(require_prefix_vlm(checkpoint, ""));
 }
 
@@ -233,7 +235,7 @@ TEST(ResolveConfigs, TakesTheOwnThenABaseThenTheCacheThenTheTable) {
   source.checkpoint = folder / "own";
   const Checkpoint own = open_checkpoint(source);
   EXPECT_EQ(std::get<LlamaLayers>(own.text->layers).intermediate_size, 5);
-  EXPECT_EQ(own.conditioning, Conditioning::kPrefix);
+  EXPECT_EQ(own.composite->conditioning, Conditioning::kPrefix);
 }
 
 TEST(ResolveConfigs, SaysWhatIsMissing) {

@@ -1,7 +1,6 @@
 #include "checkpoint/config.h"
 
 #include "base/fail.h"
-#include "checkpoint/config_fields.h"
 #include "checkpoint/model_types.h"
 
 namespace lorapress {
@@ -34,21 +33,6 @@ VisionConfig parse_vision_config(const Json& json, std::string_view where) {
 
 TextConfig parse_text_config(const Json& json, std::string_view where) {
   return parse(text_model_types(), json, where);
-}
-
-ProjectionConfig parse_projection_config(const Json& json, std::string_view where) {
-  ProjectionConfig config;
-  const auto type = json_or<std::string>(json, "projection_type", "linear", where);
-  if (type != "linear" && type != "mlp") {
-    fail(ErrorCode::kUnsupported,
-         "{}: projection_type \"{}\" is not supported (linear and mlp are)",
-         where,
-         type);
-  }
-  config.type = type == "mlp" ? ProjectionType::kMlp : ProjectionType::kLinear;
-  config.mlp_hidden_dim =
-      config_fields::dimension(json, "mlp_hidden_dim", config.mlp_hidden_dim, where);
-  return config;
 }
 
 }  // namespace lorapress

@@ -85,7 +85,6 @@ struct ProjectionConfig {
 // this version does not know (and lists what it knows), kInvalidFile for impossible numbers.
 VisionConfig parse_vision_config(const Json& json, std::string_view where);
 TextConfig parse_text_config(const Json& json, std::string_view where);
-ProjectionConfig parse_projection_config(const Json& json, std::string_view where);
 
 }  // namespace lorapress
 

@@ -17,6 +17,11 @@ LlamaLayers layers_of(const TextConfig& config) {
   return std::get<LlamaLayers>(config.layers);
 }
 
+std::optional<ProjectionConfig> read_projection(const Json& json, std::string_view where) {
+  return find_model_type(composite_model_types(), "prefix_conditioning_vlm")
+      ->read_projection(json, where);
+}
+
 // configuration_siglip.py, configuration_llama.py and configuration_qwen2.py of transformers.
 TEST(Config, HasTheDefaultsOfTransformers) {
   const VisionConfig vision = parse_vision_config(Json::object(), "x");
@@ -37,7 +42,7 @@ TEST(Config, HasTheDefaultsOfTransformers) {
   EXPECT_FALSE(text.tie_word_embeddings);
   EXPECT_TRUE(text.eos_token_ids.empty());
   EXPECT_EQ(text.bos_token_id, -1);
-  const ProjectionConfig projection = parse_projection_config(Json::object(), "x");
+  const ProjectionConfig projection = read_projection(Json::object(), "x").value();
   EXPECT_EQ(projection.type, ProjectionType::kLinear);
   EXPECT_EQ(projection.mlp_hidden_dim, 2048);
 }
@@ -181,7 +186,7 @@ TEST(Config, RefusesUnknownProjections) {
   expect_refused({{{{"projection_type", "qformer"}}, "qformer", ErrorCode::kUnsupported},
                   {{{"projection_type", 3}}, "a string"},
                   {{{"projection_type", "mlp"}, {"mlp_hidden_dim", 0}}, "mlp_hidden_dim"}},
-                 parse_projection_config);
+                 read_projection);
 }
 
 TEST(KnownModelTable, AllParse) {

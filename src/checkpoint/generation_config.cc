@@ -142,7 +142,8 @@ class ConfigReader {
         break;
       }
     }
-    const bool is_trainers = checkpoint_.conditioning.has_value();
+    const bool is_trainers = checkpoint_.composite != nullptr &&
+                             checkpoint_.composite->conditioning == Conditioning::kPrefix;
     const std::string where = (checkpoint_.folder / "config.json").string();
     add(settings_of_model_config(checkpoint_.config, is_trainers), where);
     add(settings_of_model_config(checkpoint_.text_json, false), where + ": text_config");
@@ -166,7 +167,7 @@ class ConfigReader {
     config_.bos_token_id = first(ids_of(json, "bos_token_id", where));
     config_.pad_token_id = first(ids_of(json, "pad_token_id", where));
     const bool own = folder == checkpoint_.folders[0];
-    const bool trained = checkpoint_.conditioning && checkpoint_.config.is_object() &&
+    const bool trained = checkpoint_.composite != nullptr && checkpoint_.config.is_object() &&
                          checkpoint_.config.contains("max_length");
     if (!own && trained) {  // the checkpoint's own length overrides a base's
       json.erase("max_new_tokens");

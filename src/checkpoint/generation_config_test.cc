@@ -25,7 +25,7 @@ class ReadGenerationConfig : public ::testing::Test {
     checkpoint_.text = TextConfig{};
     checkpoint_.text->vocab_size = 10;
     checkpoint_.text->max_position_embeddings = 64;
-    checkpoint_.conditioning = Conditioning::kPrefix;
+    checkpoint_.composite = composite_model_types()[0];
   }
   void put(const std::string& name, const std::string& text) {
     std::filesystem::remove(folder_ / name);

@@ -1,14 +1,16 @@
-// What checkpoint/ needs to know about a model family. The two tables are declared here, where
+// What checkpoint/ needs to know about a model family. The three tables are declared here, where
 // configs and folders are read, and defined in families/registry.cc: each family's row is in its
 // own file, and checkpoint/ does not know the families by name.
 #ifndef LORAPRESS_CHECKPOINT_MODEL_TYPES_H_
 #define LORAPRESS_CHECKPOINT_MODEL_TYPES_H_
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "checkpoint/config.h"
+#include "checkpoint/names.h"
 
 namespace lorapress {
 
@@ -32,9 +34,35 @@ struct VisionModelType {
   float image_std;
 };
 
+// How an image reaches the decoder of a vision-language checkpoint.
+enum class Conditioning {
+  kPrefix,       // as positions before the text
+  kCross,        // through cross attention in the decoder's layers
+  kPlaceholder,  // in place of the prompt's image tokens
+};
+std::string_view conditioning_name(Conditioning conditioning);  // "prefix", "cross", "placeholder"
+
+// A checkpoint that holds all parts; the parts have rows of their own.
+struct CompositeModelType {
+  std::string_view model_type;    // in config.json
+  std::string_view architecture;  // the class of transformers
+  Conditioning conditioning;
+  std::string_view vision_key;  // of the vision tower's config in config.json: "vision_config"
+  std::string_view text_key;    // of the decoder's
+  std::span<const NamePrefix> names;  // see parse_tensor_name()
+  // What stands between tower and decoder; empty for nothing.
+  std::optional<ProjectionConfig> (*read_projection)(const Json& config, std::string_view where);
+};
+
+// The prefixes of its tensors; none for null, a part alone.
+inline std::span<const NamePrefix> names_of(const CompositeModelType* composite) {
+  return composite == nullptr ? std::span<const NamePrefix>{} : composite->names;
+}
+
 // The first row applies to a config without a model_type.
 std::span<const TextModelType* const> text_model_types();
 std::span<const VisionModelType* const> vision_model_types();
+std::span<const CompositeModelType* const> composite_model_types();
 
 // The row with this model_type, or null.
 template <typename Row>

@@ -32,34 +32,51 @@ void strip_all_wrappers(std::string_view& name) {
   strip_wrappers(name);
 }
 
-bool has_component(std::string_view name) {
-  return name.starts_with(kVision) || name.starts_with(kProjection) || name.starts_with(kText);
-}
+constexpr NamePrefix kCanonicalNames[] = {
+    {kVision, kVision}, {kProjection, kProjection}, {kText, kText}};
 
 struct Located {
   std::string_view component;
-  std::string_view rest;  // the name inside the component, as the file spells it
+  std::string rest;     // the canonical name inside the component, PEFT's segments included
+  std::string in_file;  // the whole name where its spelling is not the canonical one
+  std::string outside;  // where PEFT wraps the whole model: the file's prefix
 };
 
-std::optional<Located> locate(std::string_view name, Layout layout) {
-  if (layout == Layout::kText) {
-    strip_all_wrappers(name);
-    return Located{kText, name};
-  }
-  if (layout == Layout::kVision) {
-    strip_all_wrappers(name);
-    if (name.starts_with("text_model.") || name.starts_with("logit_")) {
-      return std::nullopt;
+std::optional<Located> locate_part(std::string_view name,
+                                   std::span<const NamePrefix> names,
+                                   bool wrapped) {
+  for (const NamePrefix& prefix : names.empty() ? std::span(kCanonicalNames) : names) {
+    std::string_view rest = name;
+    if (!take_prefix(rest, prefix.in_file)) {
+      continue;
     }
-    return Located{kVision, name};
-  }
-  for (const std::string_view component : {kVision, kProjection, kText}) {
-    if (take_prefix(name, component)) {
-      strip_all_wrappers(name);
-      return Located{component, name};
-    }
+    strip_all_wrappers(rest);
+    const size_t dot = prefix.canonical.find('.') + 1;
+    const bool renamed = prefix.in_file != prefix.canonical;
+    return Located{prefix.canonical.substr(0, dot),
+                   rest.empty() ? "" : std::string(prefix.canonical.substr(dot)).append(rest),
+                   renamed ? std::string(prefix.in_file).append(rest) : "",
+                   wrapped ? std::string(prefix.in_file) : ""};
   }
   return std::nullopt;
+}
+
+std::optional<Located> locate(std::string_view name,
+                              Layout layout,
+                              std::span<const NamePrefix> names) {
+  if (layout == Layout::kComposite) {
+    const bool wrapped = take_prefix(name, kPeftWrapper);
+    strip_wrappers(name);
+    return locate_part(name, names, wrapped);
+  }
+  strip_all_wrappers(name);
+  if (layout == Layout::kText) {
+    return Located{kText, std::string(name), "", ""};
+  }
+  if (name.starts_with("text_model.") || name.starts_with("logit_")) {
+    return std::nullopt;
+  }
+  return Located{kVision, std::string(name), "", ""};
 }
 
 struct PeftMarker {
@@ -146,7 +163,7 @@ std::string join(std::string_view module, std::string_view leaf) {
 }
 
 TensorName describe(const Located& located) {
-  Split split = split_name(located.rest);
+  const Split split = split_name(located.rest);
   std::string_view module = split.module;
   if (located.component == kVision) {
     take_prefix(module, "vision_model.");
@@ -160,12 +177,15 @@ TensorName describe(const Located& located) {
   const std::string leaf = split.role == TensorRole::kLoraBBias ? "bias"
                            : is_delta                           ? "weight"
                                                                 : split.leaf;
+  const std::string in_file = located.in_file.empty() ? "" : split_name(located.in_file).module;
   TensorName name;
   name.role = split.role;
   name.canonical = std::string(located.component) + text_prefix + join(module, leaf);
-  name.merged = std::string(located.component) + text_prefix + join(split.module, leaf);
+  name.merged = in_file.empty()
+                    ? std::string(located.component) + text_prefix + join(split.module, leaf)
+                    : join(in_file, leaf);
   name.adapter = split.adapter;
-  name.relative_module = split.module;
+  name.relative_module = in_file.empty() ? located.outside + split.module : in_file;
   name.embedding = split.embedding;
   name.original = split.original;
   return name;
@@ -173,26 +193,29 @@ TensorName describe(const Located& located) {
 
 }  // namespace
 
-std::optional<TensorName> parse_tensor_name(std::string_view name, Layout layout) {
+std::optional<TensorName> parse_tensor_name(std::string_view name,
+                                            Layout layout,
+                                            std::span<const NamePrefix> names) {
   strip_wrappers(name);
-  const auto located = locate(name, layout);
+  const auto located = locate(name, layout, names);
   if (!located || located->rest.empty()) {
     return std::nullopt;
   }
   return describe(*located);
 }
 
-std::optional<TensorName> parse_adapter_name(std::string_view name) {
+std::optional<TensorName> parse_adapter_name(std::string_view name,
+                                             std::span<const NamePrefix> names) {
   strip_all_wrappers(name);
   if (name.empty()) {
     return std::nullopt;
   }
-  if (has_component(name)) {  // the adapter wrapped the whole vision-language model
-    return parse_tensor_name(name, Layout::kComposite);
+  if (const auto located = locate_part(name, names, true)) {
+    return located->rest.empty() ? std::nullopt : std::optional(describe(*located));
   }
   const bool vision = name.starts_with("vision_model.") || name.starts_with("encoder.layers.") ||
                       name.starts_with("embeddings.");
-  return describe({vision ? kVision : kText, name});
+  return describe({vision ? kVision : kText, std::string(name), "", ""});
 }
 
 }  // namespace lorapress

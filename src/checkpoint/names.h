@@ -6,6 +6,7 @@
 #define LORAPRESS_CHECKPOINT_NAMES_H_
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,9 +14,16 @@ namespace lorapress {
 
 // What kind of folder the names come from.
 enum class Layout {
-  kComposite,  // vision_encoder.…, projection.…, language_model.… in one file
+  kComposite,  // all parts in one file, under the prefixes of its model type
   kText,       // a plain Hugging Face decoder
   kVision,     // a plain SigLIP model or its vision tower
+};
+
+// A prefix of a composite's tensor names and the canonical one: "model.text_model." and
+// "language_model.model.".
+struct NamePrefix {
+  std::string_view in_file;
+  std::string_view canonical;
 };
 
 // What a tensor is to PEFT (src/peft/tuners/lora/layer.py, utils/other.py).
@@ -35,7 +43,7 @@ enum class TensorRole {
 struct TensorName {
   TensorRole role = TensorRole::kBase;
   std::string canonical;        // of the base tensor; of a module, its ".weight"
-  std::string merged;           // the canonical name in the file's own spelling of the vision tower
+  std::string merged;           // the canonical tensor's name in the file's own spelling
   std::string adapter;          // "default" in the trainer's files, empty in adapter folders
   std::string relative_module;  // as PEFT sees the module inside the wrapped model, for patterns
   bool embedding = false;       // lora_embedding_*
@@ -43,10 +51,16 @@ struct TensorName {
 };
 
 // Empty for names that belong to no part of the model (a text tower, an optimizer, a logit scale).
-std::optional<TensorName> parse_tensor_name(std::string_view name, Layout layout);
+// `names` are those of a composite's model type, of which the first that matches is taken; none
+// where its names are canonical.
+std::optional<TensorName> parse_tensor_name(std::string_view name,
+                                            Layout layout,
+                                            std::span<const NamePrefix> names = {});
 
-// The same for a tensor name in a PEFT adapter file (adapter_model.safetensors).
-std::optional<TensorName> parse_adapter_name(std::string_view name);
+// The same for a tensor name in a PEFT adapter file (adapter_model.safetensors). The adapter belongs
+// to the whole model where a prefix matches, else to a decoder or a vision tower alone.
+std::optional<TensorName> parse_adapter_name(std::string_view name,
+                                             std::span<const NamePrefix> names = {});
 
 }  // namespace lorapress
 

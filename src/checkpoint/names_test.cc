@@ -283,14 +283,14 @@ TEST(AdapterNames, AsPeftSavesThem) {
        "",
        "model.embed_tokens"},
       {kPeft + "lm_head.weight", kAll, kBase, kText + "lm_head.weight", "", "", "lm_head"},
-      {kPeft + kText + kQ + ".lora_A.weight", kAll, TensorRole::kLoraA, weight, "", "", kQ},
+      {kPeft + kText + kQ + ".lora_A.weight", kAll, TensorRole::kLoraA, weight, "", "", kText + kQ},
       {kPeft + "projection.projection.weight",
        kAll,
        kBase,
        "projection.projection.weight",
        "",
        "",
-       "projection"},
+       "projection.projection"},
       {kPeft + kOld + kFc + ".lora_A.weight",
        kAll,
        TensorRole::kLoraA,
@@ -315,6 +315,52 @@ TEST(AdapterNames, AsPeftSavesThem) {
   EXPECT_FALSE(parse_adapter_name(table + "modules_to_save.weight")->original);
   EXPECT_FALSE(parse_adapter_name(""));
   EXPECT_FALSE(parse_adapter_name("base_model.model."));
+}
+
+// Names as Idefics3ForConditionalGeneration has them.
+TEST(TensorNames, OfACompositeWithOtherPrefixes) {
+  constexpr NamePrefix kNames[] = {{"model.vision_model.", "vision_encoder."},
+                                   {"model.connector.", "projection."},
+                                   {"model.text_model.", "language_model.model."},
+                                   {"lm_head.", "language_model.lm_head."}};
+  const std::string q = "layers.0.self_attn.q_proj";
+  const std::string fc = "model.vision_model.encoder.layers.1.mlp.fc1";
+  const std::string canonical_fc = kVision + "encoder.layers.1.mlp.fc1";
+  const std::string head = kText + "lm_head.weight";
+  const auto base = [](const std::string& name, const std::string& canonical) {
+    return Row{name + ".weight", kAll, kBase, canonical + ".weight", name + ".weight", "", name};
+  };
+  for (const Row& row : {base("model.text_model." + q, kText + "model." + q),
+                         base(fc, canonical_fc),
+                         base("model.connector.proj", "projection.proj"),
+                         base("lm_head", kText + "lm_head")}) {
+    expect_name(row, parse_tensor_name(row.name, kAll, kNames));
+  }
+  const Row lora{kPeft + "lm_head.lora_A.default.weight",
+                 kAll,
+                 TensorRole::kLoraA,
+                 head,
+                 "lm_head.weight",
+                 "default",
+                 "lm_head"};
+  expect_name(lora, parse_tensor_name(lora.name, kAll, kNames));
+  const Row adapter{kPeft + fc + ".lora_B.weight",
+                    kAll,
+                    TensorRole::kLoraB,
+                    canonical_fc + ".weight",
+                    fc + ".weight",
+                    "",
+                    fc};
+  expect_name(adapter, parse_adapter_name(adapter.name, kNames));
+  const Row alone{kPeft + "model." + q + ".lora_A.weight",
+                  kAll,
+                  TensorRole::kLoraA,
+                  kText + "model." + q + ".weight",
+                  "",
+                  "",
+                  "model." + q};
+  expect_name(alone, parse_adapter_name(alone.name, kNames));
+  EXPECT_FALSE(parse_tensor_name("model.image_newline", kAll, kNames));
 }
 
 }  // namespace

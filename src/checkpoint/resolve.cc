@@ -12,18 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct CompositeRow {
-  std::string_view model_type;
-  Conditioning conditioning;
-};
-
-// Model types of checkpoints that hold all parts; families declare the types of single parts.
-constexpr std::array kComposites = {
-    CompositeRow{"prefix_conditioning_vlm", Conditioning::kPrefix},
-};
-
 std::optional<Layout> layout_of(std::string_view model_type) {
-  if (std::ranges::find(kComposites, model_type, &CompositeRow::model_type) != kComposites.end()) {
+  if (find_model_type(composite_model_types(), model_type) != nullptr) {
     return Layout::kComposite;
   }
   if (find_model_type(text_model_types(), model_type) != nullptr) {
@@ -37,7 +27,8 @@ std::optional<Layout> layout_of(std::string_view model_type) {
 
 std::vector<std::string_view> known_model_types() {
   std::vector<std::string_view> known;
-  std::ranges::transform(kComposites, std::back_inserter(known), &CompositeRow::model_type);
+  std::ranges::transform(
+      composite_model_types(), std::back_inserter(known), &CompositeModelType::model_type);
   std::ranges::transform(text_model_types(), std::back_inserter(known), &TextModelType::model_type);
   for (const VisionModelType* type : vision_model_types()) {
     known.insert(known.end(), {type->whole_model_type, type->model_type});
@@ -58,13 +49,14 @@ ModelFolder classify(const fs::path& folder) {
          folder.string(),
          training_step_hint(folder));
   }
-  ModelFolder model{folder, Layout::kComposite, read_json(config), has_model_file(folder)};
+  ModelFolder model{folder, Layout::kComposite, nullptr, read_json(config), has_model_file(folder)};
   if (!model.config.is_object()) {
     fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", config.string());
   }
   const auto type = json_or<std::string>(model.config, "model_type", "", config.string());
   if (const auto layout = layout_of(type)) {
     model.layout = *layout;
+    model.composite = find_model_type(composite_model_types(), type);
     return model;
   }
   fail(ErrorCode::kUnsupported,
@@ -106,9 +98,11 @@ constexpr std::array kTextNames = {"language_model_name",
                                    "text_model"};
 
 struct Part {
-  std::string_view title;  // in messages
-  std::string_view key;    // in the composite config
-  Layout layout;           // of a folder that is this part alone
+  std::string_view title;   // in messages
+  std::string_view config;  // also in messages
+  // The member of a composite's config.json with this part's.
+  std::string_view CompositeModelType::* key;
+  Layout layout;  // of a folder that is this part alone
   std::span<const char* const> names;
 };
 
@@ -146,19 +140,20 @@ std::optional<FoundConfig> find_config(const ResolvedSource& source,
       return own_config(model, part);
     }
     if (model.layout == Layout::kComposite) {
-      if (const Json* inner = member(model.config, part.key)) {
+      const std::string_view key = model.composite->*part.key;
+      if (const Json* inner = member(model.config, key)) {
         return tower_config(
-            *inner, part, (model.path / "config.json").string() + ": " + std::string(part.key));
+            *inner, part, (model.path / "config.json").string() + ": " + std::string(key));
       }
       name = name.empty() ? tower_name(model.config, part) : name;
     }
   }
   if (const auto cached = cached_model(name)) {
-    notes.push_back(fmt::format("{} taken from the local cache of {}", part.key, name));
+    notes.push_back(fmt::format("{} taken from the local cache of {}", part.config, name));
     return own_config(classify(*cached), part);
   }
   if (auto known = known_config(name)) {
-    notes.push_back(fmt::format("{} taken from the built-in table: {}", part.key, name));
+    notes.push_back(fmt::format("{} taken from the built-in table: {}", part.config, name));
     return FoundConfig{std::move(*known), name};
   }
   return std::nullopt;
@@ -168,7 +163,7 @@ std::optional<FoundConfig> find_config(const ResolvedSource& source,
   fail(ErrorCode::kNotFound,
        "{}: {} is null and names no known model; pass options.base DIR with the {}'s config.json",
        (source.models[0].path / "config.json").string(),
-       part.key,
+       part.config,
        part.title);
 }
 
@@ -206,16 +201,19 @@ ResolvedSource resolve_source(const Source& source) {
 }
 
 void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
-  const Part vision{"vision tower", "vision_config", Layout::kVision, kVisionNames};
-  const Part text{"decoder", "text_config", Layout::kText, kTextNames};
+  const Part vision{"vision tower",
+                    "vision_config",
+                    &CompositeModelType::vision_key,
+                    Layout::kVision,
+                    kVisionNames};
+  const Part text{
+      "decoder", "text_config", &CompositeModelType::text_key, Layout::kText, kTextNames};
   for (const ModelFolder& model : source.models) {
-    if (model.layout == Layout::kComposite && !checkpoint.conditioning) {
-      const auto type = model.config.at("model_type").get<std::string_view>();
-      checkpoint.conditioning =
-          std::ranges::find(kComposites, type, &CompositeRow::model_type)->conditioning;
+    if (model.layout == Layout::kComposite && checkpoint.composite == nullptr) {
+      checkpoint.composite = model.composite;
       const std::string where = (model.path / "config.json").string();
       checkpoint.config_where["projection"] = where;
-      checkpoint.projection = parse_projection_config(model.config, where);
+      checkpoint.projection = model.composite->read_projection(model.config, where);
       checkpoint.max_new_tokens = json_or<int64_t>(model.config, "max_length", 30, where);
       if (checkpoint.max_new_tokens < 1 || checkpoint.max_new_tokens > 100'000) {
         fail(ErrorCode::kInvalidFile,
@@ -229,14 +227,14 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     checkpoint.vision = parse_vision_config(found->json, found->where);
     checkpoint.config_where["vision_encoder"] = found->where;
     checkpoint.vision_json = std::move(found->json);
-  } else if (checkpoint.conditioning) {
+  } else if (checkpoint.composite != nullptr) {
     fail_config(source, vision);
   }
   if (auto found = find_config(source, text, checkpoint.notes)) {
     checkpoint.text = parse_text_config(found->json, found->where);
     checkpoint.config_where["language_model"] = found->where;
     checkpoint.text_json = std::move(found->json);
-  } else if (checkpoint.conditioning) {
+  } else if (checkpoint.composite != nullptr) {
     fail_config(source, text);
   }
 }

@@ -14,6 +14,7 @@ namespace lorapress {
 struct ModelFolder {
   std::filesystem::path path;
   Layout layout = Layout::kComposite;
+  const CompositeModelType* composite = nullptr;  // of kComposite
   Json config;
   bool has_tensors = true;
 };

@@ -8,11 +8,13 @@ namespace lorapress {
 // Each is defined in the file of its name.
 extern const VisionFamily kSiglip;
 extern const TextFamily kLlama, kQwen2;
+extern const CompositeModelType kPrefixVlm;
 
 namespace {
 
 constexpr std::array kVisionFamilies = {&kSiglip};
 constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
+constexpr std::array kCompositeTypes = {&kPrefixVlm};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {
@@ -43,6 +45,10 @@ std::span<const VisionModelType* const> vision_model_types() {
 }
 std::span<const TextModelType* const> text_model_types() {
   return kTextTypes;
+}
+
+std::span<const CompositeModelType* const> composite_model_types() {
+  return kCompositeTypes;
 }
 
 const VisionFamily& vision_family(std::string_view model_type) {

@@ -72,7 +72,7 @@ Checkpoint fake_checkpoint(std::string_view vision, std::string_view text) {
   Checkpoint checkpoint;
   checkpoint.vision = parse_vision_config(known_config(vision).value(), vision);
   checkpoint.text = parse_text_config(known_config(text).value(), text);
-  checkpoint.conditioning = Conditioning::kPrefix;
+  checkpoint.composite = composite_model_types()[0];
   checkpoint.projection = ProjectionConfig{};
   add_vision(checkpoint);
   add_text(checkpoint);
