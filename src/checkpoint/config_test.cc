@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/known_models.h"
+#include "checkpoint/model_types.h"
 #include "test_util.h"
 
 namespace lorapress {
