@@ -201,13 +201,15 @@ CausalContext causal_context(const Builder& b,
                              const Value& hidden_states,
                              const Value& past_key,
                              const CausalHeads& heads,
-                             const RopeTables& rope) {
+                             const Rope& rope) {
   Graph& graph = b.graph;
   const Value past = length_of(b, scope + "/past_length", past_key, 2);
   const Value sequence = length_of(b, scope + "/sequence_length", hidden_states, 1);
   const Value total = graph.op("Add", scope + "/total_length", {past, sequence});
-  CausalContext context{heads, rope, {}, {}, {}};
+  CausalContext context{heads, {}, {}, {}, {}};
   if (fuses_attention(b, heads.head_dim)) {
+    context.rope =
+        rope_tables(b, scope + "/rotary", rope, graph.integer(0), graph.integer(rope.positions));
     const Attributes to_int32{{"to", int64_t{dtype_row(DType::kI32).onnx}}};
     const Value batch = length_of(b, scope + "/batch_size", hidden_states, 0);
     const Value last = graph.op("Sub", scope + "/last_position", {total, graph.integers({1})});
@@ -216,7 +218,16 @@ CausalContext causal_context(const Builder& b,
     const Value scalar = graph.op("Squeeze", scope + "/total_scalar", {total, graph.integers({0})});
     context.total_length = graph.op("Cast", scope + "/total_sequence_length", {scalar}, to_int32);
   } else {
-    context.rope = rope_rows(b, scope + "/rotary", rope, past, total);
+    const auto scalar = [&](const char* name, const Value& length) {
+      return graph.op("Squeeze", scope + name, {length, graph.integers({0})});
+    };
+    context.rope = for_heads(b,
+                             scope + "/rotary",
+                             rope_tables(b,
+                                         scope + "/rotary",
+                                         rope,
+                                         scalar("/rotary/first", past),
+                                         scalar("/rotary/end", total)));
     context.mask = causal_mask(
         b, scope + "/mask", past, total, heads.num_attention_heads / heads.num_key_value_heads);
   }

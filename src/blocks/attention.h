@@ -34,20 +34,20 @@ struct CausalHeads {
 // Values that all layers of a decoder share in one call, for the positions [past, total).
 struct CausalContext {
   CausalHeads heads;
-  RopeTables rope;     // fused: whole tables; standard: the rows of this call
+  RopeTables rope;     // fused: of all positions; standard: of this call's, for_heads()
   Value seqlens_k;     // fused: int32 [batch], total - 1
   Value total_length;  // fused: int32 scalar
   Value mask;          // standard: float32 [group * sequence, total], 0 or the lowest float
 };
 
 // `hidden_states` [batch, sequence, hidden] and `past_key` [batch, kv_heads, past, head_dim] give
-// the lengths; both are read with Shape. `rope` holds every position.
+// the lengths; both are read with Shape.
 CausalContext causal_context(const Builder& b,
                              const std::string& scope,
                              const Value& hidden_states,
                              const Value& past_key,
                              const CausalHeads& heads,
-                             const RopeTables& rope);
+                             const Rope& rope);
 
 struct CausalOutput {
   Value attended;    // [batch, sequence, num_attention_heads * head_dim], before the out projection

@@ -2,24 +2,42 @@
 
 namespace lorapress {
 
-//  pixels ── Conv(stride = patch) ── Reshape [batch, hidden, tokens] ── Transpose ── Add(positions) ── tokens
+//  pixels ── (Slice to whole patches) ── Reshape [batch, channels, rows, patch, columns, patch] ── Transpose
+//    ── Reshape [batch, tokens, channels * patch * patch] ── MatMul ── Add ── Add(positions) ── tokens
+// A convolution whose stride is its kernel, as a product: quantizers look for products.
 Value patch_embed(const Builder& b,
                   const std::string& scope,
                   const Value& pixel_values,
                   const PatchEmbedWeights& weights) {
   Graph& graph = b.graph;
-  const int64_t hidden = weights.patch.weight->shape().at(0);
-  const std::vector<int64_t> patch{weights.patch_size, weights.patch_size};
-  const Value kernel = b.weight(weights.patch.name + ".weight", weights.patch.weight);
-  const Value bias = b.weight(weights.patch.name + ".bias", weights.patch.bias);
-  const Value grid = graph.op("Conv",
-                              scope + "/Conv",
-                              {pixel_values, kernel, bias},
-                              {{"kernel_shape", patch}, {"strides", patch}});
-  const Value flat =
-      graph.op("Reshape", scope + "/Reshape", {grid, graph.integers({0, hidden, -1})});
-  const Value tokens = graph.op(
-      "Transpose", scope + "/Transpose", {flat}, {{"perm", std::vector<int64_t>{0, 2, 1}}});
+  const Shape& kernel = weights.patch.weight->shape();  // [hidden, channels, patch, patch]
+  const int64_t patch = weights.patch_size;
+  const int64_t rows = pixel_values.dim(2).value / patch;
+  const int64_t columns = pixel_values.dim(3).value / patch;
+  const int64_t width = kernel.at(1) * patch * patch;
+  Value pixels = pixel_values;
+  if (rows * patch != pixels.dim(2).value || columns * patch != pixels.dim(3).value) {
+    pixels = graph.op("Slice",
+                      scope + "/Slice",
+                      {pixels,
+                       graph.integers({0, 0}),
+                       graph.integers({rows * patch, columns * patch}),
+                       graph.integers({2, 3})});
+  }
+  const Value cut =
+      graph.op("Reshape",
+               scope + "/Reshape_cut",
+               {pixels, graph.integers({0, kernel.at(1), rows, patch, columns, patch})});
+  const Value patches = graph.op(
+      "Transpose", scope + "/Transpose", {cut}, {{"perm", std::vector<int64_t>{0, 2, 4, 1, 3, 5}}});
+  const Value flat = graph.op(
+      "Reshape", scope + "/Reshape_flat", {patches, graph.integers({0, rows * columns, width})});
+  const Value tokens = linear(b,
+                              scope + "/patch_embedding",
+                              flat,
+                              {weights.patch.name,
+                               reshape(weights.patch.weight, {kernel.at(0), width}),
+                               weights.patch.bias});
   return graph.op("Add",
                   scope + "/Add_positions",
                   {tokens, b.weight(weights.positions_name, weights.positions)});

@@ -1,42 +1,42 @@
 #include "blocks/rope.h"
 
-#include <cmath>
-
 namespace lorapress {
-RopeTables rope_tables(const Builder& b,
-                       const std::string& name,
-                       std::span<const float> frequencies,
-                       int64_t positions) {
-  std::vector<float> cos(static_cast<size_t>(positions) * frequencies.size());
-  std::vector<float> sin(cos.size());
-  for (size_t position = 0; position < static_cast<size_t>(positions); ++position) {
-    for (size_t i = 0; i < frequencies.size(); ++i) {
-      const float angle = static_cast<float>(position) * frequencies[i];
-      cos[position * frequencies.size() + i] = std::cos(angle);
-      sin[position * frequencies.size() + i] = std::sin(angle);
-    }
-  }
-  const Shape shape{positions, std::ssize(frequencies)};
-  return {b.graph.initializer(name + ".cos_cache", float_constant(shape, cos)),
-          b.graph.initializer(name + ".sin_cache", float_constant(shape, sin))};
+
+Rope rope(const Builder& b,
+          const std::string& name,
+          std::span<const float> frequencies,
+          int64_t positions) {
+  const std::vector<float> values(frequencies.begin(), frequencies.end());
+  const Shape shape{std::ssize(values)};
+  return {b.graph.initializer(name + ".frequencies", float_constant(shape, values)), positions};
 }
 
-RopeTables rope_rows(const Builder& b,
-                     const std::string& scope,
-                     const RopeTables& tables,
-                     const Value& first,
-                     const Value& end) {
-  const auto rows = [&](const Value& table, const char* name) {
-    const Value cut =
-        b.graph.op("Slice", scope + "/" + name, {table, first, end, b.graph.integers({0})});
-    return b.graph.op("Unsqueeze", scope + "/" + name + "_heads", {cut, b.graph.integers({1})});
-  };
-  return {rows(tables.cos, "cos"), rows(tables.sin, "sin")};
+//  Range(first, end) ── Cast ── Unsqueeze ── Mul(frequencies) ── Cos and Sin
+// In float32, as in transformers' LlamaRotaryEmbedding.forward.
+RopeTables rope_tables(const Builder& b,
+                       const std::string& scope,
+                       const Rope& rope,
+                       const Value& first,
+                       const Value& end) {
+  Graph& graph = b.graph;
+  const Attributes to_float{{"to", int64_t{dtype_row(DType::kF32).onnx}}};
+  const Value range = graph.op("Range", scope + "/Range", {first, end, graph.integer(1)});
+  const Value positions = graph.op("Cast", scope + "/Cast", {range}, to_float);
+  const Value column =
+      graph.op("Unsqueeze", scope + "/Unsqueeze", {positions, graph.integers({1})});
+  const Value angles = graph.op("Mul", scope + "/Mul", {column, rope.frequencies});
+  return {graph.op("Cos", scope + "/Cos", {angles}), graph.op("Sin", scope + "/Sin", {angles})};
+}
+
+RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables) {
+  const Value axis = b.graph.integers({1});
+  return {b.graph.op("Unsqueeze", scope + "/cos_heads", {tables.cos, axis}),
+          b.graph.op("Unsqueeze", scope + "/sin_heads", {tables.sin, axis})};
 }
 
 //  x ── Split ─┬─ x1 ─ x1*cos - x2*sin ─┐
 //              └─ x2 ─ x2*cos + x1*sin ─┴─ Concat ── y
-Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& rows) {
+Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& tables) {
   Graph& graph = b.graph;
   const int64_t half = x.dim(3).value / 2;
   const std::vector<Value> halves = graph.ops(
@@ -47,11 +47,11 @@ Value rotate(const Builder& b, const std::string& scope, const Value& x, const R
   const Value left =
       graph.op("Sub",
                scope + "/Sub",
-               {times("Mul_1", halves[0], rows.cos), times("Mul_2", halves[1], rows.sin)});
+               {times("Mul_1", halves[0], tables.cos), times("Mul_2", halves[1], tables.sin)});
   const Value right =
       graph.op("Add",
                scope + "/Add",
-               {times("Mul_3", halves[1], rows.cos), times("Mul_4", halves[0], rows.sin)});
+               {times("Mul_3", halves[1], tables.cos), times("Mul_4", halves[0], tables.sin)});
   return graph.op("Concat", scope + "/Concat", {left, right}, {{"axis", int64_t{3}}});
 }
 

@@ -1,4 +1,5 @@
-// Rotary position embedding (Su et al. 2021) as precomputed tables.
+// Rotary position embedding (Su et al. 2021). The graph computes cosines and sines from the
+// frequencies: files carry no tables, and runtimes fold what is constant when they load a graph.
 #ifndef LORAPRESS_BLOCKS_ROPE_H_
 #define LORAPRESS_BLOCKS_ROPE_H_
 
@@ -10,28 +11,34 @@
 
 namespace lorapress {
 
-// Cosines and sines of the angles of every position: [positions, head_dim / 2], float32.
+// The rotation of a decoder: angle(position, i) = position * frequencies[i].
+struct Rope {
+  Value frequencies;      // float32 [head_dim / 2]
+  int64_t positions = 0;  // how many there are
+};
+Rope rope(const Builder& b,
+          const std::string& name,
+          std::span<const float> frequencies,
+          int64_t positions);
+
+// Cosines and sines of the angles of consecutive positions: [positions, head_dim / 2], float32.
 struct RopeTables {
   Value cos;
   Value sin;
 };
-
-// angle(position, i) = position * frequencies[i]; frequencies: [head_dim / 2].
+// Of the positions [first, end), which are int64 scalars.
 RopeTables rope_tables(const Builder& b,
-                       const std::string& name,
-                       std::span<const float> frequencies,
-                       int64_t positions);
+                       const std::string& scope,
+                       const Rope& rope,
+                       const Value& first,
+                       const Value& end);
 
-// The rows [first, first + sequence) of both tables, for rotate().
-RopeTables rope_rows(const Builder& b,
-                     const std::string& scope,
-                     const RopeTables& tables,
-                     const Value& first,
-                     const Value& end);
+// The same with an axis for the heads of a position: [positions, 1, head_dim / 2].
+RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables);
 
-// x [batch, sequence, heads, head_dim], rows [sequence, head_dim / 2] -> the same shape, rotated in
-// halves as transformers' rotate_half.
-Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& rows);
+// x [batch, sequence, heads, head_dim], tables of its positions for_heads() -> the same shape,
+// rotated in halves as transformers' rotate_half.
+Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& tables);
 
 }  // namespace lorapress
 

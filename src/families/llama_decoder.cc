@@ -13,7 +13,7 @@ namespace {
 
 using namespace config_fields;
 
-constexpr int64_t kMostRotary = 1 << 26;  // positions x head_dim: both tables are written out
+constexpr int64_t kMostRotary = 1 << 26;  // positions x head_dim: both tables are computed when a graph is loaded
 
 const std::string kRoot = "language_model.model";
 
@@ -156,17 +156,17 @@ DecoderOutput decode_llama(const Builder& b,
                            WeightTaker& weights,
                            const TextConfig& config,
                            const DecoderInputs& inputs) {
-  const RopeTables rope = rope_tables(b,
-                                      "language_model.rotary",
-                                      inverse_frequencies(layers_of(config).rope, config.head_dim),
-                                      config.max_position_embeddings);
+  const Rope rotary = rope(b,
+                           "language_model.rotary",
+                           inverse_frequencies(layers_of(config).rope, config.head_dim),
+                           config.max_position_embeddings);
   const CausalContext context =
       causal_context(b,
                      "/decoder",
                      inputs.embeddings,
                      inputs.past.at(0).key,
                      {config.num_attention_heads, config.num_key_value_heads, config.head_dim},
-                     rope);
+                     rotary);
   const auto layer_name = [](int64_t layer) { return kRoot + ".layers." + std::to_string(layer); };
   DecoderOutput output;
   Value hidden_states = inputs.embeddings;

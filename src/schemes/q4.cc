@@ -4,7 +4,6 @@
 #include "rewrite/emit_product.h"
 #include "rewrite/patchify.h"
 #include "rewrite/products.h"
-#include "rewrite/rotary_tables.h"
 #include "schemes/float16.h"
 #include "schemes/nbits_lookup.h"
 #include "schemes/nbits_plan.h"
@@ -123,7 +122,6 @@ void apply_q4f16(Model& model, const SchemeContext& context) {
   SchemeContext halving = context;
   halving.outcome = nullptr;  // the outcome reports the 4-bit pass
   apply_fp16(model, halving);
-  compute_rotary_tables(model);  // saves a quarter of a megabyte for SmolLM
 }
 
 }  // namespace lorapress
