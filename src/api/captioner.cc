@@ -66,7 +66,8 @@ struct Captioner::Impl {
                                                const Pixels& pixels) const {
     std::vector<int64_t> ids;
     if (embeds_apart(manifest)) {
-      ids = tokenizer.encode(prompt_text(options, pixels), manifest.preprocessing.splitting.has_value());
+      ids = tokenizer.encode(prompt_text(options, pixels),
+                             manifest.preprocessing.splitting.has_value());
     } else {
       ids = tokenizer.encode(options.prompt);
       ids.insert(ids.begin(), manifest.decoder_start_token_id);
@@ -84,7 +85,8 @@ struct Captioner::Impl {
 
   // The text of a placeholder folder's prompt. A chat template's text would take the place of
   // options.prompt here; the image stands in front where the text does not say where.
-  [[nodiscard]] std::string prompt_text(const GenerateOptions& options, const Pixels& pixels) const {
+  [[nodiscard]] std::string prompt_text(const GenerateOptions& options,
+                                        const Pixels& pixels) const {
     std::string text = options.prompt;
     size_t at = text.find(kImageToken);
     if (at == std::string::npos) {

@@ -185,8 +185,7 @@ Value encoder_core(const Builder& b,
                                       length_of(b, scope + "/tokens", qkv[0], 1),
                                       one},
                                      {{"axis", int64_t{0}}});
-      inputs.insert(inputs.end(),
-                    {{}, {}, b.graph.op("Expand", scope + "/bias", {scores, shape})});
+      inputs.insert(inputs.end(), {{}, {}, b.graph.op("Expand", scope + "/bias", {scores, shape})});
     }
     return b.graph.op(
         "MultiHeadAttention", scope + "/MultiHeadAttention", inputs, {{"num_heads", num_heads}});

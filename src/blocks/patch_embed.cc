@@ -23,8 +23,8 @@ Value patch_embed(const Builder& b,
       "Transpose", scope + "/Transpose", {flat}, {{"perm", std::vector<int64_t>{0, 2, 1}}});
   Value positions = b.weight(weights.positions_name, weights.positions);
   if (position_ids.present()) {
-    positions = graph.op(
-        "Gather", scope + "/positions", {positions, position_ids}, {{"axis", int64_t{0}}});
+    positions =
+        graph.op("Gather", scope + "/positions", {positions, position_ids}, {{"axis", int64_t{0}}});
   }
   return graph.op("Add", scope + "/Add_positions", {tokens, positions});
 }

@@ -328,18 +328,18 @@ Json manifest_json(const BundleRequest& request,
                      {"pad_token_id", tokens.pad_token_id},
                      {"max_new_tokens", request.max_new_tokens}});
   Json manifest = {{"format_version", kManifestVersion},
-          {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
-          {"bundle", bundle_name},
-          {"source", source_json(request.checkpoint)},
-          {"model", model_json(request.checkpoint)},
-          {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
-          {"opset", request.opset},
-          {"generation", generation},
-          {"preprocessing", preprocessing_json(request.preprocessing)},
-          {"tokenizer", {{"file", "tokenizer.json"}}},
-          {"default_dtype", dtypes.at(0)},
-          {"preferred_dtypes", preferred_dtypes_json(dtypes)},
-          {"chunk_bytes", kChunkBytes}};
+                   {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
+                   {"bundle", bundle_name},
+                   {"source", source_json(request.checkpoint)},
+                   {"model", model_json(request.checkpoint)},
+                   {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
+                   {"opset", request.opset},
+                   {"generation", generation},
+                   {"preprocessing", preprocessing_json(request.preprocessing)},
+                   {"tokenizer", {{"file", "tokenizer.json"}}},
+                   {"default_dtype", dtypes.at(0)},
+                   {"preferred_dtypes", preferred_dtypes_json(dtypes)},
+                   {"chunk_bytes", kChunkBytes}};
   if (bundle_name == kLlava.name || bundle_name == kSmolvlm.name) {
     manifest["model"]["conditioning"] = conditioning_name(Conditioning::kPlaceholder);
     manifest["model"]["image_token_id"] = image_token(request.tokenizer).id;

@@ -33,8 +33,8 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   const Builder b{graph, request.ops};
   const Value pixels = graph.input(
       kPixelValues, DType::kF32, {"batch_size", "num_images", vision.num_channels, size, size});
-  const Value mask = graph.input(
-      kPixelAttentionMask, DType::kBool, {"batch_size", "num_images", size, size});
+  const Value mask =
+      graph.input(kPixelAttentionMask, DType::kBool, {"batch_size", "num_images", size, size});
   const auto reshape = [&](const std::string& name, const Value& x, std::vector<int64_t> dims) {
     return graph.op("Reshape", "/tiles/" + name, {x, graph.integers(dims)});
   };
@@ -55,12 +55,12 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
                   {seen, graph.integers({2, 4})},
                   {{"keepdims", int64_t{0}}});
   const Value patch_mask = to_dtype(b, "/tiles/patch_mask", seen, DType::kBool);
-  const Value features = vision_family(vision.model_type)
-                             .build_masked(b, weights, vision, tiles, patch_mask);
-  graph.output(image_tokens(request, b, weights, features),
-               kImageFeatures,
-               {"num_tiles", request.checkpoint.image_positions(),
-                request.checkpoint.text->hidden_size});
+  const Value features =
+      vision_family(vision.model_type).build_masked(b, weights, vision, tiles, patch_mask);
+  graph.output(
+      image_tokens(request, b, weights, features),
+      kImageFeatures,
+      {"num_tiles", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
   return graph;
 }
 
@@ -121,17 +121,17 @@ Json config_json(const BundleRequest& request, const std::map<std::string, int>&
 
 std::map<std::string, Json> files(const BundleRequest& request,
                                   const std::map<std::string, int>& data_files) {
-  const std::string processor =
-      request.checkpoint.composite->model_type == "smolvlm" ? "SmolVLMProcessor"
-                                                            : "Idefics3Processor";
+  const std::string processor = request.checkpoint.composite->model_type == "smolvlm"
+                                    ? "SmolVLMProcessor"
+                                    : "Idefics3Processor";
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = processor;
-  return {{"config.json", config_json(request, data_files)},
-          {"generation_config.json", generation_config(request)},
-          {"preprocessor_config.json", preprocessor},
-          {"processor_config.json",
-           {{"processor_class", processor},
-            {"image_seq_len", request.checkpoint.image_positions()}}}};
+  return {
+      {"config.json", config_json(request, data_files)},
+      {"generation_config.json", generation_config(request)},
+      {"preprocessor_config.json", preprocessor},
+      {"processor_config.json",
+       {{"processor_class", processor}, {"image_seq_len", request.checkpoint.image_positions()}}}};
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ struct ResampleRow {
   int64_t pillow;
   std::string_view name;
 };
-constexpr std::array kResamples = {ResampleRow{1, "lanczos"}, ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
+constexpr std::array kResamples = {
+    ResampleRow{1, "lanczos"}, ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
 
 std::array<double, 3> three_numbers(const Json& json, const char* key, const std::string& where) {
   const auto found = json.find(key);
@@ -221,14 +222,14 @@ bool known_resample(std::string_view name) {
 
 Json preprocessor_config(const Preprocessing& settings) {
   Json json = {{"image_processor_type", settings.image_processor_type},
-          {"do_resize", true},
-          {"size", {{"height", settings.height}, {"width", settings.width}}},
-          {"resample", pillow_number(settings.resample)},
-          {"do_rescale", true},
-          {"rescale_factor", settings.rescale_factor},
-          {"do_normalize", true},
-          {"image_mean", settings.image_mean},
-          {"image_std", settings.image_std}};
+               {"do_resize", true},
+               {"size", {{"height", settings.height}, {"width", settings.width}}},
+               {"resample", pillow_number(settings.resample)},
+               {"do_rescale", true},
+               {"rescale_factor", settings.rescale_factor},
+               {"do_normalize", true},
+               {"image_mean", settings.image_mean},
+               {"image_std", settings.image_std}};
   if (settings.splitting) {
     json["do_convert_rgb"] = true;
     json["do_pad"] = true;

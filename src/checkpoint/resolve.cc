@@ -234,8 +234,7 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     if (checkpoint.composite != nullptr &&
         checkpoint.composite->conditioning == Conditioning::kPlaceholder) {
       // These classes tie their own lm_head and take the whole config's word.
-      const bool tied =
-          json_or<bool>(found->json, "tie_word_embeddings", false, found->where);
+      const bool tied = json_or<bool>(found->json, "tie_word_embeddings", false, found->where);
       found->json["tie_word_embeddings"] =
           json_or<bool>(checkpoint.config, "tie_word_embeddings", tied, found->where);
     }

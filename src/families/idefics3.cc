@@ -57,8 +57,8 @@ std::vector<int64_t> bucket_table(int64_t grid) {
   std::vector<int64_t> table(static_cast<size_t>((grid + 1) * grid));
   for (int64_t patches = 1; patches <= grid; ++patches) {
     for (int64_t i = 0; i < grid; ++i) {
-      const float coordinate = std::min(
-          static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
+      const float coordinate =
+          std::min(static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
       table[static_cast<size_t>(patches * grid + i)] =
           std::ranges::upper_bound(boundaries, coordinate) - boundaries.begin();
     }
@@ -88,8 +88,7 @@ Value build(const Builder& b,
       ids.push_back(row * grid + column);
     }
   }
-  const Value positions =
-      integer_tensor(b, "/encoder/position_ids", ids, {std::ssize(ids)});
+  const Value positions = integer_tensor(b, "/encoder/position_ids", ids, {std::ssize(ids)});
   return build_siglip(b, weights, config, pixel_values, {positions, {}});
 }
 
@@ -104,24 +103,21 @@ Value build_masked(const Builder& b,
   Graph& graph = b.graph;
   const std::string scope = "/encoder/positions";
   const int64_t grid = config.image_size / config.patch_size;
-  const Value buckets =
-      integer_tensor(b, scope + "/buckets", bucket_table(grid), {grid + 1, grid});
+  const Value buckets = integer_tensor(b, scope + "/buckets", bucket_table(grid), {grid + 1, grid});
   const Value numbers = to_dtype(b, scope + "/mask", patch_mask, DType::kI64);
   const auto along = [&](const std::string& name, int64_t first_of) {  // -> [batch, grid]
-    const Value line = graph.op("Gather",
-                                scope + "/" + name + "_line",
-                                {numbers, graph.integer(0)},
-                                {{"axis", first_of}});
+    const Value line = graph.op(
+        "Gather", scope + "/" + name + "_line", {numbers, graph.integer(0)}, {{"axis", first_of}});
     const Value count = graph.op("ReduceSum",
                                  scope + "/" + name + "_count",
                                  {line, graph.integers({1})},
                                  {{"keepdims", int64_t{0}}});
     return graph.op("Gather", scope + "/" + name, {buckets, count}, {{"axis", int64_t{0}}});
   };
-  const Value rows = graph.op(
-      "Unsqueeze", scope + "/row_column", {along("rows", 2), graph.integers({2})});
-  const Value columns = graph.op(
-      "Unsqueeze", scope + "/column_row", {along("columns", 1), graph.integers({1})});
+  const Value rows =
+      graph.op("Unsqueeze", scope + "/row_column", {along("rows", 2), graph.integers({2})});
+  const Value columns =
+      graph.op("Unsqueeze", scope + "/column_row", {along("columns", 1), graph.integers({1})});
   const Value scaled = graph.op("Mul", scope + "/row_start", {rows, graph.integer(grid)});
   const Value sum = graph.op("Add", scope + "/Add", {scaled, columns});
   const Value seen = graph.op("Where", scope + "/seen", {patch_mask, sum, graph.integer(0)});
@@ -132,14 +128,9 @@ Value build_masked(const Builder& b,
   const Value scores =
       graph.op("Where",
                scope + "/scores",
-               {visible,
-                graph.scalar(0.0F),
-                graph.scalar(std::numeric_limits<float>::lowest())});
-  return build_siglip(b,
-                      weights,
-                      config,
-                      pixel_values,
-                      {ids, {all_of(b, scope + "/none", patch_mask), scores}});
+               {visible, graph.scalar(0.0F), graph.scalar(std::numeric_limits<float>::lowest())});
+  return build_siglip(
+      b, weights, config, pixel_values, {ids, {all_of(b, scope + "/none", patch_mask), scores}});
 }
 
 }  // namespace
@@ -170,18 +161,18 @@ const VisionFamily kSmolvlmVision{{"smolvlm_vision",
 
 extern const CompositeModelType kIdefics3Model, kSmolvlmModel;
 const CompositeModelType kIdefics3Model{"idefics3",
-                                   "Idefics3ForConditionalGeneration",
-                                   Conditioning::kPlaceholder,
-                                   "vision_config",
-                                   "text_config",
-                                   kNames,
-                                   read_connector};
+                                        "Idefics3ForConditionalGeneration",
+                                        Conditioning::kPlaceholder,
+                                        "vision_config",
+                                        "text_config",
+                                        kNames,
+                                        read_connector};
 const CompositeModelType kSmolvlmModel{"smolvlm",
-                                  "SmolVLMForConditionalGeneration",
-                                  Conditioning::kPlaceholder,
-                                  "vision_config",
-                                  "text_config",
-                                  kNames,
-                                  read_connector};
+                                       "SmolVLMForConditionalGeneration",
+                                       Conditioning::kPlaceholder,
+                                       "vision_config",
+                                       "text_config",
+                                       kNames,
+                                       read_connector};
 
 }  // namespace lorapress

@@ -8,7 +8,6 @@
 namespace lorapress {
 namespace {
 
-
 // Squares of `factor` x `factor` patches become one position, as Idefics3Connector.pixel_shuffle:
 //  [N, g, g, D] -> [N, g, g/f, f*D] -> transposed [N, g/f, g, f*D] -> [N, g/f, g/f, f*f*D] -> back
 Value pixel_shuffle(const Builder& b, const Value& features, int64_t factor, int64_t width) {

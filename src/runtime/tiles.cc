@@ -1,7 +1,6 @@
 #include "runtime/tiles.h"
 
 #include <algorithm>
-
 #include <fmt/format.h>
 
 #include "bundles/image_token.h"
@@ -51,8 +50,7 @@ Size whole_tiles(const Size& from, int64_t tile) {
 }
 
 Image resized(const Image& image, const Size& size, const Preprocessing& settings) {
-  return resize(
-      image, size.width, size.height, parse_resample(settings.resample, kManifestName));
+  return resize(image, size.width, size.height, parse_resample(settings.resample, kManifestName));
 }
 
 Image crop(const Image& image, int64_t left, int64_t top, int64_t size) {

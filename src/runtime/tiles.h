@@ -13,7 +13,7 @@
 namespace lorapress {
 
 struct Tiles {
-  int64_t rows = 0;     // 0 where the image is a single tile
+  int64_t rows = 0;  // 0 where the image is a single tile
   int64_t columns = 0;
   std::vector<Image> images;  // row by row, the whole image last
 };

@@ -19,7 +19,7 @@ class OrtDecoder : public Decoder {
     std::filesystem::path encoder;
     std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
-    bool in_place_cache = false;  // of both decoders, as in the manifest
+    bool in_place_cache = false;       // of both decoders, as in the manifest
     std::filesystem::path embed = {};  // tokens to embeddings; empty where the decoder does it
   };
   // Throws kRuntime for a file that is no graph, kMismatch for one that does not match the manifest
@@ -54,8 +54,8 @@ class OrtDecoder : public Decoder {
 
   std::optional<OrtSession> embed_;
   int64_t image_token_id_ = -1;
-  bool masked_ = false;  // the encoder takes tiles and their mask
-  std::string features_;  // the encoder's output
+  bool masked_ = false;                // the encoder takes tiles and their mask
+  std::string features_;               // the encoder's output
   std::optional<OrtSession> prefill_;  // set where it is another file
   Shape pixels_shape_;
   Ports ports_;
