@@ -5,8 +5,8 @@
 #include <set>
 
 #include "base/fail.h"
-#include "bundles/image_token.h"
 #include "bundles/manifest_1.h"
+#include "bundles/manifest_image.h"
 #include "checkpoint/generation_settings.h"
 #include "schemes/scheme.h"
 
@@ -110,19 +110,6 @@ Json preprocessing_json(const Preprocessing& settings) {
           {"image_std", settings.image_std}};
 }
 
-// The tokens are those of Idefics3Processor; runtimes expand "<image>" with them.
-Json splitting_json(const Preprocessing& settings) {
-  return {{"enabled", settings.splitting->enabled},
-          {"longest_edge", settings.splitting->longest_edge},
-          {"tile_size", settings.height},
-          {"resample", settings.resample},
-          {"tokens",
-           {{"image", kImageToken},
-            {"around", "<fake_token_around_image>"},
-            {"global", "<global-img>"},
-            {"tile", "<row_{row}_col_{col}>"}}}};
-}
-
 Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   constexpr int64_t kMostPixels = 8192;
   const Json& size = object(json, "size", where);
@@ -181,24 +168,6 @@ void parse_model(const Json& json, const std::string& where, Manifest& manifest)
   manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
   manifest.head_dim = bounded(json, "head_dim", 1, 65536, where);
   manifest.max_position_embeddings = bounded(json, "max_position_embeddings", 1, kMost, where);
-}
-
-// What the graphs say of the image's place in the prompt.
-void parse_conditioning(const Json& json, const std::string& where, Manifest& manifest) {
-  const Json& model = json.at("model");
-  manifest.conditioning = json_or<std::string>(model, "conditioning", "prefix", where);
-  if (model.contains("image_token_id")) {
-    manifest.image_token_id = bounded(model, "image_token_id", 0, 1 << 24, where);
-  }
-  if (json.contains("image_splitting")) {
-    const Json& splitting = object(json, "image_splitting", where);
-    manifest.preprocessing.splitting =
-        ImageSplitting{json_get<bool>(splitting, "enabled", where),
-                       bounded(splitting, "longest_edge", 1, 4096, where)};
-    if (bounded(splitting, "tile_size", 1, 8192, where) != manifest.preprocessing.height) {
-      fail(ErrorCode::kInvalidFile, "{}: \"tile_size\" is not the height of \"size\"", where);
-    }
-  }
 }
 
 void parse_generation(const Json& json, const std::string& where, Manifest& manifest) {
@@ -340,13 +309,7 @@ Json manifest_json(const BundleRequest& request,
                    {"default_dtype", dtypes.at(0)},
                    {"preferred_dtypes", preferred_dtypes_json(dtypes)},
                    {"chunk_bytes", kChunkBytes}};
-  if (bundle_name == kLlava.name || bundle_name == kSmolvlm.name) {
-    manifest["model"]["conditioning"] = conditioning_name(Conditioning::kPlaceholder);
-    manifest["model"]["image_token_id"] = image_token(request.tokenizer).id;
-  }
-  if (request.preprocessing.splitting) {
-    manifest["image_splitting"] = splitting_json(request.preprocessing);
-  }
+  add_image_place(request, bundle_name, manifest);
   return manifest;
 }
 
@@ -411,7 +374,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   parse_model(object(json, "model", where), where, manifest);
   parse_generation(object(json, "generation", where), where, manifest);
   manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
-  parse_conditioning(json, where, manifest);
+  read_image_place(json, where, manifest);
   parse_graphs(object(json, "graphs", where), where, manifest);
   const auto files = json.find("files");
   if (files == json.end() || !files->is_array() || files->size() > 4096) {

@@ -35,7 +35,7 @@ TEST_P(GoldenSmolvlm, CaptionsOfFilesAreThoseOfGenerateGreedyAndWithBeams) {
   const TempFolder temp;
   for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
     PressOptions options =
-        press_options(GetParam(), temp.path / (ops == OpDialect::kOrt ? "a" : "b"));
+        press_options(GetParam(), temp.path() / (ops == OpDialect::kOrt ? "a" : "b"));
     options.ops = ops;
     press(options);
     const Captioner captioner(options.out);
@@ -79,7 +79,7 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenSmolvlm, testing::Values("smolvlm", "idefics
 
 TEST(GoldenSmolvlmHostile, PixelsWhoseRowsAndColumnsDoNotFitAreRefused) {
   const TempFolder temp;
-  const PressOptions options = press_options("smolvlm", temp.path / "model");
+  const PressOptions options = press_options("smolvlm", temp.path() / "model");
   press(options);
   const Captioner captioner(options.out);
   std::vector<float> pixels(size_t{3 * 3 * 32 * 32} + 2);
@@ -90,7 +90,7 @@ TEST(GoldenSmolvlmHostile, PixelsWhoseRowsAndColumnsDoNotFitAreRefused) {
 
 TEST(GoldenSmolvlmHostile, TilesThatDoNotFitThePositionsAreRefused) {
   const TempFolder temp;
-  const PressOptions options = press_options("smolvlm", temp.path / "model");
+  const PressOptions options = press_options("smolvlm", temp.path() / "model");
   press(options);
   GenerateOptions asked;
   asked.max_new_tokens = 2040;
