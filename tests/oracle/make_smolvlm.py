@@ -206,6 +206,9 @@ def make(case: dict[str, Any], out: Path) -> dict[str, Any]:
         raise ValueError(f"{case['name']}: every seed has a near tie")
     peft.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
+    config = read_json(folder / "adapter" / "adapter_config.json")
+    config["target_modules"] = sorted(config["target_modules"])  # a set in PEFT
+    write_json(folder / "adapter" / "adapter_config.json", config)
     write_json(base / "preprocessor_config.json", {**images.to_dict(), "resample": 1})
     processor_class = "SmolVLMProcessor" if case["type"] == "smolvlm" else "Idefics3Processor"
     write_json(
