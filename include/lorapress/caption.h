@@ -75,7 +75,8 @@ class Captioner {
   // same captions.
   std::vector<Caption> caption_batch(std::span<const std::vector<float>> pixel_values,
                                      const GenerateOptions& options = {}) const;
-  // An image file as pixel_values.
+  // An image file as pixel_values. Where the folder splits images into several tiles: [tiles, 3,
+  // height, width] and then the number of rows and of columns, which caption_pixels() takes as well.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
 
   // The settings that caption() uses with these options: those of the options, else the folder's.

@@ -6,21 +6,28 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
+#include "bundles/image_token.h"
 #include "bundles/manifest.h"
 #include "runtime/engines.h"
 #include "runtime/generation/generate.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/preprocess.h"
+#include "runtime/tiles.h"
 
 namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The only bundle whose graphs a loop can drive.
+constexpr int64_t kMostTiles = 4096;  // along one side
+
+// Graphs that a loop can drive: an encoder and a decoder with a cache.
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
-  if (manifest.bundle != kTransformersJs.name) {
+  const auto& roles = manifest.graphs.at(manifest.default_dtype);
+  if (!roles.contains(role_of(manifest, "encoder")) ||
+      !roles.contains(role_of(manifest, "decoder")) ||
+      (manifest.bundle != kTransformersJs.name && !embeds_apart(manifest))) {
     fail(ErrorCode::kUnsupported,
          "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with options.bundle {}",
          folder.string(),
@@ -28,8 +35,21 @@ const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder)
          kTransformersJs.name,
          kTransformersJs.name);
   }
+  if (embeds_apart(manifest) && manifest.image_token_id < 0) {
+    fail(ErrorCode::kUnsupported,
+         "{}: {} has no image_token_id; press it again",
+         folder.string(),
+         kManifestName);
+  }
   return manifest;
 }
+
+// Pixels of an image as Captioner::load_pixels() gives them, and how its tiles lie.
+struct Pixels {
+  std::span<const float> values;
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
 
 }  // namespace
 
@@ -40,35 +60,69 @@ struct Captioner::Impl {
         decoder(default_engine().open(folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
 
-  // The start token, which engines get like any other token, and the prompt.
-  [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
-    std::vector<int64_t> ids = tokenizer.encode(options.prompt);
+  // What engines get for the first call: the start token and the prompt, or, where image features
+  // replace tokens, the prompt with the image's tokens.
+  [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options,
+                                               const Pixels& pixels) const {
+    std::vector<int64_t> ids;
+    if (embeds_apart(manifest)) {
+      ids = tokenizer.encode(prompt_text(options, pixels),
+                             manifest.preprocessing.splitting.has_value());
+    } else {
+      ids = tokenizer.encode(options.prompt);
+      ids.insert(ids.begin(), manifest.decoder_start_token_id);
+    }
     for (const int64_t id : ids) {
-      if (id >= manifest.vocab_size) {
+      if (id >= manifest.vocab_size && id != manifest.image_token_id) {
         fail(ErrorCode::kMismatch,
              "the prompt has the token {}, the model knows {}; tokenizer.json is of another model",
              id,
              manifest.vocab_size);
       }
     }
-    ids.insert(ids.begin(), manifest.decoder_start_token_id);
     return ids;
   }
 
-  [[nodiscard]] GenerationRequest request(const GenerateOptions& options) const {
-    const std::vector<int64_t> ids = first_ids(options);
+  // The text of a placeholder folder's prompt. A chat template's text would take the place of
+  // options.prompt here; the image stands in front where the text does not say where.
+  [[nodiscard]] std::string prompt_text(const GenerateOptions& options,
+                                        const Pixels& pixels) const {
+    std::string text = options.prompt;
+    size_t at = text.find(kImageToken);
+    if (at == std::string::npos) {
+      text.insert(0, kImageToken);
+      at = 0;
+    } else if (text.find(kImageToken, at + 1) != std::string::npos) {
+      fail(ErrorCode::kInvalidArgument,
+           "options.prompt has {} more than once, one image is given",
+           kImageToken);
+    }
+    std::string image;
+    if (manifest.preprocessing.splitting) {
+      image = tiles_prompt(pixels.rows, pixels.columns, manifest.image_tokens);
+    } else {
+      for (int64_t i = 0; i < manifest.image_tokens; ++i) {
+        image += kImageToken;
+      }
+    }
+    return text.replace(at, std::string_view(kImageToken).size(), image);
+  }
+
+  [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
+                                          const Pixels& pixels) const {
+    const std::vector<int64_t> ids = first_ids(options, pixels);
+    const int64_t image = embeds_apart(manifest) ? 1 : manifest.image_tokens;  // beside the ids
     const int64_t prompt = std::ssize(ids) - 1;
     const GenerationSettings settings = chosen_settings(options, manifest.generation);
-    const int64_t positions = manifest.image_tokens + prompt;
+    const int64_t positions = image + prompt;
     const GenerationContext context{
         manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, positions};
     const int64_t most = new_tokens(settings, context);
     if (most > manifest.max_position_embeddings - positions) {
       fail(ErrorCode::kInvalidArgument,
-           "{} image tokens, {} prompt tokens and {} new tokens do not fit the model's {} "
+           "{} image and prompt tokens and {} new tokens do not fit the model's {} "
            "positions; lower options.max_new_tokens or shorten the prompt",
-           manifest.image_tokens,
-           prompt,
+           positions,
            most,
            manifest.max_position_embeddings);
     }
@@ -77,19 +131,30 @@ struct Captioner::Impl {
             sampling_filters(settings),
             settings.do_sample.value_or(false),
             options.seed,
-            manifest.image_tokens,
+            image,
             ids};
   }
 
-  void check_pixels(std::span<const float> pixel_values) const {
+  [[nodiscard]] Pixels checked_pixels(std::span<const float> pixel_values) const {
     const Preprocessing& size = manifest.preprocessing;
-    if (std::ssize(pixel_values) != 3 * size.height * size.width) {
-      fail(ErrorCode::kInvalidArgument,
-           "{} pixel values, expected 3 x {} x {}",
-           pixel_values.size(),
-           size.height,
-           size.width);
+    const int64_t tile = 3 * size.height * size.width;
+    const int64_t given = std::ssize(pixel_values);
+    if (given == tile) {
+      return {pixel_values};
     }
+    if (size.splitting && given > tile && given % tile == 2) {
+      const auto rows = static_cast<int64_t>(pixel_values[pixel_values.size() - 2]);
+      const auto columns = static_cast<int64_t>(pixel_values.back());
+      if (rows > 0 && columns > 0 && rows <= kMostTiles && columns <= kMostTiles &&
+          rows * columns + 1 == given / tile) {
+        return {pixel_values.first(pixel_values.size() - 2), rows, columns};
+      }
+    }
+    fail(ErrorCode::kInvalidArgument,
+         "{} pixel values, expected 3 x {} x {}",
+         pixel_values.size(),
+         size.height,
+         size.width);
   }
 
   [[nodiscard]] std::vector<Caption> captions(std::span<const std::span<const float>> images,
@@ -106,17 +171,25 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
                                                const GenerateOptions& options,
                                                const TokenFn& on_token) const {
   check_options(options);
-  const GenerationRequest asked = request(options);
+  if (images.empty()) {
+    (void)request(options, {});
+    return {};
+  }
+  if (images.size() > 1 && embeds_apart(manifest)) {  // their prompts differ in length
+    std::vector<Caption> results;
+    for (const std::span<const float>& image : images) {
+      results.push_back(std::move(captions({&image, 1}, options, on_token)[0]));
+    }
+    return results;
+  }
+  const GenerationRequest asked = request(options, checked_pixels(images[0]));
   std::vector<Caption> results(images.size());
   std::vector<std::unique_ptr<EncodedImage>> encoded;
   for (size_t i = 0; i < images.size(); ++i) {
-    check_pixels(images[i]);
+    const Pixels pixels = checked_pixels(images[i]);
     const Stopwatch watch;
-    encoded.push_back(decoder->encode(images[i]));
+    encoded.push_back(decoder->encode(pixels.values));
     results[i].encode_ms = watch.milliseconds();
-  }
-  if (images.empty()) {
-    return results;
   }
   GenerationTimes times;
   std::vector<Generated> generated = generate(*decoder, encoded, asked, times, on_token);
@@ -156,7 +229,21 @@ int64_t Captioner::width() const {
 }
 
 std::vector<float> Captioner::load_pixels(const fs::path& image) const {
-  return preprocess(load_image(image), impl_->manifest.preprocessing);
+  const Preprocessing& settings = impl_->manifest.preprocessing;
+  if (!settings.splitting) {
+    return preprocess(load_image(image), settings);
+  }
+  const Tiles tiles = split_image(load_image(image), settings);
+  std::vector<float> values;
+  for (const Image& tile : tiles.images) {
+    const std::vector<float> pixels = normalised(tile, settings);
+    values.insert(values.end(), pixels.begin(), pixels.end());
+  }
+  if (tiles.rows != 0) {
+    values.push_back(static_cast<float>(tiles.rows));
+    values.push_back(static_cast<float>(tiles.columns));
+  }
+  return values;
 }
 
 Caption Captioner::caption(const fs::path& image,

@@ -99,10 +99,14 @@ Json inspect_checkpoint(const fs::path& path) {
   }
   if (checkpoint.vision) {
     json["vision"] = vision_json(*checkpoint.vision);
+    json["vision"]["image_tokens"] = checkpoint.image_positions();
   }
   if (checkpoint.projection) {
+    const ProjectionType type = checkpoint.projection->type;
     json["projection"] = {{"projection_type",
-                           checkpoint.projection->type == ProjectionType::kMlp ? "mlp" : "linear"}};
+                           type == ProjectionType::kMlp            ? "mlp"
+                           : type == ProjectionType::kPixelShuffle ? "pixel_shuffle"
+                                                                   : "linear"}};
   }
   if (checkpoint.text) {
     json["text"] = text_json(*checkpoint.text);

@@ -143,7 +143,9 @@ void check_tensors(const Checkpoint& checkpoint) {
   WeightTaker weights(checkpoint);
   std::vector<std::string> prefixes;
   if (checkpoint.composite != nullptr) {
-    require_prefix_vlm(checkpoint, "");
+    if (checkpoint.composite->conditioning == Conditioning::kCross) {
+      require_prefix_vlm(checkpoint, "");
+    }
     const VisionConfig& vision = *checkpoint.vision;
     const VisionFamily& family = vision_family(vision.model_type);
     const Value pixels =

@@ -6,6 +6,7 @@
 #include "bundles/manifest.h"
 #include "graph/ports.h"
 #include "runtime/generation/tokenizer.h"
+#include "runtime/graph_choice.h"
 #include "runtime/image/test_card.h"
 #include "runtime/ort/ort.h"
 
@@ -75,7 +76,8 @@ void run_step(const Manifest& manifest, const OrtSession& session) {
 std::optional<Caption> trial_run(const fs::path& folder) {
   const Manifest manifest = read_manifest(folder);
   const auto& graphs = manifest.graphs.at(manifest.default_dtype);
-  if (graphs.contains("encoder") && graphs.contains("decoder")) {
+  if (graphs.contains(role_of(manifest, "encoder")) &&
+      graphs.contains(role_of(manifest, "decoder"))) {
     const Captioner captioner(folder);
     return captioner.caption_pixels(test_card(captioner.height(), captioner.width()));
   }

@@ -1,14 +1,15 @@
 #include "blocks/patch_embed.h"
 
 namespace lorapress {
+namespace {
 
 //  pixels ── (Slice to whole patches) ── Reshape [batch, channels, rows, patch, columns, patch] ── Transpose
-//    ── Reshape [batch, tokens, channels * patch * patch] ── MatMul ── Add ── Add(positions) ── tokens
+//    ── Reshape [batch, tokens, channels * patch * patch] ── MatMul ── Add ── tokens
 // A convolution whose stride is its kernel, as a product: quantizers look for products.
-Value patch_embed(const Builder& b,
-                  const std::string& scope,
-                  const Value& pixel_values,
-                  const PatchEmbedWeights& weights) {
+Value embed_patches(const Builder& b,
+                    const std::string& scope,
+                    const Value& pixel_values,
+                    const PatchEmbedWeights& weights) {
   Graph& graph = b.graph;
   const Shape& kernel = weights.patch.weight->shape();  // [hidden, channels, patch, patch]
   const int64_t patch = weights.patch_size;
@@ -32,15 +33,29 @@ Value patch_embed(const Builder& b,
       "Transpose", scope + "/Transpose", {cut}, {{"perm", std::vector<int64_t>{0, 2, 4, 1, 3, 5}}});
   const Value flat = graph.op(
       "Reshape", scope + "/Reshape_flat", {patches, graph.integers({0, rows * columns, width})});
-  const Value tokens = linear(b,
-                              scope + "/patch_embedding",
-                              flat,
-                              {weights.patch.name,
-                               reshape(weights.patch.weight, {kernel.at(0), width}),
-                               weights.patch.bias});
-  return graph.op("Add",
-                  scope + "/Add_positions",
-                  {tokens, b.weight(weights.positions_name, weights.positions)});
+  return linear(b,
+                scope + "/patch_embedding",
+                flat,
+                {weights.patch.name,
+                 reshape(weights.patch.weight, {kernel.at(0), width}),
+                 weights.patch.bias});
+}
+
+}  // namespace
+
+//  pixels ── embed_patches ── Add(positions) ── tokens
+Value patch_embed(const Builder& b,
+                  const std::string& scope,
+                  const Value& pixel_values,
+                  const PatchEmbedWeights& weights,
+                  const Value& position_ids) {
+  const Value tokens = embed_patches(b, scope, pixel_values, weights);
+  Value positions = b.weight(weights.positions_name, weights.positions);
+  if (position_ids.present()) {
+    positions = b.graph.op(
+        "Gather", scope + "/positions", {positions, position_ids}, {{"axis", int64_t{0}}});
+  }
+  return b.graph.op("Add", scope + "/Add_positions", {tokens, positions});
 }
 
 }  // namespace lorapress

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "bundles/manifest_1.h"
+#include "bundles/manifest_image.h"
 #include "checkpoint/generation_settings.h"
 #include "schemes/scheme.h"
 
@@ -32,7 +33,7 @@ Json model_json(const Checkpoint& checkpoint) {
           {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
           {"vision_model_type", vision.model_type},
           {"text_model_type", text.model_type},
-          {"image_tokens", vision.patches()},
+          {"image_tokens", checkpoint.image_positions()},
           {"hidden_size", text.hidden_size},
           {"vocab_size", text.vocab_size},
           {"num_hidden_layers", text.num_hidden_layers},
@@ -295,19 +296,21 @@ Json manifest_json(const BundleRequest& request,
                      {"eos_token_id", tokens.eos_token_ids},
                      {"pad_token_id", tokens.pad_token_id},
                      {"max_new_tokens", request.max_new_tokens}});
-  return {{"format_version", kManifestVersion},
-          {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
-          {"bundle", bundle_name},
-          {"source", source_json(request.checkpoint)},
-          {"model", model_json(request.checkpoint)},
-          {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
-          {"opset", request.opset},
-          {"generation", generation},
-          {"preprocessing", preprocessing_json(request.preprocessing)},
-          {"tokenizer", {{"file", "tokenizer.json"}}},
-          {"default_dtype", dtypes.at(0)},
-          {"preferred_dtypes", preferred_dtypes_json(dtypes)},
-          {"chunk_bytes", kChunkBytes}};
+  Json manifest = {{"format_version", kManifestVersion},
+                   {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
+                   {"bundle", bundle_name},
+                   {"source", source_json(request.checkpoint)},
+                   {"model", model_json(request.checkpoint)},
+                   {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
+                   {"opset", request.opset},
+                   {"generation", generation},
+                   {"preprocessing", preprocessing_json(request.preprocessing)},
+                   {"tokenizer", {{"file", "tokenizer.json"}}},
+                   {"default_dtype", dtypes.at(0)},
+                   {"preferred_dtypes", preferred_dtypes_json(dtypes)},
+                   {"chunk_bytes", kChunkBytes}};
+  add_image_place(request, bundle_name, manifest);
+  return manifest;
 }
 
 Json manifest_file_json(const ManifestFile& file) {
@@ -371,6 +374,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   parse_model(object(json, "model", where), where, manifest);
   parse_generation(object(json, "generation", where), where, manifest);
   manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
+  read_image_place(json, where, manifest);
   parse_graphs(object(json, "graphs", where), where, manifest);
   const auto files = json.find("files");
   if (files == json.end() || !files->is_array() || files->size() > 4096) {

@@ -11,13 +11,17 @@ std::unique_ptr<Decoder> open_ort(const std::filesystem::path& folder,
                                   const Manifest& manifest,
                                   const GraphChoice& choice,
                                   unsigned threads) {
+  const std::string decoder = role_of(manifest, "decoder");
   const auto in_place = [&](const std::string& dtype) {
-    return graph_facts(manifest, dtype, "decoder").in_place_cache;
+    return graph_facts(manifest, dtype, decoder).in_place_cache;
   };
-  const OrtDecoder::Files files{graph_file(manifest, folder, choice.encoder, "encoder"),
-                                graph_file(manifest, folder, choice.prefill, "decoder"),
-                                graph_file(manifest, folder, choice.decoder, "decoder"),
-                                in_place(choice.prefill) && in_place(choice.decoder)};
+  const OrtDecoder::Files files{
+      graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder")),
+      graph_file(manifest, folder, choice.prefill, decoder),
+      graph_file(manifest, folder, choice.decoder, decoder),
+      in_place(choice.prefill) && in_place(choice.decoder),
+      embeds_apart(manifest) ? graph_file(manifest, folder, choice.decoder, kEmbedRole)
+                             : std::filesystem::path()};
   return std::make_unique<OrtDecoder>(manifest, files, threads);
 }
 

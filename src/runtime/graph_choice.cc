@@ -37,18 +37,20 @@ std::optional<std::string> fastest_graph(const Manifest& manifest,
 }
 
 GraphChoice fastest(const Manifest& manifest) {
+  const std::string encoder_role = role_of(manifest, "encoder");
+  const std::string decoder_role = role_of(manifest, "decoder");
   const auto encoder = [](const NativeRanks& ranks, const GraphFile&) { return ranks.encoder; };
   const auto prefill = [](const NativeRanks& ranks, const GraphFile&) { return ranks.prefill; };
   const auto step = [](const NativeRanks& ranks, const GraphFile& facts) {
     return facts.integer_products && ranks.integer_step != 0 ? ranks.integer_step : ranks.step;
   };
   const auto cache_of = [&](const std::string& dtype) {
-    return graph_facts(manifest, dtype, "decoder").cache_dtype;
+    return graph_facts(manifest, dtype, decoder_role).cache_dtype;
   };
   GraphChoice choice;
-  choice.encoder = fastest_graph(manifest, "encoder", encoder).value_or(manifest.default_dtype);
-  choice.decoder = fastest_graph(manifest, "decoder", step).value_or(manifest.default_dtype);
-  choice.prefill = fastest_graph(manifest, "decoder", prefill).value_or(choice.decoder);
+  choice.encoder = fastest_graph(manifest, encoder_role, encoder).value_or(manifest.default_dtype);
+  choice.decoder = fastest_graph(manifest, decoder_role, step).value_or(manifest.default_dtype);
+  choice.prefill = fastest_graph(manifest, decoder_role, prefill).value_or(choice.decoder);
   if (choice.prefill != choice.decoder && cache_of(choice.prefill) != cache_of(choice.decoder)) {
     choice.prefill = choice.decoder;  // different types cannot share a cache
   }
@@ -85,6 +87,17 @@ GraphChoice named(const Manifest& manifest, const std::string& wish) {
 
 }  // namespace
 
+bool embeds_apart(const Manifest& manifest) {
+  return manifest.graphs.at(manifest.default_dtype).contains(kEmbedRole);
+}
+
+std::string role_of(const Manifest& manifest, const std::string& work) {
+  if (!embeds_apart(manifest)) {
+    return work;
+  }
+  return work == "encoder" ? "vision_encoder" : "decoder_model_merged";
+}
+
 fs::path graph_file(const Manifest& manifest,
                     const fs::path& folder,
                     const std::string& dtype,
@@ -120,9 +133,9 @@ GraphChoice choose_graphs(const Manifest& manifest,
     const std::string& dtype = wish.empty() ? manifest.default_dtype : wish;
     choice = {dtype, dtype, dtype};
   }
-  graph_file(manifest, folder, choice.encoder, "encoder");
-  graph_file(manifest, folder, choice.prefill, "decoder");
-  graph_file(manifest, folder, choice.decoder, "decoder");
+  graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder"));
+  graph_file(manifest, folder, choice.prefill, role_of(manifest, "decoder"));
+  graph_file(manifest, folder, choice.decoder, role_of(manifest, "decoder"));
   return choice;
 }
 

@@ -35,6 +35,13 @@ std::filesystem::path graph_file(const Manifest& manifest,
                                  const std::string& dtype,
                                  const std::string& role);
 
+inline constexpr const char* kEmbedRole = "embed_tokens";
+// Whether the folder has its embeddings as a graph of their own: image features then replace rows of
+// them (placeholder conditioning).
+bool embeds_apart(const Manifest& manifest);
+// The folder's role for the work "encoder" or "decoder".
+std::string role_of(const Manifest& manifest, const std::string& work);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_RUNTIME_GRAPH_CHOICE_H_

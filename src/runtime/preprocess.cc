@@ -16,7 +16,11 @@ std::array<float, 3> to_floats(const std::array<double, 3>& values) {
 
 std::vector<float> preprocess(const Image& image, const Preprocessing& settings) {
   const Resample filter = parse_resample(settings.resample, kManifestName);
-  return normalise(resize(image, settings.width, settings.height, filter),
+  return normalised(resize(image, settings.width, settings.height, filter), settings);
+}
+
+std::vector<float> normalised(const Image& image, const Preprocessing& settings) {
+  return normalise(image,
                    settings.rescale_factor,
                    to_floats(settings.image_mean),
                    to_floats(settings.image_std));

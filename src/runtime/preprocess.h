@@ -13,6 +13,9 @@ namespace lorapress {
 // pixel_values [3, height, width].
 std::vector<float> preprocess(const Image& image, const Preprocessing& settings);
 
+// Without the resize: the image has its size already.
+std::vector<float> normalised(const Image& image, const Preprocessing& settings);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_RUNTIME_PREPROCESS_H_

@@ -23,6 +23,7 @@ FOLDERS = [
     "generation",
     "images",
     "merge",
+    "smolvlm",
     "tables",
     "tokenizer",
 ]

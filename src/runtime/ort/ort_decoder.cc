@@ -53,21 +53,61 @@ Shape with_batch(Shape shape, int64_t batch) {
 }
 
 struct OrtImage : EncodedImage {
-  explicit OrtImage(OrtTensor tensor) : tokens(std::move(tensor)) {}
-  OrtTensor tokens;  // in the decoder's dtype
+  explicit OrtImage(std::vector<OrtTensor> tensors) : tiles(std::move(tensors)) {}
+  std::vector<OrtTensor> tiles;  // the tokens of each, in the decoder's dtype
 };
+
+OrtTensor in_dtype(OrtTensor tensor, DType dtype) {
+  return tensor.dtype() == dtype ? std::move(tensor) : tensor.converted(dtype);
+}
+
+// Embeddings of a prompt whose image tokens become the tiles' features, in their order.
+std::vector<std::byte> with_image(const OrtTensor& embeddings,
+                                  std::span<const int64_t> ids,
+                                  int64_t image_token_id,
+                                  std::span<const OrtTensor> tiles) {
+  std::vector<std::byte> rows(embeddings.bytes().begin(), embeddings.bytes().end());
+  const size_t row_bytes = rows.size() / ids.size();
+  std::vector<std::byte> features;
+  for (const OrtTensor& tile : tiles) {
+    features.insert(features.end(), tile.bytes().begin(), tile.bytes().end());
+  }
+  const auto wanted = static_cast<size_t>(std::ranges::count(ids, image_token_id));
+  if (wanted * row_bytes != features.size()) {
+    fail(ErrorCode::kMismatch,
+         "the prompt has {} image tokens, the image {}; the tokenizer and the processor's settings "
+         "do not belong together",
+         wanted,
+         features.size() / row_bytes);
+  }
+  auto next = features.begin();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] == image_token_id) {
+      std::copy_n(next, row_bytes, rows.begin() + static_cast<std::ptrdiff_t>(i * row_bytes));
+      next += static_cast<std::ptrdiff_t>(row_bytes);
+    }
+  }
+  return rows;
+}
 
 }  // namespace
 
 OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
                                             const Manifest& manifest,
-                                            const std::filesystem::path& file) {
+                                            const std::filesystem::path& file,
+                                            bool embedded) {
   Ports found;
-  port(session.inputs(), kInputIds, {-1, -1}, file);
-  const OrtPort& image =
-      port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
-  found.image_shape = {1, manifest.image_tokens, image.shape[2]};
-  found.image_dtype = image.dtype;
+  if (embedded) {
+    const OrtPort& input = port(session.inputs(), kInputsEmbeds, {-1, -1, -1}, file);
+    found.image_shape = {1, 1, input.shape[2]};
+    found.image_dtype = input.dtype;
+  } else {
+    port(session.inputs(), kInputIds, {-1, -1}, file);
+    const OrtPort& image =
+        port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
+    found.image_shape = {1, manifest.image_tokens, image.shape[2]};
+    found.image_dtype = image.dtype;
+  }
   found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
   found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
   const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
@@ -87,9 +127,26 @@ OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned th
       vocab_size_(manifest.vocab_size) {
   const Preprocessing& size = manifest.preprocessing;
   pixels_shape_ = {1, 3, size.height, size.width};
-  port(encoder_.inputs(), kPixelValues, {-1, 3, size.height, size.width}, files.encoder);
-  port(encoder_.outputs(), kLastHiddenState, {-1, manifest.image_tokens, -1}, files.encoder);
-  ports_ = check_decoder(decoder_, manifest, files.decoder);
+  const auto takes = [&](const char* name) {
+    return std::ranges::count(encoder_.inputs(), name, &OrtPort::name) != 0;
+  };
+  masked_ = takes(kPixelAttentionMask);  // [batch, tiles, ...]
+  if (masked_) {
+    pixels_shape_.insert(pixels_shape_.begin(), 1);
+  }
+  Shape pixels = pixels_shape_;
+  pixels[0] = -1;
+  if (masked_) {
+    pixels[1] = -1;
+  }
+  port(encoder_.inputs(), kPixelValues, pixels, files.encoder);
+  features_ = files.embed.empty() ? kLastHiddenState : kImageFeatures;
+  port(encoder_.outputs(), features_, {-1, manifest.image_tokens, -1}, files.encoder);
+  if (!files.embed.empty()) {
+    embed_.emplace(files.embed, threads);
+    image_token_id_ = manifest.image_token_id;
+  }
+  ports_ = check_decoder(decoder_, manifest, files.decoder, embed_.has_value());
   ports_.cache.in_place = files.in_place_cache;
   if (files.prefill != files.decoder) {
     prefill_.emplace(files.prefill, threads);
@@ -99,7 +156,7 @@ OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned th
 
 // The step reads what the first call left, and both write into the same buffers.
 void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
-  const Ports first = check_decoder(*prefill_, manifest, files.prefill);
+  const Ports first = check_decoder(*prefill_, manifest, files.prefill, embed_.has_value());
   const auto share = [&](std::string_view what, DType prefill, DType decoder) {
     if (prefill != decoder) {
       fail(ErrorCode::kMismatch,
@@ -117,12 +174,35 @@ void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
   share("logits", first.logits_dtype, ports_.logits_dtype);
 }
 
+// One tile after another, so that memory does not grow with their number.
 std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_values) const {
-  const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
-  return std::make_unique<OrtImage>(outputs[0].dtype() == ports_.image_dtype
-                                        ? std::move(outputs[0])
-                                        : outputs[0].converted(ports_.image_dtype));
+  size_t plane = 1;
+  for (const int64_t length : pixels_shape_) {
+    plane *= static_cast<size_t>(length);
+  }
+  std::vector<uint8_t> seen(masked_ ? plane / 3 : 0, 1);
+  Shape mask_shape = pixels_shape_;
+  if (masked_) {
+    mask_shape.erase(mask_shape.begin() + 2);
+  }
+  std::vector<OrtTensor> tiles;
+  for (size_t at = 0; at < pixel_values.size(); at += plane) {
+    const OrtTensor pixels = OrtTensor::floats(pixels_shape_, pixel_values.subspan(at, plane));
+    std::vector<OrtSession::Feed> feeds{{kPixelValues, &pixels}};
+    std::optional<OrtTensor> mask;
+    if (masked_) {
+      mask = OrtTensor::view(DType::kBool, mask_shape, std::as_writable_bytes(std::span(seen)));
+      feeds.push_back({kPixelAttentionMask, &*mask});
+    }
+    std::vector<OrtTensor> outputs = encoder_.run(feeds, {features_});
+    tiles.push_back(in_dtype(std::move(outputs[0]), ports_.image_dtype));
+  }
+  return std::make_unique<OrtImage>(std::move(tiles));
+}
+
+OrtTensor OrtDecoder::embeddings(const OrtTensor& ids) const {
+  std::vector<OrtTensor> outputs = embed_->run({{kInputIds, &ids}}, {kInputsEmbeds});
+  return in_dtype(std::move(outputs[0]), ports_.image_dtype);
 }
 
 class OrtSequences : public Sequences {
@@ -172,8 +252,10 @@ OrtSequences::OrtSequences(const OrtDecoder& decoder, const SequencesSize& size)
           OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
       prefill_(decoder.prefill()),
       step_(decoder.decoder_) {
-  step_.input(kInputIds, tokens_tensor_);
-  step_.input(kEncoderHiddenStates, images_);
+  if (!decoder.embed_) {
+    step_.input(kInputIds, tokens_tensor_);
+    step_.input(kEncoderHiddenStates, images_);
+  }
   bind_logits(step_, 0, rows_);
 }
 
@@ -205,8 +287,18 @@ void OrtSequences::prefill(int64_t image,
                            std::span<const int64_t> ids) {
   const int64_t first = image * size_.beams;
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
-  prefill_.input(kInputIds, input);
-  prefill_.input(kEncoderHiddenStates, static_cast<const OrtImage&>(encoded).tokens);
+  const std::vector<OrtTensor>& tiles = static_cast<const OrtImage&>(encoded).tiles;
+  std::optional<OrtTensor> embeddings;
+  std::vector<std::byte> rows;
+  if (decoder_->embed_) {
+    const OrtTensor text = decoder_->embeddings(input);
+    rows = with_image(text, ids, decoder_->image_token_id_, tiles);
+    embeddings = OrtTensor::view(text.dtype(), text.shape(), rows);
+    prefill_.input(kInputsEmbeds, *embeddings);
+  } else {
+    prefill_.input(kInputIds, input);
+    prefill_.input(kEncoderHiddenStates, tiles.at(0));
+  }
   bind_logits(prefill_, first, 1);
   cache_.bind_prefill(prefill_, first, size_.prefix);
   prefill_.run();
@@ -225,6 +317,11 @@ void OrtSequences::step(std::span<const int64_t> parents, std::span<const int64_
   }
   for (size_t row = 0; row < tokens.size(); ++row) {
     tokens_[static_cast<size_t>(slots_.slot(static_cast<int64_t>(row)))] = tokens[row];
+  }
+  std::optional<OrtTensor> embeddings;
+  if (decoder_->embed_) {
+    embeddings = decoder_->embeddings(tokens_tensor_);
+    step_.input(kInputsEmbeds, *embeddings);
   }
   cache_.bind_step(step_);
   step_.run();

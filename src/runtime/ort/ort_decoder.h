@@ -19,7 +19,8 @@ class OrtDecoder : public Decoder {
     std::filesystem::path encoder;
     std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
-    bool in_place_cache = false;  // of both decoders, as in the manifest
+    bool in_place_cache = false;       // of both decoders, as in the manifest
+    std::filesystem::path embed = {};  // tokens to embeddings; empty where the decoder does it
   };
   // Throws kRuntime for a file that is no graph, kMismatch for one that does not match the manifest
   // and for two decoders that cannot share a cache.
@@ -40,13 +41,21 @@ class OrtDecoder : public Decoder {
   };
   static Ports check_decoder(const OrtSession& session,
                              const Manifest& manifest,
-                             const std::filesystem::path& file);
+                             const std::filesystem::path& file,
+                             bool embedded);
   void check_prefill(const Manifest& manifest, const Files& files);
 
   [[nodiscard]] const OrtSession& prefill() const { return prefill_ ? *prefill_ : decoder_; }
 
   OrtSession encoder_;
   OrtSession decoder_;
+  // Embeddings of `ids`, in the decoder's dtype. REQUIRES: embed_.
+  [[nodiscard]] OrtTensor embeddings(const OrtTensor& ids) const;
+
+  std::optional<OrtSession> embed_;
+  int64_t image_token_id_ = -1;
+  bool masked_ = false;                // the encoder takes tiles and their mask
+  std::string features_;               // the encoder's output
   std::optional<OrtSession> prefill_;  // set where it is another file
   Shape pixels_shape_;
   Ports ports_;
