@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizers` behind the C ABI of `lorapress_tokenizer.h`.
+//! Hugging Face `tokenizers`, and chat templates, behind the C ABI of `lorapress_tokenizer.h`.
 //!
 //! Every exported function runs inside `guard`, so neither a panic nor its message leaves it.
 
@@ -10,6 +10,7 @@ use std::sync::Once;
 
 use tokenizers::Tokenizer;
 
+mod chat;
 #[cfg(test)]
 mod tests;
 
@@ -182,6 +183,30 @@ pub unsafe extern "C" fn lp_tokenizer_decode(
 }
 
 /// # Safety
+/// `request` points to `request_size` bytes; `text` and `size` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn lp_chat_render(
+    request: *const u8,
+    request_size: usize,
+    text: *mut *mut u8,
+    size: *mut usize,
+    error: *mut *mut c_char,
+) -> c_int {
+    let result = guard(|| chat::render(slice(request, request_size)));
+    match result.map(|text| give(text.into_bytes())) {
+        Ok((data, length)) => {
+            *text = data;
+            *size = length;
+            1
+        }
+        Err(message) => {
+            report(error, message);
+            0
+        }
+    }
+}
+
+/// # Safety
 /// `tokenizer` is valid; `token` points to `size` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn lp_tokenizer_token_to_id(
@@ -208,7 +233,7 @@ pub unsafe extern "C" fn lp_tokenizer_free_ids(ids: *mut u32, count: usize) {
 }
 
 /// # Safety
-/// `text` and `size` came from `lp_tokenizer_decode`.
+/// `text` and `size` came from `lp_tokenizer_decode` or `lp_chat_render`.
 #[no_mangle]
 pub unsafe extern "C" fn lp_tokenizer_free_text(text: *mut u8, size: usize) {
     take_back(text, size);
