@@ -42,7 +42,15 @@ struct Captioner::Impl {
 
   // The start token, which engines get like any other token, and the prompt.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options) const {
-    std::vector<int64_t> ids = tokenizer.encode(options.prompt);
+    if (!options.system.empty()) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "options.system is a message for chat models; the bundle \"{}\" has none, its prompt is the "
+          "text that the caption continues",
+          manifest.bundle);
+    }
+    std::vector<int64_t> ids =
+        tokenizer.encode(options.prompt.empty() ? manifest.prompt : options.prompt);
     for (const int64_t id : ids) {
       if (id >= manifest.vocab_size) {
         fail(ErrorCode::kMismatch,

@@ -36,6 +36,7 @@ struct BundleRequest {
   std::string default_dtype = "fp32";
   GenerationChoice generation = {};
   std::vector<std::string> half_cache_dtypes = {};  // dtypes whose key/value cache is float16
+  std::string prompt = {};                          // the folder's own; empty: none
 };
 
 struct BundleGraph {
@@ -58,6 +59,9 @@ struct Bundle {
   // name (0 for none).
   std::map<std::string, Json> (*files)(const BundleRequest& request,
                                        const std::map<std::string, int>& data_files);
+  // What lorapress.json says of this bundle beside what it says of all: objects are merged into its
+  // objects. Null: nothing.
+  Json (*manifest)(const BundleRequest& request) = nullptr;
 };
 
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles

@@ -94,6 +94,13 @@ std::map<std::string, Json> llava_files(const BundleRequest& request,
           {"tokenizer.json", token.tokenizer}};
 }
 
+// The image stands wherever the prompt has its tokens, whatever the checkpoint is.
+Json llava_manifest(const BundleRequest& request) {
+  return {{"model",
+           {{"conditioning", conditioning_name(Conditioning::kPlaceholder)},
+            {"image_token_id", image_token(request.tokenizer).id}}}};
+}
+
 }  // namespace
 
 const Bundle kLlava{
@@ -104,6 +111,7 @@ const Bundle kLlava{
     accepts_prefix,
     llava_graphs,
     llava_files,
+    llava_manifest,
 };
 
 }  // namespace lorapress

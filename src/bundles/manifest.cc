@@ -167,6 +167,9 @@ void parse_model(const Json& json, const std::string& where, Manifest& manifest)
   manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
   manifest.head_dim = bounded(json, "head_dim", 1, 65536, where);
   manifest.max_position_embeddings = bounded(json, "max_position_embeddings", 1, kMost, where);
+  if (json.contains("image_token_id")) {
+    manifest.image_token_id = bounded(json, "image_token_id", 0, kMost, where);
+  }
 }
 
 void parse_generation(const Json& json, const std::string& where, Manifest& manifest) {
@@ -182,6 +185,15 @@ void parse_generation(const Json& json, const std::string& where, Manifest& mani
   for (const Json& id : *eos) {
     manifest.eos_token_ids.push_back(
         bounded({{"eos_token_id", id}}, "eos_token_id", 0, last, where));
+  }
+}
+
+// Absent in folders without either.
+void parse_prompt(const Json& json, const std::string& where, Manifest& manifest) {
+  if (json.contains("prompt")) {
+    const Json& prompt = object(json, "prompt", where);
+    manifest.prompt = json_or<std::string>(prompt, "default", "", where);
+    manifest.chat_template = json_or<std::string>(prompt, "chat_template", "", where);
   }
 }
 
@@ -266,6 +278,9 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
   }
   std::vector<std::string> used{
       json_get<std::string>(object(json, "tokenizer", where), "file", where)};
+  if (!manifest.chat_template.empty()) {
+    used.push_back(manifest.chat_template);
+  }
   for (const auto& [dtype, roles] : manifest.graphs) {
     for (const auto& [role, path] : roles) {
       used.push_back(path);
@@ -295,19 +310,30 @@ Json manifest_json(const BundleRequest& request,
                      {"eos_token_id", tokens.eos_token_ids},
                      {"pad_token_id", tokens.pad_token_id},
                      {"max_new_tokens", request.max_new_tokens}});
-  return {{"format_version", kManifestVersion},
-          {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
-          {"bundle", bundle_name},
-          {"source", source_json(request.checkpoint)},
-          {"model", model_json(request.checkpoint)},
-          {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
-          {"opset", request.opset},
-          {"generation", generation},
-          {"preprocessing", preprocessing_json(request.preprocessing)},
-          {"tokenizer", {{"file", "tokenizer.json"}}},
-          {"default_dtype", dtypes.at(0)},
-          {"preferred_dtypes", preferred_dtypes_json(dtypes)},
-          {"chunk_bytes", kChunkBytes}};
+  Json manifest{{"format_version", kManifestVersion},
+                {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
+                {"bundle", bundle_name},
+                {"source", source_json(request.checkpoint)},
+                {"model", model_json(request.checkpoint)},
+                {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
+                {"opset", request.opset},
+                {"generation", generation},
+                {"preprocessing", preprocessing_json(request.preprocessing)},
+                {"tokenizer", {{"file", "tokenizer.json"}}},
+                {"default_dtype", dtypes.at(0)},
+                {"preferred_dtypes", preferred_dtypes_json(dtypes)},
+                {"chunk_bytes", kChunkBytes}};
+  if (!request.prompt.empty()) {
+    manifest["prompt"]["default"] = request.prompt;
+  }
+  if (request.tokenizer.files.contains(kChatTemplate)) {
+    manifest["prompt"]["chat_template"] = kChatTemplate;
+  }
+  const Bundle& layout = bundle(bundle_name);
+  if (layout.manifest != nullptr) {
+    manifest.merge_patch(layout.manifest(request));
+  }
+  return manifest;
 }
 
 Json manifest_file_json(const ManifestFile& file) {
@@ -370,6 +396,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   manifest.default_dtype = json_get<std::string>(json, "default_dtype", where);
   parse_model(object(json, "model", where), where, manifest);
   parse_generation(object(json, "generation", where), where, manifest);
+  parse_prompt(json, where, manifest);
   manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
   parse_graphs(object(json, "graphs", where), where, manifest);
   const auto files = json.find("files");

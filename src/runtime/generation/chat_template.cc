@@ -69,6 +69,13 @@ std::string apply_chat_template(const ChatTemplate& chat,
   return {text, size};
 }
 
+std::string chat_prompt(const ChatTemplate& chat,
+                        std::string_view system,
+                        std::string_view prompt,
+                        bool image) {
+  return apply_chat_template(chat, chat_messages(system, prompt, image), true);
+}
+
 Json chat_messages(std::string_view system, std::string_view prompt, bool image) {
   const auto content = [image](std::string_view text) {
     return image ? Json::array({{{"type", "text"}, {"text", text}}}) : Json(text);

@@ -29,6 +29,13 @@ std::string apply_chat_template(const ChatTemplate& chat,
                                 bool add_generation_prompt,
                                 const Json& extra = Json::object());
 
+// The text of one request to a chat model: chat_messages() through the template, with the generation
+// prompt.
+std::string chat_prompt(const ChatTemplate& chat,
+                        std::string_view system,
+                        std::string_view prompt,
+                        bool image);
+
 // [system], user: messages of one request. With `image` the user's content begins with an image, and
 // contents are lists of parts, as processors of vision-language models want them; otherwise contents
 // are texts. An empty `system` or `prompt` is left out.

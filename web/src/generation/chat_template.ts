@@ -3,7 +3,9 @@
 import { Template } from "@huggingface/jinja";
 import { fail, messageOf } from "../errors.js";
 
-export type ChatPart = { readonly type: "image" } | { readonly type: "text"; readonly text: string };
+export type ChatPart =
+  | { readonly type: "image" }
+  | { readonly type: "text"; readonly text: string };
 
 export interface ChatMessage {
   readonly role: string;
@@ -35,9 +37,11 @@ function specialTokens(config: unknown): Record<string, string> {
 export class ChatTemplate {
   private readonly template: Template;
   private readonly tokens: Record<string, string>;
+  private readonly name: string;
 
   /** `config`: the parsed tokenizer_config.json. Throws LorapressError: invalid_file. */
-  constructor(text: string, config: unknown, private readonly name = "chat_template") {
+  constructor(text: string, config: unknown, name = "chat_template") {
+    this.name = name;
     this.tokens = specialTokens(config);
     this.template = this.guard(() => new Template(text));
   }
@@ -59,6 +63,12 @@ export class ChatTemplate {
         add_generation_prompt: addGenerationPrompt,
       }),
     );
+  }
+
+  /** True where `text` has the special token with which the tokenizer would begin it. */
+  begins(text: string): boolean {
+    const { bos_token = "" } = this.tokens;
+    return bos_token !== "" && text.startsWith(bos_token);
   }
 
   private guard<T>(work: () => T): T {

@@ -3,7 +3,14 @@
 // docs/schema/lorapress.schema.json.
 import { fail } from "../errors.js";
 import { Fields, shown, type Triple } from "./fields.js";
-import { type Graphs, type PreferredDtypes, parseGraphs, parsePreferred } from "./graph_files.js";
+import {
+  CONDITIONINGS,
+  type Conditioning,
+  type Graphs,
+  type PreferredDtypes,
+  parseGraphs,
+  parsePreferred,
+} from "./graph_files.js";
 import { parseJson } from "./json.js";
 
 export const MANIFEST_NAME = "lorapress.json";
@@ -40,7 +47,10 @@ export interface Preprocessing {
 export interface Manifest {
   readonly bundle: string;
   readonly defaultDtype: string;
+  readonly conditioning: Conditioning;
   readonly imageTokens: number;
+  /** Of a prompt's image positions, with conditioning "placeholder". */
+  readonly imageTokenId: number;
   readonly vocabSize: number;
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
@@ -54,6 +64,10 @@ export interface Manifest {
   readonly generation: Fields;
   readonly preprocessing: Preprocessing;
   readonly tokenizerFile: string;
+  /** The folder's own prompt. */
+  readonly prompt: string;
+  /** A file of the folder. */
+  readonly chatTemplate: string | undefined;
   readonly graphs: Graphs;
   readonly preferredDtypes: PreferredDtypes;
   readonly files: ReadonlyMap<string, ManifestFile>;
@@ -133,6 +147,30 @@ function parseEos(fields: Fields, last: number): number[] {
   return ids.map((id) => fields.bounded("eos_token_id", id, 0, last));
 }
 
+// Absent in folders that were written before there was another.
+function parseConditioning(model: Fields): Conditioning {
+  const name = model.get("conditioning") ?? "prefix";
+  return (
+    CONDITIONINGS.find((known) => known === name) ??
+    fail(
+      "unsupported",
+      `${model.where}: conditioning ${shown(name)} is not known (${CONDITIONINGS.join(" and ")} are)`,
+    )
+  );
+}
+
+function parsePrompt(
+  root: Fields,
+  listed: (path: unknown) => string,
+): Pick<Manifest, "prompt" | "chatTemplate"> {
+  const fields = root.get("prompt") === undefined ? undefined : root.object("prompt");
+  const file = fields?.get("chat_template");
+  return {
+    prompt: fields?.get("default") === undefined ? "" : fields.text("default"),
+    chatTemplate: file === undefined ? undefined : listed(file),
+  };
+}
+
 /** `where` names the text in errors. Throws LorapressError: invalid_file or unsupported. */
 export function parseManifest(text: string, where: string): Manifest {
   const root = new Fields(parseJson(text, where), where);
@@ -156,8 +194,12 @@ export function parseManifest(text: string, where: string): Manifest {
   if (!graphs.has(defaultDtype)) {
     fail("invalid_file", `${where}: "graphs" has no ${shown(defaultDtype)}, the default_dtype`);
   }
+  const conditioning = parseConditioning(model);
   return {
     bundle: root.text("bundle"),
+    conditioning,
+    imageTokenId:
+      conditioning === "placeholder" ? model.integer("image_token_id", 0, MAX_COUNT) : -1,
     defaultDtype,
     imageTokens: model.integer("image_tokens", 1, MAX_COUNT),
     vocabSize,
@@ -170,6 +212,7 @@ export function parseManifest(text: string, where: string): Manifest {
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
+    ...parsePrompt(root, inFiles),
     tokenizerFile: inFiles(root.object("tokenizer").get("file")),
     graphs,
     preferredDtypes: parsePreferred(root, version, [...graphs.keys()]),
