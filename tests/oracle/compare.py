@@ -25,6 +25,7 @@ FOLDERS = [
     "images",
     "merge",
     "tables",
+    "tiles",
     "tokenizer",
 ]
 PIXELS = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")

@@ -17,8 +17,9 @@ import { fitted, type GenerateOptions, settingsOf } from "./generation/generate_
 import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
 import { promptOf } from "./generation/prompt.js";
 import { TextStream, Tokenizer } from "./generation/tokenizer.js";
-import { preprocess } from "./image/image.js";
+import { type Pixels, preprocess } from "./image/image.js";
 import { type Picture, toPixels } from "./image/picture.js";
+import { normaliseTiles, splitImage, tilesPrompt } from "./image/tiles.js";
 import { noteRefusal, openStore } from "./loading/cache.js";
 import { folderUrl } from "./loading/fetch.js";
 import type { GraphFile, Role } from "./loading/graph_files.js";
@@ -146,7 +147,7 @@ export class LocalBackend implements Backend {
     return this.queue.run(async () => {
       signal.throwIfAborted();
       const lap = stopwatch();
-      const pixels = preprocess(await toPixels(picture), this.manifest.preprocessing);
+      const { pixels, imageText } = this.prepare(await toPixels(picture));
       const preprocessMs = lap();
       const encoder = await orAborted(this.encoder, signal);
       const encoderWaitMs = lap();
@@ -158,7 +159,7 @@ export class LocalBackend implements Backend {
           signal,
         );
         const decoderWaitMs = lap();
-        const prompt = promptOf(asked, this.manifest, tokenizer, chat);
+        const prompt = promptOf(asked, this.manifest, tokenizer, chat, imageText);
         const settings = fitted(asked, this.manifest, prompt.words, prompt.imagePositions);
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const emit = (piece: string): void => {
@@ -192,6 +193,17 @@ export class LocalBackend implements Backend {
       await this.decoder.catch(() => undefined);
       await engine?.dispose();
     });
+  }
+
+  // The vision tower's input, and what stands for it in a prompt.
+  private prepare(image: Pixels): { pixels: Float32Array; imageText: string } {
+    const { preprocessing, imageSplitting, imageTokens } = this.manifest;
+    if (imageSplitting === undefined) {
+      return { pixels: preprocess(image, preprocessing), imageText: "" };
+    }
+    const found = splitImage(image, imageSplitting);
+    const imageText = tilesPrompt(found, imageTokens, imageSplitting);
+    return { pixels: normaliseTiles(found.tiles, preprocessing), imageText };
   }
 
   private async loadTokenizerConfig(): Promise<unknown> {

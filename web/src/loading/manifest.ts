@@ -23,7 +23,9 @@ const MAX_FILE_BYTES = 2 ** 40;
 const MAX_COUNT = 2 ** 24;
 const PATH = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
-const RESAMPLES = ["bilinear", "bicubic"] as const;
+const RESAMPLES = ["bilinear", "bicubic", "lanczos"] as const;
+
+const SPLITTING_TOKENS = ["image", "around", "global", "tile"] as const;
 
 export type Resample = (typeof RESAMPLES)[number];
 
@@ -42,6 +44,16 @@ export interface Preprocessing {
   readonly rescaleFactor: number;
   readonly imageMean: Triple;
   readonly imageStd: Triple;
+}
+
+/** How an image is cut into tiles, and what stands for them in a prompt. */
+export interface ImageSplitting {
+  readonly enabled: boolean;
+  readonly longestEdge: number;
+  readonly tileSize: number;
+  readonly resample: Resample;
+  /** "tile" has {row} and {col}, which count from 1. */
+  readonly tokens: Readonly<Record<(typeof SPLITTING_TOKENS)[number], string>>;
 }
 
 export interface Manifest {
@@ -63,6 +75,7 @@ export interface Manifest {
   /** Token ids and settings, for generation_settings.ts. */
   readonly generation: Fields;
   readonly preprocessing: Preprocessing;
+  readonly imageSplitting: ImageSplitting | undefined;
   readonly tokenizerFile: string;
   /** The folder's own prompt. */
   readonly prompt: string;
@@ -118,14 +131,32 @@ function listed(path: unknown, files: ReadonlyMap<string, ManifestFile>, where: 
   return sound;
 }
 
+function parseResample(fields: Fields): Resample {
+  const resample = fields.text("resample");
+  return (
+    RESAMPLES.find((name) => name === resample) ??
+    fail("unsupported", `${fields.where}: resample ${shown(resample)} is not known`)
+  );
+}
+
+// The bound of tiles bounds the memory that an image takes: 4096 x 4096 pixels in all.
+function parseSplitting(fields: Fields): ImageSplitting {
+  const tokens = fields.object("tokens");
+  const longestEdge = fields.integer("longest_edge", 1, 4096);
+  const [image, around, global, tile] = SPLITTING_TOKENS.map((name) => tokens.text(name));
+  return {
+    enabled: fields.boolean("enabled"),
+    longestEdge,
+    tileSize: fields.integer("tile_size", Math.ceil(longestEdge / 64), 4096),
+    resample: parseResample(fields),
+    tokens: { image, around, global, tile } as ImageSplitting["tokens"],
+  };
+}
+
 function parsePreprocessing(fields: Fields): Preprocessing {
   const size = fields.object("size");
-  const resample = fields.text("resample");
+  const known = parseResample(fields);
   const imageStd = fields.triple("image_std");
-  const known = RESAMPLES.find((name) => name === resample);
-  if (known === undefined) {
-    fail("unsupported", `${fields.where}: resample ${shown(resample)} is not known`);
-  }
   if (imageStd.some((value) => value <= 0)) {
     fields.refuse("image_std", "is not three positive numbers");
   }
@@ -212,6 +243,10 @@ export function parseManifest(text: string, where: string): Manifest {
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
+    imageSplitting:
+      root.get("image_splitting") === undefined
+        ? undefined
+        : parseSplitting(root.object("image_splitting")),
     ...parsePrompt(root, inFiles),
     tokenizerFile: inFiles(root.object("tokenizer").get("file")),
     graphs,
