@@ -50,11 +50,8 @@ size_t lp_tokenizer_vocab_size(const lp_tokenizer* tokenizer);
  * seconds since 1970 that strftime_now tells, everything else is what the template sees ("messages",
  * "bos_token", "eos_token", "add_generation_prompt"). On success free with lp_tokenizer_free_text(*text,
  * *size). */
-int lp_chat_render(const char* request,
-                   size_t request_size,
-                   char** text,
-                   size_t* size,
-                   char** error);
+int lp_chat_render(
+    const char* request, size_t request_size, char** text, size_t* size, char** error);
 
 void lp_tokenizer_free_ids(uint32_t* ids, size_t count);
 void lp_tokenizer_free_text(char* text, size_t size);

@@ -175,7 +175,7 @@ TEST_F(FindTokenizer, WritesTheChatTemplateOfAJsonFileAsAFileOfItsOwn) {
 TEST_F(FindTokenizer, RefusesAChatTemplateThatIsNeitherATextNorAList) {
   put("tokenizer.json", R"({"model": {}})");
   put("tokenizer_config.json", R"({"chat_template": 3})");
-  EXPECT_TRUE(contains(message_of(ErrorCode::kInvalidFile, [&] { find(); }),
+  EXPECT_TRUE(contains(message_of(ErrorCode::kInvalidFile, [&] { (void)find(); }),
                        "tokenizer_config.json: \"chat_template\" is neither a text nor a list"));
 }
 

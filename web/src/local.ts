@@ -131,6 +131,8 @@ export class LocalBackend implements Backend {
         options.threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
       imageSize: [height, width],
       maxNewTokens: manifest.maxNewTokens,
+      prompt: manifest.prompt,
+      chat: templateOf(manifest) !== undefined,
       available: [...manifest.graphs.keys()],
     };
     meter.addTotal(totalBytes(manifest, dtypes));
@@ -160,7 +162,10 @@ export class LocalBackend implements Backend {
         );
         const decoderWaitMs = lap();
         const prompt = promptOf(asked, this.manifest, tokenizer, chat, imageText);
-        const settings = fitted(asked, this.manifest, prompt.words, prompt.imagePositions);
+        const settings = {
+          ...fitted(asked, this.manifest, prompt.words, prompt.imagePositions),
+          before: prompt.counts ? prompt.ids : [],
+        };
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const emit = (piece: string): void => {
           if (piece !== "") {

@@ -11,6 +11,8 @@ export interface Prompt {
   /** Without the image's positions and the start token. */
   readonly words: readonly number[];
   readonly imagePositions: number;
+  /** Whether the rules of generation see its ids. */
+  readonly counts: boolean;
 }
 
 /** `image`: the texts that stand for an image in a prompt, as its processor writes them; "" for the plain ones. */
@@ -29,7 +31,7 @@ export function promptOf(
   }
   const words = typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
   const ids = [manifest.decoderStartTokenId, ...words];
-  return { ids, words, imagePositions: manifest.imageTokens };
+  return { ids, words, imagePositions: manifest.imageTokens, counts: false };
 }
 
 function placeholderPrompt(
@@ -67,5 +69,5 @@ function placeholderPrompt(
     ids = tokenizer.encode(parts.join(expanded), !begins);
   }
   const words = ids.filter((id) => id !== imageTokenId);
-  return { ids, words, imagePositions: ids.length - words.length };
+  return { ids, words, imagePositions: ids.length - words.length, counts: true };
 }
