@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "bundles/manifest_1.h"
+#include "bundles/preferred_dtypes.h"
 #include "checkpoint/generation_settings.h"
 #include "schemes/scheme.h"
 
@@ -227,43 +228,6 @@ void parse_graph_files(const Json& json, const std::string& where, Manifest& man
   }
 }
 
-constexpr std::array<std::pair<std::string_view, int WebRanks::*>, 3> kBackends = {{
-    {"wasm", &WebRanks::wasm},
-    {"webgpu", &WebRanks::webgpu},
-    {"webgpu_f16", &WebRanks::webgpu_f16},
-}};
-
-Json preferred_dtypes_json(std::vector<std::string> dtypes) {
-  Json json;
-  for (const auto& [backend, rank] : kBackends) {
-    const auto rank_of = [&](const std::string& dtype) { return scheme(dtype).web.*rank; };
-    std::ranges::sort(dtypes, {}, rank_of);
-    json[backend] = Json::array();
-    std::ranges::copy_if(dtypes, std::back_inserter(json[backend]), rank_of);
-  }
-  return json;
-}
-
-// Only checked here; the web package uses preferred_dtypes.
-void check_preferred_dtypes(const Json& json, const std::string& where, const Manifest& manifest) {
-  for (const auto& [backend, rank] : kBackends) {
-    const auto dtypes = json.find(backend);
-    std::set<std::string> named;
-    const bool sound = dtypes != json.end() && dtypes->is_array() &&
-                       std::ranges::all_of(*dtypes, [&](const Json& dtype) {
-                         return dtype.is_string() &&
-                                manifest.graphs.contains(dtype.get<std::string>()) &&
-                                named.insert(dtype.get<std::string>()).second;
-                       });
-    if (!sound || json.size() != kBackends.size()) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: \"preferred_dtypes\" is not a list of dtypes of \"graphs\", each once, for {}",
-           where,
-           fmt::join(kBackends | std::views::keys, ", "));
-    }
-  }
-}
-
 // Requires that every file that is run is listed in "files", each once, so that a client fetches and
 // hashes all of them.
 void check_files(const Json& json, const std::string& where, const Manifest& manifest) {
@@ -408,7 +372,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   }
   if (manifest.format_version > 1) {
     parse_graph_files(object(json, "graph_files", where), where, manifest);
-    check_preferred_dtypes(object(json, "preferred_dtypes", where), where, manifest);
+    check_preferred_dtypes(object(json, "preferred_dtypes", where), where, manifest.graphs);
   }
   check_files(json, where, manifest);
   if (manifest.format_version == 1) {
