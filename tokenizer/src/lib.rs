@@ -10,9 +10,13 @@ use std::sync::Once;
 
 use tokenizers::Tokenizer;
 
+mod bounded;
 mod chat;
 #[cfg(test)]
 mod tests;
+
+/// What rendering a chat template may hold.
+const CHAT_BYTES: usize = 256 << 20;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -192,7 +196,8 @@ pub unsafe extern "C" fn lp_chat_render(
     size: *mut usize,
     error: *mut *mut c_char,
 ) -> c_int {
-    let result = guard(|| chat::render(slice(request, request_size)));
+    let request = slice(request, request_size).to_vec();
+    let result = guard(|| bounded::within(CHAT_BYTES, move || guard(|| chat::render(&request))));
     match result.map(|text| give(text.into_bytes())) {
         Ok((data, length)) => {
             *text = data;

@@ -164,3 +164,14 @@ fn chat_templates_render_or_say_why_not() {
         }
     }
 }
+
+#[test]
+fn a_template_that_doubles_its_text_is_an_error() {
+    let doubling = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+    let request = format!("{{\"template\": \"{doubling}\"}}");
+    unsafe {
+        let told = render(&request).unwrap_err();
+        assert_eq!(told, "it takes more than 268435456 bytes of memory");
+        assert_eq!(render("{\"template\": \"after\"}").unwrap(), "after");
+    }
+}

@@ -61,6 +61,10 @@ TEST(ChatTemplate, HostileTemplatesAreRefusedInOneLine) {
   EXPECT_NE(refusal("{% for a in range(20000) %}{{ 'abcdefgh' * 1000 }}{% endfor %}")
                 .find("it writes more than"),
             std::string::npos);
+  EXPECT_NE(refusal("{% set n = namespace(x='ab') %}{% for i in range(60) %}"
+                    "{% set n.x = n.x ~ n.x %}{% endfor %}")
+                .find("bytes of memory"),
+            std::string::npos);
   const std::string two = refusal("a\n{{ raise_exception('one\ntwo') }}");
   EXPECT_EQ(two.find('\n'), std::string::npos);
   EXPECT_NE(two.find("one two (line 2)"), std::string::npos) << two;
