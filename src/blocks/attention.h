@@ -18,12 +18,19 @@ struct AttentionWeights {
   LinearWeights out;
 };
 
-// x [batch, tokens, hidden] -> [batch, tokens, hidden], every token sees every token.
+// Which tokens of an encoder are padding, which no token sees.
+struct PaddingMask {
+  Value none;    // bool scalar: there is no padding, and the mask need not be added
+  Value scores;  // float32 [batch, 1, 1, tokens]: 0, or the lowest float for padding
+};
+
+// x [batch, tokens, hidden] -> [batch, tokens, hidden], every token sees every token but `padding`.
 Value encoder_attention(const Builder& b,
                         const std::string& scope,
                         const Value& x,
                         const AttentionWeights& weights,
-                        int64_t num_heads);
+                        int64_t num_heads,
+                        const PaddingMask& padding = {});
 
 struct CausalHeads {
   int64_t num_attention_heads = 0;

@@ -15,11 +15,13 @@ struct PatchEmbedWeights {
   int64_t patch_size = 16;
 };
 
-// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]
+// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]. `position_ids` int64
+// [tokens] or [batch, tokens] choose rows of the positions; absent: all in their order.
 Value patch_embed(const Builder& b,
                   const std::string& scope,
                   const Value& pixel_values,
-                  const PatchEmbedWeights& weights);
+                  const PatchEmbedWeights& weights,
+                  const Value& position_ids = {});
 
 }  // namespace lorapress
 

@@ -76,6 +76,7 @@ extern const Bundle kComponents;
 extern const Bundle kGenai;
 extern const Bundle kLlava;
 extern const Bundle kSingle;
+extern const Bundle kSmolvlm;
 extern const Bundle kTransformersJs;
 
 }  // namespace lorapress

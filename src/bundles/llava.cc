@@ -8,27 +8,11 @@
 //   onnx/decoder_model_merged<suffix>.onnx  inputs_embeds, past -> logits, present
 
 #include "base/fail.h"
-#include "blocks/linear.h"
 #include "bundles/image_token.h"
 #include "bundles/parts.h"
 
 namespace lorapress {
 namespace {
-
-// The image's placeholder may have an id behind the table; the client replaces its row by image
-// features, so any row will do:  ids ── Min(vocab - 1) ── Gather(table)
-Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
-  const TextConfig& text = request.checkpoint.text.value();
-  Graph graph("embed_tokens", request.opset);
-  const Builder b{graph, request.ops};
-  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
-  const Value table = text_family(text.model_type).table(b, weights, text);
-  const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
-  graph.output(embed(b, "/embed", table, known),
-               kInputsEmbeds,
-               {"batch_size", "sequence_length", text.hidden_size});
-  return graph;
-}
 
 std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
                                       std::vector<std::string>& notes) {

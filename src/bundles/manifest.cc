@@ -33,7 +33,7 @@ Json model_json(const Checkpoint& checkpoint) {
           {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
           {"vision_model_type", vision.model_type},
           {"text_model_type", text.model_type},
-          {"image_tokens", vision.patches()},
+          {"image_tokens", checkpoint.image_positions()},
           {"hidden_size", text.hidden_size},
           {"vocab_size", text.vocab_size},
           {"num_hidden_layers", text.num_hidden_layers},

@@ -31,7 +31,9 @@ struct ManifestFile {
 struct Manifest {
   std::string bundle;
   std::string default_dtype;
-  int64_t image_tokens = 0;
+  std::string conditioning = "prefix";
+  int64_t image_tokens = 0;        // of one image, or of one tile
+  int64_t image_token_id = -1;     // placeholder conditioning: the id that stands for them
   int64_t vocab_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t num_key_value_heads = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks/linear.h"
 #include "blocks/shapes.h"
 #include "checkpoint/generation_settings.h"
 
@@ -44,7 +45,7 @@ Graph author_image_encoder(const BundleRequest& request,
   graph.output(
       image_tokens(request, b, weights, features),
       output,
-      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
+      {"batch_size", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
   return graph;
 }
 
@@ -104,6 +105,21 @@ Graph author_embeds_decoder(const BundleRequest& request,
   return graph;
 }
 
+// The image's placeholder may have an id behind the table; the client replaces its row by image
+// features, so any row will do:  ids ── Min(vocab - 1) ── Gather(table)
+Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
+  const TextConfig& text = request.checkpoint.text.value();
+  Graph graph("embed_tokens", request.opset);
+  const Builder b{graph, request.ops};
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
+  const Value table = text_family(text.model_type).table(b, weights, text);
+  const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
+  graph.output(embed(b, "/embed", table, known),
+               kInputsEmbeds,
+               {"batch_size", "sequence_length", text.hidden_size});
+  return graph;
+}
+
 void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes) {
@@ -123,7 +139,7 @@ Json eos_json(const SpecialTokens& tokens) {
 
 int64_t min_new_tokens(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
-  const int64_t image = request.checkpoint.vision.value().patches();
+  const int64_t image = request.checkpoint.image_positions();
   return settings.min_new_tokens.value_or(
       std::max<int64_t>(0, settings.min_length.value_or(0) - image));
 }

@@ -47,6 +47,9 @@ Graph author_embeds_decoder(const BundleRequest& request,
                             WeightTaker& weights,
                             const std::string& name);
 
+// input_ids -> inputs_embeds; ids behind the table take its last row.
+Graph author_embedding(const BundleRequest& request, WeightTaker& weights);
+
 // Every tensor must have been used: drops the family's dead weight, with a note, and throws
 // kMismatch for what is left.
 void finish_weights(const BundleRequest& request,

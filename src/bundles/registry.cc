@@ -6,8 +6,8 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<const Bundle*, 5> kBundles = {
-    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai};
+constexpr std::array<const Bundle*, 6> kBundles = {
+    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai, &kSmolvlm};
 
 }  // namespace
 

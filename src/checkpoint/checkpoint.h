@@ -58,6 +58,11 @@ struct Checkpoint {
   std::optional<std::filesystem::path> added_tokens_folder;
   std::vector<std::string> notes;  // what a user should know: dropped, assumed, ignored
 
+  // Positions of one image (of one tile, where images are split) before the decoder. REQUIRES: a
+  // vision tower.
+  [[nodiscard]] int64_t image_positions() const {
+    return projection ? projection->positions(vision->patches()) : vision->patches();
+  }
   // `folders` in the order in which tokenizers are searched.
   [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;
 };

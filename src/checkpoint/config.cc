@@ -11,6 +11,11 @@ auto parse(std::span<const Row* const> rows, const Json& json, std::string_view 
   const std::string first(rows[0]->model_type);
   const auto model_type = json_or<std::string>(json, "model_type", first, where);
   const Row* row = find_model_type(rows, model_type);
+  if constexpr (requires { row->whole_model_type; }) {
+    // Older files name the whole model in the tower's config, too.
+    const auto found = std::ranges::find(rows, model_type, &Row::whole_model_type);
+    row = row == nullptr && found != rows.end() ? *found : row;
+  }
   if (row == nullptr) {
     std::vector<std::string_view> known;
     std::ranges::transform(rows, std::back_inserter(known), &Row::model_type);
@@ -21,7 +26,7 @@ auto parse(std::span<const Row* const> rows, const Json& json, std::string_view 
          fmt::join(known, "\" or \""));
   }
   auto config = row->read_config(json, where);
-  config.model_type = model_type;
+  config.model_type = row->model_type;
   return config;
 }
 

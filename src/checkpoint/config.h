@@ -74,11 +74,16 @@ struct TextConfig {
   std::variant<LlamaLayers> layers;  // another kind of decoder is another alternative
 };
 
-enum class ProjectionType { kLinear, kMlp };
+enum class ProjectionType { kLinear, kMlp, kPixelShuffle };
 
 struct ProjectionConfig {
   ProjectionType type = ProjectionType::kLinear;
   int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, exact GELU, Linear
+  int64_t scale_factor = 1;       // pixel shuffle only: squares of patches become one position
+  // Positions that so many patches become.
+  [[nodiscard]] int64_t positions(int64_t patches) const {
+    return patches / (scale_factor * scale_factor);
+  }
 };
 
 // `where` names the file in messages. Throws kUnsupported for an architecture or an option that

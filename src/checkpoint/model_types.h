@@ -32,6 +32,7 @@ struct VisionModelType {
   std::string_view resample;  // bicubic | bilinear
   float image_mean;
   float image_std;
+  bool splits_images = false;  // into tiles of image_size; see ImageSplitting
 };
 
 // How an image reaches the decoder of a vision-language checkpoint.

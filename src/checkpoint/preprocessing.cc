@@ -15,7 +15,7 @@ struct ResampleRow {
   int64_t pillow;
   std::string_view name;
 };
-constexpr std::array kResamples = {ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
+constexpr std::array kResamples = {ResampleRow{1, "lanczos"}, ResampleRow{2, "bilinear"}, ResampleRow{3, "bicubic"}};
 
 std::array<double, 3> three_numbers(const Json& json, const char* key, const std::string& where) {
   const auto found = json.find(key);
@@ -59,22 +59,47 @@ std::string resample_name(int64_t pillow, const std::string& where) {
     }
   }
   fail(ErrorCode::kUnsupported,
-       "{}: resample {} is not supported (2 bilinear, 3 bicubic)",
+       "{}: resample {} is not supported (1 lanczos, 2 bilinear, 3 bicubic)",
        where,
        pillow);
 }
 
-}  // namespace
+constexpr int64_t kMostEdge = 4096;  // MAX_IMAGE_SIZE of image_processing_idefics3.py
 
-Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults) {
-  Preprocessing settings = defaults;
-  const std::string where = path.string();
-  const Json json = read_json(path);
-  if (!json.is_object()) {
-    fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", where);
+// { "longest_edge": N } under `key`.
+int64_t longest_edge(const Json& json, const char* key, int64_t usual, const std::string& where) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) {
+    return usual;
   }
-  settings.image_processor_type =
-      json_or<std::string>(json, "image_processor_type", settings.image_processor_type, where);
+  if (!found->is_object() || !found->contains("longest_edge")) {
+    fail(ErrorCode::kUnsupported,
+         "{}: \"{}\" is {}, expected longest_edge",
+         where,
+         key,
+         found->dump().substr(0, 80));
+  }
+  const auto edge = json_get<int64_t>(*found, "longest_edge", where);
+  if (edge < 1 || edge > kMostEdge) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: \"{}\" has longest_edge {}, expected 1 to {}",
+         where,
+         key,
+         edge,
+         kMostEdge);
+  }
+  return edge;
+}
+
+void read_splitting(const Json& json, Preprocessing& settings, const std::string& where) {
+  ImageSplitting& splitting = *settings.splitting;
+  splitting.longest_edge = longest_edge(json, "size", splitting.longest_edge, where);
+  settings.height = longest_edge(json, "max_image_size", settings.height, where);
+  settings.width = settings.height;
+  splitting.enabled = json_or<bool>(json, "do_image_splitting", splitting.enabled, where);
+}
+
+void read_size(const Json& json, Preprocessing& settings, const std::string& where) {
   if (const auto size = json.find("size"); size != json.end() && size->is_object()) {
     if (!size->contains("height")) {
       fail(ErrorCode::kUnsupported,
@@ -87,6 +112,36 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
   } else {  // old versions wrote one number
     settings.height = json_or<int64_t>(json, "size", settings.height, where);
     settings.width = json_or<int64_t>(json, "size", settings.width, where);
+  }
+}
+
+// transformers 5 writes the image processor's settings into processor_config.json.
+Json settings_of(Json json) {
+  const auto inner = json.is_object() ? json.find("image_processor") : json.end();
+  return json.is_object() && inner != json.end() && inner->is_object() ? Json(*inner)
+                                                                       : std::move(json);
+}
+
+bool has_image_processor(const std::filesystem::path& file) {
+  const Json json = std::filesystem::exists(file) ? read_json(file) : Json();
+  return json.is_object() && json.contains("image_processor");
+}
+
+}  // namespace
+
+Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults) {
+  Preprocessing settings = defaults;
+  const std::string where = path.string();
+  const Json json = settings_of(read_json(path));
+  if (!json.is_object()) {
+    fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", where);
+  }
+  settings.image_processor_type =
+      json_or<std::string>(json, "image_processor_type", settings.image_processor_type, where);
+  if (settings.splitting) {
+    read_splitting(json, settings, where);
+  } else {
+    read_size(json, settings, where);
   }
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
     if (!json_or<bool>(json, step, true, where)) {
@@ -129,13 +184,18 @@ Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::
                          1.0 / 255.0,
                          {mean, mean, mean},
                          {std, std, std}};
+  if (family.splits_images) {
+    settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size)};
+  }
   for (const std::filesystem::path& folder : checkpoint.folders) {
-    if (std::filesystem::exists(folder / kFile)) {
-      settings = read_preprocessing(folder / kFile, settings);
+    const bool own = std::filesystem::exists(folder / kFile);
+    if (const auto file = folder / (own ? kFile : "processor_config.json");
+        own || has_image_processor(file)) {
+      settings = read_preprocessing(file, settings);
       if (settings.height != vision.image_size || settings.width != vision.image_size) {
         fail(ErrorCode::kMismatch,
              "{}: size is {} x {}, the vision tower expects {} x {}",
-             (folder / kFile).string(),
+             file.string(),
              settings.width,
              settings.height,
              vision.image_size,
@@ -160,7 +220,7 @@ bool known_resample(std::string_view name) {
 }
 
 Json preprocessor_config(const Preprocessing& settings) {
-  return {{"image_processor_type", settings.image_processor_type},
+  Json json = {{"image_processor_type", settings.image_processor_type},
           {"do_resize", true},
           {"size", {{"height", settings.height}, {"width", settings.width}}},
           {"resample", pillow_number(settings.resample)},
@@ -169,6 +229,14 @@ Json preprocessor_config(const Preprocessing& settings) {
           {"do_normalize", true},
           {"image_mean", settings.image_mean},
           {"image_std", settings.image_std}};
+  if (settings.splitting) {
+    json["do_convert_rgb"] = true;
+    json["do_pad"] = true;
+    json["do_image_splitting"] = settings.splitting->enabled;
+    json["size"] = {{"longest_edge", settings.splitting->longest_edge}};
+    json["max_image_size"] = {{"longest_edge", settings.height}};
+  }
+  return json;
 }
 
 }  // namespace lorapress

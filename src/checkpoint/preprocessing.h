@@ -4,6 +4,7 @@
 #define LORAPRESS_CHECKPOINT_PREPROCESSING_H_
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,14 +12,21 @@
 
 namespace lorapress {
 
+// How Idefics3ImageProcessor and SmolVLMImageProcessor make tiles of one image.
+struct ImageSplitting {
+  bool enabled = true;       // false: the whole image becomes one tile
+  int64_t longest_edge = 0;  // to which the image is resized first
+};
+
 struct Preprocessing {
   std::string image_processor_type;
   int64_t height = 0;
   int64_t width = 0;
-  std::string resample;  // bicubic | bilinear
+  std::string resample;  // bicubic | bilinear | lanczos
   double rescale_factor = 1.0 / 255.0;
   std::array<double, 3> image_mean{};
   std::array<double, 3> image_std{};
+  std::optional<ImageSplitting> splitting = {};  // height and width are those of a tile
 };
 
 // Throws kMismatch when the size is not the encoder's, kUnsupported for steps that LoraPress does

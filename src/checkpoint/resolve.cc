@@ -231,6 +231,14 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     fail_config(source, vision);
   }
   if (auto found = find_config(source, text, checkpoint.notes)) {
+    if (checkpoint.composite != nullptr &&
+        checkpoint.composite->conditioning == Conditioning::kPlaceholder) {
+      // These classes tie their own lm_head and take the whole config's word.
+      const bool tied =
+          json_or<bool>(found->json, "tie_word_embeddings", false, found->where);
+      found->json["tie_word_embeddings"] =
+          json_or<bool>(checkpoint.config, "tie_word_embeddings", tied, found->where);
+    }
     checkpoint.text = parse_text_config(found->json, found->where);
     checkpoint.config_where["language_model"] = found->where;
     checkpoint.text_json = std::move(found->json);

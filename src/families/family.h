@@ -20,8 +20,17 @@ using VisionBuilder = Value (*)(const Builder& b,
                                 const VisionConfig& config,
                                 const Value& pixel_values);
 
+// The same where `patch_mask`, bool [batch, rows, columns], says which patches are image; the others
+// are padding, which nothing sees.
+using MaskedVisionBuilder = Value (*)(const Builder& b,
+                                      WeightTaker& weights,
+                                      const VisionConfig& config,
+                                      const Value& pixel_values,
+                                      const Value& patch_mask);
+
 struct VisionFamily : VisionModelType {
   VisionBuilder build;
+  MaskedVisionBuilder build_masked = nullptr;  // null where the family knows no padding
 };
 
 // The embedding table as one initializer [vocab_size, hidden_size], shared by lookup and tied head.

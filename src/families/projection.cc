@@ -1,10 +1,36 @@
 // The trainer's projection from image features to the decoder's embedding space.
+#include <cmath>
+
 #include "blocks/mlp.h"
 #include "families/family.h"
 #include "families/linear_weights.h"
 
 namespace lorapress {
+namespace {
 
+
+// Squares of `factor` x `factor` patches become one position, as Idefics3Connector.pixel_shuffle:
+//  [N, g, g, D] -> [N, g, g/f, f*D] -> transposed [N, g/f, g, f*D] -> [N, g/f, g/f, f*f*D] -> back
+Value pixel_shuffle(const Builder& b, const Value& features, int64_t factor, int64_t width) {
+  const int64_t patches = features.dim(1).value;
+  const auto grid = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(patches))));
+  const int64_t small = grid / factor;
+  const auto step = [&](const std::string& name, const Value& x, const std::vector<int64_t>& dims) {
+    return b.graph.op("Reshape", "/projection/" + name, {x, b.graph.integers(dims)});
+  };
+  const auto turn = [&](const std::string& name, const Value& x) {
+    return b.graph.op(
+        "Transpose", "/projection/" + name, {x}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  };
+  const Value rows = step("rows", features, {0, grid, small, factor * width});
+  const Value squares =
+      step("squares", turn("columns_first", rows), {0, small, small, factor * factor * width});
+  return step("shuffled", turn("rows_first", squares), {0, small * small, factor * factor * width});
+}
+
+}  // namespace
+
+//  pixel shuffle: features ── squares of patches ── Linear without bias ── image tokens
 //  linear: features ── Linear ── prefix
 //  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix   (Sequential 0 to 3)
 Value project(const Builder& b,
@@ -14,6 +40,13 @@ Value project(const Builder& b,
               int64_t out_features,
               const Value& features) {
   const std::string name = "projection.projection";
+  if (config.type == ProjectionType::kPixelShuffle) {
+    const int64_t wide = in_features * config.scale_factor * config.scale_factor;
+    return linear(b,
+                  "/projection",
+                  pixel_shuffle(b, features, config.scale_factor, in_features),
+                  take_linear(weights, name, out_features, wide, false));
+  }
   if (config.type == ProjectionType::kLinear) {
     return linear(
         b, "/projection", features, take_linear(weights, name, out_features, in_features, true));

@@ -6,15 +6,15 @@
 namespace lorapress {
 
 // Each is defined in the file of its name.
-extern const VisionFamily kSiglip;
+extern const VisionFamily kIdefics3Vision, kSiglip, kSmolvlmVision;
 extern const TextFamily kLlama, kQwen2;
-extern const CompositeModelType kPrefixVlm;
+extern const CompositeModelType kIdefics3Model, kPrefixVlm, kSmolvlmModel;
 
 namespace {
 
-constexpr std::array kVisionFamilies = {&kSiglip};
+constexpr std::array kVisionFamilies = {&kSiglip, &kIdefics3Vision, &kSmolvlmVision};
 constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
-constexpr std::array kCompositeTypes = {&kPrefixVlm};
+constexpr std::array kCompositeTypes = {&kPrefixVlm, &kIdefics3Model, &kSmolvlmModel};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {

@@ -11,6 +11,7 @@
 #include "checkpoint/config_fields.h"
 #include "families/family.h"
 #include "families/linear_weights.h"
+#include "families/siglip_tower.h"
 
 namespace lorapress {
 namespace {
@@ -19,8 +20,35 @@ using namespace config_fields;
 
 constexpr std::array<std::string_view, 1> kUnusedPrefixes = {"vision_encoder.head."};
 
+NormWeights take_norm(WeightTaker& weights, const std::string& name, const VisionConfig& config) {
+  return {name,
+          weights.take(name + ".weight", {config.hidden_size}),
+          weights.take(name + ".bias", {config.hidden_size}),
+          config.layer_norm_eps};
+}
+
+AttentionWeights take_attention(WeightTaker& weights, const std::string& name, int64_t hidden) {
+  return {name,
+          take_linear(weights, name + ".q_proj", hidden, hidden, true),
+          take_linear(weights, name + ".k_proj", hidden, hidden, true),
+          take_linear(weights, name + ".v_proj", hidden, hidden, true),
+          take_linear(weights, name + ".out_proj", hidden, hidden, true)};
+}
+
 VisionConfig read_siglip(const Json& json, std::string_view where) {
-  VisionConfig config;
+  return read_siglip_config(json, where, {});
+}
+
+Value build(const Builder& b,
+            WeightTaker& weights,
+            const VisionConfig& config,
+            const Value& pixel_values) {
+  return build_siglip(b, weights, config, pixel_values, {});
+}
+
+}  // namespace
+
+VisionConfig read_siglip_config(const Json& json, std::string_view where, VisionConfig config) {
   config.hidden_size = dimension(json, "hidden_size", config.hidden_size, where);
   config.intermediate_size = dimension(json, "intermediate_size", config.intermediate_size, where);
   config.num_hidden_layers = count(json, "num_hidden_layers", config.num_hidden_layers, where);
@@ -49,26 +77,12 @@ VisionConfig read_siglip(const Json& json, std::string_view where) {
   return config;
 }
 
-NormWeights take_norm(WeightTaker& weights, const std::string& name, const VisionConfig& config) {
-  return {name,
-          weights.take(name + ".weight", {config.hidden_size}),
-          weights.take(name + ".bias", {config.hidden_size}),
-          config.layer_norm_eps};
-}
-
-AttentionWeights take_attention(WeightTaker& weights, const std::string& name, int64_t hidden) {
-  return {name,
-          take_linear(weights, name + ".q_proj", hidden, hidden, true),
-          take_linear(weights, name + ".k_proj", hidden, hidden, true),
-          take_linear(weights, name + ".v_proj", hidden, hidden, true),
-          take_linear(weights, name + ".out_proj", hidden, hidden, true)};
-}
-
 //  pixels ── patch_embed ── [ norm ── attention ── + ── norm ── mlp ── + ] x layers ── post_layernorm
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_siglip(const Builder& b,
+                   WeightTaker& weights,
+                   const VisionConfig& config,
+                   const Value& pixel_values,
+                   const TowerPositions& tower) {
   const std::string root = "vision_encoder";
   const int64_t hidden = config.hidden_size;
   const std::string patch = root + ".embeddings.patch_embedding";
@@ -81,7 +95,8 @@ Value build(const Builder& b,
       positions,
       weights.take(positions, {config.patches(), hidden}),
       config.patch_size};
-  Value hidden_states = patch_embed(b, "/encoder/embeddings", pixel_values, embedding);
+  Value hidden_states =
+      patch_embed(b, "/encoder/embeddings", pixel_values, embedding, tower.position_ids);
   const auto layer_name = [&](int64_t layer) {
     return root + ".encoder.layers." + std::to_string(layer);
   };
@@ -96,7 +111,8 @@ Value build(const Builder& b,
                                              scope + "/self_attn",
                                              normalized,
                                              take_attention(weights, name + ".self_attn", hidden),
-                                             config.num_attention_heads);
+                                             config.num_attention_heads,
+                                             tower.padding);
     const Residual middle = skip_layer_norm(b,
                                             scope + "/layer_norm2",
                                             hidden_states,
@@ -122,8 +138,6 @@ Value build(const Builder& b,
   }
   return normalized;
 }
-
-}  // namespace
 
 extern const VisionFamily kSiglip{{"siglip_vision_model",
                                    "siglip",

@@ -19,6 +19,7 @@ inline constexpr const char* kEncoderHiddenStates = "encoder_hidden_states";
 inline constexpr const char* kLogits = "logits";
 // Names for a separate graph that maps tokens to embeddings.
 inline constexpr const char* kInputsEmbeds = "inputs_embeds";
+inline constexpr const char* kPixelAttentionMask = "pixel_attention_mask";
 inline constexpr const char* kImageFeatures = "image_features";
 
 enum class CacheSide { kPast, kPresent };  // inputs, outputs

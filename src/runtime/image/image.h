@@ -36,9 +36,9 @@ Image load_image(const std::filesystem::path& path);
 // in letters of any case.
 bool is_image_name(const std::filesystem::path& path);
 
-enum class Resample { kBilinear, kBicubic };
+enum class Resample { kBilinear, kBicubic, kLanczos };
 
-// "bilinear" or "bicubic"; `where` says in errors who asked.
+// "bilinear", "bicubic" or "lanczos"; `where` says in errors who asked.
 Resample parse_resample(std::string_view name, std::string_view where);
 
 // As Pillow's Image.resize: the filter widens when it shrinks, and both passes round to 8 bits.

@@ -41,8 +41,16 @@ double bicubic(double x) {
   return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * kA : 0.0;
 }
 
+// sinc(x) sinc(x / 3), Pillow's lanczos_filter().
+double lanczos(double x) {
+  constexpr double kPi = 3.14159265358979323846;  // M_PI
+  const auto sinc = [](double t) { return t == 0.0 ? 1.0 : std::sin(t * kPi) / (t * kPi); };
+  return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
 constexpr std::array kFilters = {Filter{Resample::kBilinear, "bilinear", 1.0, bilinear},
-                                 Filter{Resample::kBicubic, "bicubic", 2.0, bicubic}};
+                                 Filter{Resample::kBicubic, "bicubic", 2.0, bicubic},
+                                 Filter{Resample::kLanczos, "lanczos", 3.0, lanczos}};
 
 // Which inputs make up each output along one axis. Every output has `taps` weights, the last zero.
 struct Axis {

@@ -1,0 +1,149 @@
+// Bundle "smolvlm": Idefics3, SmolVLM and SmolVLM2 for AutoProcessor and AutoModelForImageTextToText
+// of unmodified transformers.js 3.8 and 4.3.
+//
+//   config.json  generation_config.json  preprocessor_config.json  processor_config.json
+//   tokenizer.json  tokenizer_config.json  chat_template.jinja
+//   onnx/vision_encoder<suffix>.onnx        pixel_values, pixel_attention_mask -> image_features
+//   onnx/embed_tokens<suffix>.onnx          input_ids -> inputs_embeds
+//   onnx/decoder_model_merged<suffix>.onnx  inputs_embeds, past -> logits, present
+
+#include "base/fail.h"
+#include "blocks/shapes.h"
+#include "bundles/image_token.h"
+#include "bundles/parts.h"
+#include "checkpoint/config_fields.h"
+
+namespace lorapress {
+namespace {
+
+bool accepts(const Checkpoint& checkpoint) {
+  return checkpoint.composite != nullptr && checkpoint.vision &&
+         vision_family(checkpoint.vision->model_type).build_masked != nullptr;
+}
+
+//  pixel_values [batch_size, num_images, 3, S, S] ── Reshape ── tower ── connector ── image_features
+//  pixel_attention_mask ── a patch is seen where one of its pixels is ── the tower's patch mask
+// All tiles of all rows become one axis: image_features [tiles, image_seq_len, hidden].
+Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) {
+  const VisionConfig& vision = request.checkpoint.vision.value();
+  const int64_t size = vision.image_size;
+  const int64_t patch = vision.patch_size;
+  const int64_t grid = size / patch;
+  Graph graph("vision_encoder", request.opset);
+  const Builder b{graph, request.ops};
+  const Value pixels = graph.input(
+      kPixelValues, DType::kF32, {"batch_size", "num_images", vision.num_channels, size, size});
+  const Value mask = graph.input(
+      kPixelAttentionMask, DType::kBool, {"batch_size", "num_images", size, size});
+  const auto reshape = [&](const std::string& name, const Value& x, std::vector<int64_t> dims) {
+    return graph.op("Reshape", "/tiles/" + name, {x, graph.integers(dims)});
+  };
+  const Value tiles = reshape("pixels", pixels, {-1, vision.num_channels, size, size});
+  Value seen = to_dtype(b, "/tiles/mask_numbers", mask, DType::kI32);
+  seen = reshape("mask", seen, {-1, size, size});
+  if (grid * patch != size) {  // pixels behind the last patch
+    seen = graph.op("Slice",
+                    "/tiles/whole_patches",
+                    {seen,
+                     graph.integers({0, 0}),
+                     graph.integers({grid * patch, grid * patch}),
+                     graph.integers({1, 2})});
+  }
+  seen = reshape("patches", seen, {-1, grid, patch, grid, patch});
+  seen = graph.op("ReduceSum",
+                  "/tiles/patch_pixels",
+                  {seen, graph.integers({2, 4})},
+                  {{"keepdims", int64_t{0}}});
+  const Value patch_mask = to_dtype(b, "/tiles/patch_mask", seen, DType::kBool);
+  const Value features = vision_family(vision.model_type)
+                             .build_masked(b, weights, vision, tiles, patch_mask);
+  graph.output(image_tokens(request, b, weights, features),
+               kImageFeatures,
+               {"num_tiles", request.checkpoint.image_positions(),
+                request.checkpoint.text->hidden_size});
+  return graph;
+}
+
+int64_t image_token_id(const BundleRequest& request) {
+  const std::string where = (request.checkpoint.folder / "config.json").string();
+  const ImageToken token = image_token(request.tokenizer);
+  const auto id = json_or<int64_t>(request.checkpoint.config, "image_token_id", token.id, where);
+  if (id != token.id) {
+    fail(ErrorCode::kMismatch,
+         "{}: image_token_id is {}, {} has {} for {}; the tokenizer is of another model",
+         where,
+         id,
+         (request.tokenizer.folder / "tokenizer.json").string(),
+         token.id,
+         kImageToken);
+  }
+  return id;
+}
+
+std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+  note_transformers_js(request, notes);
+  image_token_id(request);
+  WeightTaker weights(request.checkpoint);
+  std::vector<BundleGraph> made;
+  made.push_back(
+      {"vision_encoder", "onnx/vision_encoder", author_vision_encoder(request, weights)});
+  made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
+  made.push_back({"decoder_model_merged",
+                  "onnx/decoder_model_merged",
+                  author_embeds_decoder(request, weights, "decoder_model_merged")});
+  finish_weights(request, weights, notes);
+  return made;
+}
+
+// The checkpoint's own config.json, with what transformers.js reads written out.
+Json config_json(const BundleRequest& request, const std::map<std::string, int>& data_files) {
+  const TextConfig& text = request.checkpoint.text.value();
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  Json config = request.checkpoint.config;
+  config["architectures"] = {request.checkpoint.composite->architecture};
+  config["vision_config"] = request.checkpoint.vision_json;
+  config["vision_config"]["model_type"] = request.checkpoint.vision->model_type;
+  config["text_config"] = request.checkpoint.text_json;
+  config["text_config"].update({{"model_type", text.model_type},
+                                {"hidden_size", text.hidden_size},
+                                {"num_hidden_layers", text.num_hidden_layers},
+                                {"num_attention_heads", text.num_attention_heads},
+                                {"num_key_value_heads", text.num_key_value_heads},
+                                {"head_dim", text.head_dim},
+                                {"vocab_size", text.vocab_size}});
+  config["image_token_id"] = image_token_id(request);
+  config["eos_token_id"] = eos_json(tokens);
+  config["bos_token_id"] = tokens.bos_token_id;
+  config["pad_token_id"] = tokens.pad_token_id;
+  config["transformers.js_config"] = runtime_config(request, data_files);
+  return config;
+}
+
+std::map<std::string, Json> files(const BundleRequest& request,
+                                  const std::map<std::string, int>& data_files) {
+  const std::string processor =
+      request.checkpoint.composite->model_type == "smolvlm" ? "SmolVLMProcessor"
+                                                            : "Idefics3Processor";
+  Json preprocessor = preprocessor_config(request.preprocessing);
+  preprocessor["processor_class"] = processor;
+  return {{"config.json", config_json(request, data_files)},
+          {"generation_config.json", generation_config(request)},
+          {"preprocessor_config.json", preprocessor},
+          {"processor_config.json",
+           {{"processor_class", processor},
+            {"image_seq_len", request.checkpoint.image_positions()}}}};
+}
+
+}  // namespace
+
+const Bundle kSmolvlm{
+    "smolvlm",
+    "vision encoder, embeddings and decoder of Idefics3, SmolVLM and SmolVLM2 for "
+    "AutoModelForImageTextToText of transformers.js 3.8 and 4.3",
+    false,
+    accepts,
+    graphs,
+    files,
+};
+
+}  // namespace lorapress

@@ -1,0 +1,3 @@
+import { testSmolvlm } from './lib/smolvlm.mjs';
+
+await testSmolvlm('v4');
