@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,8 +31,8 @@ struct Manifest {
   std::string bundle;
   std::string default_dtype;
   std::string conditioning = "prefix";
-  int64_t image_tokens = 0;        // of one image, or of one tile
-  int64_t image_token_id = -1;     // placeholder conditioning: the id that stands for them
+  int64_t image_tokens = 0;     // of one image, or of one tile
+  int64_t image_token_id = -1;  // placeholder conditioning: the id that stands for them
   int64_t vocab_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t num_key_value_heads = 0;
@@ -46,8 +45,6 @@ struct Manifest {
   Preprocessing preprocessing;
   std::string prompt;         // the folder's own; empty: none
   std::string chat_template;  // file; empty: none
-  std::optional<int64_t>
-      image_token_id;  // of a prompt's image positions (placeholder conditioning)
   std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
   std::map<std::string, GraphFile> graph_files;  // every graph in `graphs`, by path
   std::vector<ManifestFile> files;

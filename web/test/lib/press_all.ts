@@ -22,6 +22,8 @@ export default function setup(): () => void {
     const most = ["--max-new-tokens", `${maxNewTokens}`];
     press(`${name}-llava`, checkpoint, [...pressOptions, ...options, ...most]);
   }
+  const smolvlm = join(ROOT, "tests/goldens/smolvlm/smolvlm");
+  press("smolvlm", join(smolvlm, "base"), ["--adapter", join(smolvlm, "adapter")]);
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
