@@ -42,8 +42,16 @@ void add_inputs(CLI::App& command, CaptionArguments& arguments) {
       ->type_name("NAME");
   command
       .add_option(
-          "--prompt", arguments.generate.prompt, "Text after the image; the caption continues it")
+          "--prompt",
+          arguments.generate.prompt,
+          "Text after the image, which the caption continues; of a chat model the question (the folder's "
+          "own, else none)")
       ->type_name("WORDS");
+  command.add_option("--system", arguments.generate.system, "A chat model's system message (none)")
+      ->type_name("WORDS");
+  command.add_flag("--raw-prompt",
+                   arguments.generate.raw_prompt,
+                   "The prompt as it is, without the folder's chat template");
 }
 
 void add_length(CLI::App& command, GenerateOptions& generate) {

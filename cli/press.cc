@@ -121,6 +121,13 @@ void add(CLI::App& app,
       ->type_name("N");
   command
       ->add_option(
+          "--prompt",
+          options.prompt,
+          "Written as the folder's default: what is asked or continued where no other prompt "
+          "is given (none)")
+      ->type_name("WORDS");
+  command
+      ->add_option(
           "--num-beams",
           options.num_beams,
           "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")

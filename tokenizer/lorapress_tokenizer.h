@@ -1,5 +1,5 @@
-/* Hugging Face tokenizers behind a C ABI; src/lib.rs implements it, src/runtime/tokenizer.cc wraps
- * it.
+/* Hugging Face tokenizers and chat templates behind a C ABI; src/lib.rs implements it,
+ * src/runtime/generation/tokenizer.cc and chat_template.cc wrap it.
  *
  * - Text is UTF-8 as pointer and length, never NUL-terminated; errors are NUL-terminated.
  * - Functions that can fail return 0 (or NULL) and set *error, which the caller frees.
@@ -45,6 +45,13 @@ int64_t lp_tokenizer_token_to_id(const lp_tokenizer* tokenizer, const char* toke
 
 /* Number of tokens, the added ones included. */
 size_t lp_tokenizer_vocab_size(const lp_tokenizer* tokenizer);
+
+/* Renders a chat template. The request is a JSON object: "template" is the text, "now" (optional) the
+ * seconds since 1970 that strftime_now tells, everything else is what the template sees ("messages",
+ * "bos_token", "eos_token", "add_generation_prompt"). On success free with lp_tokenizer_free_text(*text,
+ * *size). */
+int lp_chat_render(
+    const char* request, size_t request_size, char** text, size_t* size, char** error);
 
 void lp_tokenizer_free_ids(uint32_t* ids, size_t count);
 void lp_tokenizer_free_text(char* text, size_t size);

@@ -27,8 +27,12 @@ struct CaptionerOptions {
 // An absent option takes the folder's own setting. Sampling and beams exclude each other: options
 // with sampling switch off the folder's beams, options with beams its sampling.
 struct GenerateOptions : GenerationSettings {
-  std::string prompt;  // text after the image, before the generated text
-  uint32_t seed = 0;   // the random state of every image starts with it
+  // Text after the image, before the generated text; of a chat model the user's message, which goes
+  // through the folder's chat template. Empty: the folder's own prompt, if press() stored one.
+  std::string prompt;
+  std::string system;       // a chat model's system message; empty: none
+  bool raw_prompt = false;  // the prompt as it is, without the chat template
+  uint32_t seed = 0;        // the random state of every image starts with it
 };
 
 // Throws kInvalidArgument for a number out of range, with the name and range of the option.

@@ -25,6 +25,7 @@ struct PressOptions {
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
+  std::string prompt;          // written as the folder's default; empty: none
   // Bundle "single" only.
   // 1: greedy; more: beam search inside the graph; absent: the checkpoint's own setting
   std::optional<int64_t> num_beams;

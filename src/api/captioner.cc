@@ -6,11 +6,11 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
-#include "bundles/image_token.h"
 #include "bundles/manifest.h"
 #include "runtime/engines.h"
 #include "runtime/generation/generate.h"
 #include "runtime/generation/generate_options.h"
+#include "runtime/generation/prompt.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/preprocess.h"
 #include "runtime/tiles.h"
@@ -58,18 +58,30 @@ struct Captioner::Impl {
       : manifest(read_manifest(folder)),
         choice(choose_graphs(require_bundle(manifest, folder), folder, options.dtype)),
         decoder(default_engine().open(folder, manifest, choice, options.threads)),
-        tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {}
+        tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {
+    if (!manifest.chat_template.empty()) {
+      chat = read_chat_template(folder, manifest.chat_template);
+    }
+  }
 
   // What engines get for the first call: the start token and the prompt, or, where image features
   // replace tokens, the prompt with the image's tokens.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options,
                                                const Pixels& pixels) const {
+    const std::string& prompt = options.prompt.empty() ? manifest.prompt : options.prompt;
     std::vector<int64_t> ids;
     if (embeds_apart(manifest)) {
-      ids = tokenizer.encode(prompt_text(options, pixels),
-                             manifest.preprocessing.splitting.has_value());
+      ids = placeholder_ids(
+          tokenizer, chat ? &*chat : nullptr, image_places(pixels), options, prompt);
     } else {
-      ids = tokenizer.encode(options.prompt);
+      if (!options.system.empty()) {
+        fail(
+            ErrorCode::kInvalidArgument,
+            "options.system is a message for chat models; the bundle \"{}\" has none, its prompt is "
+            "the text that the caption continues",
+            manifest.bundle);
+      }
+      ids = tokenizer.encode(prompt);
       ids.insert(ids.begin(), manifest.decoder_start_token_id);
     }
     for (const int64_t id : ids) {
@@ -83,29 +95,12 @@ struct Captioner::Impl {
     return ids;
   }
 
-  // The text of a placeholder folder's prompt. A chat template's text would take the place of
-  // options.prompt here; the image stands in front where the text does not say where.
-  [[nodiscard]] std::string prompt_text(const GenerateOptions& options,
-                                        const Pixels& pixels) const {
-    std::string text = options.prompt;
-    size_t at = text.find(kImageToken);
-    if (at == std::string::npos) {
-      text.insert(0, kImageToken);
-      at = 0;
-    } else if (text.find(kImageToken, at + 1) != std::string::npos) {
-      fail(ErrorCode::kInvalidArgument,
-           "options.prompt has {} more than once, one image is given",
-           kImageToken);
-    }
-    std::string image;
+  [[nodiscard]] ImagePlaces image_places(const Pixels& pixels) const {
+    ImagePlaces image{manifest.image_token_id, manifest.image_tokens};
     if (manifest.preprocessing.splitting) {
-      image = tiles_prompt(pixels.rows, pixels.columns, manifest.image_tokens);
-    } else {
-      for (int64_t i = 0; i < manifest.image_tokens; ++i) {
-        image += kImageToken;
-      }
+      image.text = tiles_prompt(pixels.rows, pixels.columns, manifest.image_tokens);
     }
-    return text.replace(at, std::string_view(kImageToken).size(), image);
+    return image;
   }
 
   [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
@@ -165,6 +160,7 @@ struct Captioner::Impl {
   GraphChoice choice;
   std::unique_ptr<Decoder> decoder;
   Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat;
 };
 
 std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const float>> images,

@@ -286,7 +286,8 @@ class Presser {
             most,
             options_.dtypes[0],
             generation,
-            half_caches};
+            half_caches,
+            options_.prompt};
   }
 
   void write_manifest(const fs::path& folder,

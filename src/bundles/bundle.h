@@ -36,6 +36,7 @@ struct BundleRequest {
   std::string default_dtype = "fp32";
   GenerationChoice generation = {};
   std::vector<std::string> half_cache_dtypes = {};  // dtypes whose key/value cache is float16
+  std::string prompt = {};                          // the folder's own; empty: none
 };
 
 struct BundleGraph {

@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "bundles/manifest_1.h"
 #include "bundles/manifest_image.h"
+#include "bundles/preferred_dtypes.h"
 #include "checkpoint/generation_settings.h"
 #include "schemes/scheme.h"
 
@@ -168,6 +169,9 @@ void parse_model(const Json& json, const std::string& where, Manifest& manifest)
   manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
   manifest.head_dim = bounded(json, "head_dim", 1, 65536, where);
   manifest.max_position_embeddings = bounded(json, "max_position_embeddings", 1, kMost, where);
+  if (json.contains("image_token_id")) {
+    manifest.image_token_id = bounded(json, "image_token_id", 0, kMost, where);
+  }
 }
 
 void parse_generation(const Json& json, const std::string& where, Manifest& manifest) {
@@ -183,6 +187,15 @@ void parse_generation(const Json& json, const std::string& where, Manifest& mani
   for (const Json& id : *eos) {
     manifest.eos_token_ids.push_back(
         bounded({{"eos_token_id", id}}, "eos_token_id", 0, last, where));
+  }
+}
+
+// Absent in folders without either.
+void parse_prompt(const Json& json, const std::string& where, Manifest& manifest) {
+  if (json.contains("prompt")) {
+    const Json& prompt = object(json, "prompt", where);
+    manifest.prompt = json_or<std::string>(prompt, "default", "", where);
+    manifest.chat_template = json_or<std::string>(prompt, "chat_template", "", where);
   }
 }
 
@@ -216,43 +229,6 @@ void parse_graph_files(const Json& json, const std::string& where, Manifest& man
   }
 }
 
-constexpr std::array<std::pair<std::string_view, int WebRanks::*>, 3> kBackends = {{
-    {"wasm", &WebRanks::wasm},
-    {"webgpu", &WebRanks::webgpu},
-    {"webgpu_f16", &WebRanks::webgpu_f16},
-}};
-
-Json preferred_dtypes_json(std::vector<std::string> dtypes) {
-  Json json;
-  for (const auto& [backend, rank] : kBackends) {
-    const auto rank_of = [&](const std::string& dtype) { return scheme(dtype).web.*rank; };
-    std::ranges::sort(dtypes, {}, rank_of);
-    json[backend] = Json::array();
-    std::ranges::copy_if(dtypes, std::back_inserter(json[backend]), rank_of);
-  }
-  return json;
-}
-
-// Only checked here; the web package uses preferred_dtypes.
-void check_preferred_dtypes(const Json& json, const std::string& where, const Manifest& manifest) {
-  for (const auto& [backend, rank] : kBackends) {
-    const auto dtypes = json.find(backend);
-    std::set<std::string> named;
-    const bool sound = dtypes != json.end() && dtypes->is_array() &&
-                       std::ranges::all_of(*dtypes, [&](const Json& dtype) {
-                         return dtype.is_string() &&
-                                manifest.graphs.contains(dtype.get<std::string>()) &&
-                                named.insert(dtype.get<std::string>()).second;
-                       });
-    if (!sound || json.size() != kBackends.size()) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: \"preferred_dtypes\" is not a list of dtypes of \"graphs\", each once, for {}",
-           where,
-           fmt::join(kBackends | std::views::keys, ", "));
-    }
-  }
-}
-
 // Requires that every file that is run is listed in "files", each once, so that a client fetches and
 // hashes all of them.
 void check_files(const Json& json, const std::string& where, const Manifest& manifest) {
@@ -267,6 +243,9 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
   }
   std::vector<std::string> used{
       json_get<std::string>(object(json, "tokenizer", where), "file", where)};
+  if (!manifest.chat_template.empty()) {
+    used.push_back(manifest.chat_template);
+  }
   for (const auto& [dtype, roles] : manifest.graphs) {
     for (const auto& [role, path] : roles) {
       used.push_back(path);
@@ -309,6 +288,12 @@ Json manifest_json(const BundleRequest& request,
                    {"default_dtype", dtypes.at(0)},
                    {"preferred_dtypes", preferred_dtypes_json(dtypes)},
                    {"chunk_bytes", kChunkBytes}};
+  if (!request.prompt.empty()) {
+    manifest["prompt"]["default"] = request.prompt;
+  }
+  if (request.tokenizer.files.contains(kChatTemplate)) {
+    manifest["prompt"]["chat_template"] = kChatTemplate;
+  }
   add_image_place(request, bundle_name, manifest);
   return manifest;
 }
@@ -373,6 +358,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   manifest.default_dtype = json_get<std::string>(json, "default_dtype", where);
   parse_model(object(json, "model", where), where, manifest);
   parse_generation(object(json, "generation", where), where, manifest);
+  parse_prompt(json, where, manifest);
   manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
   read_image_place(json, where, manifest);
   parse_graphs(object(json, "graphs", where), where, manifest);
@@ -385,7 +371,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   }
   if (manifest.format_version > 1) {
     parse_graph_files(object(json, "graph_files", where), where, manifest);
-    check_preferred_dtypes(object(json, "preferred_dtypes", where), where, manifest);
+    check_preferred_dtypes(object(json, "preferred_dtypes", where), where, manifest.graphs);
   }
   check_files(json, where, manifest);
   if (manifest.format_version == 1) {

@@ -43,6 +43,8 @@ struct Manifest {
   int64_t max_new_tokens = 0;     // behind the image tokens
   GenerationSettings generation;  // all settings but max_new_tokens
   Preprocessing preprocessing;
+  std::string prompt;         // the folder's own; empty: none
+  std::string chat_template;  // file; empty: none
   std::map<std::string, std::map<std::string, std::string>> graphs;  // dtype -> role -> file
   std::map<std::string, GraphFile> graph_files;  // every graph in `graphs`, by path
   std::vector<ManifestFile> files;

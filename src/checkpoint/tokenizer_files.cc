@@ -14,8 +14,10 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizer = "tokenizer.json";
 constexpr const char* kTokenizerConfig = "tokenizer_config.json";
-constexpr std::array kOptional = {
-    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
+constexpr std::array kOptional = {"special_tokens_map.json", "added_tokens.json", kChatTemplate};
+// Files with a "chat_template", in the order in which transformers looks for them.
+constexpr std::array kTemplateHolders = {
+    "chat_template.json", "processor_config.json", kTokenizerConfig};
 
 // True for the newer form of merges, "merges": [["a", "b"], …]. Checking the text avoids parsing
 // megabytes when there is nothing to change.
@@ -81,6 +83,35 @@ std::string token_text(const Json& config, const char* key, const std::string& w
   return found != config.end() && found->is_object()
              ? json_or<std::string>(*found, "content", "", where)
              : "";
+}
+
+// A text, or a list of {"name", "template"} of which "default" counts; nothing where there is neither.
+std::optional<std::string> chat_template(const fs::path& folder) {
+  for (const char* name : kTemplateHolders) {
+    if (!fs::exists(folder / name)) {
+      continue;
+    }
+    const Json json = read_json(folder / name);
+    const auto found = json.is_object() ? json.find("chat_template") : json.end();
+    if (found == json.end() || found->is_null()) {
+      continue;
+    }
+    if (found->is_string()) {
+      return found->get<std::string>();
+    }
+    const std::string where = (folder / name).string();
+    if (!found->is_array()) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: \"chat_template\" is neither a text nor a list of named ones",
+           where);
+    }
+    for (const Json& entry : *found) {
+      if (json_or<std::string>(entry, "name", "", where) == "default") {
+        return json_get<std::string>(entry, "template", where);
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 // transformers.js applies the repetition penalty to the start token, too; with a penalty, a start
@@ -159,6 +190,11 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
     for (const char* name : kOptional) {
       if (fs::exists(folder / name)) {
         found.files[name] = read_text(folder / name);
+      }
+    }
+    if (!found.files.contains(kChatTemplate)) {
+      if (auto text = chat_template(folder)) {
+        found.files[kChatTemplate] = std::move(*text);
       }
     }
     found.generation = read_generation_config(checkpoint);

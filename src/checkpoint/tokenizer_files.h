@@ -20,6 +20,9 @@ struct SpecialTokens {
   std::vector<int64_t> eos_token_ids;
 };
 
+// The file that holds a folder's chat template, if it has one.
+inline constexpr const char* kChatTemplate = "chat_template.jinja";
+
 struct TokenizerFiles {
   std::map<std::string, std::string>
       files;  // name -> content: tokenizer.json and the files beside it
@@ -29,7 +32,9 @@ struct TokenizerFiles {
 };
 
 // From the first folder of the checkpoint, its adapters or its bases that has a tokenizer.json.
-// Merges are written as "a b" strings, which every version of transformers.js reads. Throws
+// A chat template that a JSON file holds (tokenizer_config.json, chat_template.json,
+// processor_config.json; of several the one named "default") is written as kChatTemplate, too. Merges are
+// written as "a b" strings, which every version of transformers.js reads. Throws
 // kNotFound.
 TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);
 

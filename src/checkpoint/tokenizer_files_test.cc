@@ -158,5 +158,26 @@ TEST_F(FindTokenizer, FallsBackToTheTokenizersEnd) {
   message_of(ErrorCode::kNotFound, [&] { (void)find(); });
 }
 
+TEST_F(FindTokenizer, WritesTheChatTemplateOfAJsonFileAsAFileOfItsOwn) {
+  put("tokenizer.json", R"({"model": {}})");
+  EXPECT_FALSE(find().files.contains("chat_template.jinja"));
+  put("tokenizer_config.json", R"({"chat_template": [{"name": "tools", "template": "a"},
+                                                     {"name": "default", "template": "b"}]})");
+  EXPECT_EQ(find().files.at("chat_template.jinja"), "b");
+  put("tokenizer_config.json", R"({"chat_template": "c"})");
+  EXPECT_EQ(find().files.at("chat_template.jinja"), "c");
+  put("chat_template.json", R"({"chat_template": "d"})");
+  EXPECT_EQ(find().files.at("chat_template.jinja"), "d");
+  put("chat_template.jinja", "e");
+  EXPECT_EQ(find().files.at("chat_template.jinja"), "e");
+}
+
+TEST_F(FindTokenizer, RefusesAChatTemplateThatIsNeitherATextNorAList) {
+  put("tokenizer.json", R"({"model": {}})");
+  put("tokenizer_config.json", R"({"chat_template": 3})");
+  EXPECT_TRUE(contains(message_of(ErrorCode::kInvalidFile, [&] { (void)find(); }),
+                       "tokenizer_config.json: \"chat_template\" is neither a text nor a list"));
+}
+
 }  // namespace
 }  // namespace lorapress

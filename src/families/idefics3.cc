@@ -75,10 +75,10 @@ Value integer_tensor(const Builder& b,
       name, constant_weight(DType::kI64, std::move(shape), {bytes.begin(), bytes.end()}));
 }
 
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_idefics3(const Builder& b,
+                     WeightTaker& weights,
+                     const VisionConfig& config,
+                     const Value& pixel_values) {
   const int64_t grid = config.image_size / config.patch_size;
   const std::vector<int64_t> table = bucket_table(grid);
   const auto whole = std::span(table).last(static_cast<size_t>(grid));
@@ -145,7 +145,7 @@ const VisionFamily kIdefics3Vision{{"idefics3_vision",
                                     0.5F,
                                     0.5F,
                                     true},
-                                   build,
+                                   build_idefics3,
                                    build_masked};
 const VisionFamily kSmolvlmVision{{"smolvlm_vision",
                                    "smolvlm",
@@ -156,7 +156,7 @@ const VisionFamily kSmolvlmVision{{"smolvlm_vision",
                                    0.5F,
                                    0.5F,
                                    true},
-                                  build,
+                                  build_idefics3,
                                   build_masked};
 
 extern const CompositeModelType kIdefics3Model, kSmolvlmModel;

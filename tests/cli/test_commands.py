@@ -263,6 +263,27 @@ class Caption(Case):
             self.succeed("caption", self.out, IMAGE),
         )
 
+    def test_a_stored_prompt_is_taken_where_none_is_given(self):
+        out = self.tmp / "prompted"
+        self.succeed("press", BASE, out, "--prompt", "the tree on")
+        manifest = json.loads((out / "lorapress.json").read_text())
+        self.assertEqual(manifest["prompt"]["default"], "the tree on")
+        self.assertEqual(
+            self.succeed("caption", out, IMAGE),
+            self.succeed("caption", self.out, IMAGE, "--prompt", "the tree on"),
+        )
+        self.assertEqual(
+            self.succeed("caption", out, IMAGE, "--prompt", "a", "--raw-prompt"),
+            self.succeed("caption", self.out, IMAGE, "--prompt", "a"),
+        )
+
+    def test_a_system_message_needs_a_chat_model(self):
+        self.refuse(
+            *("caption", self.out, IMAGE, "--system", "Be brief."),
+            code="invalid_argument",
+            has="--system is a message for chat models",
+        )
+
     def test_max_new_tokens(self):
         long = json.loads(self.succeed("caption", self.out, IMAGE, "--json"))["captions"][0]["ids"]
         for most in (1, 2, 4):

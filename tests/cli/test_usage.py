@@ -13,6 +13,7 @@ COMMANDS = {
         "--dtype",
         "--ops",
         "--opset",
+        "--prompt",
         "--max-new-tokens",
         "--num-beams",
         "--uint8-input",
@@ -51,6 +52,8 @@ COMMANDS = {
     "caption": [
         "--dtype",
         "--prompt",
+        "--system",
+        "--raw-prompt",
         "--threads",
         "--max-new-tokens",
         "--min-new-tokens",

@@ -18,6 +18,7 @@ from common import GOLDENS
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
 FOLDERS = [
     "adapters",
+    "chat",
     "checkpoints",
     "float64",
     "generation",
@@ -25,6 +26,7 @@ FOLDERS = [
     "merge",
     "smolvlm",
     "tables",
+    "tiles",
     "tokenizer",
 ]
 PIXELS = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")

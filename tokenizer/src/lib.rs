@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizers` behind the C ABI of `lorapress_tokenizer.h`.
+//! Hugging Face `tokenizers`, and chat templates, behind the C ABI of `lorapress_tokenizer.h`.
 //!
 //! Every exported function runs inside `guard`, so neither a panic nor its message leaves it.
 
@@ -10,8 +10,13 @@ use std::sync::Once;
 
 use tokenizers::Tokenizer;
 
+mod bounded;
+mod chat;
 #[cfg(test)]
 mod tests;
+
+/// What rendering a chat template may hold.
+const CHAT_BYTES: usize = 256 << 20;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -182,6 +187,31 @@ pub unsafe extern "C" fn lp_tokenizer_decode(
 }
 
 /// # Safety
+/// `request` points to `request_size` bytes; `text` and `size` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn lp_chat_render(
+    request: *const u8,
+    request_size: usize,
+    text: *mut *mut u8,
+    size: *mut usize,
+    error: *mut *mut c_char,
+) -> c_int {
+    let request = slice(request, request_size).to_vec();
+    let result = guard(|| bounded::within(CHAT_BYTES, move || guard(|| chat::render(&request))));
+    match result.map(|text| give(text.into_bytes())) {
+        Ok((data, length)) => {
+            *text = data;
+            *size = length;
+            1
+        }
+        Err(message) => {
+            report(error, message);
+            0
+        }
+    }
+}
+
+/// # Safety
 /// `tokenizer` is valid; `token` points to `size` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn lp_tokenizer_token_to_id(
@@ -208,7 +238,7 @@ pub unsafe extern "C" fn lp_tokenizer_free_ids(ids: *mut u32, count: usize) {
 }
 
 /// # Safety
-/// `text` and `size` came from `lp_tokenizer_decode`.
+/// `text` and `size` came from `lp_tokenizer_decode` or `lp_chat_render`.
 #[no_mangle]
 pub unsafe extern "C" fn lp_tokenizer_free_text(text: *mut u8, size: usize) {
     take_back(text, size);

@@ -125,3 +125,53 @@ fn a_panic_is_an_error() {
         "the tokenizer library panicked: on purpose"
     );
 }
+
+unsafe fn render(request: &str) -> Result<String, String> {
+    let (mut text, mut size, mut error) = (ptr::null_mut(), 0, ptr::null_mut());
+    if lp_chat_render(
+        request.as_ptr(),
+        request.len(),
+        &mut text,
+        &mut size,
+        &mut error,
+    ) == 0
+    {
+        return Err(message(error));
+    }
+    let copy = String::from_utf8(slice(text, size).to_vec()).unwrap();
+    lp_tokenizer_free_text(text, size);
+    Ok(copy)
+}
+
+#[test]
+fn chat_templates_render_or_say_why_not() {
+    let request = r#"{"template": "{% if x %}\n{{ x | tojson }}\n{% endif %}", "x": {"b": ["\u00e9"], "a": 1}}"#;
+    unsafe {
+        assert_eq!(
+            render(request).unwrap(),
+            "{\"b\": [\"\u{e9}\"], \"a\": 1}\n"
+        );
+        let no = r#"{"template": "{{ raise_exception('no') }}"}"#;
+        assert_eq!(render(no).unwrap_err(), "no (line 1)");
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            "{\"template\": 1}",
+            "{\"template\": \"{% x %}\"}",
+        ] {
+            assert!(!render(bad).unwrap_err().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_template_that_doubles_its_text_is_an_error() {
+    let doubling = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+    let request = format!("{{\"template\": \"{doubling}\"}}");
+    unsafe {
+        let told = render(&request).unwrap_err();
+        assert_eq!(told, "it takes more than 268435456 bytes of memory");
+        assert_eq!(render("{\"template\": \"after\"}").unwrap(), "after");
+    }
+}

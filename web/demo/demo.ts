@@ -15,6 +15,7 @@ const MODEL = "model/";
 const page = {
   files: element("files", HTMLInputElement),
   refused: element("refused", HTMLParagraphElement),
+  prompt: element("prompt", HTMLInputElement),
   beams: element("beams", HTMLSelectElement),
   dtype: element("dtype", HTMLSelectElement),
   device: element("device", HTMLSelectElement),
@@ -76,7 +77,8 @@ async function load(): Promise<Captioner> {
     dtype: page.dtype.value,
     onProgress: show,
   });
-  const { device, dtypes, threads, available } = captioner.info;
+  const { device, dtypes, threads, available, prompt, chat } = captioner.info;
+  page.prompt.placeholder = prompt || (chat ? "What to ask" : "What the caption begins with");
   for (const dtype of available) {
     if (![...page.dtype.options].some(({ value }) => value === dtype)) {
       page.dtype.add(new Option(dtype));
@@ -182,7 +184,10 @@ async function caption(file: Blob, name: string): Promise<void> {
   tellCount();
   try {
     const captioner = await (current ?? Promise.reject(new Error("no model")));
-    const stream = captioner.stream(file, { numBeams: Number(page.beams.value) });
+    const stream = captioner.stream(file, {
+      numBeams: Number(page.beams.value),
+      prompt: page.prompt.value,
+    });
     for (let step = await stream.next(); ; step = await stream.next()) {
       if (step.done === true) {
         const { text } = step.value;

@@ -38,6 +38,10 @@ export interface CaptionerInfo {
   readonly threads: number;
   readonly imageSize: readonly [height: number, width: number];
   readonly maxNewTokens: number;
+  /** The folder's own prompt, or an empty text. */
+  readonly prompt: string;
+  /** Prompts are questions, which go through the folder's chat template. */
+  readonly chat: boolean;
   /** dtypes of the folder. */
   readonly available: readonly string[];
 }

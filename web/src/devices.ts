@@ -1,7 +1,7 @@
 // Chooses device and dtype: as the caller says, else as suits this machine.
 import type { Device } from "./engine/engine_api.js";
 import { fail } from "./errors.js";
-import type { Backend, GraphFile, Role } from "./loading/graph_files.js";
+import { type Backend, type GraphFile, ROLES, type Role } from "./loading/graph_files.js";
 import type { Manifest } from "./loading/manifest.js";
 
 /** One of the folder's dtypes, one per graph, or "auto". */
@@ -9,7 +9,8 @@ export type DtypeChoice =
   | string
   | { readonly encoder?: string | undefined; readonly decoder?: string | undefined };
 
-export type Dtypes = Readonly<Record<Role, string>>;
+/** Embeddings of tokens are a part of the decoder here. */
+export type Dtypes = Readonly<Record<Exclude<Role, "embeddings">, string>>;
 
 export interface DeviceFacts {
   readonly device: Device;
@@ -67,24 +68,28 @@ export function graphBytes({ files }: Manifest, { path, externalData }: GraphFil
   return [path, ...externalData].reduce((sum, file) => sum + (files.get(file)?.bytes ?? 0), 0);
 }
 
+const nameOf = ({ conditioning }: Manifest, role: Role): string =>
+  ROLES[conditioning].find(([known]) => known === role)?.[1] ?? role;
+
 export function graphOf(manifest: Manifest, dtype: string, role: Role): GraphFile {
   const roles = manifest.graphs.get(dtype);
   if (roles === undefined) {
     const known = [...manifest.graphs.keys()].join(", ");
     fail("not_found", `no dtype "${dtype.slice(0, 40)}" in this folder (there are: ${known})`);
   }
+  const name = nameOf(manifest, role);
   return (
-    roles.get(role) ??
+    roles.get(name) ??
     fail(
       "unsupported",
-      `bundle "${manifest.bundle}" has no ${role}; press a transformers.js bundle`,
+      `bundle "${manifest.bundle}" has no ${name}; press a transformers.js bundle`,
     )
   );
 }
 
 export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: DeviceFacts): Dtypes {
   const wanted = typeof choice === "string" ? { encoder: choice, decoder: choice } : choice;
-  const pick = (role: Role): string => {
+  const pick = (role: keyof Dtypes): string => {
     const dtype = wanted[role] ?? "auto";
     if (dtype !== "auto") {
       graphOf(manifest, dtype, role);
@@ -95,11 +100,23 @@ export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: Dev
   return { encoder: pick("encoder"), decoder: pick("decoder") };
 }
 
+/** The graphs that are run, in the order in which they are loaded. */
+export function chosenGraphs(
+  manifest: Manifest,
+  dtypes: Dtypes,
+): readonly (readonly [Role, GraphFile])[] {
+  return ROLES[manifest.conditioning].map(([role]) => {
+    const dtype = dtypes[role === "embeddings" ? "decoder" : role];
+    return [role, graphOf(manifest, dtype, role)] as const;
+  });
+}
+
 function automatic(manifest: Manifest, role: Role, facts: DeviceFacts): string {
   const backend: Backend =
     facts.device === "webgpu" && facts.shaderF16 ? "webgpu_f16" : facts.device;
   const preferred = manifest.preferredDtypes[backend];
-  const there = preferred.filter((dtype) => manifest.graphs.get(dtype)?.has(role));
+  const name = nameOf(manifest, role);
+  const there = preferred.filter((dtype) => manifest.graphs.get(dtype)?.has(name));
   const size = (dtype: string): number => graphBytes(manifest, graphOf(manifest, dtype, role));
   const room = (facts.memoryGiB ?? 8) * 2 ** 30 * MEMORY_SHARE;
   const small = [...there].sort((a, b) => size(a) - size(b))[0];
@@ -111,8 +128,6 @@ const SMALL_GRAPH_BYTES = 16e6;
 
 /** The number of threads worth using. */
 export function chooseThreads(manifest: Manifest, dtypes: Dtypes, facts: DeviceFacts): number {
-  const sizes = (["encoder", "decoder"] as const).map((role) =>
-    graphBytes(manifest, graphOf(manifest, dtypes[role], role)),
-  );
+  const sizes = chosenGraphs(manifest, dtypes).map(([, graph]) => graphBytes(manifest, graph));
   return Math.max(...sizes) < SMALL_GRAPH_BYTES ? 1 : facts.threads;
 }

@@ -4,19 +4,22 @@ import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js
 import {
   chooseDtypes,
   chooseThreads,
+  chosenGraphs,
   type Dtypes,
   graphBytes,
-  graphOf,
   inspectDevice,
 } from "./devices.js";
 import type { StartEngine } from "./engine/engine.js";
 import type { Engine } from "./engine/engine_api.js";
+import { ChatTemplate } from "./generation/chat_template.js";
 import { generate } from "./generation/generate.js";
 import { fitted, type GenerateOptions, settingsOf } from "./generation/generate_options.js";
 import { type GenerationSettings, generationOf } from "./generation/generation_settings.js";
+import { promptOf } from "./generation/prompt.js";
 import { TextStream, Tokenizer } from "./generation/tokenizer.js";
-import { preprocess } from "./image/image.js";
+import { type Pixels, preprocess } from "./image/image.js";
 import { type Picture, toPixels } from "./image/picture.js";
+import { normaliseTiles, splitImage, tilesPrompt } from "./image/tiles.js";
 import { noteRefusal, openStore } from "./loading/cache.js";
 import { folderUrl } from "./loading/fetch.js";
 import type { GraphFile, Role } from "./loading/graph_files.js";
@@ -75,6 +78,7 @@ export class LocalBackend implements Backend {
   private readonly pieces: PieceReader;
   private readonly queue: Limiter = new Limiter(1);
   private readonly tokenizer: Promise<Tokenizer>;
+  private readonly chat: Promise<ChatTemplate | undefined>;
   private readonly engine: Promise<Engine>;
   private readonly encoder: Promise<Engine>;
   private readonly decoder: Promise<Engine>;
@@ -87,11 +91,17 @@ export class LocalBackend implements Backend {
     this.pieces = new PieceReader(parts.loader);
     parts.meter.enter("download");
     // Requests go out in this order.
-    this.tokenizer = handled(this.loadTokenizer());
+    const config = handled(this.loadTokenizerConfig());
+    this.tokenizer = handled(this.loadTokenizer(config));
+    this.chat = handled(this.loadChatTemplate(config));
     this.engine = handled(this.startEngine());
-    this.encoder = handled(this.loadPart("encoder", this.engine));
-    this.decoder = handled(this.loadPart("decoder", this.encoder));
-    const all = Promise.all([this.tokenizer, this.encoder, this.decoder]);
+    const graphs = chosenGraphs(this.manifest, this.info.dtypes);
+    const loaded: Promise<Engine>[] = [];
+    for (const [role, graph] of graphs) {
+      loaded.push(handled(this.loadPart(role, graph, loaded.at(-1) ?? this.engine)));
+    }
+    [this.encoder, this.decoder] = [loaded[0], loaded.at(-1)] as [Promise<Engine>, Promise<Engine>];
+    const all = Promise.all([this.tokenizer, this.chat, ...loaded]);
     this.ready = handled(all.then(() => parts.meter.enter("ready")));
   }
 
@@ -121,6 +131,8 @@ export class LocalBackend implements Backend {
         options.threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
       imageSize: [height, width],
       maxNewTokens: manifest.maxNewTokens,
+      prompt: manifest.prompt,
+      chat: templateOf(manifest) !== undefined,
       available: [...manifest.graphs.keys()],
     };
     meter.addTotal(totalBytes(manifest, dtypes));
@@ -137,22 +149,23 @@ export class LocalBackend implements Backend {
     return this.queue.run(async () => {
       signal.throwIfAborted();
       const lap = stopwatch();
-      const pixels = preprocess(await toPixels(picture), this.manifest.preprocessing);
+      const { pixels, imageText } = this.prepare(await toPixels(picture));
       const preprocessMs = lap();
       const encoder = await orAborted(this.encoder, signal);
       const encoderWaitMs = lap();
       const image = await encoder.encode(pixels);
       const encodeMs = lap();
       try {
-        const [engine, tokenizer] = await orAborted(
-          Promise.all([this.decoder, this.tokenizer]),
+        const [engine, tokenizer, chat] = await orAborted(
+          Promise.all([this.decoder, this.tokenizer, this.chat]),
           signal,
         );
         const decoderWaitMs = lap();
-        const prompt =
-          typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
-        const settings = fitted(asked, this.manifest, prompt);
-        const begin = [this.manifest.decoderStartTokenId, ...prompt];
+        const prompt = promptOf(asked, this.manifest, tokenizer, chat, imageText);
+        const settings = {
+          ...fitted(asked, this.manifest, prompt.words, prompt.imagePositions),
+          before: prompt.counts ? prompt.ids : [],
+        };
         const stream = new TextStream((ids) => tokenizer.decode(ids));
         const emit = (piece: string): void => {
           if (piece !== "") {
@@ -160,7 +173,7 @@ export class LocalBackend implements Backend {
           }
         };
         const onToken = (id: number): void => emit(stream.push(id));
-        const found = await generate(engine, image, begin, settings, signal, onToken);
+        const found = await generate(engine, image, prompt.ids, settings, signal, onToken);
         const { ids, score, prefillMs, decodeMs } = found;
         const text = tokenizer.decode(ids);
         emit(settings.numBeams > 1 ? text : stream.finish());
@@ -187,32 +200,65 @@ export class LocalBackend implements Backend {
     });
   }
 
-  private async loadTokenizer(): Promise<Tokenizer> {
-    const { loader } = this.parts;
-    const { tokenizerFile, files } = this.manifest;
-    const config = files.has(TOKENIZER_CONFIG) ? loader.json(TOKENIZER_CONFIG) : {};
-    const [json, settings] = await Promise.all([loader.json(tokenizerFile), config]);
+  // The vision tower's input, and what stands for it in a prompt.
+  private prepare(image: Pixels): { pixels: Float32Array; imageText: string } {
+    const { preprocessing, imageSplitting, imageTokens } = this.manifest;
+    if (imageSplitting === undefined) {
+      return { pixels: preprocess(image, preprocessing), imageText: "" };
+    }
+    const found = splitImage(image, imageSplitting);
+    const imageText = tilesPrompt(found, imageTokens, imageSplitting);
+    return { pixels: normaliseTiles(found.tiles, preprocessing), imageText };
+  }
+
+  private async loadTokenizerConfig(): Promise<unknown> {
+    return this.manifest.files.has(TOKENIZER_CONFIG)
+      ? this.parts.loader.json(TOKENIZER_CONFIG)
+      : {};
+  }
+
+  private async loadTokenizer(config: Promise<unknown>): Promise<Tokenizer> {
+    const [json, settings] = await Promise.all([
+      this.parts.loader.json(this.manifest.tokenizerFile),
+      config,
+    ]);
     return new Tokenizer(json, settings);
   }
 
+  private async loadChatTemplate(config: Promise<unknown>): Promise<ChatTemplate | undefined> {
+    const file = templateOf(this.manifest);
+    if (file === undefined) {
+      return undefined;
+    }
+    const [text, settings] = await Promise.all([this.parts.loader.text(file), config]);
+    return new ChatTemplate(text, settings, file);
+  }
+
   private startEngine(): Promise<Engine> {
-    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize } = this.manifest;
+    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, conditioning } = this.manifest;
     const { imageSize, threads, device } = this.info;
-    const shape = { imageSize, vocabSize, numHiddenLayers, numKeyValueHeads, headDim };
+    const imageTokenId = conditioning === "placeholder" ? this.manifest.imageTokenId : undefined;
+    const shape = {
+      imageSize,
+      vocabSize,
+      numHiddenLayers,
+      numKeyValueHeads,
+      headDim,
+      imageTokenId,
+    };
     return this.parts.startEngine({ device, shape, threads });
   }
 
   // The files of a part are read at once, and loaded when the part before is loaded.
-  private async loadPart(role: Role, before: Promise<Engine>): Promise<Engine> {
-    const { loader, meter, stop, info } = this.parts;
-    const graph = graphOf(this.manifest, info.dtypes[role], role);
+  private async loadPart(role: Role, graph: GraphFile, before: Promise<Engine>): Promise<Engine> {
+    const { loader, meter, stop } = this.parts;
     const engine = await this.engine;
     const read = handled(
       engine.read({ role, graph, read: (path, memory) => this.pieces.read(path, memory) }),
     );
     const [load] = await Promise.all([read, before]);
     stop.signal.throwIfAborted();
-    meter.enter(role);
+    meter.enter(role === "encoder" ? role : "decoder");
     await load();
     await Promise.all(filesOf(graph).map((path) => loader.release(path)));
     if (role === "encoder") {
@@ -222,13 +268,15 @@ export class LocalBackend implements Backend {
   }
 }
 
+// Only chat models are asked through a template.
+const templateOf = ({ conditioning, chatTemplate }: Manifest): string | undefined =>
+  conditioning === "placeholder" ? chatTemplate : undefined;
+
 const filesOf = ({ path, externalData }: GraphFile): string[] => [path, ...externalData];
 
 function totalBytes(manifest: Manifest, dtypes: Dtypes): number {
-  const graphs = (["encoder", "decoder"] as const).map((role) =>
-    graphBytes(manifest, graphOf(manifest, dtypes[role], role)),
-  );
-  const texts = [manifest.tokenizerFile, TOKENIZER_CONFIG].map(
+  const graphs = chosenGraphs(manifest, dtypes).map(([, graph]) => graphBytes(manifest, graph));
+  const texts = [manifest.tokenizerFile, TOKENIZER_CONFIG, templateOf(manifest) ?? ""].map(
     (path) => manifest.files.get(path)?.bytes ?? 0,
   );
   return [...graphs, ...texts].reduce((sum, bytes) => sum + bytes, 0);

@@ -90,6 +90,18 @@ for (const colorScheme of ["light", "dark"] as const) {
   }
 }
 
+it("continues the prompt that is written in its field", async () => {
+  const { page, problems } = await open();
+  expect(await page.getAttribute("#prompt", "placeholder")).toBe("What the caption begins with");
+  await page.fill("#prompt", "the tree on");
+  await page.setInputFiles("#files", join(FOLDER, FILES[0] ?? ""));
+  await page.waitForFunction(() => document.querySelectorAll(".card button:enabled").length === 1);
+  const told = await page.locator(".card button").first().getAttribute("aria-label");
+  expect(told).not.toBe(`Copy as alt text: ${CAPTIONS[FILES[0] ?? ""]}`);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
 it("takes beams, dropped and pasted images, and copies alt texts", async () => {
   const { page, problems } = await open();
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);

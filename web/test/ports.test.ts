@@ -52,8 +52,10 @@ it("names a port that is missing", () => {
     inputs: ports([...PORTS.decoder.inputs, ...past]),
     outputs: ports([...PORTS.decoder.outputs, ...present]),
   };
-  requireNames(graph, "decoder", cachePorts(1));
+  requireNames(graph, "decoder", PORTS.decoder, cachePorts(1));
   const missing = "the decoder has no past_key_values.1.key";
-  expect(() => requireNames(graph, "decoder", cachePorts(2))).toThrow(missing);
-  expect(() => requireNames(graph, "encoder")).toThrow("the encoder has no pixel_values");
+  expect(() => requireNames(graph, "decoder", PORTS.decoder, cachePorts(2))).toThrow(missing);
+  expect(() => requireNames(graph, "encoder", PORTS.encoder)).toThrow(
+    "the encoder has no pixel_values",
+  );
 });

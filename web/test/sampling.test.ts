@@ -118,3 +118,27 @@ it("refuses what is not a number", () => {
   }
   expect(() => argmax(new Float32Array(3).fill(OUT))).toThrow("no token is left");
 });
+
+// RepetitionPenaltyLogitsProcessor, NoRepeatNGramLogitsProcessor and ForcedBOSTokenLogitsProcessor get input_ids.
+it("counts a prompt of ids as generated, and forces no first token behind it", () => {
+  const rules = {
+    repetitionPenalty: 2,
+    noRepeatNgramSize: 2,
+    badWordsIds: [[3, 0]],
+    minNewTokens: 0,
+    eosTokenIds: [],
+    forcedBosTokenId: 1,
+    forcedEosTokenId: [],
+    maxNewTokens: 9,
+    suppressTokens: [],
+    beginSuppressTokens: [4],
+  };
+  const scored = (before: number[], generated: number[]): number[] => {
+    const scores = Float32Array.of(1, 2, -1, 4, 5, 6);
+    applyRules({ ...rules, before }, generated, scores);
+    return [...scores];
+  };
+  const no = Number.NEGATIVE_INFINITY;
+  expect(scored([9, 2, 5, 3], [])).toEqual([no, 2, -2, 2, no, 3]);
+  expect(scored([9, 2, 5, 3], [2])).toEqual([1, 2, -2, 2, 5, no]);
+});

@@ -3,7 +3,8 @@ import { build } from "esbuild";
 import { expect, it } from "vitest";
 import { WEB } from "./lib/program.js";
 
-const LIMITS = { index: 40_000, transformers: 10_000 };
+// Chat templates, by @huggingface/jinja, are 13 kB of the index.
+const LIMITS = { index: 56_000, transformers: 10_500 };
 
 for (const [name, most] of Object.entries(LIMITS)) {
   it(`${name} is at most ${most} bytes without the engine, minified and packed`, async () => {

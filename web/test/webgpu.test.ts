@@ -19,23 +19,26 @@ afterAll(async () => {
   await server.stop();
 });
 
-it("equals PyTorch, greedy and with beams that change places on the device", async () => {
-  const { captions, beams } = readGolden("base");
-  const found = await tab.page.evaluate(async () => {
-    const path = "/goldens/checkpoints/base/golden";
-    const captioner = await lorapress.Captioner.load("/models/base", { device: "webgpu" });
-    const options = { numBeams: 3, maxNewTokens: 30 };
-    const greedy = await captioner.caption(`${path}/image0.png`);
-    const best = await captioner.caption(`${path}/image0.png`, options);
-    const again = await captioner.caption(`${path}/image1.png`);
-    const { device } = captioner.info;
-    await captioner.dispose();
-    return { device, ids: [greedy.ids, best.ids, again.ids] };
+for (const folder of ["base", "base-llava"]) {
+  it(`${folder} equals PyTorch, greedy and with beams that change places on the device`, async () => {
+    const { captions, beams } = readGolden("base");
+    const found = await tab.page.evaluate(async (folder) => {
+      const path = "/goldens/checkpoints/base/golden";
+      const choice = { device: "webgpu", dtype: "fp32" } as const;
+      const captioner = await lorapress.Captioner.load(`/models/${folder}`, choice);
+      const options = { numBeams: 3, maxNewTokens: 30 };
+      const greedy = await captioner.caption(`${path}/image0.png`);
+      const best = await captioner.caption(`${path}/image0.png`, options);
+      const again = await captioner.caption(`${path}/image1.png`);
+      const { device } = captioner.info;
+      await captioner.dispose();
+      return { device, ids: [greedy.ids, best.ids, again.ids] };
+    }, folder);
+    expect(found.device).toBe("webgpu");
+    const wanted = [captions[0]?.ids, beams[0]?.results[0]?.ids[0], captions[1]?.ids];
+    expect(found.ids).toEqual(wanted);
   });
-  expect(found.device).toBe("webgpu");
-  const wanted = [captions[0]?.ids, beams[0]?.results[0]?.ids[0], captions[1]?.ids];
-  expect(found.ids).toEqual(wanted);
-});
+}
 
 it("is not taken by itself where it is software", async () => {
   const device = await tab.page.evaluate(async () => {

@@ -35,7 +35,7 @@ export function manifestProblems(text) {
   return [...fileProblems(manifest), ...graphProblems(manifest), ...tokenProblems(manifest)];
 }
 
-function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) {
+function fileProblems({ files, graphs, default_dtype, tokenizer, prompt = undefined, chunk_bytes }) {
   const problems = [];
   const paths = new Set(files.map(({ path }) => path));
   if (paths.size < files.length) {
@@ -50,7 +50,8 @@ function fileProblems({ files, graphs, default_dtype, tokenizer, chunk_bytes }) 
       problems.push(`files: ${path}: ${sha256.length} digests, expected ${chunks}`);
     }
   }
-  for (const path of [tokenizer.file, ...Object.values(graphs).flatMap(Object.values)]) {
+  const template = prompt?.chat_template === undefined ? [] : [prompt.chat_template];
+  for (const path of [tokenizer.file, ...template, ...Object.values(graphs).flatMap(Object.values)]) {
     if (!paths.has(path)) {
       problems.push(`files: ${path} is used and not listed`);
     }

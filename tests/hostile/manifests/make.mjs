@@ -97,6 +97,10 @@ const SPOILED = [
   ['graphs_none', 'invalid_file', 'no graphs', (m) => (m.graphs = {})],
   ['default_dtype_absent', 'invalid_file', 'the default dtype has no graphs', (m) => (m.default_dtype = 'fp16')],
   ['tokenizer_path_parent', 'invalid_file', 'a tokenizer outside of the folder', (m) => (m.tokenizer.file = '../tokenizer.json')],
+  ['prompt_template_not_listed', 'invalid_file', 'a chat template that is none of the files', (m) => (m.prompt = { chat_template: 'chat_template.jinja' })],
+  ['prompt_template_outside', 'invalid_file', 'a chat template outside of the folder', (m) => (m.prompt = { chat_template: '../chat_template.jinja' })],
+  ['prompt_number', 'invalid_file', 'a prompt that is no text', (m) => (m.prompt = { default: 3 })],
+  ['prompt_list', 'invalid_file', 'a prompt that is no object', (m) => (m.prompt = ['a'])],
   ['digests_missing', 'invalid_file', 'no digests', (m) => delete m.files[0].sha256],
   ['digests_too_few', 'invalid_file', 'two chunks and one digest', (m) => m.files[3].sha256.pop()],
   ['digests_too_many', 'invalid_file', 'one chunk and two digests', (m) => m.files[2].sha256.push(digest(9))],
@@ -219,6 +223,7 @@ export function allFiles() {
   }
   files.set('index.tsv', rows.map((row) => `${row.join('\t')}\n`).join(''));
   files.set('accepted/one_dtype.json', text(sound()));
+  files.set('accepted/prompt.json', text({ ...sound(), prompt: { default: 'a photo of', chat_template: 'tokenizer.json' } }));
   files.set('accepted/several.json', text(several()));
   files.set('accepted/generation.json', text(generation()));
   files.set('accepted/version_1.json', text(versionOne(several())));

@@ -24,6 +24,8 @@ export interface ModelShape {
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
+  /** The image stands where a prompt has this id; undefined: in place of the start token. */
+  readonly imageTokenId?: number | undefined;
 }
 
 export interface EngineRequest {
@@ -62,10 +64,12 @@ export interface Engine {
    * read at the same time, and are loaded one after the other.
    */
   read(source: ModelSource): Promise<() => Promise<void>>;
+  /** `pixels`: one or more tiles of [3, height, width], one after the other. */
   encode(pixels: Float32Array): Promise<EncodedImage>;
   /**
    * One row. `ids` are the model's start token, in whose place the image stands, and then the prompt's
-   * tokens; the engine adds none.
+   * tokens; or, with an imageTokenId, a prompt that has this id once per position of the image. The engine adds
+   * none.
    */
   prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]>;
   /**

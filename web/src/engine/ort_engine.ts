@@ -1,6 +1,7 @@
 // The common part of both engines of onnxruntime-web, whatever their tensors are. Graphs are those of the transformers.js
 // bundle (docs/bundles.md): the decoder puts the image tokens before the text in its first call, when the cache is
-// empty, and then drops the first id, a start token.
+// empty, and then drops the first id, a start token. With an imageTokenId they are those of the llava and smolvlm
+// bundles: a graph of its own looks tokens up, and here the image's rows replace those of the placeholders.
 //
 // Tensors stay inside the engine: a step's cache is the next step's input, and only the logits of each step are
 // copied out.
@@ -19,6 +20,8 @@ import {
   type CachePorts,
   cachePorts,
   type GraphPorts,
+  PIXEL_MASK,
+  PLACEHOLDER_PORTS,
   PORTS,
   requireCache,
   requireNames,
@@ -43,10 +46,15 @@ interface OrtImage<Tensor> extends EncodedImage {
   readonly tensor: Tensor;
 }
 
+export interface Floats {
+  readonly dims: readonly number[];
+  readonly values: Float32Array;
+}
+
 interface OrtSequences<Tensor> extends Sequences {
   readonly cache: readonly Tensor[];
-  /** One copy per row: every call of the decoder takes the image, though only the first reads it. */
-  readonly images: Tensor;
+  /** One copy per row: every call of the decoder takes the image, though only the first reads it. None with placeholders. */
+  readonly images: Tensor | undefined;
   /** Whether this object frees `images`, or the caption does. */
   readonly ownsImages: boolean;
 }
@@ -57,6 +65,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
   protected readonly shape: ModelShape;
   private readonly cache: CachePorts;
   private encoder: Session<Tensor> | undefined;
+  private embeddings: Session<Tensor> | undefined;
   private decoder: Session<Tensor> | undefined;
   private cacheDtype: CacheDtype = "float32";
   private turn: Promise<unknown> = Promise.resolve();
@@ -73,10 +82,12 @@ export abstract class OrtEngine<Tensor> implements Engine {
     keptInside: readonly string[],
   ): Promise<Session<Tensor>>;
   protected abstract tensor(
-    type: "float32" | "float16" | "int64",
+    type: "float32" | "float16" | "int64" | "bool",
     dims: readonly number[],
-    values: Float32Array | Uint16Array | BigInt64Array,
+    values: Float32Array | Uint16Array | BigInt64Array | Uint8Array,
   ): Tensor;
+  /** A copy of a tensor's values. */
+  protected abstract floats(tensor: Tensor): Floats;
   protected abstract release(tensor: Tensor): void;
   protected abstract readLogits(tensor: Tensor, rows: number): Logits;
   /** New tensors whose row i is row parents[i] of the old ones. */
@@ -93,14 +104,24 @@ export abstract class OrtEngine<Tensor> implements Engine {
   encode(pixels: Float32Array): Promise<EncodedImage> {
     return this.inTurn("the encoder failed", async () => {
       const session = this.encoder ?? fail("runtime", "the encoder is not loaded");
-      const { inputs, outputs } = PORTS.encoder;
-      const input = this.tensor("float32", [1, 3, ...this.shape.imageSize], pixels);
+      const { inputs, outputs } = this.placeholders ? PLACEHOLDER_PORTS.encoder : PORTS.encoder;
+      const [height, width] = this.shape.imageSize;
+      const tiles = pixels.length / (3 * height * width);
+      const rank = session.inputs.find(({ name }) => name === inputs[0])?.dims.length ?? 4;
+      const several = rank === 5 ? [1, tiles] : [tiles];
+      const given: (readonly [string, Tensor])[] = [
+        [inputs[0], this.tensor("float32", [...several, 3, height, width], pixels)],
+      ];
+      if (session.inputs.some(({ name }) => name === PIXEL_MASK)) {
+        const whole = new Uint8Array(tiles * height * width).fill(1);
+        given.push([PIXEL_MASK, this.tensor("bool", [...several, height, width], whole)]);
+      }
       try {
-        const [image] = await session.run([[inputs[0], input]], outputs);
+        const [image] = await session.run(given, outputs);
         const tensor = image as Tensor;
         return { tensor, dispose: () => this.release(tensor) } satisfies OrtImage<Tensor>;
       } finally {
-        this.release(input);
+        this.releaseAll(given.map(([, tensor]) => tensor));
       }
     });
   }
@@ -112,7 +133,9 @@ export abstract class OrtEngine<Tensor> implements Engine {
       const dims = [1, numKeyValueHeads, 0, headDim];
       const cache = this.cache.past.map(() => this.tensor(this.cacheDtype, dims, none));
       const { tensor } = image as OrtImage<Tensor>;
-      return this.run(this.sequences(1, cache, tensor, false), ids);
+      return this.placeholders
+        ? this.run(this.sequences(1, cache, undefined, false), ids, this.floats(tensor))
+        : this.run(this.sequences(1, cache, tensor, false), ids);
     });
   }
 
@@ -127,8 +150,9 @@ export abstract class OrtEngine<Tensor> implements Engine {
   }
 
   async dispose(): Promise<void> {
-    const sessions = [this.encoder, this.decoder];
+    const sessions = [this.encoder, this.embeddings, this.decoder];
     this.encoder = undefined;
+    this.embeddings = undefined;
     this.decoder = undefined;
     await this.turn.catch(() => {});
     await Promise.all(sessions.map((session) => session?.release()));
@@ -148,12 +172,23 @@ export abstract class OrtEngine<Tensor> implements Engine {
 
   private async load(source: ModelSource, bytes: GraphBytes): Promise<void> {
     if (source.role === "encoder") {
-      this.encoder = await this.open(source, bytes, PORTS.encoder.outputs);
-      requireNames(this.encoder, "encoder");
+      const inside = this.placeholders ? [] : PORTS.encoder.outputs;
+      this.encoder = await this.open(source, bytes, inside);
+      requireNames(
+        this.encoder,
+        "encoder",
+        (this.placeholders ? PLACEHOLDER_PORTS : PORTS).encoder,
+      );
+      return;
+    }
+    if (source.role === "embeddings") {
+      this.embeddings = await this.open(source, bytes, []);
+      requireNames(this.embeddings, "embeddings", PLACEHOLDER_PORTS.embeddings);
       return;
     }
     this.decoder = await this.open(source, bytes, this.cache.present);
-    requireNames(this.decoder, "decoder", this.cache);
+    const ports = (this.placeholders ? PLACEHOLDER_PORTS : PORTS).decoder;
+    requireNames(this.decoder, "decoder", ports, this.cache);
     const port = this.decoder.inputs.find(({ name }) => name === this.cache.past[0]);
     this.cacheDtype = requireCache(port, this.shape, source.graph.cacheDtype);
   }
@@ -167,6 +202,10 @@ export abstract class OrtEngine<Tensor> implements Engine {
     return mine;
   }
 
+  private get placeholders(): boolean {
+    return this.shape.imageTokenId !== undefined;
+  }
+
   private releaseAll(tensors: readonly Tensor[]): void {
     for (const tensor of tensors) {
       this.release(tensor);
@@ -176,10 +215,11 @@ export abstract class OrtEngine<Tensor> implements Engine {
   private sequences(
     rows: number,
     cache: readonly Tensor[],
-    images: Tensor,
+    images: Tensor | undefined,
     ownsImages: boolean,
   ): OrtSequences<Tensor> {
-    const dispose = (): void => this.releaseAll(ownsImages ? [...cache, images] : cache);
+    const dispose = (): void =>
+      this.releaseAll(ownsImages && images !== undefined ? [...cache, images] : cache);
     return { rows, cache, images, ownsImages, dispose };
   }
 
@@ -187,6 +227,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
   private async run(
     sequences: OrtSequences<Tensor>,
     ids: readonly number[],
+    image?: Floats,
   ): Promise<[Sequences, Logits]> {
     const { rows, cache, images, ownsImages } = sequences;
     const { inputs, outputs } = PORTS.decoder;
@@ -194,13 +235,20 @@ export abstract class OrtEngine<Tensor> implements Engine {
     try {
       const session = this.decoder ?? fail("runtime", "the decoder is not loaded");
       const dims = [rows, ids.length / rows];
-      const input = this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
+      const input =
+        images === undefined
+          ? await this.embedded(ids, dims, image)
+          : this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
       try {
         const past = this.cache.past.map((name, i) => [name, cache[i] as Tensor] as const);
-        found = await session.run(
-          [[inputs[0], input], [inputs[1], images], ...past],
-          [...outputs, ...this.cache.present],
-        );
+        const first: (readonly [string, Tensor])[] =
+          images === undefined
+            ? [[PLACEHOLDER_PORTS.decoder.inputs[0], input]]
+            : [
+                [inputs[0], input],
+                [inputs[1], images],
+              ];
+        found = await session.run([...first, ...past], [...outputs, ...this.cache.present]);
       } finally {
         this.release(input);
       }
@@ -216,6 +264,43 @@ export abstract class OrtEngine<Tensor> implements Engine {
     }
   }
 
+  // Rows of the embedding table, and of the image in their places.
+  private async embedded(
+    ids: readonly number[],
+    dims: readonly number[],
+    image: Floats | undefined,
+  ): Promise<Tensor> {
+    const session = this.embeddings ?? fail("runtime", "the embeddings are not loaded");
+    const { inputs, outputs } = PLACEHOLDER_PORTS.embeddings;
+    const input = this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
+    let embeds: Tensor;
+    try {
+      [embeds] = (await session.run([[inputs[0], input]], outputs)) as [Tensor];
+    } finally {
+      this.release(input);
+    }
+    if (image === undefined) {
+      return embeds;
+    }
+    try {
+      const { dims: shape, values } = this.floats(embeds);
+      const hidden = shape.at(-1) as number;
+      const places = ids.flatMap((id, i) => (id === this.shape.imageTokenId ? [i] : []));
+      if (image.dims.at(-1) !== hidden || image.values.length !== places.length * hidden) {
+        fail(
+          "mismatch",
+          `the image has ${image.values.length / hidden} positions, the prompt has places for ${places.length}`,
+        );
+      }
+      for (const [row, place] of places.entries()) {
+        values.set(image.values.subarray(row * hidden, (row + 1) * hidden), place * hidden);
+      }
+      return this.tensor("float32", shape, values);
+    } finally {
+      this.release(embeds);
+    }
+  }
+
   private async reorder(
     sequences: OrtSequences<Tensor>,
     parents: readonly number[],
@@ -226,7 +311,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     }
     try {
       // All rows see the same image, so only their number matters.
-      const other = parents.length !== rows;
+      const other = parents.length !== rows && images !== undefined;
       const found = await this.rowsOf(other ? [...cache, images] : cache, parents);
       const nextImages = other ? (found.pop() as Tensor) : images;
       this.releaseAll(cache);

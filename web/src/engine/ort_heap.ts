@@ -10,6 +10,7 @@ const TYPES = {
   float32: { code: 1, bytes: 4 },
   float16: { code: 10, bytes: 2 },
   int64: { code: 7, bytes: 8 },
+  bool: { code: 9, bytes: 1 },
 } as const;
 
 export type ElementType = keyof typeof TYPES;

@@ -3,7 +3,7 @@ import type { PieceMemory } from "../loading/pieces.js";
 import type { Logits, ModelShape, ModelSource } from "./engine_api.js";
 import { halvesToFloats } from "./half.js";
 import { splitGraph } from "./onnx_file.js";
-import { type GraphBytes, OrtEngine } from "./ort_engine.js";
+import { type Floats, type GraphBytes, OrtEngine } from "./ort_engine.js";
 import { type ElementType, type HeapTensor, OrtHeap } from "./ort_heap.js";
 import { HeapFile } from "./ort_heap_file.js";
 import type { OrtFactory } from "./ort_module.js";
@@ -77,6 +77,15 @@ export class WasmEngine extends OrtEngine<HeapTensor> {
 
   protected release(tensor: HeapTensor): void {
     this.heap.release(tensor);
+  }
+
+  protected floats(tensor: HeapTensor): Floats {
+    const { type, dims, bytes } = this.heap.view(tensor);
+    const copy = bytes.slice().buffer;
+    return {
+      dims,
+      values: type === "float16" ? halvesToFloats(new Uint16Array(copy)) : new Float32Array(copy),
+    };
   }
 
   protected readLogits(tensor: HeapTensor, rows: number): Logits {

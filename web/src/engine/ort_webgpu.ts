@@ -4,7 +4,7 @@ import type { Pieces } from "../loading/pieces.js";
 import { requireServed } from "../loading/served.js";
 import type { Logits, ModelShape, ModelSource } from "./engine_api.js";
 import { halvesToFloats } from "./half.js";
-import { type GraphBytes, OrtEngine, type Session } from "./ort_engine.js";
+import { type Floats, type GraphBytes, OrtEngine, type Session } from "./ort_engine.js";
 import { type Port, requireVocabulary } from "./ports.js";
 
 type Ort = typeof import("onnxruntime-web");
@@ -47,15 +47,19 @@ export class WebGpuEngine extends OrtEngine<Tensor> {
   }
 
   protected tensor(
-    type: "float32" | "float16" | "int64",
+    type: "float32" | "float16" | "int64" | "bool",
     dims: readonly number[],
-    values: Float32Array | Uint16Array | BigInt64Array,
+    values: Float32Array | Uint16Array | BigInt64Array | Uint8Array,
   ): Tensor {
     return new this.ort.Tensor(type as "float32", values as Float32Array, dims);
   }
 
   protected release(tensor: Tensor): void {
     tensor.dispose();
+  }
+
+  protected floats({ data, dims }: Tensor): Floats {
+    return { dims, values: toFloats(data).slice() };
   }
 
   protected readLogits({ data, dims }: Tensor, rows: number): Logits {

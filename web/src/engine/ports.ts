@@ -11,6 +11,16 @@ export const PORTS = {
   decoder: { inputs: ["input_ids", "encoder_hidden_states"], outputs: ["logits"] },
 } as const;
 
+/** Of models with an imageTokenId, whose tokens are looked up in a graph of their own. */
+export const PLACEHOLDER_PORTS = {
+  encoder: { inputs: ["pixel_values"], outputs: ["image_features"] },
+  embeddings: { inputs: ["input_ids"], outputs: ["inputs_embeds"] },
+  decoder: { inputs: ["inputs_embeds"], outputs: ["logits"] },
+} as const;
+
+/** Of an encoder that takes tiles of several sizes; all of ours are whole. */
+export const PIXEL_MASK = "pixel_attention_mask";
+
 export interface CachePorts {
   readonly past: readonly string[];
   readonly present: readonly string[];
@@ -42,12 +52,22 @@ export interface GraphPorts {
   readonly outputs: readonly Port[];
 }
 
-export function requireNames(graph: GraphPorts, role: Role, cache: CachePorts = NO_CACHE): void {
-  const missing = (ports: readonly Port[], names: readonly string[]): string | undefined =>
-    names.find((name) => !ports.some((port) => port.name === name));
+export interface PortNames {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+export function requireNames(
+  graph: GraphPorts,
+  role: Role,
+  names: PortNames,
+  cache: CachePorts = NO_CACHE,
+): void {
+  const missing = (ports: readonly Port[], wanted: readonly string[]): string | undefined =>
+    wanted.find((name) => !ports.some((port) => port.name === name));
   const name =
-    missing(graph.inputs, [...PORTS[role].inputs, ...cache.past]) ??
-    missing(graph.outputs, [...PORTS[role].outputs, ...cache.present]);
+    missing(graph.inputs, [...names.inputs, ...cache.past]) ??
+    missing(graph.outputs, [...names.outputs, ...cache.present]);
   if (name !== undefined) {
     fail(
       "mismatch",

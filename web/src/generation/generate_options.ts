@@ -10,8 +10,15 @@ import type { SamplingFilters, TokenRules } from "./sampling.js";
 
 /** An absent option is the folder's own setting. */
 export interface GenerateOptions extends GenerationSettings {
-  /** Text (or its token ids) after the image, before what is generated. */
+  /**
+   * Text (or its token ids) after the image, before what is generated; of a chat model the user's message, which
+   * goes through the folder's chat template. Without it the folder's own prompt, if it has one.
+   */
   readonly prompt?: string | readonly number[] | undefined;
+  /** A chat model's system message. */
+  readonly system?: string | undefined;
+  /** The prompt as it is, without the folder's chat template. */
+  readonly rawPrompt?: boolean | undefined;
   readonly maxNewTokens?: number | undefined;
   /** Equal seeds draw equal captions, here and in `lorapress caption`. */
   readonly seed?: number | undefined;
@@ -19,6 +26,8 @@ export interface GenerateOptions extends GenerationSettings {
 
 export interface Settings extends TokenRules, SamplingFilters {
   readonly prompt: string | readonly number[];
+  readonly system: string;
+  readonly rawPrompt: boolean;
   readonly numBeams: number;
   readonly lengthPenalty: number;
   readonly earlyStopping: EarlyStopping;
@@ -70,7 +79,11 @@ export function settingsOf(
     refuse("earlyStopping", earlyStopping, 'a boolean or "never"');
   }
   const settings: OpenSettings = {
-    prompt: Array.isArray(options.prompt) ? options.prompt : String(options.prompt ?? ""),
+    prompt: Array.isArray(options.prompt)
+      ? options.prompt
+      : String(options.prompt || manifest.prompt),
+    system: String(options.system ?? ""),
+    rawPrompt: options.rawPrompt === true,
     maxNewTokens: optional("maxNewTokens", 1, MAX_INTEGER),
     maxLength: optional("maxLength", 1, MAX_INTEGER),
     minNewTokens: optional("minNewTokens", 0, MAX_INTEGER),
@@ -169,11 +182,12 @@ function refuseContradictions(
   }
 }
 
-/** The settings behind image and prompt. Throws when these and the new tokens do not fit the model. */
+/** The settings behind the image's positions and the prompt's other ids. Throws when these and the new tokens do not fit the model. */
 export function fitted(
   settings: OpenSettings,
   manifest: Manifest,
   prompt: readonly number[],
+  imageTokens: number = manifest.imageTokens,
 ): Settings {
   const inside = (id: number): boolean =>
     Number.isInteger(id) && id >= 0 && id < manifest.vocabSize;
@@ -181,7 +195,7 @@ export function fitted(
   if (outside !== undefined) {
     fail("mismatch", `the prompt has the token ${outside}, the model knows ${manifest.vocabSize}`);
   }
-  const { imageTokens, maxPositionEmbeddings } = manifest;
+  const { maxPositionEmbeddings } = manifest;
   const { maxLength, minLength, ...rest } = settings;
   const positions = imageTokens + prompt.length;
   const ofLength = maxLength === undefined ? manifest.maxNewTokens : maxLength - positions;

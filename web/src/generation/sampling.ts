@@ -7,6 +7,8 @@ import { fail } from "../errors.js";
  * sampling, log-probabilities for beams. Token ids are inside the vocabulary.
  */
 export interface TokenRules {
+  /** A prompt whose ids count as generated, as in generate(input_ids=...): that of a placeholder folder. */
+  readonly before?: readonly number[] | undefined;
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
   /** No empty word, no lone end token. */
@@ -67,31 +69,35 @@ export function logSoftmax(scores: Float32Array): void {
   }
 }
 
-/** In place; `generated` are the new tokens so far: neither image nor prompt. */
+/** In place; `generated` are the new tokens so far. */
 export function applyRules(
   rules: TokenRules,
   generated: readonly number[],
   scores: Float32Array,
 ): void {
+  const { before = [] } = rules;
+  const seen = before.length === 0 ? generated : [...before, ...generated];
   if (rules.repetitionPenalty !== 1) {
-    penalise(Math.fround(rules.repetitionPenalty), generated, scores);
+    penalise(Math.fround(rules.repetitionPenalty), seen, scores);
   }
   if (rules.noRepeatNgramSize > 0) {
-    forbidNgrams(rules.noRepeatNgramSize, generated, scores);
+    forbidNgrams(rules.noRepeatNgramSize, seen, scores);
   }
-  forbidWords(rules.badWordsIds, generated, scores);
+  forbidWords(rules.badWordsIds, seen, scores);
   if (generated.length < rules.minNewTokens) {
     forbid(rules.eosTokenIds, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
-  if (rules.forcedBosTokenId !== undefined && generated.length === 1) {
-    force([rules.forcedBosTokenId], scores);
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second; behind a prompt of
+  // ids there is none.
+  const forcedBos = before.length > 1 ? undefined : rules.forcedBosTokenId;
+  if (forcedBos !== undefined && generated.length === 1) {
+    force([forcedBos], scores);
   }
   if (rules.forcedEosTokenId.length > 0 && generated.length === rules.maxNewTokens - 1) {
     force(rules.forcedEosTokenId, scores);
   }
   forbid(rules.suppressTokens, scores);
-  if (generated.length === (rules.forcedBosTokenId === undefined ? 0 : 1)) {
+  if (generated.length === (forcedBos === undefined ? 0 : 1)) {
     forbid(rules.beginSuppressTokens, scores);
   }
 }

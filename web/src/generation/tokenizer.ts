@@ -19,8 +19,14 @@ export class Tokenizer {
     }
   }
 
-  encode(text: string): number[] {
-    return this.tokenizer.encode(text, { add_special_tokens: false }).ids;
+  /** `special`: with the tokens that tokenizer.json puts around a text. */
+  encode(text: string, special = false): number[] {
+    return this.tokenizer.encode(text, { add_special_tokens: special }).ids;
+  }
+
+  /** The text of one token; undefined: there is none. */
+  tokenOf(id: number): string | undefined {
+    return this.tokenizer.id_to_token(id);
   }
 
   /** Special tokens are left out, and so are ids above the vocabulary, since models pad theirs. */

@@ -25,7 +25,16 @@ interface Filter {
 const FILTERS: Readonly<Record<Resample, Filter>> = {
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: { support: 2, weight: bicubic },
+  lanczos: { support: 3, weight: lanczos },
 };
+
+function lanczos(x: number): number {
+  return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
+function sinc(x: number): number {
+  return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
+}
 
 function bicubic(distance: number): number {
   const a = -0.5;

@@ -9,8 +9,25 @@ const CACHED_KEYS = [...KEYS, "cache_dtype", "in_place_cache"];
 const CACHE_DTYPES = ["float32", "float16"] as const;
 const BACKENDS = ["wasm", "webgpu", "webgpu_f16"] as const;
 
-/** The parts of a model that are run here: roles of "graphs". */
-export type Role = "encoder" | "decoder";
+/** How the image reaches the decoder: before the text, or in place of the prompt's image tokens. */
+export const CONDITIONINGS = ["prefix", "placeholder"] as const;
+export type Conditioning = (typeof CONDITIONINGS)[number];
+
+/** The parts of a model that are run here. */
+export type Role = "encoder" | "embeddings" | "decoder";
+
+/** What "graphs" calls the parts, in the order in which they are loaded. */
+export const ROLES: Readonly<Record<Conditioning, readonly (readonly [Role, string])[]>> = {
+  prefix: [
+    ["encoder", "encoder"],
+    ["decoder", "decoder"],
+  ],
+  placeholder: [
+    ["encoder", "vision_encoder"],
+    ["embeddings", "embed_tokens"],
+    ["decoder", "decoder_model_merged"],
+  ],
+};
 
 /** An .onnx file and its entry of "graph_files". */
 export interface GraphFile {

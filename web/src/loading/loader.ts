@@ -125,9 +125,12 @@ export class Loader {
     await this.store.release(this.manifest.files.get(path)?.sha256 ?? []);
   }
 
+  async text(path: string): Promise<string> {
+    return decodeUtf8(await this.bytes(path), fileUrl(this.folder, path));
+  }
+
   async json(path: string): Promise<unknown> {
-    const url = fileUrl(this.folder, path);
-    return parseJson(decodeUtf8(await this.bytes(path), url), url);
+    return parseJson(await this.text(path), fileUrl(this.folder, path));
   }
 }
 

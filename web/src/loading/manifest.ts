@@ -3,7 +3,14 @@
 // docs/schema/lorapress.schema.json.
 import { fail } from "../errors.js";
 import { Fields, shown, type Triple } from "./fields.js";
-import { type Graphs, type PreferredDtypes, parseGraphs, parsePreferred } from "./graph_files.js";
+import {
+  CONDITIONINGS,
+  type Conditioning,
+  type Graphs,
+  type PreferredDtypes,
+  parseGraphs,
+  parsePreferred,
+} from "./graph_files.js";
 import { parseJson } from "./json.js";
 
 export const MANIFEST_NAME = "lorapress.json";
@@ -16,7 +23,9 @@ const MAX_FILE_BYTES = 2 ** 40;
 const MAX_COUNT = 2 ** 24;
 const PATH = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
-const RESAMPLES = ["bilinear", "bicubic"] as const;
+const RESAMPLES = ["bilinear", "bicubic", "lanczos"] as const;
+
+const SPLITTING_TOKENS = ["image", "around", "global", "tile"] as const;
 
 export type Resample = (typeof RESAMPLES)[number];
 
@@ -37,10 +46,23 @@ export interface Preprocessing {
   readonly imageStd: Triple;
 }
 
+/** How an image is cut into tiles, and what stands for them in a prompt. */
+export interface ImageSplitting {
+  readonly enabled: boolean;
+  readonly longestEdge: number;
+  readonly tileSize: number;
+  readonly resample: Resample;
+  /** "tile" has {row} and {col}, which count from 1. */
+  readonly tokens: Readonly<Record<(typeof SPLITTING_TOKENS)[number], string>>;
+}
+
 export interface Manifest {
   readonly bundle: string;
   readonly defaultDtype: string;
+  readonly conditioning: Conditioning;
   readonly imageTokens: number;
+  /** Of a prompt's image positions, with conditioning "placeholder". */
+  readonly imageTokenId: number;
   readonly vocabSize: number;
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
@@ -53,7 +75,12 @@ export interface Manifest {
   /** Token ids and settings, for generation_settings.ts. */
   readonly generation: Fields;
   readonly preprocessing: Preprocessing;
+  readonly imageSplitting: ImageSplitting | undefined;
   readonly tokenizerFile: string;
+  /** The folder's own prompt. */
+  readonly prompt: string;
+  /** A file of the folder. */
+  readonly chatTemplate: string | undefined;
   readonly graphs: Graphs;
   readonly preferredDtypes: PreferredDtypes;
   readonly files: ReadonlyMap<string, ManifestFile>;
@@ -104,14 +131,32 @@ function listed(path: unknown, files: ReadonlyMap<string, ManifestFile>, where: 
   return sound;
 }
 
+function parseResample(fields: Fields): Resample {
+  const resample = fields.text("resample");
+  return (
+    RESAMPLES.find((name) => name === resample) ??
+    fail("unsupported", `${fields.where}: resample ${shown(resample)} is not known`)
+  );
+}
+
+// The bound of tiles bounds the memory that an image takes: 4096 x 4096 pixels in all.
+function parseSplitting(fields: Fields): ImageSplitting {
+  const tokens = fields.object("tokens");
+  const longestEdge = fields.integer("longest_edge", 1, 4096);
+  const [image, around, global, tile] = SPLITTING_TOKENS.map((name) => tokens.text(name));
+  return {
+    enabled: fields.boolean("enabled"),
+    longestEdge,
+    tileSize: fields.integer("tile_size", Math.ceil(longestEdge / 64), 4096),
+    resample: parseResample(fields),
+    tokens: { image, around, global, tile } as ImageSplitting["tokens"],
+  };
+}
+
 function parsePreprocessing(fields: Fields): Preprocessing {
   const size = fields.object("size");
-  const resample = fields.text("resample");
+  const known = parseResample(fields);
   const imageStd = fields.triple("image_std");
-  const known = RESAMPLES.find((name) => name === resample);
-  if (known === undefined) {
-    fail("unsupported", `${fields.where}: resample ${shown(resample)} is not known`);
-  }
   if (imageStd.some((value) => value <= 0)) {
     fields.refuse("image_std", "is not three positive numbers");
   }
@@ -131,6 +176,30 @@ function parseEos(fields: Fields, last: number): number[] {
     fields.refuse("eos_token_id", "is not a list of token ids");
   }
   return ids.map((id) => fields.bounded("eos_token_id", id, 0, last));
+}
+
+// Absent in folders that were written before there was another.
+function parseConditioning(model: Fields): Conditioning {
+  const name = model.get("conditioning") ?? "prefix";
+  return (
+    CONDITIONINGS.find((known) => known === name) ??
+    fail(
+      "unsupported",
+      `${model.where}: conditioning ${shown(name)} is not known (${CONDITIONINGS.join(" and ")} are)`,
+    )
+  );
+}
+
+function parsePrompt(
+  root: Fields,
+  listed: (path: unknown) => string,
+): Pick<Manifest, "prompt" | "chatTemplate"> {
+  const fields = root.get("prompt") === undefined ? undefined : root.object("prompt");
+  const file = fields?.get("chat_template");
+  return {
+    prompt: fields?.get("default") === undefined ? "" : fields.text("default"),
+    chatTemplate: file === undefined ? undefined : listed(file),
+  };
 }
 
 /** `where` names the text in errors. Throws LorapressError: invalid_file or unsupported. */
@@ -156,8 +225,12 @@ export function parseManifest(text: string, where: string): Manifest {
   if (!graphs.has(defaultDtype)) {
     fail("invalid_file", `${where}: "graphs" has no ${shown(defaultDtype)}, the default_dtype`);
   }
+  const conditioning = parseConditioning(model);
   return {
     bundle: root.text("bundle"),
+    conditioning,
+    imageTokenId:
+      conditioning === "placeholder" ? model.integer("image_token_id", 0, MAX_COUNT) : -1,
     defaultDtype,
     imageTokens: model.integer("image_tokens", 1, MAX_COUNT),
     vocabSize,
@@ -170,6 +243,11 @@ export function parseManifest(text: string, where: string): Manifest {
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
     preprocessing: parsePreprocessing(root.object("preprocessing")),
+    imageSplitting:
+      root.get("image_splitting") === undefined
+        ? undefined
+        : parseSplitting(root.object("image_splitting")),
+    ...parsePrompt(root, inFiles),
     tokenizerFile: inFiles(root.object("tokenizer").get("file")),
     graphs,
     preferredDtypes: parsePreferred(root, version, [...graphs.keys()]),

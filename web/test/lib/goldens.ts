@@ -10,6 +10,9 @@ const CHECKPOINTS = join(ROOT, "tests/goldens/checkpoints");
 // An architecture that press refuses.
 const LEFT_OUT = ["gpt2"];
 
+/** Those that are pressed as bundle "llava", too. */
+export const LLAVA: readonly string[] = ["base", "odd", "qwen2"];
+
 export interface BeamCase {
   readonly options: Readonly<Record<string, unknown>>;
   readonly results: readonly { image: number; ids: number[][]; scores: number[] }[];

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allGoldens } from "./goldens.js";
+import { allGoldens, LLAVA, readGolden } from "./goldens.js";
 import { press, ROOT, WEB } from "./program.js";
 
 export default function setup(): () => void {
@@ -16,6 +16,14 @@ export default function setup(): () => void {
     const most = ["--max-new-tokens", `${golden.maxNewTokens}`];
     press(golden.name, golden.checkpoint, [...golden.pressOptions, ...most]);
   }
+  for (const name of LLAVA) {
+    const { checkpoint, pressOptions, maxNewTokens } = readGolden(name);
+    const options = ["--bundle", "llava", "--dtype", "fp32,fp16,q8"];
+    const most = ["--max-new-tokens", `${maxNewTokens}`];
+    press(`${name}-llava`, checkpoint, [...pressOptions, ...options, ...most]);
+  }
+  const smolvlm = join(ROOT, "tests/goldens/smolvlm/smolvlm");
+  press("smolvlm", join(smolvlm, "base"), ["--adapter", join(smolvlm, "adapter")]);
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
