@@ -36,7 +36,7 @@ std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
   return made;
 }
 
-Json config_json(const BundleRequest& request,
+Json llava_config(const BundleRequest& request,
                  int64_t image_id,
                  const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
@@ -67,7 +67,7 @@ std::map<std::string, Json> llava_files(const BundleRequest& request,
   const ImageToken token = image_token(request.tokenizer);
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = "LlavaProcessor";
-  return {{"config.json", config_json(request, token.id, data_files)},
+  return {{"config.json", llava_config(request, token.id, data_files)},
           {"generation_config.json", generation_config(request)},
           {"preprocessor_config.json", preprocessor},
           {"processor_config.json",

@@ -96,7 +96,7 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
 }
 
 // The checkpoint's own config.json, with what transformers.js reads written out.
-Json config_json(const BundleRequest& request, const std::map<std::string, int>& data_files) {
+Json smolvlm_config(const BundleRequest& request, const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
   Json config = request.checkpoint.config;
@@ -127,7 +127,7 @@ std::map<std::string, Json> files(const BundleRequest& request,
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = processor;
   return {
-      {"config.json", config_json(request, data_files)},
+      {"config.json", smolvlm_config(request, data_files)},
       {"generation_config.json", generation_config(request)},
       {"preprocessor_config.json", preprocessor},
       {"processor_config.json",
