@@ -37,8 +37,8 @@ std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
 }
 
 Json llava_config(const BundleRequest& request,
-                 int64_t image_id,
-                 const std::map<std::string, int>& data_files) {
+                  int64_t image_id,
+                  const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
   return {{"model_type", "llava"},

@@ -91,7 +91,8 @@ std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
 
 // Declaring gpt2 with n_head = key/value heads and n_embd = heads * head_dim is what makes one file
 // serve versions 2, 3 and 4: the block is only read for the shape of the cache.
-Json encoder_decoder_config(const BundleRequest& request, const std::map<std::string, int>& data_files) {
+Json encoder_decoder_config(const BundleRequest& request,
+                            const std::map<std::string, int>& data_files) {
   const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
   return {{"model_type", "vision-encoder-decoder"},

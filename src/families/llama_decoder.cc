@@ -13,7 +13,8 @@ namespace {
 
 using namespace config_fields;
 
-constexpr int64_t kMostRotary = 1 << 26;  // positions x head_dim: both tables are computed when a graph is loaded
+constexpr int64_t kMostRotary =
+    1 << 26;  // positions x head_dim: both tables are computed when a graph is loaded
 
 const std::string kRoot = "language_model.model";
 

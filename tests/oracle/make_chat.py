@@ -2,7 +2,7 @@
 
 The templates lie in chat_templates/, each with the public model it is of:
   smolvlm, idefics2   HuggingFaceTB/SmolVLM-256M-Instruct, HuggingFaceM4/idefics2-8b-chatty
-  smollm2, smollm3    HuggingFaceTB/SmolLM2-135M-Instruct, HuggingFaceTB/SmolLM3-3B (its long text shortened)
+  smollm2, smollm3    HuggingFaceTB/SmolLM2-135M-Instruct, SmolLM3-3B (its long text shortened)
   llava               llava-hf/llava-1.5-7b-hf
   qwen2, qwen2.5      Qwen/Qwen2-0.5B-Instruct, Qwen/Qwen2.5-0.5B-Instruct
   qwen3               Qwen/Qwen3-0.6B
@@ -101,7 +101,9 @@ def cases(name: str, template: str) -> list[dict[str, Any]]:
     """Return the message lists that a template is for, through it."""
     lists = MESSAGES if name in TAKES_LISTS else PLAIN
     shown = [(given, True, {}) for given in (LISTS if name in WANTS_LISTS else lists)]
-    shown += [(given, False, {}) for given in ("turns", "turns with image") if (given, True, {}) in shown]
+    shown += [
+        (given, False, {}) for given in ("turns", "turns with image") if (given, True, {}) in shown
+    ]
     system = "system list" if name in WANTS_LISTS else "system"
     shown += [(system, True, extra) for extra in EXTRA]
     found = []

@@ -1,4 +1,4 @@
-"""Makes tests/goldens/tiles: images cut into tiles by the image processor of SmolVLM and Idefics3."""
+"""Makes tests/goldens/tiles: images that the processors of SmolVLM and Idefics3 cut."""
 
 from __future__ import annotations
 
