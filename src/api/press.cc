@@ -253,7 +253,7 @@ class Presser {
   }
 
   void check_positions() const {
-    const int64_t images = checkpoint_.vision->patches();
+    const int64_t images = checkpoint_.vision->tokens();
     const int64_t most = request().max_new_tokens;
     const int64_t positions = checkpoint_.text->max_position_embeddings;
     if (images + most > positions) {

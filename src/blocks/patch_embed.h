@@ -8,14 +8,23 @@
 
 namespace lorapress {
 
-struct PatchEmbedWeights {
-  LinearWeights patch;  // convolution kernel [hidden, channels, patch, patch] and bias [hidden]
-  std::string positions_name;
-  WeightPtr positions;  // [tokens, hidden]
-  int64_t patch_size = 16;
+// Learned tokens that are the same for every image: a class token, register tokens.
+struct TokenWeights {
+  std::string name;
+  WeightPtr weight;  // [count, hidden]; null: none
 };
 
-// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]
+struct PatchEmbedWeights {
+  LinearWeights
+      patch;  // convolution kernel [hidden, channels, patch, patch]; bias [hidden] or null
+  std::string positions_name;
+  WeightPtr positions;  // [tokens, hidden], the class token's first
+  int64_t patch_size = 16;
+  TokenWeights class_token;      // before the patches
+  TokenWeights register_tokens;  // between class token and patches, without positions
+};
+
+// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]: class token, registers, patches
 Value patch_embed(const Builder& b,
                   const std::string& scope,
                   const Value& pixel_values,

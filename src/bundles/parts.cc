@@ -44,7 +44,7 @@ Graph author_image_encoder(const BundleRequest& request,
   graph.output(
       image_tokens(request, b, weights, features),
       output,
-      {"batch_size", request.checkpoint.vision->patches(), request.checkpoint.text->hidden_size});
+      {"batch_size", request.checkpoint.vision->tokens(), request.checkpoint.text->hidden_size});
   return graph;
 }
 
@@ -123,7 +123,7 @@ Json eos_json(const SpecialTokens& tokens) {
 
 int64_t min_new_tokens(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
-  const int64_t image = request.checkpoint.vision.value().patches();
+  const int64_t image = request.checkpoint.vision.value().tokens();
   return settings.min_new_tokens.value_or(
       std::max<int64_t>(0, settings.min_length.value_or(0) - image));
 }

@@ -13,7 +13,7 @@
 
 namespace lorapress {
 
-// Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, patches(), hidden_size].
+// Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, tokens(), hidden_size].
 struct VisionConfig {
   std::string model_type;  // row of the family registry
   int64_t hidden_size = 768;
@@ -24,9 +24,18 @@ struct VisionConfig {
   int64_t image_size = 224;
   int64_t patch_size = 16;
   double layer_norm_eps = 1e-6;
+  std::string hidden_act = "gelu_pytorch_tanh";
+  bool qkv_bias = true;
+  int64_t class_tokens = 0;     // 1 where a class token stands before the patches
+  int64_t register_tokens = 0;  // behind the class token (DINOv2)
+  // Image size of the stored position embeddings, where the family interpolates them; 0: image_size.
+  int64_t position_size = 0;
+  // Pixels that make no whole patch are not seen: a convolution without padding.
   [[nodiscard]] int64_t patches() const {
     return (image_size / patch_size) * (image_size / patch_size);
   }
+  // The tower's outputs for one image.
+  [[nodiscard]] int64_t tokens() const { return class_tokens + register_tokens + patches(); }
 };
 
 // transformers modeling_rope_utils.py; rope_type "default" ignores the other fields.

@@ -6,13 +6,13 @@
 namespace lorapress {
 
 // Each is defined in the file of its name.
-extern const VisionFamily kSiglip;
+extern const VisionFamily kSiglip, kVit, kClip, kDinov2, kDinov2WithRegisters;
 extern const TextFamily kLlama, kQwen2;
 extern const CompositeModelType kPrefixVlm;
 
 namespace {
 
-constexpr std::array kVisionFamilies = {&kSiglip};
+constexpr std::array kVisionFamilies = {&kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters};
 constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
 constexpr std::array kCompositeTypes = {&kPrefixVlm};
 

@@ -16,10 +16,12 @@ std::array<float, 3> to_floats(const std::array<double, 3>& values) {
 
 std::vector<float> preprocess(const Image& image, const Preprocessing& settings) {
   const Resample filter = parse_resample(settings.resample, kManifestName);
-  return normalise(resize(image, settings.width, settings.height, filter),
-                   settings.rescale_factor,
-                   to_floats(settings.image_mean),
-                   to_floats(settings.image_std));
+  const ImageSize size = resized_size({image.width, image.height}, settings);
+  return normalise(
+      center_crop(resize(image, size.width, size.height, filter), settings.width, settings.height),
+      settings.rescale_factor,
+      to_floats(settings.image_mean),
+      to_floats(settings.image_std));
 }
 
 }  // namespace lorapress
