@@ -28,7 +28,7 @@ Json source_json(const Checkpoint& checkpoint) {
 Json model_json(const Checkpoint& checkpoint) {
   const VisionConfig& vision = checkpoint.vision.value();
   const TextConfig& text = checkpoint.text.value();
-  return {{"model_type", checkpoint.composite->model_type},
+  Json json{{"model_type", checkpoint.composite->model_type},
           {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
           {"vision_model_type", vision.model_type},
           {"text_model_type", text.model_type},
@@ -40,6 +40,10 @@ Json model_json(const Checkpoint& checkpoint) {
           {"num_key_value_heads", text.num_key_value_heads},
           {"head_dim", text.head_dim},
           {"max_position_embeddings", text.max_position_embeddings}};
+  if (checkpoint.image_token_id >= 0) {
+    json["image_token_id"] = checkpoint.image_token_id;
+  }
+  return json;
 }
 
 // A number inside [1, most], so that buffers and loops sized by it stay bounded.

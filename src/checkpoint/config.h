@@ -3,6 +3,7 @@
 #ifndef LORAPRESS_CHECKPOINT_CONFIG_H_
 #define LORAPRESS_CHECKPOINT_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,12 +31,25 @@ struct VisionConfig {
   int64_t register_tokens = 0;  // behind the class token (DINOv2)
   // Image size of the stored position embeddings, where the family interpolates them; 0: image_size.
   int64_t position_size = 0;
+  // Hidden states behind these numbers of layers, side by side, in place of those behind all layers
+  // and the last norm (LLaVA); ascending or not, each at least 1. Empty: the tower's own output.
+  std::vector<int64_t> feature_layers;
+  int64_t dropped_tokens = 0;  // from the first on (LLaVA: the class token)
   // Pixels that make no whole patch are not seen: a convolution without padding.
   [[nodiscard]] int64_t patches() const {
     return (image_size / patch_size) * (image_size / patch_size);
   }
   // The tower's outputs for one image.
-  [[nodiscard]] int64_t tokens() const { return class_tokens + register_tokens + patches(); }
+  [[nodiscard]] int64_t tokens() const {
+    return class_tokens + register_tokens + patches() - dropped_tokens;
+  }
+  [[nodiscard]] int64_t layers_run() const {
+    return feature_layers.empty() ? num_hidden_layers : std::ranges::max(feature_layers);
+  }
+  // The width of one token.
+  [[nodiscard]] int64_t feature_size() const {
+    return hidden_size * (feature_layers.empty() ? 1 : std::ssize(feature_layers));
+  }
 };
 
 // transformers modeling_rope_utils.py; rope_type "default" ignores the other fields.
@@ -87,7 +101,12 @@ enum class ProjectionType { kLinear, kMlp };
 
 struct ProjectionConfig {
   ProjectionType type = ProjectionType::kLinear;
-  int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, exact GELU, Linear
+  int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, GELU, Linear
+  // Names of the module, or of both linear layers of an mlp.
+  std::string first = "projection.projection";
+  std::string last;
+  std::string hidden_act = "gelu";
+  bool biased = true;
 };
 
 // `where` names the file in messages. Throws kUnsupported for an architecture or an option that

@@ -15,6 +15,8 @@
 
 namespace lorapress {
 
+struct Checkpoint;
+
 struct TextModelType {
   std::string_view model_type;    // in the decoder's config.json
   std::string_view architecture;  // the class of transformers that loads the decoder
@@ -71,6 +73,8 @@ struct CompositeModelType {
   std::span<const NamePrefix> names;  // see parse_tensor_name()
   // What stands between tower and decoder; empty for nothing.
   std::optional<ProjectionConfig> (*read_projection)(const Json& config, std::string_view where);
+  // What config.json says beyond its parts, which are read by then; null for nothing.
+  void (*read_whole)(const Json& config, std::string_view where, Checkpoint& checkpoint) = nullptr;
 };
 
 // The prefixes of its tensors; none for null, a part alone.

@@ -249,6 +249,12 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
   } else if (checkpoint.composite != nullptr) {
     fail_config(source, text);
   }
+  for (const ModelFolder& model : source.models) {
+    if (model.composite != nullptr && model.composite->read_whole != nullptr) {
+      const std::string where = (model.path / "config.json").string();
+      return model.composite->read_whole(model.config, where, checkpoint);
+    }
+  }
 }
 
 }  // namespace lorapress

@@ -147,7 +147,7 @@ Value build(const Builder& b,
   return encoder_layers(b,
                         patch_embed(b, "/encoder/embeddings", pixel_values, embedding),
                         take_vit_layers(weights, config, names),
-                        take_layer_norm(weights, root + ".layernorm", config),
+                        take_last_norm(weights, root + ".layernorm", config),
                         config);
 }
 

@@ -24,6 +24,35 @@ AttentionWeights take_attention(WeightTaker& weights,
           take(parts[3], true)};
 }
 
+// Layers behind the last one whose hidden states are taken.
+void drop_layers(WeightTaker& weights, std::string_view stem, const VisionConfig& config) {
+  for (int64_t i = config.layers_run(); i < config.num_hidden_layers; ++i) {
+    weights.drop(fmt::format("{}.{}.", stem, i));
+  }
+}
+
+//  states[n] of each feature layer n ── Concat ── (Slice [:, dropped:]) ── features
+Value features_of(const Builder& b, const std::vector<Value>& states, const VisionConfig& config) {
+  Graph& graph = b.graph;
+  std::vector<Value> parts;
+  for (const int64_t layer : config.feature_layers) {
+    parts.push_back(states.at(static_cast<size_t>(layer)));
+  }
+  const Value all = parts.size() == 1 ? parts[0]
+                                      : graph.op("Concat",
+                                                 "/encoder/Concat_features",
+                                                 parts,
+                                                 {{"axis", int64_t{2}}});
+  return config.dropped_tokens == 0
+             ? all
+             : graph.op("Slice",
+                        "/encoder/Slice_features",
+                        {all,
+                         graph.integers({config.dropped_tokens}),
+                         graph.integers({INT32_MAX}),
+                         graph.integers({1})});
+}
+
 Value scaled(const Builder& b, const std::string& name, const Value& x, const ScaleWeights& scale) {
   return scale.weight ? b.graph.op("Mul", name, {x, b.weight(scale.name, scale.weight)}) : x;
 }
@@ -80,12 +109,22 @@ NormWeights take_layer_norm(WeightTaker& weights,
           config.layer_norm_eps};
 }
 
+std::optional<NormWeights> take_last_norm(WeightTaker& weights,
+                                          const std::string& name,
+                                          const VisionConfig& config) {
+  if (!config.feature_layers.empty()) {
+    weights.drop(name + ".");
+    return std::nullopt;
+  }
+  return take_layer_norm(weights, name, config);
+}
+
 std::vector<EncoderLayer> take_clip_layers(WeightTaker& weights, const VisionConfig& config) {
   constexpr std::array<std::string_view, 4> kParts = {".q_proj", ".k_proj", ".v_proj", ".out_proj"};
   const int64_t hidden = config.hidden_size;
   const int64_t wide = config.intermediate_size;
   std::vector<EncoderLayer> layers;
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+  for (int64_t i = 0; i < config.layers_run(); ++i) {
     const std::string name = fmt::format("vision_encoder.encoder.layers.{}", i);
     layers.push_back({take_layer_norm(weights, name + ".layer_norm1", config),
                       take_attention(weights, name + ".self_attn", kParts, config),
@@ -95,6 +134,7 @@ std::vector<EncoderLayer> take_clip_layers(WeightTaker& weights, const VisionCon
                       take_linear(weights, name + ".mlp.fc2", hidden, wide, true),
                       {}});
   }
+  drop_layers(weights, "vision_encoder.encoder.layers", config);
   return layers;
 }
 
@@ -130,7 +170,7 @@ std::vector<EncoderLayer> take_vit_layers(WeightTaker& weights,
   const int64_t hidden = config.hidden_size;
   const int64_t wide = config.intermediate_size;
   std::vector<EncoderLayer> layers;
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+  for (int64_t i = 0; i < config.layers_run(); ++i) {
     const auto name = [&](std::string_view part) {
       return fmt::format("vision_encoder.encoder.layer.{}.{}", i, part);
     };
@@ -146,6 +186,7 @@ std::vector<EncoderLayer> take_vit_layers(WeightTaker& weights,
                       take_linear(weights, name(names.down), hidden, wide, true),
                       scale("layer_scale2.lambda1")});
   }
+  drop_layers(weights, "vision_encoder.encoder.layer", config);
   return layers;
 }
 
@@ -157,6 +198,7 @@ Value encoder_layers(const Builder& b,
                      const VisionConfig& config) {
   const auto scope_of = [](size_t layer) { return fmt::format("/encoder/layers.{}", layer); };
   Value hidden_states = x;
+  std::vector<Value> states{x};
   Value normalized = layer_norm(b, scope_of(0) + "/layer_norm1", hidden_states, layers.at(0).norm1);
   for (size_t i = 0; i < layers.size(); ++i) {
     const EncoderLayer& layer = layers[i];
@@ -180,7 +222,9 @@ Value encoder_layers(const Builder& b,
                              layer.scale2);
     const bool last = i + 1 == layers.size();
     if (last && !last_norm) {
-      return b.graph.op("Add", "/encoder/Residual", {middle.sum, mlp});
+      hidden_states = b.graph.op("Add", "/encoder/Residual", {middle.sum, mlp});
+      states.push_back(hidden_states);
+      return config.feature_layers.empty() ? hidden_states : features_of(b, states, config);
     }
     const Residual end =
         skip_layer_norm(b,
@@ -190,6 +234,7 @@ Value encoder_layers(const Builder& b,
                         last ? *last_norm : layers[i + 1].norm1);
     normalized = end.normalized;
     hidden_states = end.sum;
+    states.push_back(hidden_states);
   }
   return normalized;
 }

@@ -30,6 +30,11 @@ NormWeights take_layer_norm(WeightTaker& weights,
                             const std::string& name,
                             const VisionConfig& config);
 
+// The norm behind all layers; none, and NAME is marked as unused, where features are taken before.
+std::optional<NormWeights> take_last_norm(WeightTaker& weights,
+                                          const std::string& name,
+                                          const VisionConfig& config);
+
 // A factor per column behind a sublayer (DINOv2's LayerScale).
 struct ScaleWeights {
   std::string name;
@@ -46,8 +51,8 @@ struct EncoderLayer {
   ScaleWeights scale2;
 };
 
-// x [batch, tokens, hidden] -> the same shape, through `layers` (at least one) and the last norm
-// where there is one.
+// x [batch, class, register and patch tokens, hidden] -> [batch, tokens(), feature_size()], through
+// `layers` (at least one) and the last norm where there is one.
 Value encoder_layers(const Builder& b,
                      const Value& x,
                      const std::vector<EncoderLayer>& layers,

@@ -8,13 +8,13 @@ namespace lorapress {
 // Each is defined in the file of its name.
 extern const VisionFamily kSiglip, kVit, kClip, kDinov2, kDinov2WithRegisters;
 extern const TextFamily kLlama, kQwen2;
-extern const CompositeModelType kPrefixVlm;
+extern const CompositeModelType kPrefixVlm, kLlavaModel;
 
 namespace {
 
 constexpr std::array kVisionFamilies = {&kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters};
 constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
-constexpr std::array kCompositeTypes = {&kPrefixVlm};
+constexpr std::array kCompositeTypes = {&kPrefixVlm, &kLlavaModel};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {

@@ -38,7 +38,7 @@ Value build(const Builder& b,
   return encoder_layers(b,
                         embedded,
                         take_clip_layers(weights, config),
-                        take_layer_norm(weights, root + ".post_layernorm", config),
+                        take_last_norm(weights, root + ".post_layernorm", config),
                         config);
 }
 

@@ -47,7 +47,7 @@ Value build(const Builder& b,
   return encoder_layers(b,
                         embedded,
                         take_vit_layers(weights, config, names),
-                        take_layer_norm(weights, root + ".layernorm", config),
+                        take_last_norm(weights, root + ".layernorm", config),
                         config);
 }
 

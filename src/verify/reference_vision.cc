@@ -36,15 +36,18 @@ VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
     weights.drop(std::string(prefix));
   }
 
-  const int64_t hidden = config_.hidden_size;
-  const std::string projection = "projection.projection";
-  const int64_t width = checkpoint.text.value().hidden_size;
   const ProjectionConfig& kind = checkpoint.projection.value();
-  if (kind.type == ProjectionType::kLinear) {
-    projection_ = {take_linear(weights, projection, width, hidden, true)};
-  } else {
-    projection_ = {take_linear(weights, projection + ".0", kind.mlp_hidden_dim, hidden, true),
-                   take_linear(weights, projection + ".3", width, kind.mlp_hidden_dim, true)};
+  const int64_t width = checkpoint.text.value().hidden_size;
+  const bool mlp = kind.type == ProjectionType::kMlp;
+  projection_act_ = kind.hidden_act;
+  projection_ = {take_linear(weights,
+                             kind.first,
+                             mlp ? kind.mlp_hidden_dim : width,
+                             config_.feature_size(),
+                             kind.biased)};
+  if (mlp) {
+    projection_.push_back(
+        take_linear(weights, kind.last, width, kind.mlp_hidden_dim, kind.biased));
   }
 }
 
@@ -61,7 +64,7 @@ void VisionTower::take_layers(WeightTaker& weights,
                               bool scaled) {
   const int64_t hidden = config_.hidden_size;
   const int64_t wide = config_.intermediate_size;
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+  for (int64_t i = 0; i < config_.layers_run(); ++i) {
     const std::string name = stem + std::to_string(i) + ".";
     const auto linear_of = [&](const char* part, int64_t out, int64_t in, bool biased) {
       return take_linear(weights, name + part, out, in, biased);
@@ -79,6 +82,18 @@ void VisionTower::take_layers(WeightTaker& weights,
                        linear_of(parts[7], hidden, wide, true),
                        scale("layer_scale1.lambda1"),
                        scale("layer_scale2.lambda1")});
+  }
+  for (int64_t i = config_.layers_run(); i < config_.num_hidden_layers; ++i) {
+    weights.drop(stem + std::to_string(i) + ".");
+  }
+}
+
+// The norm behind the layers, unless features are taken before.
+void VisionTower::take_last_norm(WeightTaker& weights, const std::string& name) {
+  if (config_.feature_layers.empty()) {
+    last_norm_ = take_norm(weights, name);
+  } else {
+    weights.drop(name + ".");
   }
 }
 
@@ -102,7 +117,7 @@ void VisionTower::take_siglip(WeightTaker& weights) {
   position_embedding_ =
       weights.take(kRoot + "embeddings.position_embedding.weight", {config_.patches(), hidden});
   take_layers(weights, kRoot + "encoder.layers.", kClipParts, false);
-  last_norm_ = take_norm(weights, kRoot + "post_layernorm");
+  take_last_norm(weights, kRoot + "post_layernorm");
 }
 
 void VisionTower::take_clip(WeightTaker& weights) {
@@ -149,7 +164,19 @@ void VisionTower::take_vit(WeightTaker& weights) {
                vit ? "intermediate.dense" : "mlp.fc1",
                vit ? "output.dense" : "mlp.fc2"},
               !vit);
-  last_norm_ = take_norm(weights, kRoot + "layernorm");
+  take_last_norm(weights, kRoot + "layernorm");
+}
+
+// transformers' ACT2FN.
+template <typename T>
+void activate(const Context& context, const std::string& hidden_act, BasicRows<T>& x) {
+  if (hidden_act == "gelu") {
+    gelu_erf(context, x);
+  } else if (hidden_act == "quick_gelu") {
+    gelu_quick(context, x);
+  } else {  // gelu_pytorch_tanh, gelu_new
+    gelu_tanh(context, x);
+  }
 }
 
 // nn.Conv2d with stride = kernel is a product with the patches laid flat: channel, row, column.
@@ -194,7 +221,7 @@ BasicRows<T> VisionTower::attention(const Context& context,
   const BasicRows<T> k = linear(context, layer.k, x);
   const BasicRows<T> v = linear(context, layer.v, x);
   BasicRows<T> joined(x.rows, x.cols);
-  const int64_t tokens = config_.tokens();
+  const int64_t tokens = config_.tokens() + config_.dropped_tokens;
   const int64_t heads = config_.num_attention_heads;
   std::vector<AttentionPart<T>> parts;
   for (int64_t image = 0; image < images; ++image) {
@@ -214,7 +241,7 @@ template <typename T>
 BasicRows<T> VisionTower::project(const Context& context, const BasicRows<T>& features) const {
   BasicRows<T> x = linear(context, projection_[0], features);
   if (projection_.size() == 2) {
-    gelu_erf(context, x);
+    activate(context, projection_act_, x);
     x = linear(context, projection_[1], x);
   }
   return x;
@@ -248,7 +275,7 @@ BasicRows<T> VisionTower::embed(const Context& context,
   };
   const std::vector<float> class_token = read(class_token_);
   const std::vector<float> registers = read(register_tokens_);
-  BasicRows<T> tokens(images * config_.tokens(), hidden);
+  BasicRows<T> tokens(images * (config_.tokens() + config_.dropped_tokens), hidden);
   auto out = tokens.values.begin();
   auto patch = patches.values.begin();
   for (int64_t image = 0; image < images; ++image) {
@@ -264,17 +291,6 @@ BasicRows<T> VisionTower::embed(const Context& context,
   return tokens;
 }
 
-template <typename T>
-void VisionTower::activate(const Context& context, BasicRows<T>& x) const {
-  if (config_.hidden_act == "gelu") {
-    gelu_erf(context, x);
-  } else if (config_.hidden_act == "quick_gelu") {
-    gelu_quick(context, x);
-  } else {  // gelu_pytorch_tanh, gelu_new
-    gelu_tanh(context, x);
-  }
-}
-
 // x * lambda, column by column.
 template <typename T>
 BasicRows<T> scaled(BasicRows<T> x, const WeightPtr& lambda) {
@@ -287,6 +303,23 @@ BasicRows<T> scaled(BasicRows<T> x, const WeightPtr& lambda) {
   return x;
 }
 
+// LlavaModel.get_image_features: hidden states side by side, without the first tokens of each image.
+template <typename T>
+BasicRows<T> VisionTower::features(const std::vector<BasicRows<T>>& states, int64_t images) const {
+  BasicRows<T> joined(images * config_.tokens(), config_.feature_size());
+  const int64_t stored = config_.tokens() + config_.dropped_tokens;
+  for (int64_t row = 0; row < joined.rows; ++row) {
+    const int64_t from = row / config_.tokens() * stored + row % config_.tokens() +
+                         config_.dropped_tokens;
+    auto out = joined.row(row).begin();
+    for (const int64_t layer : config_.feature_layers) {
+      const BasicRows<T>& state = states[static_cast<size_t>(layer - 1)];
+      out = std::copy_n(state.values.begin() + from * state.cols, state.cols, out);
+    }
+  }
+  return joined;
+}
+
 template <typename T>
 BasicRows<T> VisionTower::forward(const Context& context,
                                   const std::vector<std::vector<float>>& pixel_values) const {
@@ -295,13 +328,20 @@ BasicRows<T> VisionTower::forward(const Context& context,
   if (first_norm_) {
     stream = layer_norm(*first_norm_, stream);
   }
+  std::vector<BasicRows<T>> states;  // behind each layer, where they are wanted
   for (const Layer& layer : layers_) {
     add(stream,
         scaled(attention(context, layer, layer_norm(layer.norm1, stream), images), layer.scale1));
     BasicRows<T> wide = linear(context, layer.fc1, layer_norm(layer.norm2, stream));
-    activate(context, wide);
+    activate(context, config_.hidden_act, wide);
     add(stream, scaled(linear(context, layer.fc2, wide), layer.scale2));
     context.layer_done();
+    if (!config_.feature_layers.empty()) {
+      states.push_back(stream);
+    }
+  }
+  if (!states.empty()) {
+    return project(context, features(states, images));
   }
   return project(context, last_norm_ ? layer_norm(*last_norm_, stream) : stream);
 }

@@ -44,8 +44,10 @@ class VisionTower {
   template <typename T>
   [[nodiscard]] BasicRows<T> embed(const Context& context,
                                    const std::vector<std::vector<float>>& pixel_values) const;
+  void take_last_norm(WeightTaker& weights, const std::string& name);
   template <typename T>
-  void activate(const Context& context, BasicRows<T>& x) const;
+  [[nodiscard]] BasicRows<T> features(const std::vector<BasicRows<T>>& states,
+                                      int64_t images) const;
   template <typename T>
   [[nodiscard]] BasicRows<T> unfold(const std::vector<std::vector<float>>& pixel_values) const;
   template <typename T>
@@ -64,7 +66,8 @@ class VisionTower {
   std::optional<Norm> first_norm_;
   std::vector<Layer> layers_;
   std::optional<Norm> last_norm_;
-  std::vector<Linear> projection_;  // one, or two with an exact GELU between them
+  std::vector<Linear> projection_;  // one, or two with a GELU between them
+  std::string projection_act_;
 };
 
 }  // namespace lorapress::reference

@@ -242,8 +242,8 @@ SPECS = (
         lora=Lora(4, 8),
         vision_lora=Lora(4, 8, ("q_proj", "o_proj", "fc1")),
         merged=(
-            "vision_encoder.layers.0.attention.q_proj.weight",
-            "vision_encoder.layers.1.mlp.fc1.weight",
+            "vision_encoder.encoder.layer.0.attention.attention.query.weight",
+            "vision_encoder.encoder.layer.1.intermediate.dense.weight",
         ),
     ),
     Spec(
@@ -307,7 +307,7 @@ SPECS = (
         vision_lora=Lora(4, 8, ("k_proj", "o_proj", "fc2")),
         pixels=24,
         edge=24,
-        merged=("vision_encoder.encoder.layer.1.attention.k_proj.weight",),
+        merged=("vision_encoder.encoder.layer.1.attention.attention.key.weight",),
     ),
     Spec(
         name="gpt2",
