@@ -29,17 +29,17 @@ Json model_json(const Checkpoint& checkpoint) {
   const VisionConfig& vision = checkpoint.vision.value();
   const TextConfig& text = checkpoint.text.value();
   Json json{{"model_type", checkpoint.composite->model_type},
-          {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
-          {"vision_model_type", vision.model_type},
-          {"text_model_type", text.model_type},
-          {"image_tokens", vision.tokens()},
-          {"hidden_size", text.hidden_size},
-          {"vocab_size", text.vocab_size},
-          {"num_hidden_layers", text.num_hidden_layers},
-          {"num_attention_heads", text.num_attention_heads},
-          {"num_key_value_heads", text.num_key_value_heads},
-          {"head_dim", text.head_dim},
-          {"max_position_embeddings", text.max_position_embeddings}};
+            {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
+            {"vision_model_type", vision.model_type},
+            {"text_model_type", text.model_type},
+            {"image_tokens", vision.tokens()},
+            {"hidden_size", text.hidden_size},
+            {"vocab_size", text.vocab_size},
+            {"num_hidden_layers", text.num_hidden_layers},
+            {"num_attention_heads", text.num_attention_heads},
+            {"num_key_value_heads", text.num_key_value_heads},
+            {"head_dim", text.head_dim},
+            {"max_position_embeddings", text.max_position_embeddings}};
   if (checkpoint.image_token_id >= 0) {
     json["image_token_id"] = checkpoint.image_token_id;
   }

@@ -38,19 +38,17 @@ Value features_of(const Builder& b, const std::vector<Value>& states, const Visi
   for (const int64_t layer : config.feature_layers) {
     parts.push_back(states.at(static_cast<size_t>(layer)));
   }
-  const Value all = parts.size() == 1 ? parts[0]
-                                      : graph.op("Concat",
-                                                 "/encoder/Concat_features",
-                                                 parts,
-                                                 {{"axis", int64_t{2}}});
-  return config.dropped_tokens == 0
-             ? all
-             : graph.op("Slice",
-                        "/encoder/Slice_features",
-                        {all,
-                         graph.integers({config.dropped_tokens}),
-                         graph.integers({INT32_MAX}),
-                         graph.integers({1})});
+  const Value all =
+      parts.size() == 1
+          ? parts[0]
+          : graph.op("Concat", "/encoder/Concat_features", parts, {{"axis", int64_t{2}}});
+  return config.dropped_tokens == 0 ? all
+                                    : graph.op("Slice",
+                                               "/encoder/Slice_features",
+                                               {all,
+                                                graph.integers({config.dropped_tokens}),
+                                                graph.integers({INT32_MAX}),
+                                                graph.integers({1})});
 }
 
 Value scaled(const Builder& b, const std::string& name, const Value& x, const ScaleWeights& scale) {

@@ -28,10 +28,10 @@ std::optional<ProjectionConfig> read_projection(const Json& json, std::string_vi
   config.type = ProjectionType::kMlp;
   config.first = "projection.linear_1";
   config.last = "projection.linear_2";
-  config.hidden_act =
-      activation({{"hidden_act", json_or<std::string>(json, "projector_hidden_act", "gelu", where)}},
-                 kActivations,
-                 where);
+  config.hidden_act = activation(
+      {{"hidden_act", json_or<std::string>(json, "projector_hidden_act", "gelu", where)}},
+      kActivations,
+      where);
   config.biased = json_or<bool>(json, "multimodal_projector_bias", true, where);
   return config;
 }

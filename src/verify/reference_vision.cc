@@ -40,14 +40,10 @@ VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
   const int64_t width = checkpoint.text.value().hidden_size;
   const bool mlp = kind.type == ProjectionType::kMlp;
   projection_act_ = kind.hidden_act;
-  projection_ = {take_linear(weights,
-                             kind.first,
-                             mlp ? kind.mlp_hidden_dim : width,
-                             config_.feature_size(),
-                             kind.biased)};
+  projection_ = {take_linear(
+      weights, kind.first, mlp ? kind.mlp_hidden_dim : width, config_.feature_size(), kind.biased)};
   if (mlp) {
-    projection_.push_back(
-        take_linear(weights, kind.last, width, kind.mlp_hidden_dim, kind.biased));
+    projection_.push_back(take_linear(weights, kind.last, width, kind.mlp_hidden_dim, kind.biased));
   }
 }
 
@@ -309,8 +305,8 @@ BasicRows<T> VisionTower::features(const std::vector<BasicRows<T>>& states, int6
   BasicRows<T> joined(images * config_.tokens(), config_.feature_size());
   const int64_t stored = config_.tokens() + config_.dropped_tokens;
   for (int64_t row = 0; row < joined.rows; ++row) {
-    const int64_t from = row / config_.tokens() * stored + row % config_.tokens() +
-                         config_.dropped_tokens;
+    const int64_t from =
+        row / config_.tokens() * stored + row % config_.tokens() + config_.dropped_tokens;
     auto out = joined.row(row).begin();
     for (const int64_t layer : config_.feature_layers) {
       const BasicRows<T>& state = states[static_cast<size_t>(layer - 1)];
