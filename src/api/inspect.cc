@@ -57,7 +57,7 @@ Json vision_json(const VisionConfig& vision) {
           {"num_attention_heads", vision.num_attention_heads},
           {"image_size", vision.image_size},
           {"patch_size", vision.patch_size},
-          {"image_tokens", vision.patches()}};
+          {"image_tokens", vision.tokens()}};
 }
 
 Json text_json(const TextConfig& text) {

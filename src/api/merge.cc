@@ -132,7 +132,10 @@ TextFiles side_files(const Checkpoint& checkpoint) {
     take(name, checkpoint.tokenizer_folders());
   }
   take("generation_config.json", checkpoint.folders);
-  take("preprocessor_config.json", checkpoint.folders);
+  for (const char* name :
+       {"preprocessor_config.json", "processor_config.json", "chat_template.json"}) {
+    take(name, checkpoint.folders);
+  }
   return files;
 }
 
@@ -156,7 +159,7 @@ void check_tensors(const Checkpoint& checkpoint) {
     project(b,
             weights,
             *checkpoint.projection,
-            vision.hidden_size,
+            vision.feature_size(),
             checkpoint.text->hidden_size,
             features);
     for (const std::string_view dead : family.unused_prefixes) {

@@ -33,9 +33,25 @@ Value erf_gelu(const Builder& b, const std::string& scope, const Value& x) {
   return graph.op("Mul", scope + "/Mul", {half, gate});
 }
 
+//  x ─┬─ Mul(1.702) ── Sigmoid ─┐
+//     └─────────────────────── Mul ── y
+Value quick_gelu(const Builder& b, const std::string& scope, const Value& x) {
+  constexpr float kAlpha = 1.702F;
+  Graph& graph = b.graph;
+  if (b.fused()) {
+    return graph.op("QuickGelu", scope + "/QuickGelu", {x}, {{"alpha", kAlpha}});
+  }
+  const Value scaled = graph.op("Mul", scope + "/Mul_scale", {x, graph.scalar(kAlpha)});
+  const Value gate = graph.op("Sigmoid", scope + "/Sigmoid", {scaled});
+  return graph.op("Mul", scope + "/Mul", {x, gate});
+}
+
 }  // namespace
 
 Value gelu(const Builder& b, const std::string& scope, const Value& x, Gelu kind) {
+  if (kind == Gelu::kQuick) {
+    return quick_gelu(b, scope, x);
+  }
   if (b.fused()) {
     const std::string type = kind == Gelu::kTanh ? "FastGelu" : "Gelu";
     return b.graph.op(type, scope + "/" + type, {x});

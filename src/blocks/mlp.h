@@ -9,13 +9,14 @@
 namespace lorapress {
 
 enum class Gelu {
-  kTanh,  // gelu_pytorch_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  kErf,   // exact: 0.5 x (1 + erf(x / sqrt(2)))
+  kTanh,   // gelu_pytorch_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  kErf,    // exact: 0.5 x (1 + erf(x / sqrt(2)))
+  kQuick,  // quick_gelu: x sigmoid(1.702 x)
 };
 
 Value gelu(const Builder& b, const std::string& scope, const Value& x, Gelu kind);
 
-// down(gelu(up(x))), as SiglipMLP (tanh) and the trainer's MLP projection (erf).
+// down(gelu(up(x))), as SiglipMLP (tanh), CLIPMLP (quick) and the trainer's MLP projection (erf).
 Value gelu_mlp(const Builder& b,
                const std::string& scope,
                const Value& x,

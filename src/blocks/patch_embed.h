@@ -8,15 +8,25 @@
 
 namespace lorapress {
 
-struct PatchEmbedWeights {
-  LinearWeights patch;  // convolution kernel [hidden, channels, patch, patch] and bias [hidden]
-  std::string positions_name;
-  WeightPtr positions;  // [tokens, hidden]
-  int64_t patch_size = 16;
+// Learned tokens that are the same for every image: a class token, register tokens.
+struct TokenWeights {
+  std::string name;
+  WeightPtr weight;  // [count, hidden]; null: none
 };
 
-// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]. `position_ids` int64
-// [tokens] or [batch, tokens] choose rows of the positions; absent: all in their order.
+struct PatchEmbedWeights {
+  // Convolution kernel [hidden, channels, patch, patch]; bias [hidden] or null.
+  LinearWeights patch;
+  std::string positions_name;
+  WeightPtr positions;  // [tokens, hidden], the class token's first
+  int64_t patch_size = 16;
+  TokenWeights class_token = {};      // before the patches
+  TokenWeights register_tokens = {};  // between class token and patches, without positions
+};
+
+// pixel_values [batch, channels, height, width] -> [batch, tokens, hidden]: class token, registers,
+// patches. `position_ids` int64 [tokens] or [batch, tokens] choose rows of the positions; absent: all in
+// their order.
 Value patch_embed(const Builder& b,
                   const std::string& scope,
                   const Value& pixel_values,

@@ -25,7 +25,7 @@ Graph author_vision(const BundleRequest& request, WeightTaker& weights) {
   const Builder b{graph, request.ops};
   graph.output(vision_features(request, b, weights, pixel_input(request, graph)),
                "vision_hidden_states",
-               {"batch_size", vision.patches(), vision.hidden_size});
+               {"batch_size", vision.tokens(), vision.feature_size()});
   return graph;
 }
 
@@ -34,10 +34,10 @@ Graph author_projection(const BundleRequest& request, WeightTaker& weights) {
   Graph graph("projection", request.opset);
   const Builder b{graph, request.ops};
   const Value features = graph.input(
-      "vision_hidden_states", DType::kF32, {"batch_size", vision.patches(), vision.hidden_size});
+      "vision_hidden_states", DType::kF32, {"batch_size", vision.tokens(), vision.feature_size()});
   graph.output(image_tokens(request, b, weights, features),
                "projected_prefix",
-               {"batch_size", vision.patches(), request.checkpoint.text->hidden_size});
+               {"batch_size", vision.tokens(), request.checkpoint.text->hidden_size});
   return graph;
 }
 

@@ -72,7 +72,7 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
 // ids, since these are no tokens. genai's multi-modal pipeline has no beams.
 Json search_json(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
-  const int64_t image = request.checkpoint.vision->patches();
+  const int64_t image = request.checkpoint.vision->tokens();
   const int64_t positions = request.checkpoint.text->max_position_embeddings;
   Json search = {{"do_sample", settings.do_sample.value_or(false)},
                  {"num_beams", 1},

@@ -14,10 +14,30 @@
 namespace lorapress {
 namespace {
 
+// LLaVA itself brings the token and its processor's prompt; a prefix model gets the token.
+ImageToken token_of(const BundleRequest& request) {
+  ImageToken token = image_token(request.tokenizer);
+  if (request.checkpoint.image_token_id < 0) {
+    return token;
+  }
+  const std::string where = (request.tokenizer.folder / "tokenizer.json").string();
+  if (token.id != request.checkpoint.image_token_id) {
+    fail(ErrorCode::kMismatch,
+         "{}: {} is token {}, image_token_index of config.json is {}",
+         where,
+         kImageToken,
+         token.id,
+         request.checkpoint.image_token_id);
+  }
+  token.tokenizer = parse_json(request.tokenizer.files.at("tokenizer.json"), where);
+  token.dropped_post_processor = false;
+  return token;
+}
+
 std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
                                       std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
-  const ImageToken token = image_token(request.tokenizer);
+  const ImageToken token = token_of(request);
   if (token.dropped_post_processor) {
     notes.emplace_back(
         "tokenizer.json: the post-processor that adds special tokens is left out, so that a prompt "
@@ -64,7 +84,8 @@ Json llava_config(const BundleRequest& request,
 
 std::map<std::string, Json> llava_files(const BundleRequest& request,
                                         const std::map<std::string, int>& data_files) {
-  const ImageToken token = image_token(request.tokenizer);
+  const ImageToken token = token_of(request);
+  const VisionConfig& vision = request.checkpoint.vision.value();
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = "LlavaProcessor";
   return {{"config.json", llava_config(request, token.id, data_files)},
@@ -73,9 +94,16 @@ std::map<std::string, Json> llava_files(const BundleRequest& request,
           {"processor_config.json",
            {{"processor_class", "LlavaProcessor"},
             {"image_token", kImageToken},
-            {"patch_size", request.checkpoint.vision->patch_size},
-            {"num_additional_image_tokens", 0}}},
+            {"patch_size", vision.patch_size},
+            // transformers.js knows no strategy: the tokens beside the patches that are left.
+            {"vision_feature_select_strategy", "full"},
+            {"num_additional_image_tokens", vision.tokens() - vision.patches()}}},
           {"tokenizer.json", token.tokenizer}};
+}
+
+bool accepts_llava(const Checkpoint& checkpoint) {
+  return accepts_prefix(checkpoint) ||
+         (checkpoint.composite != nullptr && checkpoint.composite->model_type == "llava");
 }
 
 }  // namespace
@@ -85,7 +113,7 @@ const Bundle kLlava{
     "vision encoder, embeddings and decoder for AutoModelForImageTextToText of transformers.js 3.8 "
     "and 4.3: text before and after the image",
     false,
-    accepts_prefix,
+    accepts_llava,
     llava_graphs,
     llava_files,
 };

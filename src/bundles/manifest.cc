@@ -104,11 +104,15 @@ std::array<double, 3> triple(const Json& json, const char* key, const std::strin
 }
 
 Json preprocessing_json(const Preprocessing& settings) {
-  return {{"size", {{"height", settings.height}, {"width", settings.width}}},
-          {"resample", settings.resample},
-          {"rescale_factor", settings.rescale_factor},
-          {"image_mean", settings.image_mean},
-          {"image_std", settings.image_std}};
+  Json json{{"size", {{"height", settings.height}, {"width", settings.width}}},
+            {"resample", settings.resample},
+            {"rescale_factor", settings.rescale_factor},
+            {"image_mean", settings.image_mean},
+            {"image_std", settings.image_std}};
+  if (settings.shortest_edge != 0) {
+    json["shortest_edge"] = settings.shortest_edge;
+  }
+  return json;
 }
 
 Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
@@ -120,7 +124,12 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
                          json_get<std::string>(json, "resample", where),
                          json_get<double>(json, "rescale_factor", where),
                          triple(json, "image_mean", where),
-                         triple(json, "image_std", where)};
+                         triple(json, "image_std", where),
+                         0};
+  if (json.contains("shortest_edge")) {
+    settings.shortest_edge = bounded(
+        json, "shortest_edge", std::max(settings.height, settings.width), kMostPixels, where);
+  }
   if (!std::ranges::all_of(settings.image_std, [](double std) { return std > 0.0; })) {
     fail(ErrorCode::kInvalidFile, "{}: \"image_std\" is not three positive numbers", where);
   }

@@ -30,7 +30,7 @@ Value image_tokens(const BundleRequest& request,
   return project(b,
                  weights,
                  request.checkpoint.projection.value(),
-                 request.checkpoint.vision->hidden_size,
+                 request.checkpoint.vision->feature_size(),
                  request.checkpoint.text->hidden_size,
                  features);
 }

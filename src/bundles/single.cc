@@ -21,6 +21,14 @@ namespace {
 Value author_prefix(const BundleRequest& request, const Builder& b, WeightTaker& weights) {
   const Preprocessing& settings = request.preprocessing;
   Value pixels;
+  if (request.generation.uint8_input && settings.shortest_edge != 0) {
+    fail(
+        ErrorCode::kUnsupported,
+        "options.uint8_input: the images of {} are resized to a shorter side of {} and their middle "
+        "is cut out, which the graph does not do; leave the option out",
+        request.checkpoint.folder.string(),
+        settings.shortest_edge);
+  }
   if (request.generation.uint8_input) {
     const Value image = b.graph.input("image", DType::kU8, {"height", "width", 3});
     const Value levels = pillow_resize(
@@ -47,7 +55,7 @@ Value author_prefix(const BundleRequest& request, const Builder& b, WeightTaker&
 Value author_limit(const BundleRequest& request, const Builder& b) {
   Graph& graph = b.graph;
   const int64_t room =
-      request.checkpoint.text->max_position_embeddings - request.checkpoint.vision->patches();
+      request.checkpoint.text->max_position_embeddings - request.checkpoint.vision->tokens();
   const Value given = graph.input("max_new_tokens", DType::kI64, {});
   const Value unset = graph.op("Less", "/limit/unset", {given, graph.integer(1)});
   const Value wanted =

@@ -49,7 +49,7 @@ Value prefixed_embeddings(const Builder& b,
 Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const TextConfig& text = request.checkpoint.text.value();
   const TextFamily& family = text_family(text.model_type);
-  const int64_t image_tokens = request.checkpoint.vision.value().patches();
+  const int64_t image_tokens = request.checkpoint.vision.value().tokens();
   Graph graph("decoder_model_merged", request.opset);
   const Builder b{graph, request.ops};
   const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});

@@ -5,6 +5,7 @@
 #include "checkpoint/apply_adapters.h"
 #include "checkpoint/assemble.h"
 #include "checkpoint/embedding_tables.h"
+#include "checkpoint/preprocessing.h"
 #include "checkpoint/quantized.h"
 #include "checkpoint/resolve.h"
 
@@ -81,6 +82,7 @@ Checkpoint open_checkpoint(const Source& source) {
     }
     checkpoint.folders.push_back(folder.folder);
   }
+  fit_image_size(checkpoint);
   return checkpoint;
 }
 

@@ -43,6 +43,8 @@ struct Checkpoint {
   std::optional<VisionConfig> vision;
   std::optional<TextConfig> text;
   std::optional<ProjectionConfig> projection;
+  int64_t image_token_id =
+      -1;            // of the positions in a prompt that image features replace; -1: none
   Json config;       // the checkpoint's own config.json
   Json vision_json;  // as found: null when absent
   Json text_json;
@@ -61,7 +63,7 @@ struct Checkpoint {
   // Positions of one image (of one tile, where images are split) before the decoder. REQUIRES: a
   // vision tower.
   [[nodiscard]] int64_t image_positions() const {
-    return projection ? projection->positions(vision->patches()) : vision->patches();
+    return projection ? projection->positions(vision->tokens()) : vision->tokens();
   }
   // `folders` in the order in which tokenizers are searched.
   [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;
@@ -73,8 +75,8 @@ struct Checkpoint {
 // base tensor.
 Checkpoint open_checkpoint(const Source& source);
 
-// Requires a vision-language checkpoint whose graphs can be authored. Throws kMismatch for a
-// decoder or a vision tower alone, with `advice` in the message, and kUnsupported for cross
+// Requires a vision-language checkpoint that sees the image as positions before the text. Throws
+// kMismatch for a decoder or a vision tower alone, with `advice` in the message, and kUnsupported for cross
 // attention.
 void require_prefix_vlm(const Checkpoint& checkpoint, std::string_view advice);
 

@@ -3,6 +3,7 @@
 #ifndef LORAPRESS_CHECKPOINT_CONFIG_H_
 #define LORAPRESS_CHECKPOINT_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,7 +14,7 @@
 
 namespace lorapress {
 
-// Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, patches(), hidden_size].
+// Encoder: pixels [batch, num_channels, image_size, image_size] -> [batch, tokens(), hidden_size].
 struct VisionConfig {
   std::string model_type;  // row of the family registry
   int64_t hidden_size = 768;
@@ -24,8 +25,30 @@ struct VisionConfig {
   int64_t image_size = 224;
   int64_t patch_size = 16;
   double layer_norm_eps = 1e-6;
+  std::string hidden_act = "gelu_pytorch_tanh";
+  bool qkv_bias = true;
+  int64_t class_tokens = 0;     // 1 where a class token stands before the patches
+  int64_t register_tokens = 0;  // behind the class token (DINOv2)
+  // Image size of the stored position embeddings, where the family interpolates them; 0: image_size.
+  int64_t position_size = 0;
+  // Hidden states behind these numbers of layers, side by side, in place of those behind all layers
+  // and the last norm (LLaVA); ascending or not, each at least 1. Empty: the tower's own output.
+  std::vector<int64_t> feature_layers;
+  int64_t dropped_tokens = 0;  // from the first on (LLaVA: the class token)
+  // Pixels that make no whole patch are not seen: a convolution without padding.
   [[nodiscard]] int64_t patches() const {
     return (image_size / patch_size) * (image_size / patch_size);
+  }
+  // The tower's outputs for one image.
+  [[nodiscard]] int64_t tokens() const {
+    return class_tokens + register_tokens + patches() - dropped_tokens;
+  }
+  [[nodiscard]] int64_t layers_run() const {
+    return feature_layers.empty() ? num_hidden_layers : std::ranges::max(feature_layers);
+  }
+  // The width of one token.
+  [[nodiscard]] int64_t feature_size() const {
+    return hidden_size * (feature_layers.empty() ? 1 : std::ssize(feature_layers));
   }
 };
 
@@ -78,12 +101,17 @@ enum class ProjectionType { kLinear, kMlp, kPixelShuffle };
 
 struct ProjectionConfig {
   ProjectionType type = ProjectionType::kLinear;
-  int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, exact GELU, Linear
+  int64_t mlp_hidden_dim = 2048;  // mlp only: Linear, GELU, Linear
   int64_t scale_factor = 1;       // pixel shuffle only: squares of patches become one position
   // Positions that so many patches become.
   [[nodiscard]] int64_t positions(int64_t patches) const {
     return patches / (scale_factor * scale_factor);
   }
+  // Names of the module, or of both linear layers of an mlp.
+  std::string first = "projection.projection";
+  std::string last;
+  std::string hidden_act = "gelu";
+  bool biased = true;
 };
 
 // `where` names the file in messages. Throws kUnsupported for an architecture or an option that

@@ -1,5 +1,7 @@
 #include "checkpoint/config_fields.h"
 
+#include <algorithm>
+
 #include "base/fail.h"
 
 namespace lorapress::config_fields {
@@ -44,6 +46,20 @@ void require_activation(const Json& json, std::string_view known, std::string_vi
          name,
          known);
   }
+}
+
+std::string activation(const Json& json,
+                       std::span<const std::string_view> known,
+                       std::string_view where) {
+  const auto name = json_or<std::string>(json, "hidden_act", std::string(known[0]), where);
+  if (std::ranges::find(known, name) == known.end()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: hidden_act \"{}\" is not supported, expected \"{}\"",
+         where,
+         name,
+         fmt::join(known, "\" or \""));
+  }
+  return name;
 }
 
 void require_divisible(int64_t value, int64_t by, std::string_view what, std::string_view where) {

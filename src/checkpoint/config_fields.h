@@ -3,6 +3,8 @@
 #ifndef LORAPRESS_CHECKPOINT_CONFIG_FIELDS_H_
 #define LORAPRESS_CHECKPOINT_CONFIG_FIELDS_H_
 
+#include <span>
+
 #include "checkpoint/config.h"
 
 namespace lorapress::config_fields {
@@ -21,6 +23,11 @@ double positive(const Json& json, std::string_view key, double fallback, std::st
 void require_divisible(int64_t value, int64_t by, std::string_view what, std::string_view where);
 // Throws kUnsupported where "hidden_act" is not `known`.
 void require_activation(const Json& json, std::string_view known, std::string_view where);
+
+// "hidden_act", one of `known`; the first of them is taken where there is none.
+std::string activation(const Json& json,
+                       std::span<const std::string_view> known,
+                       std::string_view where);
 
 // A number or a list of them; empty where there is none.
 std::vector<int64_t> token_ids(const Json& json, std::string_view key, std::string_view where);

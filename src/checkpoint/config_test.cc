@@ -131,10 +131,32 @@ void expect_refused(const std::vector<Refused>& rows, const Parse& parse) {
   }
 }
 
+TEST(Config, CountsTheTokensBesideThePatches) {
+  const auto tokens = [](const Json& json) { return parse_vision_config(json, "x").tokens(); };
+  EXPECT_EQ(tokens({{"image_size", 384}, {"patch_size", 14}}), 27 * 27);
+  EXPECT_EQ(tokens({{"model_type", "vit"}}), 197);
+  EXPECT_EQ(tokens({{"model_type", "clip_vision_model"}}), 50);
+  EXPECT_EQ(tokens({{"model_type", "dinov2_with_registers"}, {"patch_size", 14}}), 261);
+}
+
+TEST(Config, RefusesWhatItsEncodersDoNotCompute) {
+  for (const Json& json : {Json{{"model_type", "dinov2"}, {"use_swiglu_ffn", true}},
+                           Json{{"model_type", "vit"}, {"hidden_act", "relu"}},
+                           Json{{"model_type", "siglip2_vision_model"}},
+                           Json{{"model_type", "clip_vision_model"}, {"hidden_act", "silu"}}}) {
+    message_of(ErrorCode::kUnsupported, [&] { parse_vision_config(json, "x"); });
+  }
+  for (const Json& json :
+       {Json{{"model_type", "dinov2"}, {"mlp_ratio", 1e20}},
+        Json{{"model_type", "dinov2_with_registers"}, {"num_register_tokens", -1}}}) {
+    message_of(ErrorCode::kInvalidFile, [&] { parse_vision_config(json, "x"); });
+  }
+}
+
 TEST(Config, RefusesImpossibleVisionTowers) {
   expect_refused(
       {
-          {{{"model_type", "vit"}}, "\"vit\"", ErrorCode::kUnsupported},
+          {{{"model_type", "swin"}}, "\"swin\"", ErrorCode::kUnsupported},
           {{{"hidden_act", "quick_gelu"}}, "quick_gelu", ErrorCode::kUnsupported},
           {{{"num_channels", 1}}, "num_channels", ErrorCode::kUnsupported},
           {{{"hidden_size", 0}}, "hidden_size"},
@@ -202,8 +224,17 @@ TEST(KnownModelTable, AllParse) {
     } else {
       const VisionConfig vision = parse_vision_config(*json, name);
       const std::string size = std::to_string(vision.image_size);
-      EXPECT_TRUE(name.ends_with("-" + size)) << name;
-      EXPECT_TRUE(contains(name, "patch" + std::to_string(vision.patch_size))) << name;
+      const bool named = contains(name, "-224") || contains(name, "-384") ||
+                         contains(name, "-256") || contains(name, "-512") || contains(name, "-336");
+      EXPECT_EQ(vision.image_size,
+                vision.model_type == "dinov2" ? 518
+                : named                       ? std::stoi(size)
+                                              : 224)
+          << name;
+      EXPECT_TRUE(!named || contains(name, "-" + size)) << name;
+      EXPECT_TRUE(vision.model_type == "dinov2" ||
+                  contains(name, "patch" + std::to_string(vision.patch_size)))
+          << name;
     }
   }
   EXPECT_FALSE(known_config("org/other"));

@@ -248,7 +248,7 @@ class ConfigReader {
   // min_length, and ignores both where the number of new tokens is given.
   void finish_length() {
     GenerationSettings& settings = config_.settings;
-    const int64_t image = checkpoint_.vision ? checkpoint_.vision->patches() : 0;
+    const int64_t image = checkpoint_.vision ? checkpoint_.vision->tokens() : 0;
     const int64_t positions = checkpoint_.text->max_position_embeddings;
     if (settings.max_new_tokens) {
       config_.max_new_tokens = *settings.max_new_tokens;

@@ -12,26 +12,54 @@ namespace {
 namespace fs = std::filesystem;
 
 struct KnownVision {
+  std::string_view model_type;
   std::string_view name;
-  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, image_size,
-      patch_size;
+  int hidden_size;
+  int intermediate_size;  // of DINOv2: mlp_ratio 4
+  int num_hidden_layers, num_attention_heads, image_size, patch_size;
 };
 
 constexpr std::array kKnownVision = {
-    KnownVision{"google/siglip-base-patch16-224", 768, 3072, 12, 12, 224, 16},
-    KnownVision{"google/siglip-base-patch16-256", 768, 3072, 12, 12, 256, 16},
-    KnownVision{"google/siglip-base-patch16-384", 768, 3072, 12, 12, 384, 16},
-    KnownVision{"google/siglip-base-patch16-512", 768, 3072, 12, 12, 512, 16},
-    KnownVision{"google/siglip-large-patch16-256", 1024, 4096, 24, 16, 256, 16},
-    KnownVision{"google/siglip-large-patch16-384", 1024, 4096, 24, 16, 384, 16},
-    KnownVision{"google/siglip-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
-    KnownVision{"google/siglip-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
-    KnownVision{"google/siglip2-base-patch16-224", 768, 3072, 12, 12, 224, 16},
-    KnownVision{"google/siglip2-base-patch16-256", 768, 3072, 12, 12, 256, 16},
-    KnownVision{"google/siglip2-base-patch16-384", 768, 3072, 12, 12, 384, 16},
-    KnownVision{"google/siglip2-base-patch16-512", 768, 3072, 12, 12, 512, 16},
-    KnownVision{"google/siglip2-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
-    KnownVision{"google/siglip2-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-base-patch16-224", 768, 3072, 12, 12, 224, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-base-patch16-256", 768, 3072, 12, 12, 256, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-base-patch16-384", 768, 3072, 12, 12, 384, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-base-patch16-512", 768, 3072, 12, 12, 512, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-large-patch16-256", 1024, 4096, 24, 16, 256, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-large-patch16-384", 1024, 4096, 24, 16, 384, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
+    KnownVision{
+        "siglip_vision_model", "google/siglip-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-base-patch16-224", 768, 3072, 12, 12, 224, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-base-patch16-256", 768, 3072, 12, 12, 256, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-base-patch16-384", 768, 3072, 12, 12, 384, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-base-patch16-512", 768, 3072, 12, 12, 512, 16},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-so400m-patch14-224", 1152, 4304, 27, 16, 224, 14},
+    KnownVision{
+        "siglip_vision_model", "google/siglip2-so400m-patch14-384", 1152, 4304, 27, 16, 384, 14},
+    KnownVision{"vit", "google/vit-base-patch16-224", 768, 3072, 12, 12, 224, 16},
+    KnownVision{"vit", "google/vit-base-patch16-224-in21k", 768, 3072, 12, 12, 224, 16},
+    KnownVision{"vit", "google/vit-base-patch16-384", 768, 3072, 12, 12, 384, 16},
+    KnownVision{"vit", "google/vit-large-patch16-224", 1024, 4096, 24, 16, 224, 16},
+    KnownVision{"clip_vision_model", "openai/clip-vit-base-patch32", 768, 3072, 12, 12, 224, 32},
+    KnownVision{"clip_vision_model", "openai/clip-vit-base-patch16", 768, 3072, 12, 12, 224, 16},
+    KnownVision{"clip_vision_model", "openai/clip-vit-large-patch14", 1024, 4096, 24, 16, 224, 14},
+    KnownVision{
+        "clip_vision_model", "openai/clip-vit-large-patch14-336", 1024, 4096, 24, 16, 336, 14},
+    KnownVision{"dinov2", "facebook/dinov2-small", 384, 1536, 12, 6, 518, 14},
+    KnownVision{"dinov2", "facebook/dinov2-base", 768, 3072, 12, 12, 518, 14},
+    KnownVision{"dinov2", "facebook/dinov2-large", 1024, 4096, 24, 16, 518, 14},
 };
 
 struct KnownText {
@@ -102,7 +130,7 @@ constexpr std::array kKnownText = {
 };
 
 Json to_json(const KnownVision& row) {
-  return {{"model_type", "siglip_vision_model"},
+  return {{"model_type", row.model_type},
           {"hidden_size", row.hidden_size},
           {"intermediate_size", row.intermediate_size},
           {"num_hidden_layers", row.num_hidden_layers},

@@ -5,6 +5,7 @@
 #define LORAPRESS_CHECKPOINT_MODEL_TYPES_H_
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -14,6 +15,8 @@
 
 namespace lorapress {
 
+struct Checkpoint;
+
 struct TextModelType {
   std::string_view model_type;    // in the decoder's config.json
   std::string_view architecture;  // the class of transformers that loads the decoder
@@ -21,18 +24,36 @@ struct TextModelType {
   TextConfig (*read_config)(const Json& json, std::string_view where);
 };
 
+// The image processor that a family is published with, for trainers that save no
+// preprocessor_config.json.
+struct ImageProcessorType {
+  std::string_view name;      // image_processor_type
+  std::string_view resample;  // bicubic | bilinear
+  std::array<double, 3> mean;
+  std::array<double, 3> std;
+  // The shorter side of the resized image over the side of the square that is cut out of its
+  // middle; 0: images are resized to the square itself.
+  double edge = 0.0;
+  // The square, where the tower takes images of other sizes than its position embeddings were
+  // trained for; 0: the tower's image_size.
+  int64_t size = 0;
+};
+inline constexpr std::array<double, 3> kHalf{0.5, 0.5, 0.5};  // IMAGENET_STANDARD_MEAN and _STD
+inline constexpr std::array<double, 3> kImagenetMean{0.485, 0.456, 0.406};
+inline constexpr std::array<double, 3> kImagenetStd{0.229, 0.224, 0.225};
+inline constexpr std::array<double, 3> kClipMean{0.48145466, 0.4578275, 0.40821073};
+inline constexpr std::array<double, 3> kClipStd{0.26862954, 0.26130258, 0.27577711};
+
 struct VisionModelType {
-  std::string_view model_type;        // in the tower's config.json
-  std::string_view whole_model_type;  // in a config.json with the tower's as "vision_config"
+  std::string_view model_type;  // in the tower's config.json
+  // In a config.json with the tower's as "vision_config"; model_type where there is no other.
+  std::string_view whole_model_type;
   VisionConfig (*read_config)(const Json& json, std::string_view where);
   // Prefixes of tensors that checkpoints hold and no graph uses.
   std::span<const std::string_view> unused_prefixes;
-  // The family's own preprocessor_config.json, for trainers that save none.
-  std::string_view image_processor_type;
-  std::string_view resample;  // bicubic | bilinear
-  float image_mean;
-  float image_std;
-  bool splits_images = false;  // into tiles of image_size; see ImageSplitting
+  ImageProcessorType processor;
+  std::span<const VisionSpelling> spellings;  // other names of its tensors than the canonical ones
+  bool splits_images = false;                 // into tiles of image_size; see ImageSplitting
 };
 
 // How an image reaches the decoder of a vision-language checkpoint.
@@ -53,6 +74,8 @@ struct CompositeModelType {
   std::span<const NamePrefix> names;  // see parse_tensor_name()
   // What stands between tower and decoder; empty for nothing.
   std::optional<ProjectionConfig> (*read_projection)(const Json& config, std::string_view where);
+  // What config.json says beyond its parts, which are read by then; null for nothing.
+  void (*read_whole)(const Json& config, std::string_view where, Checkpoint& checkpoint) = nullptr;
 };
 
 // The prefixes of its tensors; none for null, a part alone.

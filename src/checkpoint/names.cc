@@ -3,6 +3,8 @@
 #include <array>
 #include <vector>
 
+#include "checkpoint/model_types.h"
+
 namespace lorapress {
 namespace {
 
@@ -73,8 +75,10 @@ std::optional<Located> locate(std::string_view name,
   if (layout == Layout::kText) {
     return Located{kText, std::string(name), "", ""};
   }
-  if (name.starts_with("text_model.") || name.starts_with("logit_")) {
-    return std::nullopt;
+  for (const char* foreign : {"text_model.", "logit_", "text_projection.", "visual_projection."}) {
+    if (name.starts_with(foreign)) {
+      return std::nullopt;
+    }
   }
   return Located{kVision, std::string(name), "", ""};
 }
@@ -162,12 +166,37 @@ std::string join(std::string_view module, std::string_view leaf) {
   return module.empty() ? std::string(leaf) : std::string(module) + "." + std::string(leaf);
 }
 
+// A module's name inside the tower in the canonical spelling of its family.
+std::string vision_module(std::string_view module) {
+  take_prefix(module, "vision_model.");
+  std::string name(module);
+  for (const VisionModelType* type : vision_model_types()) {
+    for (const VisionSpelling& spelling : type->spellings) {
+      if (!name.starts_with(spelling.in_file)) {
+        continue;
+      }
+      name.replace(0, spelling.in_file.size(), spelling.canonical);
+      for (const NamePart& part : spelling.parts) {
+        if (const size_t at = name.find(part.in_file); at != std::string::npos) {
+          name.replace(at, part.in_file.size(), part.canonical);
+        }
+      }
+    }
+  }
+  return name;
+}
+
+// Whether an adapter's name is one of a vision tower alone.
+bool is_vision_name(std::string_view name) {
+  return name.starts_with("vision_model.") || name.starts_with("encoder.layer") ||
+         name.starts_with("embeddings.") ||
+         (name.starts_with("layers.") && name.find(".attention.") != std::string_view::npos);
+}
+
 TensorName describe(const Located& located) {
   const Split split = split_name(located.rest);
-  std::string_view module = split.module;
-  if (located.component == kVision) {
-    take_prefix(module, "vision_model.");
-  }
+  const std::string module =
+      located.component == kVision ? vision_module(split.module) : split.module;
   std::string text_prefix;
   if (located.component == kText && !module.starts_with("model") &&
       !module.starts_with("lm_head")) {
@@ -213,9 +242,7 @@ std::optional<TensorName> parse_adapter_name(std::string_view name,
   if (const auto located = locate_part(name, names, true)) {
     return located->rest.empty() ? std::nullopt : std::optional(describe(*located));
   }
-  const bool vision = name.starts_with("vision_model.") || name.starts_with("encoder.layers.") ||
-                      name.starts_with("embeddings.");
-  return describe({vision ? kVision : kText, std::string(name), "", ""});
+  return describe({is_vision_name(name) ? kVision : kText, std::string(name), "", ""});
 }
 
 }  // namespace lorapress

@@ -26,6 +26,16 @@ struct NamePrefix {
   std::string_view canonical;
 };
 
+// How a family's tensors are spelled inside its tower where files differ: a prefix of the name, and
+// parts of the names that have this prefix.
+struct NamePart {
+  std::string_view in_file, canonical;
+};
+struct VisionSpelling {
+  std::string_view in_file, canonical;
+  std::span<const NamePart> parts;
+};
+
 // What a tensor is to PEFT (src/peft/tuners/lora/layer.py, utils/other.py).
 enum class TensorRole {
   kBase,         // a plain tensor, or one under .base_layer or .original_module

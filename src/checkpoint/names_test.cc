@@ -88,6 +88,31 @@ TEST(TensorNames, OfPlainCheckpoints) {
   });
 }
 
+// transformers 5 renames the modules of ViT and DINOv2 when it loads files: what PEFT saves has the
+// names of modules.
+TEST(TensorNames, OfVisionModulesAreThoseOfFiles) {
+  const auto canonical = [](const std::string& name) {
+    return parse_tensor_name(name, Layout::kVision)->canonical;
+  };
+  const std::string layer = "vision_encoder.encoder.layer.3.";
+  EXPECT_EQ(canonical("layers.3.attention.q_proj.weight"),
+            layer + "attention.attention.query.weight");
+  EXPECT_EQ(canonical("layers.3.attention.o_proj.bias"), layer + "attention.output.dense.bias");
+  EXPECT_EQ(canonical("layers.3.mlp.fc1.weight"), layer + "intermediate.dense.weight");
+  EXPECT_EQ(canonical("layers.3.mlp.fc2.lora_A.weight"), layer + "output.dense.weight");
+  EXPECT_EQ(canonical("vit.encoder.layer.3.output.dense.weight"), layer + "output.dense.weight");
+  EXPECT_EQ(canonical("encoder.layer.3.attention.k_proj.weight"),
+            layer + "attention.attention.key.weight");
+  EXPECT_EQ(canonical("encoder.layer.3.mlp.fc1.weight"), layer + "mlp.fc1.weight");
+  EXPECT_FALSE(parse_tensor_name("visual_projection.weight", Layout::kVision));
+  EXPECT_EQ(
+      parse_adapter_name("base_model.model.layers.3.attention.v_proj.lora_B.weight")->canonical,
+      layer + "attention.attention.value.weight");
+  EXPECT_EQ(
+      parse_adapter_name("base_model.model.layers.3.self_attn.v_proj.lora_B.weight")->canonical,
+      "language_model.model.layers.3.self_attn.v_proj.weight");
+}
+
 TEST(TensorNames, OfTrainedAdapters) {
   const std::string at = kText + kPeft + kQ;
   const std::string weight = kText + kQ + ".weight";

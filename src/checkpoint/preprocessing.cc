@@ -1,6 +1,7 @@
 #include "checkpoint/preprocessing.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/fail.h"
 #include "checkpoint/model_types.h"
@@ -9,6 +10,7 @@ namespace lorapress {
 namespace {
 
 constexpr const char* kFile = "preprocessor_config.json";
+constexpr const char* kProcessorFile = "processor_config.json";
 
 // PIL.Image.Resampling
 struct ResampleRow {
@@ -67,6 +69,118 @@ std::string resample_name(int64_t pillow, const std::string& where) {
 
 constexpr int64_t kMostEdge = 4096;  // MAX_IMAGE_SIZE of image_processing_idefics3.py
 
+// transformers 5 saves the name of the class that was used, of which transformers.js knows the
+// plain one; transformers before 4.26 saved feature_extractor_type.
+std::string processor_type(const Json& json, const std::string& usual, const std::string& where) {
+  auto type =
+      json_or<std::string>(json,
+                           "image_processor_type",
+                           json_or<std::string>(json, "feature_extractor_type", usual, where),
+                           where);
+  for (const std::string_view ending : {"Fast", "Pil"}) {
+    if (type.ends_with(ending)) {
+      type.resize(type.size() - ending.size());
+    }
+  }
+  constexpr std::string_view kOld = "FeatureExtractor";
+  if (type.ends_with(kOld)) {
+    type.replace(type.size() - kOld.size(), kOld.size(), "ImageProcessor");
+  }
+  return type;
+}
+
+// {"height": h, "width": w}, or one number for both.
+ImageSize sides(const Json& json,
+                const char* key,
+                const ImageSize& usual,
+                const std::string& where) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_object()) {
+    return {json_or<int64_t>(json, key, usual.width, where),
+            json_or<int64_t>(json, key, usual.height, where)};
+  }
+  if (!found->contains("height")) {
+    fail(ErrorCode::kUnsupported,
+         "{}: \"{}\" is {}, expected height and width",
+         where,
+         key,
+         found->dump().substr(0, 80));
+  }
+  return {json_get<int64_t>(*found, "width", where), json_get<int64_t>(*found, "height", where)};
+}
+
+// Sets height, width and shortest_edge. A number alone is the shorter side for the processors whose
+// default it is (default_to_square = False in transformers), else both sides.
+void read_size(const Json& json, const std::string& where, Preprocessing& settings) {
+  const std::string& type = settings.image_processor_type;
+  const bool crops =
+      settings.shortest_edge != 0 || type.starts_with("CLIP") || type.starts_with("Bit");
+  const auto size = json.find("size");
+  const bool is_number = size != json.end() && size->is_number();
+  const bool is_edge = size != json.end() && size->is_object() && size->contains("shortest_edge");
+  const bool crop = json_or<bool>(json, "do_center_crop", crops, where);
+  const ImageSize usual{settings.width, settings.height};
+  int64_t edge = settings.shortest_edge;
+  if (is_edge) {
+    edge = json_get<int64_t>(*size, "shortest_edge", where);
+  } else if (is_number && crops) {
+    edge = size->get<int64_t>();
+  } else if (size != json.end() && !size->is_null()) {
+    edge = 0;
+  }
+  if (edge == 0) {
+    const ImageSize whole = sides(json, "size", usual, where);
+    const ImageSize cut = crop ? sides(json, "crop_size", whole, where) : whole;
+    if (cut.width != whole.width || cut.height != whole.height) {
+      fail(ErrorCode::kUnsupported,
+           "{}: \"crop_size\" is {} x {} of a size of {} x {}, expected a size with shortest_edge",
+           where,
+           cut.width,
+           cut.height,
+           whole.width,
+           whole.height);
+    }
+    settings.width = whole.width;
+    settings.height = whole.height;
+    settings.shortest_edge = 0;
+    return;
+  }
+  if (!crop) {
+    fail(ErrorCode::kUnsupported,
+         "{}: \"size\" has shortest_edge and \"do_center_crop\" is false, which makes images of "
+         "many sizes; expected height and width, or true",
+         where);
+  }
+  const ImageSize cut =
+      sides(json, "crop_size", is_edge || is_number ? ImageSize{edge, edge} : usual, where);
+  constexpr int64_t kLongest = 8192;
+  if (edge > kLongest || cut.width < 1 || cut.height < 1 || cut.width > edge || cut.height > edge) {
+    fail(ErrorCode::kUnsupported,
+         "{}: \"crop_size\" is {} x {}, expected 1 to shortest_edge, which is {} (to {})",
+         where,
+         cut.width,
+         cut.height,
+         edge,
+         kLongest);
+  }
+  settings.width = cut.width;
+  settings.height = cut.height;
+  settings.shortest_edge = edge;
+}
+
+// The processor of a family for square images of this side.
+Preprocessing family_preprocessing(const VisionModelType& family, int64_t side) {
+  const ImageProcessorType& processor = family.processor;
+  return {std::string(processor.name),
+          side,
+          side,
+          std::string(processor.resample),
+          1.0 / 255.0,
+          processor.mean,
+          processor.std,
+          std::llround(processor.edge * static_cast<double>(side))};
+}
+
 // { "longest_edge": N } under `key`.
 int64_t longest_edge(const Json& json, const char* key, int64_t usual, const std::string& where) {
   const auto found = json.find(key);
@@ -100,22 +214,6 @@ void read_splitting(const Json& json, Preprocessing& settings, const std::string
   splitting.enabled = json_or<bool>(json, "do_image_splitting", splitting.enabled, where);
 }
 
-void read_size(const Json& json, Preprocessing& settings, const std::string& where) {
-  if (const auto size = json.find("size"); size != json.end() && size->is_object()) {
-    if (!size->contains("height")) {
-      fail(ErrorCode::kUnsupported,
-           "{}: \"size\" is {}, expected height and width",
-           where,
-           size->dump().substr(0, 80));
-    }
-    settings.height = json_get<int64_t>(*size, "height", where);
-    settings.width = json_get<int64_t>(*size, "width", where);
-  } else {  // old versions wrote one number
-    settings.height = json_or<int64_t>(json, "size", settings.height, where);
-    settings.width = json_or<int64_t>(json, "size", settings.width, where);
-  }
-}
-
 // transformers 5 writes the image processor's settings into processor_config.json.
 Json settings_of(Json json) {
   const auto inner = json.is_object() ? json.find("image_processor") : json.end();
@@ -128,6 +226,18 @@ bool has_image_processor(const std::filesystem::path& file) {
   return json.is_object() && json.contains("image_processor");
 }
 
+std::optional<std::filesystem::path> find_file(const Checkpoint& checkpoint) {
+  for (const std::filesystem::path& folder : checkpoint.folders) {
+    if (std::filesystem::exists(folder / kFile)) {
+      return folder / kFile;
+    }
+    if (has_image_processor(folder / kProcessorFile)) {
+      return folder / kProcessorFile;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Preprocessing read_preprocessing(const std::filesystem::path& path, const Preprocessing& defaults) {
@@ -137,20 +247,19 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
   if (!json.is_object()) {
     fail(ErrorCode::kInvalidFile, "{}: expected a JSON object", where);
   }
-  settings.image_processor_type =
-      json_or<std::string>(json, "image_processor_type", settings.image_processor_type, where);
+  settings.image_processor_type = processor_type(json, settings.image_processor_type, where);
   if (settings.splitting) {
     read_splitting(json, settings, where);
   } else {
-    read_size(json, settings, where);
+    read_size(json, where, settings);
   }
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
     if (!json_or<bool>(json, step, true, where)) {
       fail(ErrorCode::kUnsupported, "{}: \"{}\" is false, expected true", where, step);
     }
   }
-  if (json_or<bool>(json, "do_center_crop", false, where)) {
-    fail(ErrorCode::kUnsupported, "{}: \"do_center_crop\" is not supported", where);
+  if (json_or<bool>(json, "do_pad", false, where)) {
+    fail(ErrorCode::kUnsupported, "{}: \"do_pad\" is not supported", where);
   }
   const int64_t usual = pillow_number(settings.resample);
   settings.resample = resample_name(json_or<int64_t>(json, "resample", usual, where), where);
@@ -173,46 +282,89 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
 const Preprocessing kDefaultPreprocessing{
     "", 0, 0, "bicubic", 1.0 / 255.0, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
 
+ImageSize resized_size(const ImageSize& image, const Preprocessing& settings) {
+  if (settings.shortest_edge == 0) {
+    return {settings.width, settings.height};
+  }
+  const int64_t edge = settings.shortest_edge;
+  const bool upright = image.width <= image.height;
+  const int64_t shorter = std::max(int64_t{1}, upright ? image.width : image.height);
+  const int64_t longer = upright ? image.height : image.width;
+  // int(edge * long / short): Python divides two integers in float64.
+  const double length = static_cast<double>(edge * longer) / static_cast<double>(shorter);
+  constexpr double kMost = 1 << 24;
+  if (length > kMost) {
+    fail(ErrorCode::kUnsupported,
+         "an image of {} x {} pixels would become {:.0f} long, expected at most {:.0f}",
+         image.width,
+         image.height,
+         length,
+         kMost);
+  }
+  const auto cut = static_cast<int64_t>(length);
+  return upright ? ImageSize{edge, cut} : ImageSize{cut, edge};
+}
+
+void fit_image_size(Checkpoint& checkpoint) {
+  if (!checkpoint.vision) {
+    return;
+  }
+  VisionConfig& vision = *checkpoint.vision;
+  const VisionModelType& family = *find_model_type(vision_model_types(), vision.model_type);
+  if (family.processor.size == 0) {
+    return;
+  }
+  Preprocessing settings = family_preprocessing(family, family.processor.size);
+  std::string where = checkpoint.folder.string();
+  if (const auto file = find_file(checkpoint)) {
+    settings = read_preprocessing(*file, settings);
+    where = file->string();
+  }
+  if (settings.width != settings.height || settings.height < vision.patch_size ||
+      settings.height > 8192) {
+    fail(ErrorCode::kUnsupported,
+         "{}: images are {} x {}, expected a square of {} to 8192 pixels",
+         where,
+         settings.width,
+         settings.height,
+         vision.patch_size);
+  }
+  vision.position_size = vision.image_size;
+  vision.image_size = settings.height;
+}
+
 Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::string>& notes) {
   const VisionConfig& vision = checkpoint.vision.value();
   const VisionModelType& family = *find_model_type(vision_model_types(), vision.model_type);
-  const double mean = family.image_mean;
-  const double std = family.image_std;
-  Preprocessing settings{std::string(family.image_processor_type),
-                         vision.image_size,
-                         vision.image_size,
-                         std::string(family.resample),
-                         1.0 / 255.0,
-                         {mean, mean, mean},
-                         {std, std, std}};
+  Preprocessing settings = family_preprocessing(family, vision.image_size);
   if (family.splits_images) {
     settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size)};
   }
-  for (const std::filesystem::path& folder : checkpoint.folders) {
-    const bool own = std::filesystem::exists(folder / kFile);
-    if (const auto file = folder / (own ? kFile : "processor_config.json");
-        own || has_image_processor(file)) {
-      settings = read_preprocessing(file, settings);
-      if (settings.height != vision.image_size || settings.width != vision.image_size) {
-        fail(ErrorCode::kMismatch,
-             "{}: size is {} x {}, the vision tower expects {} x {}",
-             file.string(),
-             settings.width,
-             settings.height,
-             vision.image_size,
-             vision.image_size);
-      }
-      return settings;
+  if (const auto file = find_file(checkpoint)) {
+    settings = read_preprocessing(*file, settings);
+    if (settings.height != vision.image_size || settings.width != vision.image_size) {
+      fail(ErrorCode::kMismatch,
+           "{}: size is {} x {}, the vision tower expects {} x {}",
+           file->string(),
+           settings.width,
+           settings.height,
+           vision.image_size,
+           vision.image_size);
     }
+    return settings;
   }
-  notes.push_back(fmt::format("no {}: the defaults of {} are used ({} x {}, {}, mean {}, std {})",
-                              kFile,
-                              settings.image_processor_type,
-                              settings.width,
-                              settings.height,
-                              settings.resample,
-                              mean,
-                              std));
+  notes.push_back(
+      fmt::format("no {}: the defaults of {} are used ({}{} x {}, {}, mean {}, std {})",
+                  kFile,
+                  settings.image_processor_type,
+                  settings.shortest_edge == 0
+                      ? ""
+                      : fmt::format("shorter side {}, of its middle ", settings.shortest_edge),
+                  settings.width,
+                  settings.height,
+                  settings.resample,
+                  fmt::join(settings.image_mean, " "),
+                  fmt::join(settings.image_std, " ")));
   return settings;
 }
 
@@ -221,15 +373,21 @@ bool known_resample(std::string_view name) {
 }
 
 Json preprocessor_config(const Preprocessing& settings) {
-  Json json = {{"image_processor_type", settings.image_processor_type},
-               {"do_resize", true},
-               {"size", {{"height", settings.height}, {"width", settings.width}}},
-               {"resample", pillow_number(settings.resample)},
-               {"do_rescale", true},
-               {"rescale_factor", settings.rescale_factor},
-               {"do_normalize", true},
-               {"image_mean", settings.image_mean},
-               {"image_std", settings.image_std}};
+  const Json square{{"height", settings.height}, {"width", settings.width}};
+  Json json{{"image_processor_type", settings.image_processor_type},
+            {"do_resize", true},
+            {"size", square},
+            {"resample", pillow_number(settings.resample)},
+            {"do_rescale", true},
+            {"rescale_factor", settings.rescale_factor},
+            {"do_normalize", true},
+            {"image_mean", settings.image_mean},
+            {"image_std", settings.image_std}};
+  if (settings.shortest_edge != 0) {
+    json["size"] = {{"shortest_edge", settings.shortest_edge}};
+    json["do_center_crop"] = true;
+    json["crop_size"] = square;
+  }
   if (settings.splitting) {
     json["do_convert_rgb"] = true;
     json["do_pad"] = true;

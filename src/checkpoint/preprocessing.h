@@ -20,14 +20,30 @@ struct ImageSplitting {
 
 struct Preprocessing {
   std::string image_processor_type;
-  int64_t height = 0;
+  int64_t height = 0;  // of pixel_values
   int64_t width = 0;
   std::string resample;  // bicubic | bilinear | lanczos
   double rescale_factor = 1.0 / 255.0;
   std::array<double, 3> image_mean{};
   std::array<double, 3> image_std{};
+  // 0: images are resized to height x width. Else the shorter side is resized to this length, the
+  // longer one in proportion, and height x width are cut out of the middle. At least as long as
+  // both.
+  int64_t shortest_edge = 0;
   std::optional<ImageSplitting> splitting = {};  // height and width are those of a tile
 };
+
+// width and height that an image of this size is resized to: transformers'
+// get_resize_output_image_size. Throws kUnsupported for a side beyond 1 << 24.
+struct ImageSize {
+  int64_t width = 0;
+  int64_t height = 0;
+};
+ImageSize resized_size(const ImageSize& image, const Preprocessing& settings);
+
+// Where the family's position embeddings are interpolated, the image size is the preprocessing's:
+// sets image_size and position_size of checkpoint.vision, once all folders are known.
+void fit_image_size(Checkpoint& checkpoint);
 
 // Throws kMismatch when the size is not the encoder's, kUnsupported for steps that LoraPress does
 // not implement.

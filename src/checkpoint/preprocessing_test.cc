@@ -78,9 +78,66 @@ TEST_F(FindPreprocessing, RefusesStepsThatNothingHereDoes) {
   for (const char* step : {"do_resize", "do_rescale", "do_normalize"}) {
     EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported, {{step, false}}), step));
   }
-  refusal(ErrorCode::kUnsupported, {{"do_center_crop", true}});
+  refusal(ErrorCode::kUnsupported, {{"do_pad", true}});
   refusal(ErrorCode::kUnsupported, {{"resample", 1}});
   refusal(ErrorCode::kUnsupported, {{"size", {{"shortest_edge", 224}}}});
+}
+
+TEST_F(FindPreprocessing, ReadsAShorterSideAndACrop) {
+  const Json square{{"height", 224}, {"width", 224}};
+  const Json file{
+      {"size", {{"shortest_edge", 256}}}, {"do_center_crop", true}, {"crop_size", square}};
+  const Preprocessing found = find(file);
+  EXPECT_EQ(found.shortest_edge, 256);
+  EXPECT_EQ(found.width, 224);
+  EXPECT_EQ(find(preprocessor_config(found)).shortest_edge, 256);
+  // One number is the shorter side where the processor is one of those that crop.
+  const Json old{
+      {"feature_extractor_type", "CLIPFeatureExtractor"}, {"size", 230}, {"crop_size", 224}};
+  EXPECT_EQ(find(old).shortest_edge, 230);
+  EXPECT_EQ(find(old).image_processor_type, "CLIPImageProcessor");
+  EXPECT_EQ(find({{"image_processor_type", "CLIPImageProcessorFast"}}).image_processor_type,
+            "CLIPImageProcessor");
+  EXPECT_EQ(find({{"do_center_crop", true}, {"size", square}}).shortest_edge, 0);  // all of it
+}
+
+TEST_F(FindPreprocessing, RefusesCropsThatNothingHereDoes) {
+  const Json square{{"height", 224}, {"width", 224}};
+  const Json edge{{"shortest_edge", 224}};
+  refusal(ErrorCode::kUnsupported, {{"size", edge}, {"do_center_crop", false}});
+  refusal(ErrorCode::kUnsupported,
+          {{"size", {{"shortest_edge", 223}}}, {"do_center_crop", true}, {"crop_size", square}});
+  refusal(ErrorCode::kUnsupported,
+          {{"size", {{"shortest_edge", 9000}}}, {"do_center_crop", true}, {"crop_size", square}});
+  refusal(ErrorCode::kUnsupported,
+          {{"size", {{"height", 256}, {"width", 256}}},
+           {"do_center_crop", true},
+           {"crop_size", square}});
+}
+
+TEST_F(FindPreprocessing, OfDinoV2SaysTheSizeOfItsImages) {
+  checkpoint_.vision = parse_vision_config({{"model_type", "dinov2"}, {"image_size", 518}}, "x");
+  Checkpoint other = checkpoint_;
+  fit_image_size(checkpoint_);
+  EXPECT_EQ(checkpoint_.vision->position_size, 518);
+  EXPECT_EQ(checkpoint_.vision->tokens(), 257);
+  const Preprocessing found = find_preprocessing(checkpoint_, notes_);
+  EXPECT_EQ(found.shortest_edge, 256);
+  EXPECT_EQ(found.width, 224);
+  EXPECT_EQ(found.image_mean, (Triple{0.485, 0.456, 0.406}));
+  write_text(folder_ / "first" / "preprocessor_config.json",
+             R"({"size": {"height": 56, "width": 56}, "do_center_crop": false})");
+  fit_image_size(other);
+  EXPECT_EQ(other.vision->tokens(), 17);
+  EXPECT_EQ(find_preprocessing(other, notes_).shortest_edge, 0);
+}
+
+TEST_F(FindPreprocessing, OfClipCropsByDefault) {
+  checkpoint_.vision = parse_vision_config({{"model_type", "clip_vision_model"}}, "x");
+  const Preprocessing found = find_preprocessing(checkpoint_, notes_);
+  EXPECT_EQ(found.image_processor_type, "CLIPImageProcessor");
+  EXPECT_EQ(found.shortest_edge, 224);
+  EXPECT_EQ(found.image_std, (Triple{0.26862954, 0.26130258, 0.27577711}));
 }
 
 TEST_F(FindPreprocessing, RefusesAnotherSize) {

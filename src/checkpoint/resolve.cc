@@ -31,7 +31,10 @@ std::vector<std::string_view> known_model_types() {
       composite_model_types(), std::back_inserter(known), &CompositeModelType::model_type);
   std::ranges::transform(text_model_types(), std::back_inserter(known), &TextModelType::model_type);
   for (const VisionModelType* type : vision_model_types()) {
-    known.insert(known.end(), {type->whole_model_type, type->model_type});
+    if (type->whole_model_type != type->model_type) {
+      known.push_back(type->whole_model_type);
+    }
+    known.push_back(type->model_type);
   }
   return known;
 }
@@ -124,7 +127,16 @@ std::string tower_name(const Json& config, const Part& part) {
 // A full SigLIP config holds the tower's own under vision_config, also inside a composite config.
 FoundConfig tower_config(const Json& config, const Part& part, std::string where) {
   const Json* inner = part.layout == Layout::kVision ? member(config, "vision_config") : nullptr;
-  return {inner != nullptr ? *inner : config, std::move(where)};
+  FoundConfig found{inner != nullptr ? *inner : config, std::move(where)};
+  if (inner != nullptr && !inner->contains("model_type")) {  // the outer type says whose tower
+    const auto whole = json_or<std::string>(config, "model_type", "", found.where);
+    for (const VisionModelType* type : vision_model_types()) {
+      if (type->whole_model_type == whole) {
+        found.json["model_type"] = type->model_type;
+      }
+    }
+  }
+  return found;
 }
 
 FoundConfig own_config(const ModelFolder& model, const Part& part) {
@@ -243,6 +255,12 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
     checkpoint.text_json = std::move(found->json);
   } else if (checkpoint.composite != nullptr) {
     fail_config(source, text);
+  }
+  for (const ModelFolder& model : source.models) {
+    if (model.composite != nullptr && model.composite->read_whole != nullptr) {
+      const std::string where = (model.path / "config.json").string();
+      return model.composite->read_whole(model.config, where, checkpoint);
+    }
   }
 }
 

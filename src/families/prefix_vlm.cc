@@ -17,6 +17,10 @@ std::optional<ProjectionConfig> read_projection(const Json& json, std::string_vi
          type);
   }
   config.type = type == "mlp" ? ProjectionType::kMlp : ProjectionType::kLinear;
+  if (config.type == ProjectionType::kMlp) {  // nn.Sequential: Linear, GELU, Dropout, Linear
+    config.first = "projection.projection.0";
+    config.last = "projection.projection.3";
+  }
   config.mlp_hidden_dim =
       config_fields::dimension(json, "mlp_hidden_dim", config.mlp_hidden_dim, where);
   return config;

@@ -1,8 +1,7 @@
-// The trainer's projection from image features to the decoder's embedding space.
+// What stands between image features and the decoder's embedding space.
 #include <cmath>
 
-#include "blocks/mlp.h"
-#include "families/family.h"
+#include "families/encoder.h"
 #include "families/linear_weights.h"
 
 namespace lorapress {
@@ -31,31 +30,32 @@ Value pixel_shuffle(const Builder& b, const Value& features, int64_t factor, int
 
 //  pixel shuffle: features ── squares of patches ── Linear without bias ── image tokens
 //  linear: features ── Linear ── prefix
-//  mlp:    features ── Linear ── exact GELU ── (dropout) ── Linear ── prefix   (Sequential 0 to 3)
+//  mlp:    features ── Linear ── GELU ── (dropout) ── Linear ── prefix
 Value project(const Builder& b,
               WeightTaker& weights,
               const ProjectionConfig& config,
               int64_t in_features,
               int64_t out_features,
               const Value& features) {
-  const std::string name = "projection.projection";
+  const auto take = [&](const std::string& name, int64_t out, int64_t in) {
+    return take_linear(weights, name, out, in, config.biased);
+  };
   if (config.type == ProjectionType::kPixelShuffle) {
     const int64_t wide = in_features * config.scale_factor * config.scale_factor;
     return linear(b,
                   "/projection",
                   pixel_shuffle(b, features, config.scale_factor, in_features),
-                  take_linear(weights, name, out_features, wide, false));
+                  take(config.first, out_features, wide));
   }
   if (config.type == ProjectionType::kLinear) {
-    return linear(
-        b, "/projection", features, take_linear(weights, name, out_features, in_features, true));
+    return linear(b, "/projection", features, take(config.first, out_features, in_features));
   }
   return gelu_mlp(b,
                   "/projection",
                   features,
-                  take_linear(weights, name + ".0", config.mlp_hidden_dim, in_features, true),
-                  take_linear(weights, name + ".3", out_features, config.mlp_hidden_dim, true),
-                  Gelu::kErf);
+                  take(config.first, config.mlp_hidden_dim, in_features),
+                  take(config.last, out_features, config.mlp_hidden_dim),
+                  gelu_named(config.hidden_act));
 }
 
 }  // namespace lorapress

@@ -6,15 +6,17 @@
 namespace lorapress {
 
 // Each is defined in the file of its name.
-extern const VisionFamily kIdefics3Vision, kSiglip, kSmolvlmVision;
+extern const VisionFamily kClip, kDinov2, kDinov2WithRegisters, kIdefics3Vision, kSiglip,
+    kSmolvlmVision, kVit;
 extern const TextFamily kLlama, kQwen2;
-extern const CompositeModelType kIdefics3Model, kPrefixVlm, kSmolvlmModel;
+extern const CompositeModelType kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel;
 
 namespace {
 
-constexpr std::array kVisionFamilies = {&kSiglip, &kIdefics3Vision, &kSmolvlmVision};
+constexpr std::array kVisionFamilies = {
+    &kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters, &kIdefics3Vision, &kSmolvlmVision};
 constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
-constexpr std::array kCompositeTypes = {&kPrefixVlm, &kIdefics3Model, &kSmolvlmModel};
+constexpr std::array kCompositeTypes = {&kPrefixVlm, &kLlavaModel, &kIdefics3Model, &kSmolvlmModel};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {

@@ -16,7 +16,10 @@ std::array<float, 3> to_floats(const std::array<double, 3>& values) {
 
 std::vector<float> preprocess(const Image& image, const Preprocessing& settings) {
   const Resample filter = parse_resample(settings.resample, kManifestName);
-  return normalised(resize(image, settings.width, settings.height, filter), settings);
+  const ImageSize size = resized_size({image.width, image.height}, settings);
+  return normalised(
+      center_crop(resize(image, size.width, size.height, filter), settings.width, settings.height),
+      settings);
 }
 
 std::vector<float> normalised(const Image& image, const Preprocessing& settings) {

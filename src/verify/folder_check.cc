@@ -33,7 +33,7 @@ void check_shapes(const std::filesystem::path& folder,
     int64_t expected;
   };
   const Row rows[] = {
-      {"image_tokens", manifest.image_tokens, checkpoint.vision.value().patches()},
+      {"image_tokens", manifest.image_tokens, checkpoint.vision.value().tokens()},
       {"vocab_size", manifest.vocab_size, text.vocab_size},
       {"num_hidden_layers", manifest.num_hidden_layers, text.num_hidden_layers},
       {"num_key_value_heads", manifest.num_key_value_heads, text.num_key_value_heads},
@@ -156,6 +156,9 @@ std::vector<std::string> differing_settings(const Preprocessing& found,
     differ("size",
            fmt::format("{} x {}", found.width, found.height),
            fmt::format("{} x {}", expected.width, expected.height));
+  }
+  if (found.shortest_edge != expected.shortest_edge) {
+    differ("shortest_edge", found.shortest_edge, expected.shortest_edge);
   }
   if (found.resample != expected.resample) {
     differ("resample", found.resample, expected.resample);

@@ -217,6 +217,15 @@ void gelu_erf(const Context& context, BasicRows<T>& x) {
 }
 
 template <typename T>
+void gelu_quick(const Context& context, BasicRows<T>& x) {
+  for_rows(context, x.rows, [&](int64_t row) {
+    for (T& value : x.row(row)) {
+      value = value / (T{1} + std::exp(static_cast<T>(-1.702) * value));
+    }
+  });
+}
+
+template <typename T>
 void silu_times(const Context& context, BasicRows<T>& gate, const BasicRows<T>& up) {
   for_rows(context, gate.rows, [&](int64_t row) {
     const auto out = gate.row(row);
@@ -245,6 +254,7 @@ void attend(const Context& context,
   template void add(BasicRows<T>&, const BasicRows<T>&);                                         \
   template void gelu_tanh(const Context&, BasicRows<T>&);                                        \
   template void gelu_erf(const Context&, BasicRows<T>&);                                         \
+  template void gelu_quick(const Context&, BasicRows<T>&);                                       \
   template void silu_times(const Context&, BasicRows<T>&, const BasicRows<T>&);                  \
   template void attend(const Context&, const AttentionShape&, const std::vector<AttentionPart<T>>&);
 LORAPRESS_INSTANTIATE(float)

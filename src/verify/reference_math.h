@@ -58,6 +58,9 @@ template <typename T>
 void gelu_tanh(const Context& context, BasicRows<T>& x);
 template <typename T>
 void gelu_erf(const Context& context, BasicRows<T>& x);
+// transformers' QuickGELUActivation: x sigmoid(1.702 x), in place.
+template <typename T>
+void gelu_quick(const Context& context, BasicRows<T>& x);
 // silu(gate) * up, into gate.
 template <typename T>
 void silu_times(const Context& context, BasicRows<T>& gate, const BasicRows<T>& up);

@@ -1,6 +1,10 @@
-// SiglipVisionTransformer and the trainer's projection, for reference.cc.
+// The vision towers (SiglipVisionTransformer, ViTModel, CLIPVisionModel, Dinov2Model) and the
+// trainer's projection, for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_VISION_H_
 #define LORAPRESS_VERIFY_REFERENCE_VISION_H_
+
+#include <array>
+#include <optional>
 
 #include "verify/reference_math.h"
 
@@ -17,7 +21,7 @@ class VisionTower {
   [[nodiscard]] BasicRows<T> forward(const Context& context,
                                      const std::vector<std::vector<float>>& pixel_values) const;
 
-  [[nodiscard]] int64_t tokens_per_image() const { return config_.patches(); }
+  [[nodiscard]] int64_t tokens_per_image() const { return config_.tokens(); }
 
  private:
   struct Layer {
@@ -25,7 +29,25 @@ class VisionTower {
     Linear q, k, v, out;
     Norm norm2;
     Linear fc1, fc2;
+    WeightPtr scale1, scale2;  // DINOv2's layer_scale; null: none
   };
+  void take_siglip(WeightTaker& weights);
+  void take_clip(WeightTaker& weights);
+  void take_vit(WeightTaker& weights);
+  void take_layers(WeightTaker& weights,
+                   const std::string& stem,
+                   const std::array<const char*, 8>& parts,
+                   bool scaled);
+  [[nodiscard]] Norm take_norm(WeightTaker& weights, const std::string& name) const;
+  template <typename T>
+  [[nodiscard]] std::vector<T> positions() const;
+  template <typename T>
+  [[nodiscard]] BasicRows<T> embed(const Context& context,
+                                   const std::vector<std::vector<float>>& pixel_values) const;
+  void take_last_norm(WeightTaker& weights, const std::string& name);
+  template <typename T>
+  [[nodiscard]] BasicRows<T> features(const std::vector<BasicRows<T>>& states,
+                                      int64_t images) const;
   template <typename T>
   [[nodiscard]] BasicRows<T> unfold(const std::vector<std::vector<float>>& pixel_values) const;
   template <typename T>
@@ -38,10 +60,14 @@ class VisionTower {
 
   VisionConfig config_;
   Linear patch_embedding_;
+  WeightPtr class_token_;  // null: none
+  WeightPtr register_tokens_;
   WeightPtr position_embedding_;
+  std::optional<Norm> first_norm_;
   std::vector<Layer> layers_;
-  Norm post_layernorm_;
-  std::vector<Linear> projection_;  // one, or two with an exact GELU between them
+  std::optional<Norm> last_norm_;
+  std::vector<Linear> projection_;  // one, or two with a GELU between them
+  std::string projection_act_;
 };
 
 }  // namespace lorapress::reference

@@ -34,7 +34,7 @@ struct Authored {
     eos = tokenizer.tokens.eos_token_ids;
     manifest.preprocessing = preprocessing;
     manifest.decoder_start_token_id = tokenizer.tokens.decoder_start_token_id;
-    manifest.image_tokens = checkpoint.vision->patches();
+    manifest.image_tokens = checkpoint.vision->tokens();
     manifest.vocab_size = checkpoint.text->vocab_size;
     manifest.num_hidden_layers = checkpoint.text->num_hidden_layers;
     manifest.num_key_value_heads = checkpoint.text->num_key_value_heads;

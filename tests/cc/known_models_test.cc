@@ -11,9 +11,14 @@
 namespace lorapress {
 namespace {
 
-// The tensors of transformers' SiglipVisionModel, from its state dict.
+// The tensors of transformers' SiglipVisionModel, CLIPVisionModel, ViTModel and Dinov2Model, from
+// their state dicts as files have them.
 void add_vision(Checkpoint& checkpoint) {
   const VisionConfig& config = *checkpoint.vision;
+  const std::string& type = config.model_type;
+  const bool siglip = type == "siglip_vision_model";
+  const bool clip = type == "clip_vision_model";
+  const bool dino = type == "dinov2";
   const int64_t hidden = config.hidden_size;
   const int64_t wide = config.intermediate_size;
   const auto add = [&](const std::string& name, Shape shape) {
@@ -23,19 +28,53 @@ void add_vision(Checkpoint& checkpoint) {
     add(name + ".bias", {shape[0]});
     add(name + ".weight", std::move(shape));
   };
-  add_pair("embeddings.patch_embedding", {hidden, 3, config.patch_size, config.patch_size});
-  add("embeddings.position_embedding.weight", {config.patches(), hidden});
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const std::string name = "encoder.layers." + std::to_string(layer);
-    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-      add_pair(name + ".self_attn." + part, {hidden, hidden});
-    }
-    add_pair(name + ".layer_norm1", {hidden});
-    add_pair(name + ".layer_norm2", {hidden});
-    add_pair(name + ".mlp.fc1", {wide, hidden});
-    add_pair(name + ".mlp.fc2", {hidden, wide});
+  const Shape kernel{hidden, 3, config.patch_size, config.patch_size};
+  const int64_t positions = config.patches() + (siglip ? 0 : 1);
+  if (siglip || clip) {
+    add("embeddings.patch_embedding.weight", kernel);
+    add("embeddings.position_embedding.weight", {positions, hidden});
+  } else {
+    add_pair("embeddings.patch_embeddings.projection", kernel);
+    add("embeddings.position_embeddings", {1, positions, hidden});
+    add("embeddings.cls_token", {1, 1, hidden});
   }
-  add_pair("post_layernorm", {hidden});
+  if (siglip) {
+    add("embeddings.patch_embedding.bias", {hidden});
+  }
+  if (clip) {
+    add("embeddings.class_embedding", {hidden});
+    add_pair("pre_layrnorm", {hidden});
+  }
+  const std::vector<std::string> square =
+      siglip || clip ? std::vector<std::string>{"self_attn.q_proj",
+                                                "self_attn.k_proj",
+                                                "self_attn.v_proj",
+                                                "self_attn.out_proj"}
+                     : std::vector<std::string>{"attention.attention.query",
+                                                "attention.attention.key",
+                                                "attention.attention.value",
+                                                "attention.output.dense"};
+  const std::vector<std::string> rest =  // both norms, both layers of the MLP
+      siglip || clip ? std::vector<std::string>{"layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"}
+      : dino         ? std::vector<std::string>{"norm1", "norm2", "mlp.fc1", "mlp.fc2"}
+                     : std::vector<std::string>{
+                   "layernorm_before", "layernorm_after", "intermediate.dense", "output.dense"};
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string name =
+        (siglip || clip ? "encoder.layers." : "encoder.layer.") + std::to_string(layer) + ".";
+    for (const std::string& part : square) {
+      add_pair(name + part, {hidden, hidden});
+    }
+    add_pair(name + rest[0], {hidden});
+    add_pair(name + rest[1], {hidden});
+    add_pair(name + rest[2], {wide, hidden});
+    add_pair(name + rest[3], {hidden, wide});
+    if (dino) {
+      add(name + "layer_scale1.lambda1", {hidden});
+      add(name + "layer_scale2.lambda1", {hidden});
+    }
+  }
+  add_pair(siglip || clip ? "post_layernorm" : "layernorm", {hidden});
 }
 
 // The tensors of transformers' LlamaForCausalLM.
@@ -107,7 +146,7 @@ TEST_P(KnownModels, AuthorAtTheirRealShapes) {
   for (const std::string_view name : known_model_names()) {
     (known_config(name)->at("model_type") == "llama" ? texts : visions).push_back(name);
   }
-  ASSERT_GE(visions.size(), 8U);
+  ASSERT_GE(visions.size(), 25U);
   ASSERT_GE(texts.size(), 7U);
   // Each tower once: they see each other only through the projection.
   for (size_t i = 0; i < std::max(visions.size(), texts.size()); ++i) {

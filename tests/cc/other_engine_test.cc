@@ -30,7 +30,7 @@ class Model {
                                                 const GenerateOptions& options,
                                                 Ids prompt = {}) const {
     constexpr int64_t kStart = 0;  // which token it is does not matter: the image stands there
-    const int64_t image_tokens = checkpoint_.vision->patches();
+    const int64_t image_tokens = checkpoint_.vision->tokens();
     const GenerationSettings settings = chosen_settings(options, {});
     const GenerationContext context{
         eos_, checkpoint_.text->vocab_size, max_new_tokens_, image_tokens + std::ssize(prompt)};

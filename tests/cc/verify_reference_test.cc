@@ -134,8 +134,8 @@ TEST(ReferenceModel, RefusesAFamilyThatItDoesNotCompute) {
   };
   EXPECT_TRUE(test::contains(refusal(), "\"mamba\" has no reference forward"));
   other = checkpoint;
-  other.vision->model_type = "vit";
-  EXPECT_TRUE(test::contains(refusal(), "\"vit\" has no reference forward"));
+  other.vision->model_type = "swin";
+  EXPECT_TRUE(test::contains(refusal(), "\"swin\" has no reference forward"));
 }
 
 // Every linear layer's input, by the canonical name of its weight.

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from common import rng_for
+from loader import new_name
 from model import PrefixConditioningVLM
 from specs import Case, Spec
 
@@ -145,7 +146,7 @@ def add_merged(
                     parameter.data = parameter.data.float()
         state = merged_state(copy_)
         for name in spec.merged[:1] if label == "float64" else spec.merged:
-            tensor = state[name]
+            tensor = state[new_name(name, spec.vision["model_type"])]
             golden.merged[f"{case.name}/{label}/{name}"] = tensor.detach().clone().contiguous()
 
 

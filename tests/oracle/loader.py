@@ -21,6 +21,15 @@ from model import (
 from specs import Spec
 
 
+# What files call the modules of ViT and DINOv2, and what transformers 5 calls them.
+MODULES = {
+    r"\.attention\.attention\.(query|key|value)\.": lambda m: f".attention.{m[1][0]}_proj.",
+    r"\.attention\.output\.dense\.": ".attention.o_proj.",
+    r"\.intermediate\.dense\.": ".mlp.fc1.",
+    r"\.output\.dense\.": ".mlp.fc2.",
+}
+
+
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Return every tensor of a folder's weight files, whatever the sharding."""
     tensors: dict[str, torch.Tensor] = {}
@@ -29,10 +38,15 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def new_name(name: str) -> str:
+def new_name(name: str, kind: str = "") -> str:
     """Return a tensor's name without wrapper prefixes, in the transformers 5 spelling."""
     name = re.sub(r"^module\.", "", name)
-    return re.sub(r"^(vision_encoder\..*?)vision_model\.", r"\1", name)
+    name = re.sub(r"^(vision_encoder\..*?)vision_model\.", r"\1", name)
+    if not name.startswith("vision_encoder."):
+        return name
+    for old, new in MODULES.items():
+        name = re.sub(old, new, name)
+    return name.replace("encoder.layer.", "layers.") if kind == "vit" else name
 
 
 def load(folder: Path, spec: Spec) -> PrefixConditioningVLM:
@@ -51,7 +65,8 @@ def load(folder: Path, spec: Spec) -> PrefixConditioningVLM:
     if spec.lora:
         text = get_peft_model(text, lora_config(spec.lora, task_type="CAUSAL_LM"))
     vlm = PrefixConditioningVLM(PrefixConfig(), vision, head, text).eval()
-    state = {new_name(k): v.float() for k, v in read_tensors(folder).items()}
+    kind = spec.vision["model_type"]
+    state = {new_name(k, kind): v.float() for k, v in read_tensors(folder).items()}
     missing, unknown = vlm.load_state_dict(state, strict=False)
     allowed = ("lm_head.", "embed_tokens.") if tied else ()
     missing = [name for name in missing if not any(part in name for part in allowed)]

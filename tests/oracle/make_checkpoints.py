@@ -34,6 +34,8 @@ from specs import Spec
 
 MIN_MARGIN = 0.002
 MIN_DISTINCT = 6
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
 
 
 def draw_images(size: int, name: str) -> list[Image.Image]:
@@ -53,12 +55,24 @@ def draw_images(size: int, name: str) -> list[Image.Image]:
 
 def processor(spec: Spec) -> Any:
     """Return the encoder family's own image processor at the model's size."""
+    from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-    made = ViTImageProcessorPil if spec.vision["model_type"] == "vit" else SiglipImageProcessorPil
-    size = spec.vision["image_size"]
-    return made(size={"height": size, "width": size})
+    size = {"height": spec.image_side, "width": spec.image_side}
+    cut = {"size": {"shortest_edge": spec.edge}, "crop_size": size}
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "siglip_vision_model": (SiglipImageProcessorPil, {"size": size}),
+        "vit": (ViTImageProcessorPil, {"size": size}),
+        "clip_vision_model": (CLIPImageProcessorPil, cut),
+        "dinov2": (BitImageProcessorPil, cut),
+        "dinov2_with_registers": (BitImageProcessorPil, cut),
+    }
+    made, options = kinds[spec.vision["model_type"]]
+    if spec.vision["model_type"].startswith("dinov2"):
+        options = options | {"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
+    return made(**options)
 
 
 def problems(document: dict[str, Any], spec: Spec) -> list[str]:
@@ -109,7 +123,7 @@ def header(spec: Spec, images: list[str]) -> dict[str, Any]:
         "dtype": spec.dtype,
         "adapter_dtype": spec.adapter_dtype or spec.dtype,
         "merge_dtype": "float32",
-        "image_size": spec.vision["image_size"],
+        "image_size": spec.image_side,
         "vocab_size": spec.text["vocab_size"],
         "eos_token_id": config.eos_token_id,
         "pad_token_id": config.pad_token_id,
@@ -127,11 +141,13 @@ def make(spec: Spec, folder: Path) -> Golden:
     save_checkpoint(vlm, spec, checkpoint)
     save_adapters(vlm, spec, folder)
     tiny_tokenizer.save(tiny_tokenizer.train(spec.tokenizer_size), checkpoint, spec.eos, spec.pad)
+    if spec.edge:
+        processor(spec).save_pretrained(checkpoint)
     if spec.name_prefix:
         save_training_leftovers(checkpoint)
     out = folder / "golden"
     out.mkdir(parents=True, exist_ok=True)
-    pictures = draw_images(spec.vision["image_size"], spec.name)
+    pictures = draw_images(spec.image_side, spec.name)
     names = [f"image{i}.png" for i in range(len(pictures))]
     for name, picture in zip(names, pictures, strict=True):
         picture.save(out / name)
@@ -139,7 +155,7 @@ def make(spec: Spec, folder: Path) -> Golden:
     pixels = processor(spec)(images=pictures, return_tensors="pt")["pixel_values"]
     golden.tensors["pixel_values"] = pixels
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    if spec.vision["model_type"] != "vit":  # whose names save_pretrained itself rewrites
+    if spec.text["model_type"] != "gpt2":
         vlm = loader.load(checkpoint, spec)
     cases = []
     for case in spec.cases:

@@ -222,23 +222,35 @@ def entry(source: Source, root: Path, store: Store) -> dict[str, Any]:
 def processed(root: Path) -> list[dict[str, Any]]:
     """Run the real image processors on two files and keep their pixel_values."""
     from safetensors.numpy import save_file
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-    kinds = {"siglip": SiglipImageProcessorPil, "vit": ViTImageProcessorPil}
+    kinds: dict[str, Any] = {
+        "siglip": SiglipImageProcessorPil,
+        "vit": ViTImageProcessorPil,
+        "clip": CLIPImageProcessorPil,
+    }
     rows, tensors = [], {}
-    for kind, file, size in (
-        ("siglip", "jpeg_420.jpg", 56),
-        ("siglip", "png_rgba.png", 32),
-        ("vit", "jpeg_420.jpg", 32),
+    for kind, file, size, edge in (
+        ("siglip", "jpeg_420.jpg", 56, 0),
+        ("siglip", "png_rgba.png", 32, 0),
+        ("vit", "jpeg_420.jpg", 32, 0),
+        ("clip", "jpeg_420.jpg", 32, 32),
+        ("clip", "png_rgba.png", 24, 31),
+        ("clip", "exif_6.png", 17, 20),
+        ("clip", "wide.png", 21, 24),
+        ("clip", "small.png", 28, 28),
     ):
-        made = kinds[kind](size={"height": size, "width": size})
+        square = {"height": size, "width": size}
+        cut = {"size": {"shortest_edge": edge}, "crop_size": square}
+        made = kinds[kind](**(cut if edge else {"size": square}))
         values = made(images=expected_rgb(root / file), return_tensors="np")["pixel_values"]
         key = f"{kind}/{file}/{size}"
         tensors[key] = np.ascontiguousarray(values, dtype=np.float32)
         config = {k: made.to_dict().get(k) for k in ("image_mean", "image_std", "rescale_factor")}
         rows.append(
-            {"processor": kind, "file": file, "size": size, "tensor": key}
+            {"processor": kind, "file": file, "size": size, "edge": edge, "tensor": key}
             | config
             | {"resample": int(made.resample)}
         )

@@ -99,6 +99,8 @@ def _new_values(name: str, shape: tuple[int, ...], gain: float, rng: np.random.G
     noise = rng.standard_normal(shape).astype(np.float32)
     if "lora_" in name:
         return LORA_GAIN * noise
+    if "lambda" in name:
+        return 0.7 + 0.2 * noise
     if re.search(r"norm\d?\.|ln_\w\.|layernorm", name):
         return 0.1 * noise + (1.0 if name.endswith(".weight") else 0.0)
     return 0.02 * gain * noise

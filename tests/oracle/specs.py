@@ -34,6 +34,9 @@ class Spec:
     layout: "v5" (names and config as transformers 5 writes them) or "v4" (`vision_model.` in the
     vision names, rope_theta and rope_scaling in text_config, torch_dtype).
     stops: a seed counts as good only if image 0 or 1 reaches the end token and the other goes on.
+    pixels: the side of pixel_values, where it is not the vision config's image_size.
+    edge: shortest_edge of the image processor, which then cuts out the middle; a
+    preprocessor_config.json is saved.
     swap: the vocabulary row that trades places with the end token's, so that some caption ends.
     """
 
@@ -62,6 +65,13 @@ class Spec:
     variants: tuple[tuple[int, dict[str, Any]], ...] = ()
     stops: bool = False
     swap: int = 0
+    pixels: int = 0
+    edge: int = 0
+
+    @property
+    def image_side(self) -> int:
+        """The side of the images that the encoder sees."""
+        return self.pixels or self.vision["image_size"]
 
     @property
     def folder_adapters(self) -> bool:
@@ -116,6 +126,18 @@ def qwen2(hidden: int, heads: int, kv: int, inter: int, **more: Any) -> dict[str
 def vit(hidden: int, heads: int, inter: int, image: int = 32) -> dict[str, Any]:
     """Return a small ViT config; its class token makes the prefix one longer."""
     return siglip(hidden, heads, inter, image) | {"model_type": "vit"}
+
+
+def clip(hidden: int, heads: int, inter: int, image: int = 32, **more: Any) -> dict[str, Any]:
+    """Return a small CLIP vision config; quick_gelu unless told otherwise."""
+    return siglip(hidden, heads, inter, image) | {"model_type": "clip_vision_model", **more}
+
+
+def dinov2(hidden: int, heads: int, image: int, **more: Any) -> dict[str, Any]:
+    """Return a small DINOv2 config, trained at `image` pixels."""
+    config = siglip(hidden, heads, 0, image) | {"model_type": "dinov2", "mlp_ratio": 2, **more}
+    del config["intermediate_size"]
+    return config
 
 
 def gpt2(hidden: int, heads: int, inter: int) -> dict[str, Any]:

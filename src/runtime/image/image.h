@@ -44,6 +44,10 @@ Resample parse_resample(std::string_view name, std::string_view where);
 // As Pillow's Image.resize: the filter widens when it shrinks, and both passes round to 8 bits.
 Image resize(const Image& image, int64_t width, int64_t height, Resample resample);
 
+// The middle of an image, as transformers' center_crop: of an odd rest, the larger part is cut off
+// on the right and below. REQUIRES: the image is at least as large.
+Image center_crop(Image image, int64_t width, int64_t height);
+
 // CHW, as transformers' PIL image processors: float32(value * rescale_factor in double), then minus
 // mean and over std in float32.
 std::vector<float> normalise(const Image& image,

@@ -266,6 +266,28 @@ Image resize(const Image& image, int64_t width, int64_t height, Resample resampl
                     : resample_rows(resample_columns(image, width, filter), height, filter);
 }
 
+Image center_crop(Image image, int64_t width, int64_t height) {
+  if (width > image.width || height > image.height) {
+    fail(ErrorCode::kInvalidArgument,
+         "cannot cut {} x {} out of an image of {} x {}",
+         width,
+         height,
+         image.width,
+         image.height);
+  }
+  if (width == image.width && height == image.height) {
+    return image;
+  }
+  Image out = blank_image(width, height);
+  const int64_t left = (image.width - width) / 2;
+  const int64_t top = (image.height - height) / 2;
+  for (int64_t y = 0; y < height; ++y) {
+    const auto from = image.rgb.begin() + ((top + y) * image.width + left) * 3;
+    std::copy_n(from, width * 3, out.rgb.begin() + y * width * 3);
+  }
+  return out;
+}
+
 std::vector<float> normalise(const Image& image,
                              double rescale_factor,
                              std::span<const float, 3> mean,

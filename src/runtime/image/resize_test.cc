@@ -1,5 +1,4 @@
 #include <array>
-#include <cstring>
 
 #include "runtime/image/image_test_util.h"
 
@@ -24,30 +23,6 @@ TEST(Resize, EqualsPillow) {
     }
   }
   EXPECT_GT(compared, 50);
-}
-
-std::vector<float> read_tensor(const std::string& name) {
-  const std::string file = read_text(golden("processed.safetensors"));
-  uint64_t header_size = 0;
-  std::memcpy(&header_size, file.data(), sizeof(header_size));
-  const Json header = Json::parse(file.substr(sizeof(header_size), header_size));
-  const auto begin = header.at(name).at("data_offsets").at(0).get<size_t>();
-  const auto end = header.at(name).at("data_offsets").at(1).get<size_t>();
-  std::vector<float> values((end - begin) / sizeof(float));
-  std::memcpy(values.data(), file.data() + sizeof(header_size) + header_size + begin, end - begin);
-  return values;
-}
-
-TEST(Normalise, EqualsTransformers) {
-  for (const Json& row : goldens()["processed"]) {
-    const auto mean = row["image_mean"].get<std::array<float, 3>>();
-    const auto std = row["image_std"].get<std::array<float, 3>>();
-    const auto size = row["size"].get<int64_t>();
-    const Resample filter = row["resample"] == 2 ? Resample::kBilinear : Resample::kBicubic;
-    const Image image = resize(load_image(golden(row["file"])), size, size, filter);
-    const auto got = normalise(image, row["rescale_factor"].get<double>(), mean, std);
-    EXPECT_EQ(got, read_tensor(row["tensor"])) << row.dump();
-  }
 }
 
 TEST(Normalise, PutsChannelsFirst) {

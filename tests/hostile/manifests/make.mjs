@@ -192,6 +192,9 @@ const SPOILED = [
   ['image_huge', 'invalid_file', 'pictures of 10^12 pixels', (m) => (m.preprocessing.size = { height: 1e6, width: 1e6 })],
   ['image_two_means', 'invalid_file', 'two channels', (m) => m.preprocessing.image_mean.pop()],
   ['image_no_spread', 'invalid_file', 'a division by zero', (m) => (m.preprocessing.image_std = [0.5, 0, 0.5])],
+  ['image_edge_short', 'invalid_file', 'a crop of more than there is', (m) => (m.preprocessing.shortest_edge = 31)],
+  ['image_edge_huge', 'invalid_file', 'a side of 10^6 pixels', (m) => (m.preprocessing.shortest_edge = 1e6)],
+  ['image_edge_null', 'invalid_file', 'a side that is nothing', (m) => (m.preprocessing.shortest_edge = null)],
   ['image_resample', 'unsupported', 'an unknown way to resize', (m) => (m.preprocessing.resample = 'nearest-ish')],
 ];
 

@@ -215,7 +215,47 @@ export function normalise(image: Pixels, settings: Preprocessing): Float32Array<
   return out;
 }
 
+const MAX_SIDE = 2 ** 24; // of a resized image, as in the program
+
+/** Width and height to resize to: transformers' get_resize_output_image_size. */
+export function resizedSize(
+  width: number,
+  height: number,
+  settings: Preprocessing,
+): readonly [number, number] {
+  const { shortestEdge } = settings;
+  if (shortestEdge === 0) {
+    return [settings.width, settings.height];
+  }
+  const longer = Math.trunc((shortestEdge * Math.max(width, height)) / Math.min(width, height));
+  if (longer > MAX_SIDE) {
+    fail(
+      "unsupported",
+      `an image of ${width} x ${height} pixels would become ${longer} long, expected at most ${MAX_SIDE}`,
+    );
+  }
+  return width <= height ? [shortestEdge, longer] : [longer, shortestEdge];
+}
+
+/** The middle of an RGB image; of an odd rest, the larger part is cut off on the right and below. */
+export function centerCrop(image: Pixels, width: number, height: number): Pixels {
+  if (width === image.width && height === image.height) {
+    return image;
+  }
+  const left = Math.floor((image.width - width) / 2);
+  const top = Math.floor((image.height - height) / 2);
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; ++y) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
+  }
+  return { width, height, data };
+}
+
 /** The vision tower's input. */
 export function preprocess(image: Pixels, settings: Preprocessing): Float32Array<ArrayBuffer> {
-  return normalise(resize(image, settings.width, settings.height, settings.resample), settings);
+  requirePixels(image);
+  const [width, height] = resizedSize(image.width, image.height, settings);
+  const resized = resize(image, width, height, settings.resample);
+  return normalise(centerCrop(resized, settings.width, settings.height), settings);
 }

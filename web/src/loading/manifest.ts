@@ -21,6 +21,7 @@ const FORMAT_VERSION = 2;
 const MAX_FILES = 4096;
 const MAX_FILE_BYTES = 2 ** 40;
 const MAX_COUNT = 2 ** 24;
+const MAX_SIDE = 8192;
 const PATH = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const RESAMPLES = ["bilinear", "bicubic", "lanczos"] as const;
@@ -44,6 +45,8 @@ export interface Preprocessing {
   readonly rescaleFactor: number;
   readonly imageMean: Triple;
   readonly imageStd: Triple;
+  /** The shorter side's length before width x height are cut out of the middle; 0: resized to width x height. */
+  readonly shortestEdge: number;
 }
 
 /** How an image is cut into tiles, and what stands for them in a prompt. */
@@ -160,9 +163,15 @@ function parsePreprocessing(fields: Fields): Preprocessing {
   if (imageStd.some((value) => value <= 0)) {
     fields.refuse("image_std", "is not three positive numbers");
   }
+  const height = size.integer("height", 1, MAX_SIDE);
+  const width = size.integer("width", 1, MAX_SIDE);
   return {
-    height: size.integer("height", 1, 8192),
-    width: size.integer("width", 1, 8192),
+    height,
+    width,
+    shortestEdge:
+      fields.get("shortest_edge") === undefined
+        ? 0
+        : fields.integer("shortest_edge", Math.max(height, width), MAX_SIDE),
     resample: known,
     rescaleFactor: fields.number("rescale_factor"),
     imageMean: fields.triple("image_mean"),
