@@ -15,26 +15,24 @@ Value embed_patches(const Builder& b,
   Graph& graph = b.graph;
   const Shape& kernel = weights.patch.weight->shape();  // [hidden, channels, patch, patch]
   const int64_t patch = weights.patch_size;
-  const int64_t rows = pixel_values.dim(2).value / patch;
-  const int64_t columns = pixel_values.dim(3).value / patch;
+  const int64_t side = weights.image_size / patch;  // patches
   const int64_t width = kernel.at(1) * patch * patch;
   Value pixels = pixel_values;
-  if (rows * patch != pixels.dim(2).value || columns * patch != pixels.dim(3).value) {
+  if (side * patch != weights.image_size) {
     pixels = graph.op("Slice",
                       scope + "/Slice",
                       {pixels,
                        graph.integers({0, 0}),
-                       graph.integers({rows * patch, columns * patch}),
+                       graph.integers({side * patch, side * patch}),
                        graph.integers({2, 3})});
   }
-  const Value cut =
-      graph.op("Reshape",
-               scope + "/Reshape_cut",
-               {pixels, graph.integers({0, kernel.at(1), rows, patch, columns, patch})});
+  const Value cut = graph.op("Reshape",
+                             scope + "/Reshape_cut",
+                             {pixels, graph.integers({0, kernel.at(1), side, patch, side, patch})});
   const Value patches = graph.op(
       "Transpose", scope + "/Transpose", {cut}, {{"perm", std::vector<int64_t>{0, 2, 4, 1, 3, 5}}});
   const Value flat = graph.op(
-      "Reshape", scope + "/Reshape_flat", {patches, graph.integers({0, rows * columns, width})});
+      "Reshape", scope + "/Reshape_flat", {patches, graph.integers({0, side * side, width})});
   return linear(b,
                 scope + "/patch_embedding",
                 flat,

@@ -20,7 +20,8 @@ struct PatchEmbedWeights {
   std::string positions_name;
   WeightPtr positions;  // [tokens, hidden], the class token's first
   int64_t patch_size = 16;
-  TokenWeights class_token = {};      // before the patches
+  int64_t image_size = 224;       // of both sides; pixels behind the last whole patch are not used
+  TokenWeights class_token = {};  // before the patches
   TokenWeights register_tokens = {};  // between class token and patches, without positions
 };
 

@@ -156,7 +156,7 @@ const std::vector<Change> kBroken{
     {"/tokenizer", nullptr},
     {"/tokenizer/file", "../tokenizer.json"},
     {"/tokenizer/file", "other.json"},
-    {"/preprocessing/resample", "lanczos", ErrorCode::kUnsupported},
+    {"/preprocessing/resample", "nearest", ErrorCode::kUnsupported},
     {"/files", nullptr},
     {"/files", Json::array()},
     {"/files/3/path", "onnx/e.onnx"},

@@ -18,7 +18,7 @@ TEST(Registry, FindsEveryRowByItsName) {
     EXPECT_TRUE(names.insert(family->model_type).second) << family->model_type;
     EXPECT_EQ(&vision_family(family->model_type), family);
     EXPECT_NE(family->build, nullptr);
-    EXPECT_GT(family->image_std, 0.0F);
+    EXPECT_GT(family->processor.std[0], 0.0);
     EXPECT_EQ(find_model_type(vision_model_types(), family->model_type), family);
   }
   for (const TextFamily* family : text_families()) {

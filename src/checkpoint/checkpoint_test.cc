@@ -247,9 +247,9 @@ TEST(ResolveConfigs, SaysWhatIsMissing) {
     return [&, name] { open_checkpoint(source_of(folder / name)); };
   };
   EXPECT_TRUE(contains(message_of(ErrorCode::kNotFound, open("m")), "vision_config"));
-  write_composite(folder / "odd", {{"model_type", "llava"}});
+  write_composite(folder / "odd", {{"model_type", "florence2"}});
   const std::string text = message_of(ErrorCode::kUnsupported, open("odd"));
-  EXPECT_TRUE(contains(text, "llava") && contains(text, "prefix_conditioning_vlm")) << text;
+  EXPECT_TRUE(contains(text, "florence2") && contains(text, "prefix_conditioning_vlm")) << text;
   write_composite(folder / "list", Json::array({1}));
   message_of(ErrorCode::kInvalidFile, open("list"));
   std::filesystem::create_directory(folder / "empty");

@@ -216,9 +216,8 @@ void read_splitting(const Json& json, Preprocessing& settings, const std::string
 
 // transformers 5 writes the image processor's settings into processor_config.json.
 Json settings_of(Json json) {
-  const auto inner = json.is_object() ? json.find("image_processor") : json.end();
-  return json.is_object() && inner != json.end() && inner->is_object() ? Json(*inner)
-                                                                       : std::move(json);
+  const bool nested = json.is_object() && json.contains("image_processor");
+  return nested ? Json(json["image_processor"]) : std::move(json);
 }
 
 bool has_image_processor(const std::filesystem::path& file) {
@@ -258,7 +257,7 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
       fail(ErrorCode::kUnsupported, "{}: \"{}\" is false, expected true", where, step);
     }
   }
-  if (json_or<bool>(json, "do_pad", false, where)) {
+  if (!settings.splitting && json_or<bool>(json, "do_pad", false, where)) {
     fail(ErrorCode::kUnsupported, "{}: \"do_pad\" is not supported", where);
   }
   const int64_t usual = pillow_number(settings.resample);

@@ -79,7 +79,7 @@ TEST_F(FindPreprocessing, RefusesStepsThatNothingHereDoes) {
     EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported, {{step, false}}), step));
   }
   refusal(ErrorCode::kUnsupported, {{"do_pad", true}});
-  refusal(ErrorCode::kUnsupported, {{"resample", 1}});
+  refusal(ErrorCode::kUnsupported, {{"resample", 0}});
   refusal(ErrorCode::kUnsupported, {{"size", {{"shortest_edge", 224}}}});
 }
 

@@ -8,22 +8,22 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<std::string_view, 1> kUnusedPrefixes = {"vision_encoder.post_layernorm."};
-constexpr std::array<std::string_view, 2> kActivations = {"quick_gelu", "gelu"};
+constexpr std::array<std::string_view, 1> kClipUnusedPrefixes = {"vision_encoder.post_layernorm."};
+constexpr std::array<std::string_view, 2> kClipActivations = {"quick_gelu", "gelu"};
 
 VisionConfig read_clip(const Json& json, std::string_view where) {
   VisionConfig defaults;
   defaults.patch_size = 32;
   defaults.layer_norm_eps = 1e-5;
   defaults.class_tokens = 1;
-  return read_encoder_config(json, defaults, kActivations, where);
+  return read_encoder_config(json, defaults, kClipActivations, where);
 }
 
 //  pixels ── patch_embed with class token ── pre_layrnorm ── layers
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_clip_tower(const Builder& b,
+                       WeightTaker& weights,
+                       const VisionConfig& config,
+                       const Value& pixel_values) {
   const std::string root = "vision_encoder";
   const int64_t hidden = config.hidden_size;
   const std::string patch = root + ".embeddings.patch_embedding";
@@ -37,6 +37,7 @@ Value build(const Builder& b,
       positions,
       weights.take(positions, {config.patches() + 1, hidden}),
       config.patch_size,
+      config.image_size,
       {class_name, reshape(weights.take(class_name, {hidden}), {1, hidden})},
       {}};
   const Value embedded = patch_embed(b, "/encoder/embeddings", pixel_values, embedding);
@@ -52,9 +53,9 @@ Value build(const Builder& b,
 extern const VisionFamily kClip{{"clip_vision_model",
                                  "clip",
                                  read_clip,
-                                 kUnusedPrefixes,
+                                 kClipUnusedPrefixes,
                                  {"CLIPImageProcessor", "bicubic", kClipMean, kClipStd, 1.0},
                                  {}},
-                                build};
+                                build_clip_tower};
 
 }  // namespace lorapress

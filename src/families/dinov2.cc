@@ -16,22 +16,22 @@ namespace {
 
 using namespace config_fields;
 
-constexpr std::array<std::string_view, 2> kUnusedPrefixes = {"vision_encoder.embeddings.mask_token",
-                                                             "vision_encoder.classifier."};
-constexpr std::array<std::string_view, 2> kActivations = {"gelu", "gelu_pytorch_tanh"};
+constexpr std::array<std::string_view, 2> kDinov2UnusedPrefixes = {
+    "vision_encoder.embeddings.mask_token", "vision_encoder.classifier."};
+constexpr std::array<std::string_view, 2> kDinov2Activations = {"gelu", "gelu_pytorch_tanh"};
 constexpr std::array<NamePart, 4> kModuleParts = {
     {{".attention.q_proj", ".attention.attention.query"},
      {".attention.k_proj", ".attention.attention.key"},
      {".attention.v_proj", ".attention.attention.value"},
      {".attention.o_proj", ".attention.output.dense"}}};
-constexpr std::array<VisionSpelling, 3> kSpellings = {
+constexpr std::array<VisionSpelling, 3> kDinov2Spellings = {
     {{"dinov2.", "", {}},
      {"dinov2_with_registers.", "", {}},
      {"encoder.layer.", "encoder.layer.", kModuleParts}}};
 
 VisionConfig read(const Json& json, std::string_view where, VisionConfig defaults) {
   defaults.class_tokens = 1;
-  VisionConfig config = read_encoder_config(json, defaults, kActivations, where);
+  VisionConfig config = read_encoder_config(json, defaults, kDinov2Activations, where);
   if (json_or<bool>(json, "use_swiglu_ffn", false, where)) {
     fail(ErrorCode::kUnsupported,
          "{}: use_swiglu_ffn is true, expected false (DINOv2 small, base or large)",
@@ -131,10 +131,10 @@ WeightPtr interpolated(const WeightPtr& positions, int64_t from, int64_t to, boo
 }
 
 //  pixels ── patch_embed with class and register tokens ── layers ── layernorm
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_dinov2_tower(const Builder& b,
+                         WeightTaker& weights,
+                         const VisionConfig& config,
+                         const Value& pixel_values) {
   const std::string root = "vision_encoder";
   PatchEmbedWeights embedding = take_vit_embeddings(weights, config);
   const int64_t trained = config.position_size / config.patch_size;
@@ -158,13 +158,14 @@ constexpr ImageProcessorType kProcessor{
 }  // namespace
 
 extern const VisionFamily kDinov2{
-    {"dinov2", "dinov2", read_plain, kUnusedPrefixes, kProcessor, kSpellings}, build};
+    {"dinov2", "dinov2", read_plain, kDinov2UnusedPrefixes, kProcessor, kDinov2Spellings},
+    build_dinov2_tower};
 extern const VisionFamily kDinov2WithRegisters{{"dinov2_with_registers",
                                                 "dinov2_with_registers",
                                                 read_with_registers,
-                                                kUnusedPrefixes,
+                                                kDinov2UnusedPrefixes,
                                                 kProcessor,
                                                 {}},
-                                               build};
+                                               build_dinov2_tower};
 
 }  // namespace lorapress

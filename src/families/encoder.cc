@@ -156,6 +156,7 @@ PatchEmbedWeights take_vit_embeddings(WeightTaker& weights, const VisionConfig& 
           positions,
           reshape(weights.take(positions, {1, side * side + 1, hidden}), {side * side + 1, hidden}),
           config.patch_size,
+          config.image_size,
           tokens("cls_token", config.class_tokens),
           tokens("register_tokens", config.register_tokens)};
 }

@@ -13,7 +13,7 @@
 namespace lorapress {
 namespace {
 
-constexpr NamePrefix kNames[] = {
+constexpr NamePrefix kIdefics3Names[] = {
     {"model.vision_model.", "vision_encoder."},
     {"model.connector.modality_projection.proj.", "projection.projection."},
     {"model.text_model.", "language_model.model."},
@@ -32,6 +32,7 @@ VisionConfig read_vision(const Json& json, std::string_view where) {
 std::optional<ProjectionConfig> read_connector(const Json& json, std::string_view where) {
   ProjectionConfig config;
   config.type = ProjectionType::kPixelShuffle;
+  config.biased = false;
   config.scale_factor = config_fields::dimension(json, "scale_factor", 2, where, 64);
   const auto vision = json.find("vision_config");
   if (vision != json.end() && vision->is_object()) {
@@ -161,14 +162,14 @@ const CompositeModelType kIdefics3Model{"idefics3",
                                         Conditioning::kPlaceholder,
                                         "vision_config",
                                         "text_config",
-                                        kNames,
+                                        kIdefics3Names,
                                         read_connector};
 const CompositeModelType kSmolvlmModel{"smolvlm",
                                        "SmolVLMForConditionalGeneration",
                                        Conditioning::kPlaceholder,
                                        "vision_config",
                                        "text_config",
-                                       kNames,
+                                       kIdefics3Names,
                                        read_connector};
 
 }  // namespace lorapress

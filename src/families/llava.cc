@@ -13,24 +13,25 @@ namespace {
 using namespace config_fields;
 
 // transformers 5 in memory, and since 4.52 in files; then its older files.
-constexpr std::array<NamePrefix, 7> kNames = {{{"model.vision_tower.", "vision_encoder."},
-                                               {"model.multi_modal_projector.", "projection."},
-                                               {"model.language_model.", "language_model.model."},
-                                               {"lm_head.", "language_model.lm_head."},
-                                               {"vision_tower.", "vision_encoder."},
-                                               {"multi_modal_projector.", "projection."},
-                                               {"language_model.", "language_model."}}};
-constexpr std::array<std::string_view, 3> kActivations = {
+constexpr std::array<NamePrefix, 7> kLlavaNames = {
+    {{"model.vision_tower.", "vision_encoder."},
+     {"model.multi_modal_projector.", "projection."},
+     {"model.language_model.", "language_model.model."},
+     {"lm_head.", "language_model.lm_head."},
+     {"vision_tower.", "vision_encoder."},
+     {"multi_modal_projector.", "projection."},
+     {"language_model.", "language_model."}}};
+constexpr std::array<std::string_view, 3> kLlavaActivations = {
     "gelu", "gelu_pytorch_tanh", "quick_gelu"};
 
-std::optional<ProjectionConfig> read_projection(const Json& json, std::string_view where) {
+std::optional<ProjectionConfig> read_llava_projection(const Json& json, std::string_view where) {
   ProjectionConfig config;
   config.type = ProjectionType::kMlp;
   config.first = "projection.linear_1";
   config.last = "projection.linear_2";
   config.hidden_act = activation(
       {{"hidden_act", json_or<std::string>(json, "projector_hidden_act", "gelu", where)}},
-      kActivations,
+      kLlavaActivations,
       where);
   config.biased = json_or<bool>(json, "multimodal_projector_bias", true, where);
   return config;
@@ -99,8 +100,8 @@ const CompositeModelType kLlavaModel{"llava",
                                      Conditioning::kPlaceholder,
                                      "vision_config",
                                      "text_config",
-                                     kNames,
-                                     read_projection,
+                                     kLlavaNames,
+                                     read_llava_projection,
                                      read_whole};
 
 }  // namespace lorapress

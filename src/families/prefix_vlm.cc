@@ -7,7 +7,8 @@
 namespace lorapress {
 namespace {
 
-std::optional<ProjectionConfig> read_projection(const Json& json, std::string_view where) {
+std::optional<ProjectionConfig> read_prefix_vlm_projection(const Json& json,
+                                                           std::string_view where) {
   ProjectionConfig config;
   const auto type = json_or<std::string>(json, "projection_type", "linear", where);
   if (type != "linear" && type != "mlp") {
@@ -36,7 +37,7 @@ const CompositeModelType kPrefixVlm{
     "vision_config",
     "text_config",
     {},  // canonical
-    read_projection,
+    read_prefix_vlm_projection,
 };
 
 }  // namespace lorapress

@@ -9,24 +9,24 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<std::string_view, 1> kUnusedPrefixes = {"vision_encoder.head."};
-constexpr std::array<std::string_view, 1> kActivations = {"gelu_pytorch_tanh"};
+constexpr std::array<std::string_view, 1> kSiglipUnusedPrefixes = {"vision_encoder.head."};
+constexpr std::array<std::string_view, 1> kSiglipActivations = {"gelu_pytorch_tanh"};
 
 VisionConfig read_siglip(const Json& json, std::string_view where) {
   return read_siglip_config(json, where, {});
 }
 
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_siglip_tower(const Builder& b,
+                         WeightTaker& weights,
+                         const VisionConfig& config,
+                         const Value& pixel_values) {
   return build_siglip(b, weights, config, pixel_values, {});
 }
 
 }  // namespace
 
 VisionConfig read_siglip_config(const Json& json, std::string_view where, VisionConfig defaults) {
-  return read_encoder_config(json, defaults, kActivations, where);
+  return read_encoder_config(json, defaults, kSiglipActivations, where);
 }
 
 //  pixels ── patch_embed ── layers ── post_layernorm
@@ -46,7 +46,8 @@ Value build_siglip(const Builder& b,
        weights.take(patch + ".bias", {hidden})},
       positions,
       weights.take(positions, {config.patches(), hidden}),
-      config.patch_size};
+      config.patch_size,
+      config.image_size};
   const Value embedded =
       patch_embed(b, "/encoder/embeddings", pixel_values, embedding, tower.position_ids);
   return encoder_layers(b,
@@ -60,9 +61,9 @@ Value build_siglip(const Builder& b,
 extern const VisionFamily kSiglip{{"siglip_vision_model",
                                    "siglip",
                                    read_siglip,
-                                   kUnusedPrefixes,
+                                   kSiglipUnusedPrefixes,
                                    {"SiglipImageProcessor", "bicubic", kHalf, kHalf},
                                    {}},
-                                  build};
+                                  build_siglip_tower};
 
 }  // namespace lorapress

@@ -8,9 +8,9 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<std::string_view, 3> kUnusedPrefixes = {
+constexpr std::array<std::string_view, 3> kVitUnusedPrefixes = {
     "vision_encoder.pooler.", "vision_encoder.embeddings.mask_token", "vision_encoder.classifier."};
-constexpr std::array<std::string_view, 4> kActivations = {
+constexpr std::array<std::string_view, 4> kVitActivations = {
     "gelu", "gelu_pytorch_tanh", "gelu_new", "quick_gelu"};
 
 // transformers 5 calls modules otherwise than files; tensors that torch or PEFT saved by module
@@ -22,23 +22,23 @@ constexpr std::array<NamePart, 6> kModuleParts = {
      {".attention.o_proj", ".attention.output.dense"},
      {".mlp.fc1", ".intermediate.dense"},
      {".mlp.fc2", ".output.dense"}}};
-constexpr std::array<VisionSpelling, 2> kSpellings = {
+constexpr std::array<VisionSpelling, 2> kVitSpellings = {
     {{"vit.", "", {}}, {"layers.", "encoder.layer.", kModuleParts}}};
 
 VisionConfig read_vit(const Json& json, std::string_view where) {
   VisionConfig defaults;
   defaults.layer_norm_eps = 1e-12;
   defaults.class_tokens = 1;
-  VisionConfig config = read_encoder_config(json, defaults, kActivations, where);
+  VisionConfig config = read_encoder_config(json, defaults, kVitActivations, where);
   config.qkv_bias = json_or<bool>(json, "qkv_bias", true, where);
   return config;
 }
 
 //  pixels ── patch_embed with class token ── layers ── layernorm
-Value build(const Builder& b,
-            WeightTaker& weights,
-            const VisionConfig& config,
-            const Value& pixel_values) {
+Value build_vit_tower(const Builder& b,
+                      WeightTaker& weights,
+                      const VisionConfig& config,
+                      const Value& pixel_values) {
   const std::string root = "vision_encoder";
   const VitLayerNames names{
       "layernorm_before", "layernorm_after", "intermediate.dense", "output.dense", false};
@@ -56,9 +56,9 @@ Value build(const Builder& b,
 extern const VisionFamily kVit{{"vit",
                                 "vit",
                                 read_vit,
-                                kUnusedPrefixes,
+                                kVitUnusedPrefixes,
                                 {"ViTImageProcessor", "bilinear", kHalf, kHalf},
-                                kSpellings},
-                               build};
+                                kVitSpellings},
+                               build_vit_tower};
 
 }  // namespace lorapress

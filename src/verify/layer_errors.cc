@@ -79,22 +79,18 @@ std::string more_outputs(std::span<const std::string> values) {
   return values.empty() ? std::string() : model.SerializeAsString();
 }
 
-//  ... layer i ── norm ── q_proj of layer i + 1 ...      the last one: ── norm ── projection | head
+//  ... layer i ── norm ── first product of layer i + 1 ...      the last one: ── norm ── projection | head
 std::vector<LayerProbe::Point> LayerProbe::points(bool encoder) const {
   const int64_t layers =
-      encoder ? checkpoint_.vision->num_hidden_layers : checkpoint_.text->num_hidden_layers;
-  const std::string last_input = !encoder ? "language_model.lm_head"
-                                 : checkpoint_.projection->type == ProjectionType::kLinear
-                                     ? "projection.projection"
-                                     : "projection.projection.0";
+      encoder ? checkpoint_.vision->layers_run() : checkpoint_.text->num_hidden_layers;
+  const std::string last_input = encoder ? "projection." : "language_model.lm_head";
   std::vector<Point> points;
   for (int64_t layer = 0; layer < layers; ++layer) {
     Point point{
         {encoder, layer, 0.0}, last_input, encoder ? "/encoder/post_layernorm" : "/decoder/norm"};
     if (layer + 1 < layers) {
       const std::string next = "layers." + std::to_string(layer + 1);
-      point.input = (encoder ? "vision_encoder.encoder." : "language_model.model.") + next +
-                    ".self_attn.q_proj";
+      point.input = (encoder ? "vision_encoder.encoder." : "language_model.model.") + next + ".";
       point.scope =
           encoder ? "/encoder/" + next + "/layer_norm1" : "/decoder/" + next + "/input_layernorm";
     }
@@ -120,8 +116,14 @@ LayerProbe::LayerProbe(ReferenceModel& reference,
     }
   }
   reference.on_linear_input([&](const LinearInput& input) {
-    if (std::ranges::find(wanted, input.name) != wanted.end()) {
-      Rows& rows = activations_[std::string(input.name)];
+    std::string name(input.name);
+    if (const size_t at = name.find(".layer."); at != std::string::npos) {
+      name.insert(at + 6, "s");  // ViT and DINOv2 count them under "layer"
+    }
+    const auto point = std::ranges::find_if(
+        wanted, [&](const std::string& stem) { return name.starts_with(stem); });
+    if (point != wanted.end() && !activations_.contains(*point)) {
+      Rows& rows = activations_[*point];
       rows.cols = input.in_features;
       rows.values.assign(input.rows.begin(), input.rows.end());
       rows.rows = std::ssize(rows.values) / rows.cols;

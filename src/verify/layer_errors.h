@@ -36,7 +36,7 @@ class LayerProbe {
  private:
   struct Point {
     LayerError layer;   // its name and place; the error is still 0
-    std::string input;  // the linear layer whose input this is, in the reference
+    std::string input;  // how the products that read it are named, in the reference
     std::string scope;  // the scope of the norm before that layer, in the graph
   };
   [[nodiscard]] std::vector<Point> points(bool encoder) const;

@@ -80,7 +80,7 @@ TEST(Calibrate, MeasuresEveryLinearLayer) {
           << node.input(1);
     }
   }
-  EXPECT_EQ(stats.size(), matrices + 1);  // and the patch convolution, as a product
+  EXPECT_EQ(stats.size(), matrices);
   EXPECT_EQ(demo.report.images, 10);
 }
 

@@ -20,7 +20,6 @@ from model import (
 )
 from specs import Spec
 
-
 # What files call the modules of ViT and DINOv2, and what transformers 5 calls them.
 MODULES = {
     r"\.attention\.attention\.(query|key|value)\.": lambda m: f".attention.{m[1][0]}_proj.",

@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MAX_IMAGE_PIXELS, normalise, type Pixels, preprocess, resize } from "../src/image/image.js";
+import {
+  MAX_IMAGE_PIXELS,
+  normalise,
+  type Pixels,
+  preprocess,
+  resize,
+} from "../src/image/image.js";
 import type { Preprocessing, Resample } from "../src/loading/manifest.js";
 import { difference, readPng, readTensor } from "./lib/goldens.js";
 import { ROOT } from "./lib/program.js";

@@ -237,7 +237,7 @@ Resample parse_resample(std::string_view name, std::string_view where) {
     }
   }
   fail(ErrorCode::kUnsupported,
-       "{}: resample \"{}\" is not supported (bilinear, bicubic)",
+       "{}: resample \"{}\" is not supported (bilinear, bicubic, lanczos)",
        where,
        name);
 }
