@@ -64,7 +64,7 @@ void print(const PressReport& report, const std::string& out) {
   if (report.caption) {
     fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
   }
-  if (report.bundle == known_bundles().front().name) {
+  if (report.caption || report.bundle == known_bundles().front().name) {
     fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
   } else {
     fmt::print("\n{} is ready: docs/bundles.md says what runs it\n", printable(out));

@@ -111,6 +111,7 @@ class Presser {
       tokenizer_.generation.settings.max_length.reset();
     }
     check_positions();
+    check_calibrated_model();
     check_tokenizer();
     report_.parameters = count_parameters(checkpoint_);
     for (auto& [name, tensor] : checkpoint_.tensors) {
@@ -250,6 +251,16 @@ class Presser {
     tokenizer_check_ = run_async([json, path = tokenizer_.folder / "tokenizer.json"] {
       Tokenizer::from_json(json, path.string());
     });
+  }
+
+  // Calibration runs the two graphs of a model that sees its image as positions before the text.
+  void check_calibrated_model() const {
+    if (!options_.calibrate.empty() && !accepts_prefix(checkpoint_)) {
+      fail(ErrorCode::kUnsupported,
+           "{}: options.calibrate does not take a {} model yet; leave it out",
+           checkpoint_.folder.string(),
+           checkpoint_.composite->model_type);
+    }
   }
 
   void check_positions() const {

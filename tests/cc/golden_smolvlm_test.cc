@@ -97,5 +97,15 @@ TEST(GoldenSmolvlmHostile, TilesThatDoNotFitThePositionsAreRefused) {
   EXPECT_THROW((void)Captioner(options.out).caption(kGoldens / "image_5x5.png", asked), Error);
 }
 
+TEST(GoldenSmolvlmHostile, CalibrationIsRefusedByName) {
+  const TempFolder temp;
+  PressOptions options = press_options("smolvlm", temp.path() / "model");
+  options.dtypes = {"q4"};
+  options.calibrate = test::source_path("models/demo/images");
+  const std::string text = test::message_of(ErrorCode::kUnsupported, [&] { press(options); });
+  EXPECT_TRUE(text.ends_with("options.calibrate does not take a smolvlm model yet; leave it out"))
+      << text;
+}
+
 }  // namespace
 }  // namespace lorapress
