@@ -101,6 +101,7 @@ TEST(GoldenSmolvlmHostile, CalibrationIsRefusedByName) {
   const TempFolder temp;
   PressOptions options = press_options("smolvlm", temp.path() / "model");
   options.dtypes = {"q4"};
+  options.scheme.rounding = Rounding::kSearch;
   options.calibrate = test::source_path("models/demo/images");
   const std::string text = test::message_of(ErrorCode::kUnsupported, [&] { press(options); });
   EXPECT_TRUE(text.ends_with("options.calibrate does not take a smolvlm model yet; leave it out"))

@@ -54,7 +54,7 @@ WRONG = {
     "an unknown architecture": (
         top("model_type", "qwen3_omni"),
         "unsupported",
-        ['model_type "qwen3_omni"', "prefix_conditioning_vlm, llama"],
+        ['model_type "qwen3_omni"', "prefix_conditioning_vlm, llava"],
     ),
     "model_type of a wrong type": (
         top("model_type", ["llama"]),
@@ -62,9 +62,9 @@ WRONG = {
         ['"model_type"', '["llama"]', "a string"],
     ),
     "an unknown tower": (
-        vision("model_type", "clip_vision_model"),
+        vision("model_type", "swin"),
         "unsupported",
-        ["vision_config", "clip_vision_model", "siglip_vision_model"],
+        ["vision_config", "swin", "siglip_vision_model"],
     ),
     "an unknown decoder": (
         text("model_type", "mamba"),

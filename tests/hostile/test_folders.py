@@ -273,8 +273,17 @@ class Tokenizers(Case):
                     ['"height"'],
                 ),
                 ("no resize", {"do_resize": False}, "unsupported", ['"do_resize"']),
-                ("a crop", {"do_center_crop": True}, "unsupported", ['"do_center_crop"']),
-                ("an unknown filter", {"resample": 1}, "unsupported", ["resample 1", "3 bicubic"]),
+                (
+                    "a crop of another size",
+                    {
+                        "do_center_crop": True,
+                        "size": {"height": 32, "width": 32},
+                        "crop_size": {"height": 16, "width": 16},
+                    },
+                    "unsupported",
+                    ['"crop_size"', "16 x 16", "32 x 32"],
+                ),
+                ("an unknown filter", {"resample": 0}, "unsupported", ["resample 0", "3 bicubic"]),
                 (
                     "two means",
                     {"image_mean": [0.5, 0.5], "image_std": [0.5] * 3},

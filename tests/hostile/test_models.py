@@ -246,7 +246,7 @@ class Manifest(Pressed):
             ("another image", lambda m: m["preprocessing"]["size"].update(width=64), "mismatch"),
             (
                 "an unknown filter",
-                lambda m: m["preprocessing"].update(resample="lanczos"),
+                lambda m: m["preprocessing"].update(resample="nearest"),
                 "unsupported",
             ),
         ]:

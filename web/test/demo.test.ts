@@ -92,7 +92,7 @@ for (const colorScheme of ["light", "dark"] as const) {
 
 it("continues the prompt that is written in its field", async () => {
   const { page, problems } = await open();
-  expect(await page.getAttribute("#prompt", "placeholder")).toBe("What the caption begins with");
+  await page.waitForSelector('#prompt[placeholder="What the caption begins with"]');
   await page.fill("#prompt", "the tree on");
   await page.setInputFiles("#files", join(FOLDER, FILES[0] ?? ""));
   await page.waitForFunction(() => document.querySelectorAll(".card button:enabled").length === 1);

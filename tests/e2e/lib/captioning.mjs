@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { allGoldens, pixelValues, pressCase, pressWithFile, readGolden, untilEnd } from './goldens.mjs';
+import { goldensOfOwnSize, pixelValues, pressCase, pressWithFile, readGolden, untilEnd } from './goldens.mjs';
 import { press, ROOT } from './program.mjs';
 import { captioner, load, parts, STACKS } from './stacks.mjs';
 
@@ -19,7 +19,7 @@ export async function testVersion(version) {
 
   describe(`${stack.name} ${stack.version}`, () => {
     it('is the pinned version', () => assert.equal(library.env.version, stack.version));
-    for (const golden of allGoldens()) {
+    for (const golden of goldensOfOwnSize()) {
       for (const part of golden.cases) {
         testCase(library, stack, golden, part, stack.press);
       }

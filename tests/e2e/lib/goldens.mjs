@@ -46,6 +46,15 @@ export function allGoldens() {
   return names.filter((name) => !REFUSED.includes(name)).map(readGolden);
 }
 
+/**
+ * Those whose images no one has to resize: stock transformers.js does not resize as Pillow does, so what it makes of
+ * the others' images, and with them some tokens, differ from PyTorch's.
+ */
+export function goldensOfOwnSize() {
+  const resized = ['clipgelu', 'dinov2'];
+  return allGoldens().filter(({ name }) => !resized.includes(name));
+}
+
 /** What torch made of the images: float32 [images, 3, H, W]. @param {Golden} golden */
 export function pixelValues(golden) {
   return readSafetensors(join(golden.folder, 'golden/golden.safetensors')).pixel_values;

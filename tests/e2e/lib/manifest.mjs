@@ -32,7 +32,7 @@ export function manifestProblems(text) {
   if (!validate(manifest)) {
     return validate.errors.map(({ instancePath, message }) => `${instancePath}: ${message}`);
   }
-  return [...fileProblems(manifest), ...graphProblems(manifest), ...tokenProblems(manifest)];
+  return [...fileProblems(manifest), ...graphProblems(manifest), ...cropProblems(manifest), ...tokenProblems(manifest)];
 }
 
 function fileProblems({ files, graphs, default_dtype, tokenizer, prompt = undefined, chunk_bytes }) {
@@ -76,6 +76,12 @@ function graphProblems({ files, graphs, graph_files = undefined, preferred_dtype
     ...missing.map((path) => `graph_files: no ${path}`),
     ...unknown.map((dtype) => `preferred_dtypes: no dtype ${dtype}`),
   ];
+}
+
+/** The middle cannot be larger than the image that it is cut out of. */
+function cropProblems({ preprocessing: { size, shortest_edge = Infinity } }) {
+  const sides = [size.width, size.height].filter((side) => side > shortest_edge);
+  return sides.map((side) => `preprocessing: ${side} of a shortest_edge of ${shortest_edge}`);
 }
 
 function tokenProblems({ generation, model }) {
