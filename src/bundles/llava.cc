@@ -48,10 +48,7 @@ std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
   made.push_back({"vision_encoder",
                   "onnx/vision_encoder",
                   author_image_encoder(request, weights, "vision_encoder", kImageFeatures)});
-  made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
-  made.push_back({"decoder_model_merged",
-                  "onnx/decoder_model_merged",
-                  author_embeds_decoder(request, weights, "decoder_model_merged")});
+  add_embeds_graphs(request, weights, made);
   finish_weights(request, weights, notes);
   return made;
 }

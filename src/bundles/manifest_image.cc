@@ -36,7 +36,6 @@ void read_image_place(const Json& json, const std::string& where, Manifest& mani
   constexpr int64_t kMostEdge = 4096;
   const Json& model = json.at("model");
   manifest.conditioning = json_or<std::string>(model, "conditioning", "prefix", where);
-  manifest.image_token_id = config_fields::token_id(model, "image_token_id", where);
   const auto found = json.find("image_splitting");
   if (found == json.end()) {
     return;

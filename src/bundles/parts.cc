@@ -105,6 +105,8 @@ Graph author_embeds_decoder(const BundleRequest& request,
   return graph;
 }
 
+namespace {
+
 // The image's placeholder may have an id behind the table; the client replaces its row by image
 // features, so any row will do:  ids ── Min(vocab - 1) ── Gather(table)
 Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
@@ -118,6 +120,17 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
                kInputsEmbeds,
                {"batch_size", "sequence_length", text.hidden_size});
   return graph;
+}
+
+}  // namespace
+
+void add_embeds_graphs(const BundleRequest& request,
+                       WeightTaker& weights,
+                       std::vector<BundleGraph>& made) {
+  made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
+  made.push_back({"decoder_model_merged",
+                  "onnx/decoder_model_merged",
+                  author_embeds_decoder(request, weights, "decoder_model_merged")});
 }
 
 void finish_weights(const BundleRequest& request,

@@ -47,8 +47,11 @@ Graph author_embeds_decoder(const BundleRequest& request,
                             WeightTaker& weights,
                             const std::string& name);
 
-// input_ids -> inputs_embeds; ids behind the table take its last row.
-Graph author_embedding(const BundleRequest& request, WeightTaker& weights);
+// The graphs embed_tokens and decoder_model_merged of folders whose client joins embeddings of text and
+// image.
+void add_embeds_graphs(const BundleRequest& request,
+                       WeightTaker& weights,
+                       std::vector<BundleGraph>& made);
 
 // Every tensor must have been used: drops the family's dead weight, with a note, and throws
 // kMismatch for what is left.

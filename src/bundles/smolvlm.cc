@@ -87,10 +87,7 @@ std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::s
   std::vector<BundleGraph> made;
   made.push_back(
       {"vision_encoder", "onnx/vision_encoder", author_vision_encoder(request, weights)});
-  made.push_back({"embed_tokens", "onnx/embed_tokens", author_embedding(request, weights)});
-  made.push_back({"decoder_model_merged",
-                  "onnx/decoder_model_merged",
-                  author_embeds_decoder(request, weights, "decoder_model_merged")});
+  add_embeds_graphs(request, weights, made);
   finish_weights(request, weights, notes);
   return made;
 }

@@ -43,8 +43,8 @@ struct Checkpoint {
   std::optional<VisionConfig> vision;
   std::optional<TextConfig> text;
   std::optional<ProjectionConfig> projection;
-  int64_t image_token_id =
-      -1;            // of the positions in a prompt that image features replace; -1: none
+  // Of the positions in a prompt that image features replace; -1: none.
+  int64_t image_token_id = -1;
   Json config;       // the checkpoint's own config.json
   Json vision_json;  // as found: null when absent
   Json text_json;

@@ -26,14 +26,10 @@ Value build_clip_tower(const Builder& b,
                        const Value& pixel_values) {
   const std::string root = "vision_encoder";
   const int64_t hidden = config.hidden_size;
-  const std::string patch = root + ".embeddings.patch_embedding";
   const std::string positions = root + ".embeddings.position_embedding.weight";
   const std::string class_name = root + ".embeddings.class_embedding";
   const PatchEmbedWeights embedding{
-      {patch,
-       weights.take(patch + ".weight",
-                    {hidden, config.num_channels, config.patch_size, config.patch_size}),
-       nullptr},
+      take_patch_kernel(weights, root + ".embeddings.patch_embedding", config, false),
       positions,
       weights.take(positions, {config.patches() + 1, hidden}),
       config.patch_size,

@@ -98,6 +98,16 @@ Gelu gelu_named(std::string_view hidden_act) {
   return hidden_act == "gelu" ? Gelu::kErf : Gelu::kTanh;
 }
 
+LinearWeights take_patch_kernel(WeightTaker& weights,
+                                const std::string& name,
+                                const VisionConfig& config,
+                                bool biased) {
+  const Shape kernel{config.hidden_size, config.num_channels, config.patch_size, config.patch_size};
+  return {name,
+          weights.take(name + ".weight", kernel),
+          biased ? weights.take(name + ".bias", {config.hidden_size}) : nullptr};
+}
+
 NormWeights take_layer_norm(WeightTaker& weights,
                             const std::string& name,
                             const VisionConfig& config) {
@@ -139,7 +149,6 @@ std::vector<EncoderLayer> take_clip_layers(WeightTaker& weights, const VisionCon
 PatchEmbedWeights take_vit_embeddings(WeightTaker& weights, const VisionConfig& config) {
   const std::string root = "vision_encoder.embeddings.";
   const int64_t hidden = config.hidden_size;
-  const std::string patch = root + "patch_embeddings.projection";
   const auto tokens = [&](const char* name, int64_t count) {
     return count == 0 ? TokenWeights{}
                       : TokenWeights{root + name,
@@ -149,10 +158,7 @@ PatchEmbedWeights take_vit_embeddings(WeightTaker& weights, const VisionConfig& 
   const int64_t size = config.position_size == 0 ? config.image_size : config.position_size;
   const int64_t side = size / config.patch_size;
   const std::string positions = root + "position_embeddings";
-  return {{patch,
-           weights.take(patch + ".weight",
-                        {hidden, config.num_channels, config.patch_size, config.patch_size}),
-           weights.take(patch + ".bias", {hidden})},
+  return {take_patch_kernel(weights, root + "patch_embeddings.projection", config, true),
           positions,
           reshape(weights.take(positions, {1, side * side + 1, hidden}), {side * side + 1, hidden}),
           config.patch_size,

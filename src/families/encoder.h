@@ -25,6 +25,12 @@ VisionConfig read_encoder_config(const Json& json,
 // The function of a config's hidden_act.
 Gelu gelu_named(std::string_view hidden_act);
 
+// The convolution that cuts pixels into patches.
+LinearWeights take_patch_kernel(WeightTaker& weights,
+                                const std::string& name,
+                                const VisionConfig& config,
+                                bool biased);
+
 // NAME.weight and NAME.bias of a LayerNorm.
 NormWeights take_layer_norm(WeightTaker& weights,
                             const std::string& name,

@@ -37,13 +37,9 @@ Value build_siglip(const Builder& b,
                    const TowerPositions& tower) {
   const std::string root = "vision_encoder";
   const int64_t hidden = config.hidden_size;
-  const std::string patch = root + ".embeddings.patch_embedding";
   const std::string positions = root + ".embeddings.position_embedding.weight";
   const PatchEmbedWeights embedding{
-      {patch,
-       weights.take(patch + ".weight",
-                    {hidden, config.num_channels, config.patch_size, config.patch_size}),
-       weights.take(patch + ".bias", {hidden})},
+      take_patch_kernel(weights, root + ".embeddings.patch_embedding", config, true),
       positions,
       weights.take(positions, {config.patches(), hidden}),
       config.patch_size,

@@ -102,14 +102,18 @@ constexpr std::array<const char*, 8> kClipParts = {"layer_norm1",
                                                    "mlp.fc1",
                                                    "mlp.fc2"};
 
+void VisionTower::take_patches(WeightTaker& weights, const std::string& name, bool biased) {
+  const int64_t hidden = config_.hidden_size;
+  const int64_t patch = config_.patch_size;
+  const std::string full = kRoot + name;
+  patch_embedding_ = {full,
+                      weights.take(full + ".weight", {hidden, config_.num_channels, patch, patch}),
+                      biased ? weights.take(full + ".bias", {hidden}) : nullptr};
+}
+
 void VisionTower::take_siglip(WeightTaker& weights) {
   const int64_t hidden = config_.hidden_size;
-  const std::string patch = kRoot + "embeddings.patch_embedding";
-  patch_embedding_ = {
-      patch,
-      weights.take(patch + ".weight",
-                   {hidden, config_.num_channels, config_.patch_size, config_.patch_size}),
-      weights.take(patch + ".bias", {hidden})};
+  take_patches(weights, "embeddings.patch_embedding", true);
   position_embedding_ =
       weights.take(kRoot + "embeddings.position_embedding.weight", {config_.patches(), hidden});
   take_layers(weights, kRoot + "encoder.layers.", kClipParts, false);
@@ -118,12 +122,7 @@ void VisionTower::take_siglip(WeightTaker& weights) {
 
 void VisionTower::take_clip(WeightTaker& weights) {
   const int64_t hidden = config_.hidden_size;
-  const std::string patch = kRoot + "embeddings.patch_embedding";
-  patch_embedding_ = {
-      patch,
-      weights.take(patch + ".weight",
-                   {hidden, config_.num_channels, config_.patch_size, config_.patch_size}),
-      nullptr};
+  take_patches(weights, "embeddings.patch_embedding", false);
   class_token_ = weights.take(kRoot + "embeddings.class_embedding", {hidden});
   position_embedding_ =
       weights.take(kRoot + "embeddings.position_embedding.weight", {config_.patches() + 1, hidden});
@@ -133,12 +132,7 @@ void VisionTower::take_clip(WeightTaker& weights) {
 
 void VisionTower::take_vit(WeightTaker& weights) {
   const int64_t hidden = config_.hidden_size;
-  const std::string patch = kRoot + "embeddings.patch_embeddings.projection";
-  patch_embedding_ = {
-      patch,
-      weights.take(patch + ".weight",
-                   {hidden, config_.num_channels, config_.patch_size, config_.patch_size}),
-      weights.take(patch + ".bias", {hidden})};
+  take_patches(weights, "embeddings.patch_embeddings.projection", true);
   class_token_ = weights.take(kRoot + "embeddings.cls_token", {1, 1, hidden});
   if (config_.register_tokens != 0) {
     register_tokens_ =

@@ -31,6 +31,7 @@ class VisionTower {
     Linear fc1, fc2;
     WeightPtr scale1, scale2;  // DINOv2's layer_scale; null: none
   };
+  void take_patches(WeightTaker& weights, const std::string& name, bool biased);
   void take_siglip(WeightTaker& weights);
   void take_clip(WeightTaker& weights);
   void take_vit(WeightTaker& weights);
