@@ -9,6 +9,7 @@ import argparse
 import copy
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from transformers import (
     SmolVLMForConditionalGeneration,
 )
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionEmbeddings
 
 import placeholder
 from common import GOLDENS, folder_bytes, quiet, write_json
@@ -35,6 +37,8 @@ TILE = 32
 SIZES = ((40, 23), (23, 40), (64, 64), (97, 12), (5, 5), (200, 150))
 BATCH = (SIZES[0], SIZES[3])  # cut into different numbers of tiles, where images are cut
 PROMPT = "a red circle"
+SEEN = (21, 14)  # rows and columns of a tile's pixels that a mask leaves
+GRIDS = (1, 2, 5, 8, 14, 19, 25, 26, 27, 32, 41)
 
 CASES: tuple[dict[str, Any], ...] = (
     {
@@ -135,7 +139,39 @@ def captions(
         )
     if len({tuple(row["ids"]) for row in found}) <= 3:
         raise NearTie("captions are equal")
+    tensors["masked"] = masked(model, processor)
     return found, tensors
+
+
+@torch.no_grad()
+def masked(model: Any, processor: Any) -> torch.Tensor:
+    """Return the features of a tile of which a mask leaves a corner."""
+    pixels = inputs_of(processor, [BATCH[-1]], "<image>")["pixel_values"][:, :1]
+    mask = torch.zeros((1, 1, TILE, TILE), dtype=torch.bool)
+    mask[:, :, : SEEN[0], : SEEN[1]] = True
+    made = model.get_image_features(pixel_values=pixels, pixel_attention_mask=mask)
+    return made.pooler_output[0]
+
+
+@torch.no_grad()
+def positions() -> list[dict[str, Any]]:
+    """Return the positions along one side, by how many of its patches are seen."""
+    found = []
+    for grid in GRIDS:
+        side = SimpleNamespace(hidden_size=1, image_size=grid, patch_size=1, num_channels=3)
+        embeddings = Idefics3VisionEmbeddings(side)
+        for parameter in embeddings.patch_embedding.parameters():
+            parameter.zero_()
+        ids = torch.arange(grid * grid, dtype=torch.float32)
+        embeddings.position_embedding.weight.copy_(ids[:, None])
+        rows = []
+        for seen in range(1, grid + 1):
+            mask = torch.zeros((1, grid, grid), dtype=torch.bool)
+            mask[:, :seen, :1] = True
+            made = embeddings(torch.zeros((1, 3, grid, grid)), mask)[0, :, 0]
+            rows.append((made.reshape(grid, grid)[:seen, 0].long() // grid).tolist())
+        found.append({"grid": grid, "positions": rows})
+    return found
 
 
 def batch_of(model: Any, processor: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -165,6 +201,7 @@ def golden_of(model: Any, processor: Any, folder: Path) -> Any:
             PLACED_PROMPT,
         ),
         "batch": batch_of(model, processor, rows),
+        "masked": {"image": image_name(*BATCH[-1]), "height": SEEN[0], "width": SEEN[1]},
         "rules": {
             "image": image_name(*BATCH[-1]),
             "prompt": RULES_PROMPT,
@@ -255,6 +292,7 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     for size in SIZES:
         image_of(*size).save(args.out / image_name(*size))
+    write_json(args.out / "positions.json", {"format": 1, "sides": positions()})
     for case in CASES:
         make(case, args.out)
         print(case["name"], folder_bytes(args.out / case["name"]))

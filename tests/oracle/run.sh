@@ -37,6 +37,7 @@ status=0
 if [[ -x $program ]]; then
   "$python" "$here/live.py" "$program" --seeds "${SEEDS:-12}" || status=1
   "$python" "$here/live_tables.py" "$program" || status=1
+  "$python" "$here/live_placeholder.py" "$program" || status=1
 else
   echo "oracle: no program at $program; live check skipped (make build)"
   [[ ${CI:-} != true ]] || status=1
