@@ -333,7 +333,7 @@ class Inspect(Case):
                             refused.append(part.name)
                         else:
                             self.inspect(part)
-        self.assertEqual(refused, ["gpt2"])
+        self.assertEqual(refused, ["gpt2", "opt"])
         self.assertGreaterEqual(parts, 15)
 
     def test_adapter(self):

@@ -11,7 +11,7 @@ import { readSafetensors } from './safetensors.mjs';
 const CHECKPOINTS = join(ROOT, 'tests/goldens/checkpoints');
 
 /** Checkpoints of architectures that press does not know yet; it must refuse them as unsupported. */
-export const REFUSED = ['gpt2'];
+export const REFUSED = ['gpt2', 'opt'];
 
 /**
  * @typedef {{image: number, ids: number[], text: string}} Caption
