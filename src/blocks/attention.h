@@ -3,6 +3,7 @@
 #define LORAPRESS_BLOCKS_ATTENTION_H_
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,6 +19,8 @@ struct AttentionWeights {
   LinearWeights k;
   LinearWeights v;
   LinearWeights out;
+  // q, k and v where they are stored as one: the rows of q, then those of k, then those of v.
+  std::optional<LinearWeights> packed = {};
 };
 
 // Which tokens of an encoder are padding, which no token sees.
@@ -45,6 +48,7 @@ struct CausalHeads {
 struct CausalLayer {
   bool rotated = true;  // queries and keys, by the context's Rope
   int64_t window = 0;   // 0: all
+  double scale = 0.0;   // of the scores; 0: 1 / sqrt(head_dim)
 };
 
 // Values that all layers of a decoder share in one call, for the positions [past, total). Which of
