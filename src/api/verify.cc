@@ -68,8 +68,10 @@ class Verifier {
     pictures_ = options.images.empty() ? drawn_pictures()
                                        : pictures_of_folder(options.images, report_.notes);
     tokenizer_.emplace(Tokenizer::from_file(options.model / "tokenizer.json"));
-    reference_.emplace(checkpoint_,
-                       ReferenceOptions{options.threads, [this] { tell("reference"); }});
+    reference_.emplace(
+        checkpoint_,
+        ReferenceOptions{
+            options.threads, check_.tokens.decoder_start_token_id, [this] { tell("reference"); }});
   }
 
   VerifyReport run() {

@@ -23,6 +23,7 @@ using Ids = std::vector<int64_t>;
 // Goldens whose prompt has halves of characters, which no text gives; the others are compared as text, too.
 const std::set<std::string> kPromptsWithoutText = {"ddp",
                                                    "dinov2",
+                                                   "opt",
                                                    "registers",
                                                    "ropelinear",
                                                    "ropescale",

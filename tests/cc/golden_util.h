@@ -39,13 +39,6 @@ inline std::vector<std::string> golden_names() {
   return names;
 }
 
-// Those of which verify has a reference forward.
-inline std::vector<std::string> verified_golden_names() {
-  std::vector<std::string> names = golden_names();
-  std::erase(names, "gpt2");
-  return names;
-}
-
 // One golden folder.
 struct Golden {
   explicit Golden(const std::string& name)

@@ -20,7 +20,7 @@ using test::source_of;
 using test::TempFolder;
 using test::write_bundle;
 TEST(Verify, PassesWhatPressWrote) {
-  for (const std::string& name : test::verified_golden_names()) {
+  for (const std::string& name : test::golden_names()) {
     for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
       SCOPED_TRACE(name + (ops == OpDialect::kOrt ? ", ort" : ", standard"));
       const TempFolder folder;

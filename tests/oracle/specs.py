@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
-DEFAULT_TARGETS = {"llama": QKVO, "qwen2": QKVO, "gpt2": ("c_attn", "c_proj")}
+DEFAULT_TARGETS = {"llama": QKVO, "qwen2": QKVO, "gpt2": ("c_attn", "c_proj"), "opt": QKVO}
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,22 @@ def gpt2(hidden: int, heads: int, inter: int) -> dict[str, Any]:
         "n_positions": 128,
         "bos_token_id": 0,
         "eos_token_id": 0,
+    }
+
+
+def opt(hidden: int, heads: int, inter: int) -> dict[str, Any]:
+    """Return a small OPT config, whose word embeddings are as wide as its layers."""
+    return {
+        "model_type": "opt",
+        "vocab_size": 320,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "ffn_dim": inter,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 128,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
+        "pad_token_id": 2,
     }
 
 
