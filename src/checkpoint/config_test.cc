@@ -176,8 +176,8 @@ TEST(Config, RefusesImpossibleVisionTowers) {
 TEST(Config, RefusesImpossibleDecoders) {
   expect_refused(
       {
-          {{{"model_type", "gpt2"}},
-           "\"gpt2\" is not supported here, expected \"llama\" or \"qwen2\"",
+          {{{"model_type", "bloom"}},
+           "\"bloom\" is not supported here, expected \"llama\" or \"qwen2\"",
            ErrorCode::kUnsupported},
           {{{"model_type", "qwen2"}, {"use_sliding_window", true}},
            "sliding window",

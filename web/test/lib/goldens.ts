@@ -7,8 +7,6 @@ import type { CaptionOptions } from "../../src/index.js";
 import { ROOT } from "./program.js";
 
 const CHECKPOINTS = join(ROOT, "tests/goldens/checkpoints");
-// Architectures that press refuses.
-const LEFT_OUT = ["gpt2", "opt"];
 
 /** Those that are pressed as bundle "llava", too. */
 export const LLAVA: readonly string[] = ["base", "odd", "qwen2"];
@@ -50,7 +48,7 @@ export function readGolden(name: string): Golden {
 
 export function allGoldens(): Golden[] {
   return readdirSync(CHECKPOINTS)
-    .filter((name) => existsSync(join(CHECKPOINTS, name, "golden")) && !LEFT_OUT.includes(name))
+    .filter((name) => existsSync(join(CHECKPOINTS, name, "golden")))
     .map(readGolden);
 }
 
