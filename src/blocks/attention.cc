@@ -36,7 +36,7 @@ Value encoder_core(const Builder& b,
     heads.push_back(
         heads_first(b, name, split_heads(b, name + "_split", qkv[part], num_heads, width)));
   }
-  const Value attended = attend(b, scope, heads[0], heads[1], heads[2], scores, width);
+  const Value attended = attend(b, scope, heads[0], heads[1], heads[2], scores, usual_scale(width));
   return join_heads(b, scope, attended, hidden);
 }
 

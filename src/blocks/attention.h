@@ -3,6 +3,7 @@
 #define LORAPRESS_BLOCKS_ATTENTION_H_
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -19,7 +20,8 @@ struct AttentionWeights {
   LinearWeights k;
   LinearWeights v;
   LinearWeights out;
-  LinearWeights qkv = {};   // where it has a weight: q, k and v in one, in this order of rows
+  // q, k and v where they are stored as one: the rows of q, then those of k, then those of v.
+  std::optional<LinearWeights> packed = {};
   NormWeights q_norm = {};  // where it has a weight: RMSNorm of each query head, [head_dim]
   NormWeights k_norm = {};  // and of each key head
 };
@@ -49,6 +51,7 @@ struct CausalHeads {
 struct CausalLayer {
   bool rotated = true;  // queries and keys, by the context's Rope
   int64_t window = 0;   // 0: all
+  double scale = 0.0;   // of the scores; 0: 1 / sqrt(head_dim)
 };
 
 // Values that all layers of a decoder share in one call, for the positions [past, total). Which of

@@ -104,12 +104,17 @@ CausalOutput fused_attention(const Builder& b,
   if (inside) {
     inputs.insert(inputs.end(), {context.rope.cos, context.rope.sin});
   }
+  Attributes attributes{{"num_heads", heads.num_attention_heads},
+                        {"kv_num_heads", heads.num_key_value_heads},
+                        {"do_rotary", int64_t{inside ? 1 : 0}}};
+  if (layer.scale != 0.0) {
+    const Attribute scale{"scale", static_cast<float>(layer.scale)};
+    attributes.push_back(scale);  // gcc 12 warns of the move of a temporary
+  }
   const std::vector<Value> outputs = b.graph.ops("GroupQueryAttention",
                                                  scope + "/GroupQueryAttention",
                                                  inputs,
-                                                 {{"num_heads", heads.num_attention_heads},
-                                                  {"kv_num_heads", heads.num_key_value_heads},
-                                                  {"do_rotary", int64_t{inside ? 1 : 0}}},
+                                                 std::move(attributes),
                                                  {0, 1, 2});
   return {outputs[0], {outputs[1], outputs[2]}};
 }
@@ -145,8 +150,13 @@ CausalOutput standard_attention(const Builder& b,
       "Reshape",
       scope + "/Reshape_group",
       {heads_first(b, scope + "/heads_first_q", q), graph.integers({0, kv_heads, -1, width})});
-  const Value attended =
-      attend(b, scope, grouped, present_key, present_value, context.mask.at(layer.window), width);
+  const Value attended = attend(b,
+                                scope,
+                                grouped,
+                                present_key,
+                                present_value,
+                                context.mask.at(layer.window),
+                                layer.scale != 0.0 ? layer.scale : usual_scale(width));
   const Value ungrouped = graph.op(
       "Reshape", scope + "/Reshape_ungroup", {attended, graph.integers({0, heads, -1, width})});
   return {join_heads(b, scope, ungrouped, heads * width), {present_key, present_value}};

@@ -5,8 +5,8 @@
 namespace lorapress {
 
 LinearWeights packed_qkv(const AttentionWeights& weights) {
-  if (weights.qkv.weight) {
-    return weights.qkv;
+  if (weights.packed) {
+    return *weights.packed;
   }
   const auto join = [](const WeightPtr& q, const WeightPtr& k, const WeightPtr& v) {
     return concat_rows({cast(q, DType::kF32), cast(k, DType::kF32), cast(v, DType::kF32)});
@@ -41,17 +41,21 @@ Value join_heads(const Builder& b, const std::string& scope, const Value& x, int
       "Reshape", scope + "/Reshape_out", {transposed, b.graph.integers({0, 0, width})});
 }
 
-//  q ── Mul(1/sqrt d) ── MatMul(k^T) ── (Add mask) ── Softmax ── MatMul(v) ── y
+double usual_scale(int64_t head_dim) {
+  return 1.0 / std::sqrt(static_cast<double>(head_dim));
+}
+
+//  q ── Mul(scale) ── MatMul(k^T) ── (Add mask) ── Softmax ── MatMul(v) ── y
 Value attend(const Builder& b,
              const std::string& scope,
              const Value& q,
              const Value& k,
              const Value& v,
              const Value& mask,
-             int64_t head_dim) {
+             double scale) {
   Graph& graph = b.graph;
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-  const Value scaled = graph.op("Mul", scope + "/Mul_scale", {q, graph.scalar(scale)});
+  const Value factor = graph.scalar(static_cast<float>(scale));
+  const Value scaled = graph.op("Mul", scope + "/Mul_scale", {q, factor});
   const Value transposed = graph.op(
       "Transpose", scope + "/Transpose_k", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
   Value scores = graph.op("MatMul", scope + "/MatMul_qk", {scaled, transposed});

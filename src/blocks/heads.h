@@ -29,7 +29,10 @@ Value heads_first(const Builder& b, const std::string& name, const Value& x);
 // [batch, heads, sequence, width] -> [batch, sequence, heads * width]; `width` is that product
 Value join_heads(const Builder& b, const std::string& scope, const Value& x, int64_t width);
 
-// softmax(q k^T / sqrt(head_dim) + mask) v, with q [batch, heads, rows, head_dim] and k and v
+// The usual factor of scores: 1 / sqrt(head_dim).
+double usual_scale(int64_t head_dim);
+
+// softmax(scale q k^T + mask) v, with q [batch, heads, rows, head_dim] and k and v
 // [batch, heads, columns, head_dim]. `mask` is broadcast to the scores, or absent.
 Value attend(const Builder& b,
              const std::string& scope,
@@ -37,7 +40,7 @@ Value attend(const Builder& b,
              const Value& k,
              const Value& v,
              const Value& mask,
-             int64_t head_dim);
+             double scale);
 
 }  // namespace lorapress
 

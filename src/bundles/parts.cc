@@ -31,7 +31,7 @@ Value image_tokens(const BundleRequest& request,
                  weights,
                  request.checkpoint.projection.value(),
                  request.checkpoint.vision->feature_size(),
-                 request.checkpoint.text->hidden_size,
+                 request.checkpoint.text->embedding_width(),
                  features);
 }
 
@@ -42,10 +42,11 @@ Graph author_image_encoder(const BundleRequest& request,
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(
-      image_tokens(request, b, weights, features),
-      output,
-      {"batch_size", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
+  graph.output(image_tokens(request, b, weights, features),
+               output,
+               {"batch_size",
+                request.checkpoint.image_positions(),
+                request.checkpoint.text->embedding_width()});
   return graph;
 }
 
@@ -94,8 +95,8 @@ Graph author_embeds_decoder(const BundleRequest& request,
   const TextFamily& family = text_family(text.model_type);
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
-  const Value embeddings =
-      graph.input(kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
+  const Value embeddings = graph.input(
+      kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.embedding_width()});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   Value table;  // only where the head is tied to the embedding table
   if (text.tie_word_embeddings) {
@@ -118,7 +119,7 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
   graph.output(embed(b, "/embed", table, known),
                kInputsEmbeds,
-               {"batch_size", "sequence_length", text.hidden_size});
+               {"batch_size", "sequence_length", text.embedding_width()});
   return graph;
 }
 

@@ -69,10 +69,11 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   const Value patch_mask = to_dtype(b, "/tiles/patch_mask", seen, DType::kBool);
   const Value features =
       vision_family(vision.model_type).build_masked(b, weights, vision, tiles, patch_mask);
-  graph.output(
-      image_tokens(request, b, weights, features),
-      kImageFeatures,
-      {"num_tiles", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
+  graph.output(image_tokens(request, b, weights, features),
+               kImageFeatures,
+               {"num_tiles",
+                request.checkpoint.image_positions(),
+                request.checkpoint.text->embedding_width()});
   return graph;
 }
 

@@ -176,8 +176,8 @@ TEST(Config, RefusesImpossibleVisionTowers) {
 TEST(Config, RefusesImpossibleDecoders) {
   expect_refused(
       {
-          {{{"model_type", "gpt2"}},
-           "\"gpt2\" is not supported here, expected \"llama\" or \"qwen2\"",
+          {{{"model_type", "bloom"}},
+           "\"bloom\" is not supported here, expected \"llama\" or \"qwen2\"",
            ErrorCode::kUnsupported},
           {{{"hidden_act", "gelu"}}, "gelu", ErrorCode::kUnsupported},
           {{{"vocab_size", 0}}, "vocab_size"},

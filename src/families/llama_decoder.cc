@@ -35,7 +35,7 @@ AttentionWeights take_attention(WeightTaker& weights,
   AttentionWeights taken;
   taken.name = name;
   if (layers.fused_projections) {
-    taken.qkv = take_linear(weights, name + ".qkv_proj", query + 2 * key, hidden, false);
+    taken.packed = take_linear(weights, name + ".qkv_proj", query + 2 * key, hidden, false);
   } else {
     taken.q = take_linear(weights, name + ".q_proj", query, hidden, biased.q);
     taken.k = take_linear(weights, name + ".k_proj", key, hidden, biased.k);

@@ -25,10 +25,14 @@ inline constexpr const char* kImageFeatures = "image_features";
 enum class CacheSide { kPast, kPresent };  // inputs, outputs
 enum class CachePart { kKey, kValue };
 inline constexpr CachePart kCacheParts[] = {CachePart::kKey, CachePart::kValue};
+// Of a decoder with cross attention: of the positions so far, and of the encoder's states.
+enum class CacheOf { kDecoder, kEncoder };
 
 // "past_key_values.{layer}.key". The overload with a text `layer` is for patterns such as "%d".
 std::string cache_port(CacheSide side, std::string_view layer, CachePart part);
 std::string cache_port(CacheSide side, int64_t layer, CachePart part);
+// "past_key_values.{layer}.decoder.key"
+std::string cross_cache_port(CacheSide side, int64_t layer, CacheOf of, CachePart part);
 // True if a graph's input or output of this name belongs to the key/value cache.
 bool is_cache_port(std::string_view name);
 

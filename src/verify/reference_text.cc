@@ -13,19 +13,6 @@
 namespace lorapress::reference {
 namespace {
 
-const std::string kHead = "language_model.lm_head";
-
-// lm_head after the adapters, whether or not the reader found it tied: otherwise a wrong tie would
-// be wrong here, too.
-WeightPtr output_table(const Checkpoint& checkpoint, WeightTaker& weights, const Shape& shape) {
-  const std::string name = kHead + ".weight";
-  const WeightPtr& table = checkpoint.output_table;
-  if (!table || table->shape() != shape || weights.has(name)) {
-    weights.take(name, shape);  // finish() reports the fault
-  }
-  return table && table->shape() == shape ? table : zeros(DType::kF32, shape);
-}
-
 template <typename T>
 BasicRows<T> columns(const BasicRows<T>& x, int64_t first, int64_t count) {
   BasicRows<T> part(x.rows, count);
@@ -92,17 +79,12 @@ Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
     layers_.push_back(std::move(layer));
   }
   norm_ = norm(root + "norm", hidden);
-  lm_head_ = {kHead, output_table(checkpoint, weights, {config_.vocab_size, hidden}), nullptr};
+  lm_head_ = take_head(checkpoint, weights, "language_model.lm_head", hidden);
 }
 
 template <typename T>
 void Decoder::embed(int64_t id, std::span<T> out) const {
-  if (id < 0 || id >= config_.vocab_size) {
-    fail(ErrorCode::kInvalidArgument,
-         "token {} is outside the vocabulary of {}",
-         id,
-         config_.vocab_size);
-  }
+  require_token(id, config_.vocab_size);
   std::vector<float> row(static_cast<size_t>(config_.hidden_size));
   table_->read_floats({id, 1, 0, config_.hidden_size}, row);
   std::ranges::copy(row, out.begin());

@@ -13,6 +13,10 @@ struct Sequence {
   int64_t length = 0;
   std::vector<std::vector<T>> keys;  // per layer [length, kv_heads * head_dim], rotated
   std::vector<std::vector<T>> values;
+  // What cross attention sees, and its keys and values per layer; null where the image is a prefix.
+  const BasicRows<T>* states = nullptr;
+  std::vector<std::vector<T>> state_keys;
+  std::vector<std::vector<T>> state_values;
 };
 
 // A run of new positions of one sequence.
@@ -20,6 +24,7 @@ template <typename T>
 struct Span {
   Sequence<T>* sequence = nullptr;
   int64_t rows = 0;
+  std::vector<int64_t> ids;  // of its last positions; those before are image tokens
 };
 
 class Decoder {
@@ -41,6 +46,7 @@ class Decoder {
   template <typename T>
   [[nodiscard]] BasicRows<T> head(const Context& context, const BasicRows<T>& hidden) const;
 
+  [[nodiscard]] int64_t embedding_size() const { return config_.hidden_size; }
   [[nodiscard]] int64_t hidden_size() const { return config_.hidden_size; }
   [[nodiscard]] int64_t vocab_size() const { return config_.vocab_size; }
 

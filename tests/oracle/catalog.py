@@ -17,6 +17,7 @@ from specs import (
     gpt2,
     like_llama,
     llama,
+    opt,
     qwen2,
     siglip,
     vit,
@@ -374,6 +375,20 @@ SPECS = (
         merged=(
             "language_model.transformer.h.0.attn.c_attn.weight",
             "language_model.transformer.h.1.mlp.c_proj.weight",
+        ),
+    ),
+    Spec(
+        name="opt",
+        seed=1,
+        gain=12.0,
+        dtype="bfloat16",
+        vision=siglip(24, 2, 32, vision_use_head=False),
+        text=opt(48, 3, 40),
+        pad=2,
+        lora=Lora(4, 8, ("q_proj", "v_proj")),
+        merged=(
+            "language_model.model.decoder.layers.0.self_attn.q_proj.weight",
+            "language_model.model.decoder.layers.1.self_attn.v_proj.weight",
         ),
     ),
 )

@@ -20,6 +20,7 @@ FOLDERS = [
     "adapters",
     "chat",
     "checkpoints",
+    "cross",
     "float64",
     "generation",
     "images",

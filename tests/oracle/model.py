@@ -101,7 +101,7 @@ def _new_values(name: str, shape: tuple[int, ...], gain: float, rng: np.random.G
         return LORA_GAIN * noise
     if "lambda" in name:
         return 0.7 + 0.2 * noise
-    if re.search(r"norm\d?\.|ln_\w\.|layernorm", name):
+    if re.search(r"norm\d?\.|ln_\w+\.|layernorm", name.lower()):
         return 0.1 * noise + (1.0 if name.endswith(".weight") else 0.0)
     return 0.02 * gain * noise
 

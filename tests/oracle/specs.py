@@ -163,6 +163,22 @@ def gpt2(hidden: int, heads: int, inter: int) -> dict[str, Any]:
     }
 
 
+def opt(hidden: int, heads: int, inter: int) -> dict[str, Any]:
+    """Return a small OPT config, whose word embeddings are as wide as its layers."""
+    return {
+        "model_type": "opt",
+        "vocab_size": 320,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "ffn_dim": inter,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 128,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
+        "pad_token_id": 2,
+    }
+
+
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,
