@@ -1,7 +1,7 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
-// straight from the checkpoint's (lazily merged) weights, written from transformers'
-// modeling_siglip.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
-// that it cannot share a mistake with them.
+// straight from the checkpoint's (lazily merged) weights, written from transformers' modeling files
+// (named in reference_vision.cc and reference_decoders.cc). It includes nothing of graph/, blocks/ or
+// families/, so that it cannot share a mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
 //
@@ -28,7 +28,7 @@ namespace lorapress {
 //   vision_encoder.encoder.layers.0.self_attn.q_proj | k_proj | v_proj | out_proj, …mlp.fc1 | fc2
 //   projection.projection                       (linear)   projection.projection.0 | .3   (mlp)
 //   language_model.model.layers.0.self_attn.q_proj | k_proj | v_proj | o_proj,
-//     …mlp.gate_proj | up_proj | down_proj
+//     …mlp.gate_proj | up_proj | down_proj      (Phi-3: qkv_proj, gate_up_proj)
 //   language_model.lm_head                      (tied or not; the positions whose logits are wanted)
 struct LinearInput {
   std::string_view name;

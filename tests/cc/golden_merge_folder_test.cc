@@ -69,7 +69,8 @@ class GoldenMergeFolder : public ::testing::TestWithParam<std::string> {
         {"phi3", {"phi3", "Phi3ForCausalLM"}},
         {"qwen2", {"qwen2", "Qwen2ForCausalLM"}},
         {"qwen2window", {"qwen2", "Qwen2ForCausalLM"}},
-        {"qwen3", {"qwen3", "Qwen3ForCausalLM"}}};
+        {"qwen3", {"qwen3", "Qwen3ForCausalLM"}},
+        {"smollm3", {"smollm3", "SmolLM3ForCausalLM"}}};
     const auto found = others.find(GetParam());
     return found == others.end() ? std::pair<std::string, std::string>{"llama", "LlamaForCausalLM"}
                                  : found->second;
