@@ -11,7 +11,7 @@ const CHECKPOINTS = join(ROOT, "tests/goldens/checkpoints");
 const LEFT_OUT = ["gpt2"];
 
 /** Those that are pressed as bundle "llava", too. */
-export const LLAVA: readonly string[] = ["base", "odd", "qwen2"];
+export const LLAVA: readonly string[] = ["base", "odd", "qwen2", "qwen3", "mistral", "phi3", "smollm3"];
 
 export interface BeamCase {
   readonly options: Readonly<Record<string, unknown>>;
