@@ -51,6 +51,12 @@ TEST(LlamaConfig, HasTheDefaultsOfTransformers) {
   EXPECT_EQ(layers_of(phi3).rms_norm_eps, 1e-5);
   EXPECT_EQ(windows_of(phi3), Windows(32, 0));
   EXPECT_TRUE(layers_of(phi3).fused_projections);
+  const TextConfig smollm3 = parsed("smollm3", Json::object());
+  EXPECT_TRUE(smollm3.tie_word_embeddings);
+  EXPECT_EQ(layers_of(smollm3).rope.rope_theta, 2000000.0);
+  for (size_t layer = 0; layer < 36; ++layer) {
+    EXPECT_EQ(layers_of(smollm3).kinds.at(layer).rotated, layer % 4 != 3) << layer;
+  }
 }
 
 // Qwen2Config and Qwen3Config: use_sliding_window first, then layer_types or max_window_layers.
@@ -80,6 +86,31 @@ TEST(LlamaConfig, GivesWindowsToAllLayersOfMistralAndPhi3) {
     EXPECT_EQ(windows_of(parsed(model_type, json)), Windows(2, 0));
     json["sliding_window"] = 0;
     EXPECT_TRUE(contains(refused(ErrorCode::kInvalidFile, model_type, json), "sliding_window"));
+  }
+}
+
+TEST(LlamaConfig, ReadsWhichLayersOfSmolLM3Rotate) {
+  Json json{{"num_hidden_layers", 4}, {"no_rope_layer_interval", 2}};
+  const auto rotated = [&] {
+    std::vector<bool> found;
+    for (const LayerKind& kind : layers_of(parsed("smollm3", json)).kinds) {
+      found.push_back(kind.rotated);
+    }
+    return found;
+  };
+  EXPECT_EQ(rotated(), (std::vector<bool>{true, false, true, false}));
+  json["no_rope_layers"] = {0, 0, 1, 1, 1};  // at least as many as layers
+  EXPECT_EQ(rotated(), (std::vector<bool>{false, false, true, true}));
+  json["sliding_window"] = 5;
+  EXPECT_EQ(windows_of(parsed("smollm3", json)), Windows(4, 0));
+  json["use_sliding_window"] = true;
+  EXPECT_EQ(windows_of(parsed("smollm3", json)), (Windows{5, 5, 0, 0}));
+  json["layer_types"] = {"full_attention", "full_attention", "full_attention", "sliding_attention"};
+  json["use_sliding_window"] = false;  // layer_types decides alone
+  EXPECT_EQ(windows_of(parsed("smollm3", json)), (Windows{0, 0, 0, 5}));
+  for (const Json& list : {Json{1, 0, 1}, Json{1, 0, 2, 1}, Json("1")}) {
+    json["no_rope_layers"] = list;
+    EXPECT_TRUE(contains(refused(ErrorCode::kInvalidFile, "smollm3", json), "no_rope_layers"));
   }
 }
 
@@ -151,7 +182,7 @@ TEST(LlamaConfig, RefusesRopesThatItDoesNotCompute) {
       EXPECT_EQ(layers_of(parsed("phi3", json)).rope.rotary_dim, 18);
     }
   }
-  for (const char* model_type : {"llama", "qwen2", "qwen3", "mistral"}) {
+  for (const char* model_type : {"llama", "qwen2", "qwen3", "mistral", "smollm3"}) {
     const Json json{{"rope_parameters", {{"partial_rotary_factor", 0.5}}}};
     EXPECT_TRUE(contains(refused(ErrorCode::kUnsupported, model_type, json), "partial_rotary"));
     const Json nested{{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}};

@@ -1,6 +1,6 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from the modeling files of transformers that
-// reference_vision.cc, reference_text.cc, reference_layer_norm_weights.cc and reference_placeholder.cc name. It includes
+// reference_vision.cc, reference_decoders.cc, reference_layer_norm_weights.cc and reference_placeholder.cc name. It includes
 // nothing of graph/, blocks/ or families/, so that it cannot share a mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
@@ -28,7 +28,7 @@ namespace lorapress {
 //   vision_encoder.encoder.layers.0.self_attn.q_proj | k_proj | v_proj | out_proj, …mlp.fc1 | fc2
 //   projection.projection                       (linear)   projection.projection.0 | .3   (mlp)
 //   language_model.model.layers.0.self_attn.q_proj | k_proj | v_proj | o_proj,
-//     …mlp.gate_proj | up_proj | down_proj
+//     …mlp.gate_proj | up_proj | down_proj      (Phi-3: qkv_proj, gate_up_proj)
 //   language_model.lm_head                      (tied or not; the positions whose logits are wanted)
 // and those of other towers and decoders as transformers calls their modules. Keys and values of cross attention are
 // computed once for each image, from the image tokens of all images.

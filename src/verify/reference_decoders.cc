@@ -1,5 +1,5 @@
-// From transformers: the configs and attention classes of models/llama, qwen2, qwen3, mistral and
-// phi3; modeling_rope_utils.py (_compute_default_rope_parameters,
+// From transformers: the configs and attention classes of models/llama, qwen2, qwen3, mistral, phi3
+// and smollm3; modeling_rope_utils.py (_compute_default_rope_parameters,
 // _compute_linear_scaling_rope_parameters, _compute_llama3_parameters, _compute_longrope_parameters).
 #include "verify/reference_decoders.h"
 
@@ -52,6 +52,16 @@ LayerFacts qwen_layer(const Json& config, size_t layer) {
   return {true, slides(config, layer, late) ? window : 0};
 }
 
+// SmolLM3Config: no_rope_layers says 1 where a layer does rotate.
+LayerFacts smollm3_layer(const Json& config, size_t layer) {
+  const auto interval = static_cast<size_t>(number(config, "no_rope_layer_interval", 4));
+  const auto list = config.find("no_rope_layers");
+  const bool rotated =
+      list != config.end() && list->is_array() ? list->at(layer) != 0 : (layer + 1) % interval != 0;
+  const bool still = is_true(config, "use_sliding_window") && !rotated;
+  return {rotated, slides(config, layer, still) ? window_of(config, 0) : 0};
+}
+
 struct DecoderRow {
   std::string_view model_type;
   AttentionBiases (*biases)(const Json& config);
@@ -73,6 +83,7 @@ constexpr std::array kDecoders = {
                [](const Json& config, size_t) { return LayerFacts{true, window_of(config, 0)}; },
                false,
                true},
+    DecoderRow{"smollm3", bias_of_all, smollm3_layer},
 };
 
 // llama3: wavelengths above the old context / low_freq_factor are slowed by the whole factor, those

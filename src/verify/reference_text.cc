@@ -1,6 +1,6 @@
 // From transformers, models/llama/modeling_llama.py: LlamaRMSNorm, LlamaRotaryEmbedding,
 // rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; what differs in
-// Qwen2Attention, Qwen3Attention, Phi3Attention and Phi3MLP of their models. Which
+// Qwen2Attention, Qwen3Attention, Phi3Attention, Phi3MLP and SmolLM3Attention of their models. Which
 // model has what is in reference_decoders.cc.
 #include "verify/reference_text.h"
 

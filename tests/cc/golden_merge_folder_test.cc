@@ -73,7 +73,8 @@ class GoldenMergeFolder : public ::testing::TestWithParam<std::string> {
                                                      {"opt", "OPTForCausalLM"},
                                                      {"phi3", "Phi3ForCausalLM"},
                                                      {"qwen2", "Qwen2ForCausalLM"},
-                                                     {"qwen3", "Qwen3ForCausalLM"}};
+                                                     {"qwen3", "Qwen3ForCausalLM"},
+                                                     {"smollm3", "SmolLM3ForCausalLM"}};
     return classes.at(model_type);
   }
 };

@@ -66,7 +66,7 @@ def longrope(rng: np.random.Generator, part: float, frequencies: int) -> dict[st
 def as_other_decoder(text: dict[str, Any], seed: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Make the Llama config one of its relatives; also return the modules that may be adapted."""
     rng = rng_for("live decoder", seed)
-    kind = ("llama", "llama", "qwen2", "qwen3", "mistral", "phi3")[rng.integers(6)]
+    kind = ("llama", "llama", "qwen2", "qwen3", "mistral", "phi3", "smollm3")[rng.integers(7)]
     text = text | {"model_type": kind}
     layers = text["num_hidden_layers"]
     if kind in ("qwen2", "mistral", "phi3"):
@@ -75,6 +75,8 @@ def as_other_decoder(text: dict[str, Any], seed: int) -> tuple[dict[str, Any], t
         text |= windows(rng, layers) | {"use_sliding_window": True}
     if kind in ("mistral", "phi3"):
         text["sliding_window"] = int(rng.integers(1, 60)) if rng.random() < 0.7 else None
+    if kind == "smollm3":
+        text |= windows(rng, layers) | {"no_rope_layers": rng.integers(0, 2, layers).tolist()}
     if kind == "phi3":
         head_dim = text.pop("head_dim")
         text["hidden_size"] = head_dim * text["num_attention_heads"]

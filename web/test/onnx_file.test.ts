@@ -77,6 +77,7 @@ describe("a graph file", () => {
   it.each([
     ["qwen3", 2],
     ["phi3", 2],
+    ["smollm3", 2],
     ["qwen2window", 1],
     ["mistral", 0],
   ])("of %s gets plain attention for the first call of %i layers", (name, layers) => {
