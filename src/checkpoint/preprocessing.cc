@@ -79,7 +79,7 @@ std::string processor_type(const Json& json, const std::string& usual, const std
                            where);
   for (const std::string_view ending : {"Fast", "Pil"}) {
     if (type.ends_with(ending)) {
-      type.resize(type.size() - ending.size());
+      type.erase(type.size() - ending.size());
     }
   }
   constexpr std::string_view kOld = "FeatureExtractor";
