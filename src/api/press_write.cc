@@ -4,6 +4,7 @@
 #include <ranges>
 #include <set>
 
+#include "api/folder_files.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "bundles/manifest.h"

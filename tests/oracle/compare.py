@@ -26,6 +26,7 @@ FOLDERS = [
     "merge",
     "smolvlm",
     "tables",
+    "text",
     "tiles",
     "tokenizer",
 ]

@@ -236,26 +236,35 @@ void log_softmax(std::span<float> scores) {
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores) {
+  const bool looks_back = rules.repetition_penalty != 1.0 || rules.no_repeat_ngram_size > 0 ||
+                          !rules.bad_words_ids.empty();
+  std::vector<int64_t> joined;
+  if (looks_back && !rules.before.empty()) {
+    joined = rules.before;
+    joined.insert(joined.end(), generated.begin(), generated.end());
+  }
+  const std::span<const int64_t> seen = joined.empty() ? generated : joined;
   if (rules.repetition_penalty != 1.0) {
-    penalise(rules.repetition_penalty, generated, scores);
+    penalise(rules.repetition_penalty, seen, scores);
   }
   if (rules.no_repeat_ngram_size > 0) {
-    forbid_ngrams(rules.no_repeat_ngram_size, generated, scores);
+    forbid_ngrams(rules.no_repeat_ngram_size, seen, scores);
   }
-  forbid_words(rules.bad_words_ids, generated, scores);
+  forbid_words(rules.bad_words_ids, seen, scores);
   const int64_t length = std::ssize(generated);
+  const int64_t before = std::ssize(rules.before);
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
   // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
-  if (rules.forced_bos_token_id && length == 1) {
+  if (rules.forced_bos_token_id && before + length == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }
   if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
     force(rules.forced_eos_token_ids, scores);
   }
   forbid(rules.suppress_tokens, scores);
-  if (length == (rules.forced_bos_token_id ? 1 : 0)) {
+  if (length == (rules.forced_bos_token_id && before <= 1 ? 1 : 0)) {
     forbid(rules.begin_suppress_tokens, scores);
   }
 }

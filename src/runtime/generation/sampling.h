@@ -15,16 +15,19 @@ namespace lorapress {
 // GenerationMixin._get_logits_processor. Logits for greedy search and sampling, log-probabilities
 // for beams. Token ids are inside the vocabulary.
 struct TokenRules {
+  // A prompt whose ids count as generated, as in generate(input_ids=...); inside the vocabulary.
+  std::vector<int64_t> before = {};
   double repetition_penalty = 1.0;  // above 0; 1 is off
   int64_t no_repeat_ngram_size = 0;
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  std::optional<int64_t> forced_bos_token_id = {};  // the only token allowed as the second
-  std::vector<int64_t> forced_eos_token_ids = {};   // the only tokens allowed as the last
+  // The only token allowed as the second, `before` counted.
+  std::optional<int64_t> forced_bos_token_id = {};
+  std::vector<int64_t> forced_eos_token_ids = {};  // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
   std::vector<int64_t> suppress_tokens = {};
-  // Not as the first token; with a forced_bos_token_id not as the second.
+  // Not as the first token; with a forced_bos_token_id and no longer `before` not as the second.
   std::vector<int64_t> begin_suppress_tokens = {};
 };
 
