@@ -137,8 +137,11 @@ void add_embeds_graphs(const BundleRequest& request,
 void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes) {
-  for (const std::string_view prefix :
-       vision_family(request.checkpoint.vision->model_type).unused_prefixes) {
+  std::span<const std::string_view> unused;
+  if (request.checkpoint.vision) {
+    unused = vision_family(request.checkpoint.vision->model_type).unused_prefixes;
+  }
+  for (const std::string_view prefix : unused) {
     if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
       notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
     }
@@ -158,16 +161,42 @@ int64_t min_new_tokens(const BundleRequest& request) {
       std::max<int64_t>(0, settings.min_length.value_or(0) - image));
 }
 
+namespace {
+
 // Lengths in the checkpoint's file count image tokens; no client counts them.
-Json generation_config(const BundleRequest& request) {
-  const SpecialTokens& tokens = request.tokenizer.tokens;
-  const GenerationConfig& generation = request.tokenizer.generation;
-  Json json = generation.kept;
+void write_lengths_behind_image(const BundleRequest& request, Json& json) {
   json.erase("max_length");
   json.erase("min_length");
   json.erase("min_new_tokens");
   if (const int64_t least = min_new_tokens(request); least > 0) {
     json["min_new_tokens"] = least;
+  }
+  json["max_new_tokens"] = request.max_new_tokens;
+}
+
+// Of a decoder alone they count the prompt, as in every client.
+void write_lengths_of_text(const BundleRequest& request, Json& json) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  json.erase("max_length");
+  json.erase("max_new_tokens");
+  if (settings.max_length) {
+    json["max_length"] = *settings.max_length;
+  } else {
+    json["max_new_tokens"] = request.max_new_tokens;
+  }
+}
+
+}  // namespace
+
+Json generation_config(const BundleRequest& request) {
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  const GenerationConfig& generation = request.tokenizer.generation;
+  Json json = generation.kept;
+  if (request.checkpoint.vision) {
+    write_lengths_behind_image(request, json);
+    json["decoder_start_token_id"] = tokens.decoder_start_token_id;
+  } else {
+    write_lengths_of_text(request, json);
   }
   json.erase("bad_words_ids");
   if (const auto& words = generation.settings.bad_words_ids) {
@@ -176,11 +205,9 @@ Json generation_config(const BundleRequest& request) {
       json["bad_words_ids"] = kept;
     }
   }
-  json["decoder_start_token_id"] = tokens.decoder_start_token_id;
   json["eos_token_id"] = eos_json(tokens);
   json["bos_token_id"] = tokens.bos_token_id;
   json["pad_token_id"] = tokens.pad_token_id;
-  json["max_new_tokens"] = request.max_new_tokens;
   return json;
 }
 
@@ -204,7 +231,7 @@ void note_transformers_js(const BundleRequest& request, std::vector<std::string>
                     {"num_beams", "length_penalty", "early_stopping", "top_p"},
                     notes);
   note_not_followed(request, "stock transformers.js below 4", {"suppress_tokens"}, notes);
-  if (request.tokenizer.generation.settings.forced_bos_token_id) {
+  if (request.checkpoint.vision && request.tokenizer.generation.settings.forced_bos_token_id) {
     notes.emplace_back(
         "forced_bos_token_id: stock transformers.js forces the first token; generate() behind "
         "image embeddings, and what is here, the second");

@@ -17,8 +17,10 @@ namespace lorapress {
 namespace {
 
 bool accepts(const Checkpoint& checkpoint) {
-  return checkpoint.composite != nullptr && checkpoint.vision &&
-         vision_family(checkpoint.vision->model_type).build_masked != nullptr;
+  return checkpoint.composite != nullptr &&
+         (checkpoint.composite->model_type == "smolvlm" ||
+          checkpoint.composite->model_type == "idefics3") &&
+         checkpoint.vision && vision_family(checkpoint.vision->model_type).build_masked != nullptr;
 }
 
 //  pixel_values [batch_size, num_images, 3, S, S] ── Reshape ── real ones ── tower ── connector ── image_features

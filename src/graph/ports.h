@@ -15,6 +15,7 @@ inline constexpr const char* kPixelValues = "pixel_values";
 inline constexpr const char* kLastHiddenState = "last_hidden_state";
 // Names of the decoder, besides its key/value cache.
 inline constexpr const char* kInputIds = "input_ids";
+inline constexpr const char* kAttentionMask = "attention_mask";
 inline constexpr const char* kEncoderHiddenStates = "encoder_hidden_states";
 inline constexpr const char* kLogits = "logits";
 // Names for a separate graph that maps tokens to embeddings.

@@ -178,7 +178,7 @@ TEST(Press, RefusesWrongOptions) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(Press, RefusesADecoderAlone) {
+TEST(Press, MakesADecoderAloneIntoABundleOfTextAlone) {
   const TempFolder folder;
   MergeOptions merging;
   const Golden golden("base");
@@ -188,8 +188,12 @@ TEST(Press, RefusesADecoderAlone) {
   PressOptions options;
   options.source.checkpoint = folder / "merged/language_model";
   options.out = folder / "out";
+  options.bundle = "transformers.js";
   const std::string text = message_of(ErrorCode::kMismatch, [&] { press(options); });
   EXPECT_TRUE(contains(text, "decoder alone")) << text;
+  options.bundle.clear();
+  EXPECT_EQ(press(options).bundle, "text-generation");
+  options.out = folder / "whole";
   // The merged checkpoint itself is one, and gives the caption of the original.
   options.source.checkpoint = folder / "merged";
   const auto merged = press(options).caption;

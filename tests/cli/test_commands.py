@@ -198,9 +198,8 @@ class Merge(Case):
         )
         self.assertEqual(whole, plain)
         has = ["is a decoder alone", "lorapress merge"]
-        self.refuse(
-            "press", self.tmp / "merged/language_model", self.tmp / "no", code="mismatch", has=has
-        )
+        call = ("press", self.tmp / "merged/language_model", self.tmp / "no")
+        self.refuse(*call, "--bundle", "single", code="mismatch", has=has)
 
 
 class QuantizeCalibrated(Case):
@@ -320,6 +319,9 @@ class Inspect(Case):
         self.assertEqual(found["text"]["vocab_size"], 320)
         self.assertEqual(found["adapters"][0]["r"], 4)
         self.assertEqual(found["dtypes"], {"float32": found["bytes"]})
+        self.assertEqual(found["family"], "prefix_conditioning_vlm")
+        self.assertEqual(found["bundles"][0], "transformers.js")
+        self.assertIn("single", found["bundles"])
 
     def test_every_golden(self):
         parts = 0

@@ -28,6 +28,7 @@ FOLDERS = [
     "merge",
     "smolvlm",
     "tables",
+    "text",
     "tiles",
     "tokenizer",
 ]
