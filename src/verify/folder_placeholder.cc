@@ -9,7 +9,7 @@
 namespace lorapress {
 namespace {
 
-DType dtype_of(const OrtSession& session, const char* input) {
+DType input_dtype(const OrtSession& session, const char* input) {
   return std::ranges::find(session.inputs(), input, &OrtPort::name)->dtype;
 }
 
@@ -101,7 +101,7 @@ PlaceholderModel::PlaceholderModel(const std::filesystem::path& folder,
   for (const std::string& name : calls_.outputs()) {
     require_port(decoder_.outputs(), name, where_);
   }
-  embeds_dtype_ = dtype_of(decoder_, kInputsEmbeds);
+  embeds_dtype_ = input_dtype(decoder_, kInputsEmbeds);
 }
 
 OrtTensor PlaceholderModel::features(std::span<const float> pixel_values,

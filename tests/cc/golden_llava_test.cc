@@ -28,7 +28,7 @@ class GoldenLlava : public testing::TestWithParam<std::string> {
 };
 
 // Levels in 8 bits as pixel_values [3, height, width].
-std::vector<float> pixel_values(const Image& levels, const Preprocessing& settings) {
+std::vector<float> values_of_levels(const Image& levels, const Preprocessing& settings) {
   const auto plane = static_cast<size_t>(levels.width * levels.height);
   std::vector<float> values(3 * plane);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -48,7 +48,7 @@ TEST_P(GoldenLlava, PixelsAreThoseOfItsProcessor) {
   for (const Json& row : golden_.json.at("captions")) {
     const std::vector<float> found = preprocess(load_image(golden_.image(row)), settings);
     const Image wanted = load_image(golden_.folder / row.at("pixels").get<std::string>());
-    const std::vector<float> expected = pixel_values(wanted, settings);
+    const std::vector<float> expected = values_of_levels(wanted, settings);
     ASSERT_EQ(found.size(), expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
       ASSERT_NEAR(found[i], expected[i], 1e-5) << row.at("image") << " " << i;
@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(All,
                          test::param_name);
 
 // Changes config.json of a copy of llava/clip and expects that it cannot be pressed.
-std::string refusal(ErrorCode code, const std::function<void(Json&)>& change) {
+std::string llava_refusal(ErrorCode code, const std::function<void(Json&)>& change) {
   const TempFolder temp;
   const fs::path copy = test::writable_copy("llava/clip", temp);
   change_json(copy / "base/config.json", change);
@@ -87,21 +87,21 @@ std::string refusal(ErrorCode code, const std::function<void(Json&)>& change) {
 
 TEST(LlavaRefusals, FeatureLayersThatTheTowerDoesNotHave) {
   for (const Json& layer : {Json(0), Json(4), Json(-4), Json("last"), Json({1, 7}), Json(1.5)}) {
-    const std::string text = refusal(ErrorCode::kUnsupported,
-                                     [&](Json& config) { config["vision_feature_layer"] = layer; });
+    const std::string text = llava_refusal(
+        ErrorCode::kUnsupported, [&](Json& config) { config["vision_feature_layer"] = layer; });
     EXPECT_TRUE(contains(text,
                          "base/config.json: \"vision_feature_layer\" is " + layer.dump() +
                              ", expected hidden states behind 1 to 3 layers"))
         << text;
   }
-  const std::string none = refusal(ErrorCode::kInvalidFile, [](Json& config) {
+  const std::string none = llava_refusal(ErrorCode::kInvalidFile, [](Json& config) {
     config["vision_feature_layer"] = Json::array();
   });
   EXPECT_TRUE(contains(none, "names 0 layers")) << none;
 }
 
 TEST(LlavaRefusals, AnotherSelectStrategy) {
-  const std::string text = refusal(ErrorCode::kUnsupported, [](Json& config) {
+  const std::string text = llava_refusal(ErrorCode::kUnsupported, [](Json& config) {
     config["vision_feature_select_strategy"] = "cls";
   });
   EXPECT_TRUE(contains(text, "vision_feature_select_strategy \"cls\"")) << text;
@@ -109,13 +109,13 @@ TEST(LlavaRefusals, AnotherSelectStrategy) {
 
 TEST(LlavaRefusals, AnImageTokenThatIsNotTheTokenizers) {
   const std::string text =
-      refusal(ErrorCode::kMismatch, [](Json& config) { config["image_token_index"] = 7; });
+      llava_refusal(ErrorCode::kMismatch, [](Json& config) { config["image_token_index"] = 7; });
   EXPECT_TRUE(contains(text, "base/config.json: the image token is 7, ")) << text;
   EXPECT_TRUE(contains(text, "tokenizer.json has 275 for <image>")) << text;
 }
 
 TEST(LlavaRefusals, AProjectorOfAnotherWidth) {
-  const std::string text = refusal(ErrorCode::kMismatch, [](Json& config) {
+  const std::string text = llava_refusal(ErrorCode::kMismatch, [](Json& config) {
     config["vision_feature_layer"] = {1, 2};  // twice as wide
   });
   EXPECT_TRUE(contains(text, "projection.linear_1.weight is [48, 48], expected [48, 96]")) << text;

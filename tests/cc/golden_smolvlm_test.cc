@@ -6,7 +6,9 @@
 
 #include "base/json.h"
 #include "golden_util.h"
+#include "graph/ports.h"
 #include "runtime/image/image.h"
+#include "runtime/ort/ort.h"
 #include "runtime/tiles.h"
 
 namespace lorapress {
@@ -56,6 +58,47 @@ TEST_P(GoldenSmolvlm, TilesAreAtMostOneLevelFromTheProcessors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenSmolvlm, testing::Values("smolvlm", "idefics3"));
+
+// As transformers.js feeds images of different numbers of tiles.
+TEST(GoldenSmolvlmBatch, TilesOfZerosThatFillItUpAreLeftOut) {
+  const Json golden = read_json(kGoldens / "smolvlm/golden.json");
+  const TensorMap features = open_safetensors(kGoldens / "smolvlm/golden.safetensors");
+  const auto size = golden["tile"].get<int64_t>();
+  const auto tiles = golden["batch"]["tiles"].get<int64_t>();
+  const auto rows = std::ssize(golden["batch"]["images"]);
+  const auto tile = static_cast<size_t>(3 * size * size);
+  for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
+    const TempFolder temp;
+    PressOptions options = press_options("smolvlm", temp.path() / "model");
+    options.ops = ops;
+    press(options);
+    const Captioner captioner(options.out);
+    std::vector<float> pixels;
+    std::vector<uint8_t> seen;
+    std::vector<float> expected;
+    for (const Json& image : golden["batch"]["images"]) {
+      std::vector<float> values = captioner.load_pixels(kGoldens / image.get<std::string>());
+      values.resize(values.size() / tile * tile);  // without the numbers of rows and columns
+      seen.resize(seen.size() + values.size() / 3, 1);
+      values.resize(static_cast<size_t>(tiles) * tile);
+      pixels.insert(pixels.end(), values.begin(), values.end());
+      seen.resize(pixels.size() / 3);
+      const std::vector<float> wanted = read_all_float32(*features.at(image.get<std::string>()));
+      expected.insert(expected.end(), wanted.begin(), wanted.end());
+    }
+    const OrtSession encoder(options.out / "onnx/vision_encoder.onnx", 1);
+    const OrtTensor values = OrtTensor::floats({rows, tiles, 3, size, size}, pixels);
+    const OrtTensor mask = OrtTensor::view(
+        DType::kBool, {rows, tiles, size, size}, std::as_writable_bytes(std::span(seen)));
+    const std::vector<OrtTensor> outputs =
+        encoder.run({{kPixelValues, &values}, {kPixelAttentionMask, &mask}}, {kImageFeatures});
+    const auto found = outputs[0].as_floats();
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      ASSERT_NEAR(found[i], expected[i], 1e-3) << i;
+    }
+  }
+}
 
 TEST(GoldenSmolvlmHostile, PixelsWhoseRowsAndColumnsDoNotFitAreRefused) {
   const TempFolder temp;

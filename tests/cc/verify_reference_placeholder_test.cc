@@ -15,7 +15,8 @@ namespace {
 using test::PlaceholderGolden;
 using Ids = std::vector<int64_t>;
 
-constexpr double kTolerance = 2e-4;  // of the largest value: float32 of another order of sums
+constexpr double kFeatureTolerance =
+    2e-4;  // of the largest value: float32 of another order of sums
 
 class ReferencePlaceholder : public testing::TestWithParam<std::string> {
  protected:
@@ -34,7 +35,7 @@ class ReferencePlaceholder : public testing::TestWithParam<std::string> {
       largest = std::max<double>(largest, std::fabs(wanted[i]));
       difference = std::max<double>(difference, std::fabs(wanted[i] - found.values[i]));
     }
-    EXPECT_LE(difference, kTolerance * largest);
+    EXPECT_LE(difference, kFeatureTolerance * largest);
   }
 
   PlaceholderGolden golden_{GetParam()};

@@ -1,3 +1,7 @@
 import { testPlaceholder } from './lib/placeholder.mjs';
 
-await testPlaceholder('v4', [['smolvlm/smolvlm'], ['smolvlm/idefics3'], ['smolvlm/smolvlm', '--ops', 'standard']]);
+await testPlaceholder('v4', [
+  ['smolvlm/smolvlm', '--dtype', 'fp32,fp16,q8,q4,q4f16'],
+  ['smolvlm/idefics3'],
+  ['smolvlm/smolvlm', '--ops', 'standard'],
+]);

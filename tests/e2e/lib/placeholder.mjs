@@ -23,18 +23,19 @@ export async function testPlaceholder(version, cases) {
   const library = await load(stack);
   describe(`${dirname(cases[0][0])} in ${stack.name} ${stack.version}`, () => {
     for (const [name, ...options] of cases) {
-      testCase(library, name, options);
+      testCase(library, stack, name, options);
     }
   });
 }
 
-function testCase(library, name, options) {
+function testCase(library, stack, name, options) {
   const folder = join(ROOT, 'tests/goldens', name);
   const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8'));
   const tiled = golden.tile !== undefined;
   const image = (/** @type {{image: string}} */ row) => library.RawImage.read(join(folder, '..', row.image));
 
   describe([name, ...options].join(' '), () => {
+    let made;
     let processor;
     let model;
     const process = (picture, prompt) => (tiled ? processor(prompt, [picture]) : processor(picture, prompt));
@@ -45,8 +46,8 @@ function testCase(library, name, options) {
     before(async () => {
       const [checkpoint, base] = ['adapter', 'base'].map((part) => join(folder, part));
       const source = existsSync(checkpoint) ? [checkpoint, '--base', base] : [base];
-      const out = [name, ...options].join('_').replaceAll(/[-/]/g, '');
-      const made = await press(out, source[0], [...source.slice(1), ...options]);
+      const out = [name, ...options].join('_').replaceAll(/[-/,]/g, '');
+      made = await press(out, source[0], [...source.slice(1), ...options]);
       library.env.localModelPath = dirname(made);
       processor = await library.AutoProcessor.from_pretrained(basename(made));
       model = await library.AutoModelForImageTextToText.from_pretrained(basename(made), { dtype: 'fp32' });
@@ -92,6 +93,35 @@ function testCase(library, name, options) {
         assert.deepEqual(await generated(inputs), row.ids);
       }
     });
+
+    it('rules see the prompt', async () => {
+      const { prompt, variants, ...row } = golden.rules;
+      const { pixels } = golden.captions.find(({ image }) => image === row.image);
+      const inputs = await process(await image(row), `<image>${prompt}`);
+      inputs.pixel_values = await pixelsOf(library, join(folder, pixels), golden, processor);
+      const followed = variants.filter(({ options }) => Object.keys(options).every((key) => stack.settings.includes(key)));
+      assert.ok(followed.length > 4, `${followed.length}`);
+      for (const { options, ids } of followed) {
+        assert.deepEqual(await generated(inputs, options), ids, JSON.stringify(options));
+      }
+    });
+
+    const dtypes = options.includes('--dtype') ? options[options.indexOf('--dtype') + 1].split(',') : [];
+    for (const dtype of dtypes.filter((dtype) => dtype !== 'fp32')) {
+      it(`runs as ${dtype}`, async () => {
+        const [row] = golden.captions;
+        const small = await library.AutoModelForImageTextToText.from_pretrained(basename(made), { dtype });
+        const inputs = await process(await image(row), `<image>${golden.prompt}`);
+        inputs.pixel_values = await pixelsOf(library, join(folder, row.pixels), golden, processor);
+        const output = await small.generate({ ...inputs, max_new_tokens: golden.max_new_tokens });
+        const ids = output.tolist()[0].slice(row.input_ids.length).map(Number);
+        assert.ok(ids.length > 0 && ids.length <= golden.max_new_tokens);
+        if (dtype === 'fp16') {
+          assert.deepEqual(ids, row.ids);
+        }
+        await small.dispose();
+      });
+    }
 
     if (golden.batch !== undefined && golden.batch.tiles > 1) {
       it('leaves out the tiles that fill up a batch', () => testBatch(library, model, folder, golden, processor));
