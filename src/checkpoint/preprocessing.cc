@@ -79,7 +79,7 @@ std::string processor_type(const Json& json, const std::string& usual, const std
                            where);
   for (const std::string_view ending : {"Fast", "Pil"}) {
     if (type.ends_with(ending)) {
-      type.resize(type.size() - ending.size());
+      type.erase(type.size() - ending.size());
     }
   }
   constexpr std::string_view kOld = "FeatureExtractor";
@@ -337,7 +337,7 @@ Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::
   const VisionModelType& family = *find_model_type(vision_model_types(), vision.model_type);
   Preprocessing settings = family_preprocessing(family, vision.image_size);
   if (family.splits_images) {
-    settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size)};
+    settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size), {}};
   }
   if (const auto file = find_file(checkpoint)) {
     settings = read_preprocessing(*file, settings);

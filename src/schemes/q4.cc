@@ -93,7 +93,8 @@ class Q4Pass {
                           {"bits", int64_t{4}},
                           {"block_size", options_.block_size}};
     if (options_.accuracy_level != 0) {
-      attributes.push_back({"accuracy_level", options_.accuracy_level});
+      const Attribute level{"accuracy_level", options_.accuracy_level};
+      attributes.push_back(level);  // gcc 12 warns of the move of a temporary
     }
     nodes.push_back(
         make_node("MatMulNBits", node.name(), inputs, {output}, attributes, kMicrosoftDomain));

@@ -1,7 +1,8 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from the modeling files of transformers that
-// reference_vision.cc, reference_text.cc and reference_layer_norm_weights.cc name. It includes nothing of graph/, blocks/
-// or families/, so that it cannot share a mistake with them.
+// reference_vision_weights.cc, reference_idefics3.cc, reference_placeholder.h, reference_text.cc and
+// reference_layer_norm_weights.cc name. It includes nothing of graph/, blocks/ or families/, so that it cannot share a
+// mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
 //
@@ -48,6 +49,13 @@ enum class Arithmetic {
   kFloat16,
 };
 
+// Where an image's features stand in the decoder's input: in place of these image tokens, or without a
+// prompt alone.
+struct ReferencePrompt {
+  std::vector<int64_t> ids;
+  int64_t image_token_id = -1;
+};
+
 // A pass over images and forced ids, rounded to float32 at its end.
 struct ForcedPass {
   std::vector<Rows> prefixes;  // image tokens of each image
@@ -61,9 +69,10 @@ struct ReferenceOptions {
   std::function<void()> on_layer;  // after every layer; may throw to cancel
 };
 
-// Chooses the next token by its logits, which are finite, and the tokens generated so far.
-using ChooseFn =
-    std::function<int64_t(std::span<const int64_t> generated, std::span<const float> logits)>;
+// Chooses the next token of an image, by its index, by the logits, which are finite, and the tokens generated
+// so far.
+using ChooseFn = std::function<int64_t(
+    size_t image, std::span<const int64_t> generated, std::span<const float> logits)>;
 
 struct ReferenceCaption {
   std::vector<int64_t> ids;  // the closing end-of-text included
@@ -81,9 +90,18 @@ class ReferenceModel {
   // An empty function removes the listener.
   void on_linear_input(LinearInputFn listener);
 
-  // pixel_values [3, image_size, image_size] of each image -> its image tokens: what the decoder
-  // takes as a prefix [tokens, text hidden_size], or attends to [tokens, width of the states].
+  // pixel_values [3, image_size, image_size] of each image, or [tiles, 3, image_size, image_size] -> its image tokens
+  // [tiles * positions, text hidden_size]: what the decoder takes as a prefix, or attends to.
   [[nodiscard]] std::vector<Rows> encode(const std::vector<std::vector<float>>& pixel_values) const;
+  // The same of one tile, in double, of whose pixels only those in `seen` [image_size, image_size] are seen.
+  // REQUIRES: a tower that takes masks (Idefics3, SmolVLM).
+  [[nodiscard]] Rows encode_masked(std::span<const float> pixel_values,
+                                   std::span<const uint8_t> seen) const;
+
+  // What the decoder gets before the new tokens: image tokens in the prompts' places, for logits() and
+  // greedy(). Throws kMismatch where a prompt has another number of places.
+  [[nodiscard]] std::vector<Rows> join(const std::vector<Rows>& image_tokens,
+                                       const std::vector<ReferencePrompt>& prompts) const;
 
   // One pass over image tokens and text. Row t of an answer holds the logits that forced[t] is
   // compared with; with `after_last`, which an empty list of ids requires, a further row holds those
@@ -99,10 +117,12 @@ class ReferenceModel {
                                                      const std::vector<int64_t>& eos_token_ids,
                                                      const ChooseFn& choose = {}) const;
 
-  // encode() and logits() in other arithmetic, without calls of the listener.
+  // encode(), join() where there are prompts, and logits() in other arithmetic, without calls of the
+  // listener.
   [[nodiscard]] ForcedPass forced(const std::vector<std::vector<float>>& pixel_values,
                                   const std::vector<std::vector<int64_t>>& forced,
-                                  Arithmetic arithmetic) const;
+                                  Arithmetic arithmetic,
+                                  const std::vector<ReferencePrompt>& prompts = {}) const;
 
  private:
   struct Impl;

@@ -24,6 +24,7 @@ FOLDERS = [
     "float64",
     "generation",
     "images",
+    "llava",
     "merge",
     "smolvlm",
     "tables",

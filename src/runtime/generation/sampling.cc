@@ -172,8 +172,9 @@ void forbid_ngrams(int64_t size, std::span<const int64_t> generated, std::span<f
   }
   const auto latest = generated.last(n - 1);
   for (size_t i = 0; i + n <= generated.size(); ++i) {
-    if (std::ranges::equal(generated.subspan(i, n - 1), latest)) {
-      scores[static_cast<size_t>(generated[i + n - 1])] = kForbidden;
+    const auto last = static_cast<size_t>(generated[i + n - 1]);
+    if (last < scores.size() && std::ranges::equal(generated.subspan(i, n - 1), latest)) {
+      scores[last] = kForbidden;
     }
   }
 }
@@ -185,8 +186,10 @@ void penalise(double penalty, std::span<const int64_t> generated, std::span<floa
   seen.erase(std::ranges::unique(seen).begin(), seen.end());
   const auto factor = static_cast<float>(penalty);
   for (const int64_t id : seen) {
-    float& score = scores[static_cast<size_t>(id)];
-    score = score < 0.0F ? score * factor : score / factor;
+    if (static_cast<size_t>(id) < scores.size()) {
+      float& score = scores[static_cast<size_t>(id)];
+      score = score < 0.0F ? score * factor : score / factor;
+    }
   }
 }
 
@@ -236,26 +239,35 @@ void log_softmax(std::span<float> scores) {
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores) {
+  std::vector<int64_t> all;
+  std::span<const int64_t> seen = generated;
+  if (!rules.before.empty()) {
+    all = rules.before;
+    all.insert(all.end(), generated.begin(), generated.end());
+    seen = all;
+  }
   if (rules.repetition_penalty != 1.0) {
-    penalise(rules.repetition_penalty, generated, scores);
+    penalise(rules.repetition_penalty, seen, scores);
   }
   if (rules.no_repeat_ngram_size > 0) {
-    forbid_ngrams(rules.no_repeat_ngram_size, generated, scores);
+    forbid_ngrams(rules.no_repeat_ngram_size, seen, scores);
   }
-  forbid_words(rules.bad_words_ids, generated, scores);
+  forbid_words(rules.bad_words_ids, seen, scores);
   const int64_t length = std::ssize(generated);
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
-  if (rules.forced_bos_token_id && length == 1) {
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second; behind
+  // a prompt of ids there is none (ForcedBOSTokenLogitsProcessor: a length of 1).
+  const bool forces_bos = rules.forced_bos_token_id && rules.before.size() < 2;
+  if (forces_bos && length == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }
   if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
     force(rules.forced_eos_token_ids, scores);
   }
   forbid(rules.suppress_tokens, scores);
-  if (length == (rules.forced_bos_token_id ? 1 : 0)) {
+  if (length == (forces_bos ? 1 : 0)) {
     forbid(rules.begin_suppress_tokens, scores);
   }
 }

@@ -1,0 +1,174 @@
+#include "api/press_plan.h"
+
+#include <set>
+
+#include "base/fail.h"
+#include "base/threads.h"
+#include "calibration/calibrate.h"
+#include "graph/check.h"
+#include "runtime/generation/tokenizer.h"
+#include "schemes/scheme.h"
+
+namespace lorapress {
+namespace {
+
+constexpr int64_t kMostBeams = 64;
+
+GenerationChoice generation_choice(const PressOptions& options) {
+  return {options.num_beams.value_or(1), options.uint8_input, options.step};
+}
+
+void check_generation_choice(const PressOptions& options) {
+  const GenerationChoice choice = generation_choice(options);
+  const bool generates = !options.bundle.empty() && bundle(options.bundle).generates;
+  if ((options.num_beams || !choice.is_default()) && !generates) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "options.num_beams, options.uint8_input and options.step apply to bundle \"single\" only; the "
+        "bundle is \"{}\"",
+        options.bundle.empty() ? "the checkpoint's own" : options.bundle);
+  }
+  if (choice.num_beams < 1 || choice.num_beams > kMostBeams) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.num_beams {}, expected 1 to {}",
+         choice.num_beams,
+         kMostBeams);
+  }
+  if (choice.step && choice.num_beams > 1) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.step gives the logits of one token, options.num_beams {} needs the whole loop; "
+         "drop one of them",
+         choice.num_beams);
+  }
+}
+
+void check_options(const PressOptions& options) {
+  if (options.dtypes.empty()) {
+    fail(ErrorCode::kInvalidArgument, "no dtype given, expected fp32 or others");
+  }
+  std::set<std::string> given;
+  for (const std::string& dtype : options.dtypes) {
+    scheme(dtype);
+    if (!given.insert(dtype).second) {
+      fail(ErrorCode::kInvalidArgument, "options.dtype names {} twice", dtype);
+    }
+  }
+  check_scheme_options(options.scheme);
+  check_calibration(options.calibrate, options.scheme, options.dtypes);
+  if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.max_new_tokens {}, expected 1 to {}",
+         options.max_new_tokens,
+         1 << 20);
+  }
+  check_generation_choice(options);
+}
+
+uint64_t count_parameters(const Checkpoint& checkpoint) {
+  uint64_t count = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    count += tensor.weight->bytes() / dtype_size(tensor.weight->dtype());
+  }
+  return count;
+}
+
+Checkpoint open(const PressOptions& options) {
+  check_options(options);
+  return open_checkpoint(options.source);
+}
+
+}  // namespace
+
+PressPlan::PressPlan(const PressOptions& options, PressReport& report)
+    : options_(options),
+      checkpoint_(open(options)),
+      bundle_(bundle_for(options.bundle, checkpoint_)) {
+  report.bundle = bundle_.name;
+  report.notes = checkpoint_.notes;
+  preprocessing_ = find_preprocessing(checkpoint_, report.notes);
+  tokenizer_ = find_tokenizer(checkpoint_);
+  std::ranges::copy(tokenizer_.generation.notes, std::back_inserter(report.notes));
+  if (options.max_new_tokens != 0) {
+    tokenizer_.generation.settings.max_length.reset();
+  }
+  check_model();
+  start_tokenizer_check();
+  report.parameters = count_parameters(checkpoint_);
+  for (auto& [name, tensor] : checkpoint_.tensors) {
+    report.adapted_tensors += tensor.adapted ? 1 : 0;
+    if (options.dtypes.size() > 1) {
+      tensor.weight = shared_.share(std::move(tensor.weight));
+    }
+  }
+}
+
+void PressPlan::author(std::vector<std::string>& notes) {
+  std::vector<BundleGraph> authored = bundle_.graphs(request(), notes);
+  const size_t count = authored.size();
+  for (BundleGraph& graph : authored) {
+    if (options_.progress) {
+      options_.progress({"check", graphs_.size(), count});
+    }
+    Model model = to_model(graph.graph);
+    SourceOrder order(model);
+    lorapress::check_model(model);
+    graphs_.push_back({std::move(graph), std::move(model), std::move(order)});
+  }
+}
+
+// Calibration runs the two graphs of a model that sees its image as positions before the text.
+void PressPlan::check_model() const {
+  const std::string folder = checkpoint_.folder.string();
+  if (!options_.calibrate.empty() && !accepts_prefix(checkpoint_)) {
+    fail(ErrorCode::kUnsupported,
+         "{}: options.calibrate does not take a {} model yet; leave it out",
+         folder,
+         checkpoint_.composite->model_type);
+  }
+  const int64_t images = checkpoint_.image_positions();
+  const int64_t most = request().max_new_tokens;
+  const int64_t positions = checkpoint_.text->max_position_embeddings;
+  if (images + most > positions) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: {} image tokens and {} new tokens do not fit the decoder's {} positions; pass a "
+         "lower options.max_new_tokens",
+         folder,
+         images,
+         most,
+         positions);
+  }
+}
+
+// Finds faults of the tokenizer before anything is written. Parsing takes as long as everything else
+// that precedes the first write.
+void PressPlan::start_tokenizer_check() {
+  const std::string& json = tokenizer_.files.at("tokenizer.json");
+  tokenizer_check_ = run_async([json, path = tokenizer_.folder / "tokenizer.json"] {
+    Tokenizer::from_json(json, path.string());
+  });
+}
+
+BundleRequest PressPlan::request() const {
+  const int64_t most =
+      options_.max_new_tokens != 0 ? options_.max_new_tokens : tokenizer_.generation.max_new_tokens;
+  GenerationChoice generation = generation_choice(options_);
+  if (!options_.num_beams && bundle_.generates && !options_.step) {
+    generation.num_beams = tokenizer_.generation.settings.num_beams.value_or(1);
+  }
+  std::vector<std::string> half_caches;
+  std::ranges::copy_if(options_.dtypes, std::back_inserter(half_caches), [](const auto& dtype) {
+    return scheme(dtype).half_cache;
+  });
+  return {checkpoint_,
+          preprocessing_,
+          tokenizer_,
+          options_.ops,
+          options_.opset,
+          most,
+          options_.dtypes[0],
+          generation,
+          half_caches,
+          options_.prompt};
+}
+
+}  // namespace lorapress
