@@ -128,7 +128,7 @@ RULES: tuple[dict[str, Any], ...] = (
 
 
 def rule_cases(model: Any, spec: CrossSpec, pixels: torch.Tensor, prompt: list[int]) -> list[Any]:
-    """Greedy generation by rules, which see the start token; the first of them behind the prompt, too.
+    """Greedy generation by rules, which see the start token; the first behind the prompt, too.
 
     Of each the first image that hangs on no near tie.
     """
