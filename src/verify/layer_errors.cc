@@ -293,7 +293,7 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
 int64_t LayerProbe::rows_of(const ReferenceImage& image, bool encoder, bool last) const {
   const auto ids = std::ssize(image.caption.ids);
   if (!encoder) {
-    // Before the caption stand the prompt, the image's tokens, or with cross attention the start token.
+    // The image's positions or the prompt's; with cross attention the start token.
     const bool cross = checkpoint_.composite->conditioning == Conditioning::kCross;
     const int64_t before = !image.prompt.ids.empty() ? std::ssize(image.prompt.ids)
                            : cross                   ? 1

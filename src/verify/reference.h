@@ -1,7 +1,8 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from the modeling files of transformers that
-// reference_vision.cc, reference_decoders.cc, reference_layer_norm_weights.cc and reference_placeholder.cc name. It includes
-// nothing of graph/, blocks/ or families/, so that it cannot share a mistake with them.
+// reference_vision_weights.cc, reference_idefics3.cc, reference_placeholder.h, reference_decoders.cc and
+// reference_layer_norm_weights.cc name. It includes nothing of graph/, blocks/ or families/, so that it cannot share a
+// mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
 //

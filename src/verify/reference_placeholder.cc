@@ -33,7 +33,11 @@ BasicRows<T> joined(const AnyDecoder& decoder,
   return rows;
 }
 
-template BasicRows<float> joined(const AnyDecoder&, const BasicRows<float>&, const ReferencePrompt&);
-template BasicRows<double> joined(const AnyDecoder&, const BasicRows<double>&, const ReferencePrompt&);
+template BasicRows<float> joined(const AnyDecoder&,
+                                 const BasicRows<float>&,
+                                 const ReferencePrompt&);
+template BasicRows<double> joined(const AnyDecoder&,
+                                  const BasicRows<double>&,
+                                  const ReferencePrompt&);
 
 }  // namespace lorapress::reference

@@ -28,7 +28,9 @@ from common import GOLDENS, folder_bytes, quiet, versions, write_json
 from cross_catalog import SPECS, CrossSpec
 from cross_model import build, load, plain, processor, save, save_adapter, tokens
 from golden import LOGIT_STEPS, MAX_NEW_TOKENS, Jitter, margins
-from make_checkpoints import draw_images, end_candidate, problems
+from make_checkpoints import MIN_MARGIN, draw_images, end_candidate, problems
+
+NO_LENGTH = {"max_new_tokens": None}
 
 
 @torch.no_grad()
@@ -93,7 +95,7 @@ def prompt_case(model: Any, spec: CrossSpec, pixels: torch.Tensor, tokenizer: An
             "ids": out.sequences[0].tolist(),
             "min_margin": min(margins(out.logits)),
         }
-        if found["min_margin"] >= 2e-3:
+        if found["min_margin"] >= MIN_MARGIN:
             break
     return found
 
@@ -116,6 +118,35 @@ def beam_case(model: Any, spec: CrossSpec, pixels: torch.Tensor) -> dict[str, An
     return {"options": spec.beams, "results": rows}
 
 
+RULES: tuple[dict[str, Any], ...] = (
+    {"repetition_penalty": 1.3},
+    {"no_repeat_ngram_size": 2},
+    {"min_new_tokens": 15},
+    {"forced_bos_token_id": 5, "begin_suppress_tokens": [7]},
+    {"max_length": 9},
+)
+
+
+def rule_cases(model: Any, spec: CrossSpec, pixels: torch.Tensor, prompt: list[int]) -> list[Any]:
+    """Greedy generation by rules, which see the start token; the first behind the prompt, too.
+
+    Of each the first image that hangs on no near tie.
+    """
+    cases = []
+    for options, before in [*((rules, []) for rules in RULES), (RULES[0], prompt)]:
+        length = {} if "max_length" in options else {"max_new_tokens": MAX_NEW_TOKENS}
+        for image in (1, 0, 2):
+            one = pixels[image : image + 1]
+            out = run(model, spec, one, prompt=before, **{**NO_LENGTH, **length, **options})
+            low = min(margins(out.scores))
+            if low >= MIN_MARGIN:
+                break
+        found: dict[str, Any] = {"options": {**length, **options}, "image": image}
+        found |= {"prompt_ids": before} if before else {}
+        cases.append({**found, "ids": out.sequences[0].tolist(), "min_margin": low})
+    return cases
+
+
 def case_of(model: Any, spec: CrossSpec, tensors: dict[str, torch.Tensor], tokenizer: Any) -> Any:
     """Run every generation and return the JSON part; add logits to `tensors`."""
     pixels = tensors["pixel_values"]
@@ -135,7 +166,7 @@ def case_of(model: Any, spec: CrossSpec, tensors: dict[str, torch.Tensor], token
     result["batch"] = {"images": [0, 1], "ids": run(model, spec, pixels[:2]).sequences.tolist()}
     result["prompt"] = prompt_case(model, spec, pixels, tokenizer)
     result["beams"] = [beam_case(model, spec, pixels)]
-    result["variants"] = []
+    result["variants"] = rule_cases(model, spec, pixels, result["prompt"]["prompt_ids"])
     if spec.lora:
         with model.disable_adapter():
             result["without_adapter"] = run(model, spec, pixels[:1]).sequences[0].tolist()

@@ -245,6 +245,7 @@ export class LocalBackend implements Backend {
       numKeyValueHeads,
       headDim,
       imageTokenId,
+      crossAttention: conditioning === "cross",
     };
     return this.parts.startEngine({ device, shape, threads });
   }

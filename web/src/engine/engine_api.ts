@@ -24,8 +24,10 @@ export interface ModelShape {
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
-  /** The image stands where a prompt has this id; undefined: in place of the start token. */
+  /** The image stands where a prompt has this id; undefined: in place of the start token, or nowhere. */
   readonly imageTokenId?: number | undefined;
+  /** The decoder attends to the image, which has no position of its own. */
+  readonly crossAttention?: boolean;
 }
 
 export interface EngineRequest {
@@ -67,9 +69,9 @@ export interface Engine {
   /** `pixels`: one or more tiles of [3, height, width], one after the other. */
   encode(pixels: Float32Array): Promise<EncodedImage>;
   /**
-   * One row. `ids` are the model's start token, in whose place the image stands, and then the prompt's
-   * tokens; or, with an imageTokenId, a prompt that has this id once per position of the image. The engine adds
-   * none.
+   * One row. `ids` are the model's start token, in whose place the image stands unless the decoder attends to
+   * it, and then the prompt's tokens; or, with an imageTokenId, a prompt that has this id once per position of the
+   * image. The engine adds none. `image` must outlive the sequences.
    */
   prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]>;
   /**

@@ -1,6 +1,7 @@
 // The common part of both engines of onnxruntime-web, whatever their tensors are. Graphs are those of the transformers.js
 // bundle (docs/bundles.md): the decoder puts the image tokens before the text in its first call, when the cache is
-// empty, and then drops the first id, a start token. With an imageTokenId they are those of the llava and smolvlm
+// empty, and then drops the first id, a start token. With cross attention the first call gives keys and values of the
+// image as well, which later calls get back. With an imageTokenId they are those of the llava and smolvlm
 // bundles: a graph of its own looks tokens up, and here the image's rows replace those of the placeholders.
 //
 // Tensors stay inside the engine: a step's cache is the next step's input, and only the logits of each step are
@@ -19,7 +20,9 @@ import type {
 import {
   type CachePorts,
   cachePorts,
+  crossCachePorts,
   type GraphPorts,
+  NO_CACHE,
   PIXEL_MASK,
   PLACEHOLDER_PORTS,
   PORTS,
@@ -53,10 +56,13 @@ export interface Floats {
 
 interface OrtSequences<Tensor> extends Sequences {
   readonly cache: readonly Tensor[];
-  /** One copy per row: every call of the decoder takes the image, though only the first reads it. None with placeholders. */
-  readonly images: Tensor | undefined;
-  /** Whether this object frees `images`, or the caption does. */
-  readonly ownsImages: boolean;
+  /**
+   * What every call takes of the image, a copy per row: the image, though only the first call reads it, and with cross
+   * attention its keys and values. Empty with placeholders.
+   */
+  readonly images: readonly Tensor[];
+  /** Those of `images` that this object frees; the caption frees the others. */
+  readonly owned: readonly Tensor[];
 }
 
 export abstract class OrtEngine<Tensor> implements Engine {
@@ -64,6 +70,8 @@ export abstract class OrtEngine<Tensor> implements Engine {
   protected abstract readonly memory: PieceMemory | undefined;
   protected readonly shape: ModelShape;
   private readonly cache: CachePorts;
+  /** Of the image's keys and values. */
+  private readonly states: CachePorts;
   private encoder: Session<Tensor> | undefined;
   private embeddings: Session<Tensor> | undefined;
   private decoder: Session<Tensor> | undefined;
@@ -72,7 +80,9 @@ export abstract class OrtEngine<Tensor> implements Engine {
 
   constructor(shape: ModelShape) {
     this.shape = shape;
-    this.cache = cachePorts(shape.numHiddenLayers);
+    const { own, states } = crossCachePorts(shape.numHiddenLayers);
+    this.cache = shape.crossAttention ? own : cachePorts(shape.numHiddenLayers);
+    this.states = shape.crossAttention ? states : NO_CACHE;
   }
 
   /** `keptInside`: outputs that are the next run's inputs. */
@@ -131,11 +141,15 @@ export abstract class OrtEngine<Tensor> implements Engine {
       const { numKeyValueHeads, headDim } = this.shape;
       const none = this.cacheDtype === "float16" ? new Uint16Array(0) : new Float32Array(0);
       const dims = [1, numKeyValueHeads, 0, headDim];
-      const cache = this.cache.past.map(() => this.tensor(this.cacheDtype, dims, none));
+      const empty = (ports: CachePorts): Tensor[] =>
+        ports.past.map(() => this.tensor(this.cacheDtype, dims, none));
       const { tensor } = image as OrtImage<Tensor>;
-      return this.placeholders
-        ? this.run(this.sequences(1, cache, undefined, false), ids, this.floats(tensor))
-        : this.run(this.sequences(1, cache, tensor, false), ids);
+      const cache = empty(this.cache);
+      if (this.placeholders) {
+        return this.run(this.sequences(1, cache, [], []), ids, this.floats(tensor));
+      }
+      const states = empty(this.states);
+      return this.run(this.sequences(1, cache, [tensor, ...states], states), ids, undefined, true);
     });
   }
 
@@ -186,11 +200,16 @@ export abstract class OrtEngine<Tensor> implements Engine {
       requireNames(this.embeddings, "embeddings", PLACEHOLDER_PORTS.embeddings);
       return;
     }
-    this.decoder = await this.open(source, bytes, this.cache.present);
+    const caches = [this.cache, this.states];
+    const present = caches.flatMap((ports) => ports.present);
+    const past = caches.flatMap((ports) => ports.past);
+    this.decoder = await this.open(source, bytes, present);
     const ports = (this.placeholders ? PLACEHOLDER_PORTS : PORTS).decoder;
-    requireNames(this.decoder, "decoder", ports, this.cache);
-    const port = this.decoder.inputs.find(({ name }) => name === this.cache.past[0]);
-    this.cacheDtype = requireCache(port, this.shape, source.graph.cacheDtype);
+    requireNames(this.decoder, "decoder", ports, { past, present });
+    for (const first of caches.flatMap((ports) => ports.past.slice(0, 1))) {
+      const port = this.decoder.inputs.find(({ name }) => name === first);
+      this.cacheDtype = requireCache(port, this.shape, source.graph.cacheDtype);
+    }
   }
 
   // One call at a time: a session does not accept a run while another is in progress.
@@ -215,40 +234,41 @@ export abstract class OrtEngine<Tensor> implements Engine {
   private sequences(
     rows: number,
     cache: readonly Tensor[],
-    images: Tensor | undefined,
-    ownsImages: boolean,
+    images: readonly Tensor[],
+    owned: readonly Tensor[],
   ): OrtSequences<Tensor> {
-    const dispose = (): void =>
-      this.releaseAll(ownsImages && images !== undefined ? [...cache, images] : cache);
-    return { rows, cache, images, ownsImages, dispose };
+    const dispose = (): void => this.releaseAll([...cache, ...owned]);
+    return { rows, cache, images, owned, dispose };
   }
 
-  // `ids`: those of one row, or one id per row. The sequences are consumed, even on failure.
+  // `ids`: those of one row, or one id per row. `first`: the image's keys and values are computed. The sequences are
+  // consumed, even on failure.
   private async run(
     sequences: OrtSequences<Tensor>,
     ids: readonly number[],
     image?: Floats,
+    first = false,
   ): Promise<[Sequences, Logits]> {
-    const { rows, cache, images, ownsImages } = sequences;
+    const { rows, cache, images, owned } = sequences;
     const { inputs, outputs } = PORTS.decoder;
+    const states = first ? this.states.present : [];
     let found: Tensor[] = [];
     try {
       const session = this.decoder ?? fail("runtime", "the decoder is not loaded");
       const dims = [rows, ids.length / rows];
-      const input =
-        images === undefined
-          ? await this.embedded(ids, dims, image)
-          : this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
+      const input = this.placeholders
+        ? await this.embedded(ids, dims, image)
+        : this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
+      const names = this.placeholders
+        ? [PLACEHOLDER_PORTS.decoder.inputs[0]]
+        : [...inputs, ...this.states.past];
       try {
-        const past = this.cache.past.map((name, i) => [name, cache[i] as Tensor] as const);
-        const first: (readonly [string, Tensor])[] =
-          images === undefined
-            ? [[PLACEHOLDER_PORTS.decoder.inputs[0], input]]
-            : [
-                [inputs[0], input],
-                [inputs[1], images],
-              ];
-        found = await session.run([...first, ...past], [...outputs, ...this.cache.present]);
+        const given = [input, ...images, ...cache];
+        const wanted = [...outputs, ...this.cache.present, ...states];
+        found = await session.run(
+          [...names, ...this.cache.past].map((name, i) => [name, given[i] as Tensor] as const),
+          wanted,
+        );
       } finally {
         this.release(input);
       }
@@ -256,7 +276,12 @@ export abstract class OrtEngine<Tensor> implements Engine {
       const scores = this.readLogits(logits, rows);
       this.release(logits);
       this.releaseAll(cache);
-      return [this.sequences(rows, next, images, ownsImages), scores];
+      if (states.length === 0) {
+        return [this.sequences(rows, next, images, owned), scores];
+      }
+      const made = next.splice(this.cache.present.length);
+      this.releaseAll(owned);
+      return [this.sequences(rows, next, [...images.slice(0, 1), ...made], made), scores];
     } catch (error) {
       this.releaseAll(found);
       sequences.dispose();
@@ -305,20 +330,21 @@ export abstract class OrtEngine<Tensor> implements Engine {
     sequences: OrtSequences<Tensor>,
     parents: readonly number[],
   ): Promise<OrtSequences<Tensor>> {
-    const { rows, cache, images, ownsImages } = sequences;
+    const { rows, cache, images, owned } = sequences;
     if (parents.length === rows && parents.every((parent, row) => parent === row)) {
       return sequences;
     }
     try {
       // All rows see the same image, so only their number matters.
-      const other = parents.length !== rows && images !== undefined;
-      const found = await this.rowsOf(other ? [...cache, images] : cache, parents);
-      const nextImages = other ? (found.pop() as Tensor) : images;
+      const other = parents.length !== rows;
+      const found = await this.rowsOf(other ? [...cache, ...images] : cache, parents);
+      const nextImages = found.splice(cache.length);
       this.releaseAll(cache);
-      if (other && ownsImages) {
-        this.release(images);
+      if (!other) {
+        return this.sequences(parents.length, found, images, owned);
       }
-      return this.sequences(parents.length, found, nextImages, other || ownsImages);
+      this.releaseAll(owned);
+      return this.sequences(parents.length, found, nextImages, nextImages);
     } catch (error) {
       sequences.dispose();
       throw error;

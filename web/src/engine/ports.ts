@@ -48,7 +48,7 @@ export function crossCachePorts(layers: number): { own: CachePorts; states: Cach
 }
 
 const BATCH_SYMBOL = "batch_size";
-const NO_CACHE: CachePorts = { past: [], present: [] };
+export const NO_CACHE: CachePorts = { past: [], present: [] };
 
 export interface Port {
   readonly name: string;

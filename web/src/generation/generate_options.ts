@@ -207,9 +207,11 @@ export function fitted(
     );
   }
   if (positions + maxNewTokens > maxPositionEmbeddings) {
+    const image =
+      manifest.conditioning === "cross" ? "a start token" : `${imageTokens} image tokens`;
     fail(
       "invalid_argument",
-      `${imageTokens} image tokens, ${prompt.length} prompt tokens and ${maxNewTokens} new tokens do not fit the model's ${maxPositionEmbeddings} positions`,
+      `${image}, ${prompt.length} prompt tokens and ${maxNewTokens} new tokens do not fit the model's ${maxPositionEmbeddings} positions`,
     );
   }
   const minNewTokens = settings.minNewTokens ?? Math.max(0, minLength - positions);

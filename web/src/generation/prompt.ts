@@ -10,6 +10,7 @@ export interface Prompt {
   readonly ids: readonly number[];
   /** Without the image's positions and the start token. */
   readonly words: readonly number[];
+  /** Positions beside those of the words: the image's, or with cross attention the start token's. */
   readonly imagePositions: number;
   /** Whether the rules of generation see its ids. */
   readonly counts: boolean;
@@ -31,7 +32,9 @@ export function promptOf(
   }
   const words = typeof asked.prompt === "string" ? tokenizer.encode(asked.prompt) : asked.prompt;
   const ids = [manifest.decoderStartTokenId, ...words];
-  return { ids, words, imagePositions: manifest.imageTokens, counts: false };
+  // With cross attention the start token has the first position, and is one of the ids that generate() sees.
+  const cross = manifest.conditioning === "cross";
+  return { ids, words, imagePositions: cross ? 1 : manifest.imageTokens, counts: cross };
 }
 
 function placeholderPrompt(

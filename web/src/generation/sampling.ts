@@ -7,7 +7,7 @@ import { fail } from "../errors.js";
  * sampling, log-probabilities for beams. Token ids are inside the vocabulary.
  */
 export interface TokenRules {
-  /** A prompt whose ids count as generated, as in generate(input_ids=...): that of a placeholder folder. */
+  /** Ids that count as generated, as in generate(input_ids=...): of a placeholder folder's prompt; with cross attention of the start token and the prompt. */
   readonly before?: readonly number[] | undefined;
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
@@ -15,7 +15,7 @@ export interface TokenRules {
   readonly badWordsIds: readonly (readonly number[])[];
   readonly minNewTokens: number;
   readonly eosTokenIds: readonly number[];
-  /** The only token allowed as the second one. */
+  /** The only token allowed as the second one of all ids. */
   readonly forcedBosTokenId: number | undefined;
   /** The only tokens allowed as the last of maxNewTokens. */
   readonly forcedEosTokenId: readonly number[];
@@ -87,10 +87,10 @@ export function applyRules(
   if (generated.length < rules.minNewTokens) {
     forbid(rules.eosTokenIds, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second; behind a prompt of
-  // ids there is none.
+  // The id behind the first: generate(inputs_embeds=...) begins with no ids, so that it is the second new one; behind a
+  // start token it is the first; behind a prompt of ids there is none.
   const forcedBos = before.length > 1 ? undefined : rules.forcedBosTokenId;
-  if (forcedBos !== undefined && generated.length === 1) {
+  if (forcedBos !== undefined && seen.length === 1) {
     force([forcedBos], scores);
   }
   if (rules.forcedEosTokenId.length > 0 && generated.length === rules.maxNewTokens - 1) {

@@ -9,8 +9,8 @@ const CACHED_KEYS = [...KEYS, "cache_dtype", "in_place_cache"];
 const CACHE_DTYPES = ["float32", "float16"] as const;
 const BACKENDS = ["wasm", "webgpu", "webgpu_f16"] as const;
 
-/** How the image reaches the decoder: before the text, or in place of the prompt's image tokens. */
-export const CONDITIONINGS = ["prefix", "placeholder"] as const;
+/** How the image reaches the decoder: before the text, through cross attention, or in place of the prompt's image tokens. */
+export const CONDITIONINGS = ["prefix", "cross", "placeholder"] as const;
 export type Conditioning = (typeof CONDITIONINGS)[number];
 
 /** The parts of a model that are run here. */
@@ -19,6 +19,10 @@ export type Role = "encoder" | "embeddings" | "decoder";
 /** What "graphs" calls the parts, in the order in which they are loaded. */
 export const ROLES: Readonly<Record<Conditioning, readonly (readonly [Role, string])[]>> = {
   prefix: [
+    ["encoder", "encoder"],
+    ["decoder", "decoder"],
+  ],
+  cross: [
     ["encoder", "encoder"],
     ["decoder", "decoder"],
   ],

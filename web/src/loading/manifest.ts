@@ -194,7 +194,7 @@ function parseConditioning(model: Fields): Conditioning {
     CONDITIONINGS.find((known) => known === name) ??
     fail(
       "unsupported",
-      `${model.where}: conditioning ${shown(name)} is not known (${CONDITIONINGS.join(" and ")} are)`,
+      `${model.where}: conditioning ${shown(name)} is not known (${CONDITIONINGS.join(", ")} are)`,
     )
   );
 }
