@@ -49,12 +49,14 @@ class Verifier {
       : options_(options),
         checkpoint_(open_checkpoint(options.source)),
         manifest_(read_manifest(options.model)) {
-    require_prefix_vlm(
-        checkpoint_,
-        fmt::format(
-            "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
-            "with the rest",
-            options.model.string()));
+    if (!has_cross_attention(checkpoint_)) {
+      require_prefix_vlm(
+          checkpoint_,
+          fmt::format(
+              "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
+              "with the rest",
+              options.model.string()));
+    }
     require_layout();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
@@ -104,7 +106,7 @@ class Verifier {
   }
 
   [[nodiscard]] int64_t new_tokens() const {
-    const int64_t room = checkpoint_.text->max_position_embeddings - manifest_.image_tokens;
+    const int64_t room = checkpoint_.text->max_position_embeddings - positions_before();
     const int64_t wanted =
         options_.max_new_tokens > 0 ? options_.max_new_tokens : manifest_.max_new_tokens;
     if (wanted > room) {
@@ -121,7 +123,17 @@ class Verifier {
   [[nodiscard]] TokenRules rules(GenerationSettings settings,
                                  const std::vector<int64_t>& eos_token_ids) const {
     settings.max_new_tokens = report_.max_new_tokens;
-    return token_rules(settings, {eos_token_ids, manifest_.vocab_size, 0, manifest_.image_tokens});
+    TokenRules found =
+        token_rules(settings, {eos_token_ids, manifest_.vocab_size, 0, positions_before()});
+    if (manifest_.cross()) {
+      found.before = {manifest_.decoder_start_token_id};
+    }
+    return found;
+  }
+
+  // What stands before the first new token: the image, or with cross attention the start token.
+  [[nodiscard]] int64_t positions_before() const {
+    return manifest_.cross() ? 1 : manifest_.image_tokens;
   }
 
   void note_search() {

@@ -217,6 +217,11 @@ void force(std::span<const int64_t> ids, std::span<float> scores) {
   }
 }
 
+// GenerationMixin._get_logits_processor: one later where the first of one id, or of none, is forced.
+int64_t begin_index(const TokenRules& rules) {
+  return rules.forced_bos_token_id && rules.before.size() <= 1 ? 1 : 0;
+}
+
 }  // namespace
 
 int64_t argmax(std::span<const float> scores) {
@@ -236,26 +241,29 @@ void log_softmax(std::span<float> scores) {
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores) {
+  std::vector<int64_t> all = rules.before;
+  all.insert(all.end(), generated.begin(), generated.end());
   if (rules.repetition_penalty != 1.0) {
-    penalise(rules.repetition_penalty, generated, scores);
+    penalise(rules.repetition_penalty, all, scores);
   }
   if (rules.no_repeat_ngram_size > 0) {
-    forbid_ngrams(rules.no_repeat_ngram_size, generated, scores);
+    forbid_ngrams(rules.no_repeat_ngram_size, all, scores);
   }
-  forbid_words(rules.bad_words_ids, generated, scores);
+  forbid_words(rules.bad_words_ids, all, scores);
   const int64_t length = std::ssize(generated);
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
-  if (rules.forced_bos_token_id && length == 1) {
+  // Behind one id. generate(inputs_embeds=...) begins with none, so that its first "begin" token is the
+  // second.
+  if (rules.forced_bos_token_id && all.size() == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }
   if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
     force(rules.forced_eos_token_ids, scores);
   }
   forbid(rules.suppress_tokens, scores);
-  if (length == (rules.forced_bos_token_id ? 1 : 0)) {
+  if (length == begin_index(rules)) {
     forbid(rules.begin_suppress_tokens, scores);
   }
 }

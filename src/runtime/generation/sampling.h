@@ -20,12 +20,15 @@ struct TokenRules {
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  std::optional<int64_t> forced_bos_token_id = {};  // the only token allowed as the second
+  std::optional<int64_t> forced_bos_token_id = {};  // the only token allowed behind one id
   std::vector<int64_t> forced_eos_token_ids = {};   // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
   std::vector<int64_t> suppress_tokens = {};
-  // Not as the first token; with a forced_bos_token_id not as the second.
+  // Not as the first generated token, or behind the one that forced_bos_token_id forces.
   std::vector<int64_t> begin_suppress_tokens = {};
+  // Ids before the generated ones that the rules see, too: generate()'s decoder_input_ids. Without any,
+  // as behind embeddings, the first of all ids is the first generated one.
+  std::vector<int64_t> before = {};
 };
 
 // What sampling leaves to choose from, in the order in which it is applied.
@@ -42,7 +45,7 @@ int64_t argmax(std::span<const float> scores);
 // scores - log(sum(exp(scores))), in place. Throws as argmax().
 void log_softmax(std::span<float> scores);
 
-// `generated` are the new tokens so far: neither image nor prompt. A forbidden token's score is
+// `generated` are the new tokens so far: neither image nor prompt, see TokenRules::before. A forbidden token's score is
 // minus infinity.
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
