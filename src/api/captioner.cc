@@ -114,7 +114,9 @@ struct Captioner::Impl {
   [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
                                           const Pixels& pixels) const {
     const std::vector<int64_t> ids = first_ids(options, pixels);
-    const int64_t image = embeds_apart(manifest) ? 1 : manifest.image_tokens;  // beside the ids
+    // The image's positions in place of the first id: none where it is among the ids, or is seen
+    // through cross attention.
+    const int64_t image = embeds_apart(manifest) || manifest.cross() ? 1 : manifest.image_tokens;
     const int64_t prompt = std::ssize(ids) - 1;
     const GenerationSettings settings = chosen_settings(options, manifest.generation);
     const int64_t positions = image + prompt;
@@ -123,14 +125,15 @@ struct Captioner::Impl {
     const int64_t most = new_tokens(settings, context);
     if (most > manifest.max_position_embeddings - positions) {
       fail(ErrorCode::kInvalidArgument,
-           "{} image and prompt tokens and {} new tokens do not fit the model's {} "
+           "{} {} and prompt tokens and {} new tokens do not fit the model's {} "
            "positions; lower options.max_new_tokens or shorten the prompt",
            positions,
+           manifest.cross() ? "start" : "image",
            most,
            manifest.max_position_embeddings);
     }
     TokenRules rules = token_rules(settings, context);
-    if (embeds_apart(manifest)) {
+    if (embeds_apart(manifest) || manifest.cross()) {
       rules.before = ids;
     }
     return {std::move(rules),

@@ -97,6 +97,9 @@ Json merged_config(const Checkpoint& checkpoint, const DtypeChoice& wanted) {
   config[kMergedBy] = "lorapress " LORAPRESS_VERSION;  // --force replaces only such a folder
   set_torch_dtype(config, wanted);
   if (composite != nullptr) {
+    if (!config.contains("architectures")) {
+      config["architectures"] = Json::array({composite->architecture});
+    }
     const std::string vision(composite->vision_key);
     const std::string text(composite->text_key);
     config[vision] = checkpoint.vision_json;
@@ -146,9 +149,6 @@ void check_tensors(const Checkpoint& checkpoint) {
   WeightTaker weights(checkpoint);
   std::vector<std::string> prefixes;
   if (checkpoint.composite != nullptr) {
-    if (checkpoint.composite->conditioning == Conditioning::kCross) {
-      require_prefix_vlm(checkpoint, "");
-    }
     const VisionConfig& vision = *checkpoint.vision;
     const VisionFamily& family = vision_family(vision.model_type);
     const Value pixels =
@@ -156,12 +156,17 @@ void check_tensors(const Checkpoint& checkpoint) {
                       DType::kF32,
                       {1, vision.num_channels, vision.image_size, vision.image_size});
     const Value features = family.build(b, weights, vision, pixels);
-    project(b,
-            weights,
-            *checkpoint.projection,
-            vision.feature_size(),
-            checkpoint.text->embedding_width(),
-            features);
+    if (checkpoint.projection) {
+      const auto* layers = std::get_if<LayerNormLayers>(&checkpoint.text->layers);
+      project(b,
+              weights,
+              *checkpoint.projection,
+              vision.feature_size(),
+              layers != nullptr && has_cross_attention(checkpoint)
+                  ? layers->cross_width
+                  : checkpoint.text->embedding_width(),
+              features);
+    }
     for (const std::string_view dead : family.unused_prefixes) {
       weights.drop(std::string(dead));
     }
@@ -178,7 +183,8 @@ void check_tensors(const Checkpoint& checkpoint) {
     }
     const Value x = scratch.input(
         "embeddings", DType::kF32, {"batch_size", "sequence_length", text.embedding_width()});
-    family.decode(b, weights, text, {family.table(b, weights, text), x, past});
+    const Value ids = scratch.input("ids", DType::kI64, {"batch_size", "sequence_length"});
+    family.decode(b, weights, text, {family.table(b, weights, text), x, past, ids});
     prefixes.emplace_back(kTextPrefix);
   }
   weights.finish(prefixes);
@@ -206,7 +212,8 @@ MergeReport write(const MergeOptions& options,
   std::vector<FilePlan> plans{
       plan_safetensors(folder / "model.safetensors", checkpoint, wanted, whole_name)};
   TextFiles texts = side_files(checkpoint);
-  if (composite) {
+  // A decoder that attends to the encoder says nothing by itself.
+  if (composite && !has_cross_attention(checkpoint)) {
     const fs::path decoder = folder / "language_model";
     fs::create_directories(decoder);
     plans.push_back(plan_safetensors(decoder / "model.safetensors",

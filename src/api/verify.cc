@@ -94,7 +94,7 @@ class Verifier {
  private:
   void require_checkpoint() const {
     const CompositeModelType* composite = checkpoint_.composite;
-    if (composite == nullptr || composite->conditioning != Conditioning::kPlaceholder) {
+    if (composite == nullptr || composite->conditioning == Conditioning::kPrefix) {
       require_prefix_vlm(
           checkpoint_,
           fmt::format(
@@ -121,7 +121,7 @@ class Verifier {
   [[nodiscard]] int64_t new_tokens() const {
     const int64_t wanted =
         options_.max_new_tokens > 0 ? options_.max_new_tokens : manifest_.max_new_tokens;
-    require_room(manifest_.image_tokens, wanted);
+    require_room(manifest_.cross() ? 1 : manifest_.image_tokens, wanted);
     return wanted;
   }
 
@@ -145,6 +145,9 @@ class Verifier {
         folder ? manifest_.eos_token_ids : check_.files.tokens.eos_token_ids;
     TokenRules made = token_rules(settings, {eos, manifest_.vocab_size, 0, positions_of(image)});
     made.before = image.prompt.ids;
+    if (manifest_.cross()) {
+      made.before = {manifest_.decoder_start_token_id};
+    }
     return made;
   }
 
@@ -273,7 +276,9 @@ class Verifier {
   }
 
   [[nodiscard]] int64_t positions_of(const ReferenceImage& image) const {
-    return image.prompt.ids.empty() ? manifest_.image_tokens : std::ssize(image.prompt.ids);
+    return manifest_.cross()          ? 1  // the start token
+           : image.prompt.ids.empty() ? manifest_.image_tokens
+                                      : std::ssize(image.prompt.ids);
   }
 
   void describe(std::vector<ReferenceImage>& group) {

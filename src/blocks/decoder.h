@@ -34,6 +34,7 @@ inline std::vector<KeyValue> pair_cache(std::span<const Value> values) {
 struct DecoderOutput {
   Value logits;                   // [batch, 1, vocab_size]: the last position only
   std::vector<KeyValue> present;  // per layer: the past and this call's positions
+  std::vector<KeyValue> cross;    // per layer with cross attention: see cross_attention()
 };
 
 }  // namespace lorapress

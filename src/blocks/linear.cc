@@ -29,14 +29,22 @@ Value last_position(const Builder& b, const std::string& scope, const Value& x) 
       "Gather", scope + "/Gather", {x, b.graph.integers({-1})}, {{"axis", int64_t{1}}});
 }
 
-//  x [batch, 1, hidden] ── Reshape [batch, hidden] ── Gemm(table, transB) ── Reshape ── [batch, 1, vocab]
+//  x [batch, 1, hidden] ── Reshape [batch, hidden] ── Gemm(table, (bias), transB) ── Reshape ── [batch, 1, vocab]
 // Gemm reads the table as it is stored for the lookup, so a tied table is stored once.
-Value lm_head(const Builder& b, const std::string& scope, const Value& x, const Value& table) {
+Value lm_head(const Builder& b,
+              const std::string& scope,
+              const Value& x,
+              const Value& table,
+              const Value& bias) {
   const int64_t hidden = table.dim(1).value;
   const int64_t vocab = table.dim(0).value;
   Graph& graph = b.graph;
   const Value flat = graph.op("Reshape", scope + "/Flatten", {x, graph.integers({-1, hidden})});
-  const Value logits = graph.op("Gemm", scope + "/Gemm", {flat, table}, {{"transB", int64_t{1}}});
+  std::vector<Value> inputs{flat, table};
+  if (bias.present()) {
+    inputs.push_back(bias);
+  }
+  const Value logits = graph.op("Gemm", scope + "/Gemm", inputs, {{"transB", int64_t{1}}});
   return graph.op("Reshape", scope + "/Unflatten", {logits, graph.integers({-1, 1, vocab})});
 }
 

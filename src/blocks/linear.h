@@ -27,9 +27,13 @@ Value embed(const Builder& b, const std::string& scope, const Value& table, cons
 // The last position of x [batch, sequence, hidden] -> [batch, 1, hidden]
 Value last_position(const Builder& b, const std::string& scope, const Value& x);
 
-// x [batch, 1, hidden], table [vocab, hidden] (the tied embedding or the head's own)
-// -> logits [batch, 1, vocab]
-Value lm_head(const Builder& b, const std::string& scope, const Value& x, const Value& table);
+// x [batch, 1, hidden], table [vocab, hidden] (the tied embedding or the head's own), bias [vocab] or
+// absent -> logits [batch, 1, vocab]
+Value lm_head(const Builder& b,
+              const std::string& scope,
+              const Value& x,
+              const Value& table,
+              const Value& bias = {});
 
 }  // namespace lorapress
 

@@ -18,6 +18,16 @@ Value learned_positions(const Builder& b,
                         const Value& embeddings,
                         const Value& past_key);
 
+// Sinusoids as fairseq computes them (transformers TrOCRSinusoidalPositionalEmbedding): the token i
+// of a call, `padding` not counted, is at the position padding + past + i; the padding's embedding is
+// zero. ids int64 [batch, sequence] -> [batch, sequence, hidden]. REQUIRES: hidden is even, at least 4.
+Value sinusoidal_positions(const Builder& b,
+                           const std::string& scope,
+                           int64_t hidden,
+                           int64_t padding,
+                           const Value& ids,
+                           const Value& past_key);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_BLOCKS_POSITION_EMBEDDINGS_H_

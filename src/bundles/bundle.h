@@ -69,6 +69,8 @@ const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint);
 std::vector<std::string_view> bundles_for(const Checkpoint& checkpoint);
 // Bundle::accepts of bundles for models that see the image as positions before the text.
 bool accepts_prefix(const Checkpoint& checkpoint);
+// The same, and those that see it through cross attention.
+bool accepts_prefix_or_cross(const Checkpoint& checkpoint);
 std::span<const Bundle* const> bundles();
 
 extern const Bundle kComponents;

@@ -13,9 +13,9 @@
 namespace lorapress {
 namespace {
 
-bool is_cached_attention(const onnx::NodeProto& node, int64_t layer) {
+bool is_cached_attention(const onnx::NodeProto& node, int64_t layer, CacheKind kind) {
   const auto is_port = [&](const std::string& name, CacheSide side, CachePart part) {
-    return name == cache_port(side, layer, part);
+    return name == cache_port(side, layer, part, kind);
   };
   return node.domain() == kMicrosoftDomain && node.op_type() == "GroupQueryAttention" &&
          node.input_size() >= 5 && node.output_size() >= 3 &&
@@ -25,24 +25,31 @@ bool is_cached_attention(const onnx::NodeProto& node, int64_t layer) {
          is_port(node.output(2), CacheSide::kPresent, CachePart::kValue);
 }
 
-bool attends_in_place(const onnx::GraphProto& graph, int64_t layers) {
+// Attention alone reads the caches of all layers but the first; bodies, which may read any value of
+// the graph, do not.
+bool attends_in_place(const onnx::GraphProto& graph, int64_t layers, CacheKind kind) {
   std::map<std::string, std::vector<const onnx::NodeProto*>> readers;
-  bool has_bodies = false;  // bodies may read any value of the graph
-  for (const onnx::NodeProto& node : graph.node()) {
-    for (const std::string& input : node.input()) {
-      readers[input].push_back(&node);
+  for_each_graph(graph, [&](const onnx::GraphProto& part) {
+    for (const onnx::NodeProto& node : part.node()) {
+      for (const std::string& input : node.input()) {
+        readers[input].push_back(&node);
+      }
     }
-    for_each_body(node, [&](const onnx::GraphProto&) { has_bodies = true; });
-  }
+  });
+  const auto alone = [&](const std::vector<const onnx::NodeProto*>& found) {
+    return found.size() == 1 && std::ranges::any_of(graph.node(), [&](const onnx::NodeProto& node) {
+             return &node == found[0];
+           });
+  };
   for (int64_t layer = 1; layer < layers; ++layer) {
-    const auto& found = readers[cache_port(CacheSide::kPast, layer, CachePart::kKey)];
-    if (found.size() != 1 ||
-        readers[cache_port(CacheSide::kPast, layer, CachePart::kValue)] != found ||
-        !is_cached_attention(*found[0], layer)) {
+    const auto& found = readers[cache_port(CacheSide::kPast, layer, CachePart::kKey, kind)];
+    if (!alone(found) ||
+        readers[cache_port(CacheSide::kPast, layer, CachePart::kValue, kind)] != found ||
+        !is_cached_attention(*found[0], layer, kind)) {
       return false;
     }
   }
-  return layers > 0 && !has_bodies;
+  return layers > 0;
 }
 
 bool multiplies_integers(const onnx::GraphProto& main) {
@@ -63,16 +70,19 @@ bool multiplies_integers(const onnx::GraphProto& main) {
 
 GraphFile graph_facts(const onnx::GraphProto& graph) {
   GraphFile facts;
-  int64_t past = 0;
+  int64_t past = 0;  // of the tokens' own cache
+  CacheKind kind = CacheKind::kOnly;
   for (const auto* ports : {&graph.input(), &graph.output()}) {
     for (const onnx::ValueInfoProto& port : *ports) {
-      if (is_cache_port(port.name())) {
+      if (is_encoder_cache_port(port.name())) {
+        kind = CacheKind::kDecoder;
+      } else if (is_cache_port(port.name())) {
         facts.cache_dtype = dtype_from_onnx(port.type().tensor_type().elem_type());
         past += ports == &graph.input() ? 1 : 0;
       }
     }
   }
-  facts.in_place_cache = attends_in_place(graph, past / std::ssize(kCacheParts));
+  facts.in_place_cache = attends_in_place(graph, past / std::ssize(kCacheParts), kind);
   facts.integer_products = multiplies_integers(graph);
   return facts;
 }

@@ -35,6 +35,8 @@ struct Manifest {
   std::string conditioning = "prefix";  // "cross", "placeholder", or "none"
   int64_t image_tokens = 0;             // of one image, or of one tile
   int64_t image_token_id = -1;          // placeholder conditioning: the id that stands for them
+  // Whether the decoder attends to the image's tokens, which then are no positions of its own.
+  [[nodiscard]] bool cross() const { return conditioning == "cross"; }
   int64_t vocab_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t num_key_value_heads = 0;

@@ -23,16 +23,24 @@ Value vision_features(const BundleRequest& request,
   return vision_family(vision.model_type).build(b, weights, vision, pixels);
 }
 
+int64_t image_token_width(const Checkpoint& checkpoint) {
+  const TextConfig& text = checkpoint.text.value();
+  return has_cross_attention(checkpoint) ? std::get<LayerNormLayers>(text.layers).cross_width
+                                         : text.embedding_width();
+}
+
 Value image_tokens(const BundleRequest& request,
                    const Builder& b,
                    WeightTaker& weights,
                    const Value& features) {
-  return project(b,
-                 weights,
-                 request.checkpoint.projection.value(),
-                 request.checkpoint.vision->feature_size(),
-                 request.checkpoint.text->embedding_width(),
-                 features);
+  const Checkpoint& checkpoint = request.checkpoint;
+  return checkpoint.projection ? project(b,
+                                         weights,
+                                         *checkpoint.projection,
+                                         checkpoint.vision->feature_size(),
+                                         image_token_width(checkpoint),
+                                         features)
+                               : features;
 }
 
 Graph author_image_encoder(const BundleRequest& request,
@@ -42,21 +50,23 @@ Graph author_image_encoder(const BundleRequest& request,
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(image_tokens(request, b, weights, features),
-               output,
-               {"batch_size",
-                request.checkpoint.image_positions(),
-                request.checkpoint.text->embedding_width()});
+  graph.output(
+      image_tokens(request, b, weights, features),
+      output,
+      {"batch_size", request.checkpoint.image_positions(), image_token_width(request.checkpoint)});
   return graph;
 }
 
-std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph) {
+std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph, CacheKind kind) {
   const TextConfig& text = request.checkpoint.text.value();
-  const Dims dims{"batch_size", text.num_key_value_heads, "past_sequence_length", text.head_dim};
+  const Dims dims{"batch_size",
+                  text.num_key_value_heads,
+                  kind == CacheKind::kEncoder ? "past_encoder_length" : "past_sequence_length",
+                  text.head_dim};
   std::vector<KeyValue> past;
   for (int64_t layer = 0; layer < text.num_hidden_layers; ++layer) {
     const auto input = [&](CachePart part) {
-      return graph.input(cache_port(CacheSide::kPast, layer, part), DType::kF32, dims);
+      return graph.input(cache_port(CacheSide::kPast, layer, part, kind), DType::kF32, dims);
     };
     past.push_back({input(CachePart::kKey), input(CachePart::kValue)});
   }
@@ -79,13 +89,21 @@ std::vector<KeyValue> empty_past(const BundleRequest& request,
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output) {
   const TextConfig& text = request.checkpoint.text.value();
   graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
-  const Dims present{
-      "batch_size", text.num_key_value_heads, "total_sequence_length", text.head_dim};
-  for (int64_t layer = 0; const KeyValue& cache : output.present) {
-    graph.output(cache.key, cache_port(CacheSide::kPresent, layer, CachePart::kKey), present);
-    graph.output(cache.value, cache_port(CacheSide::kPresent, layer, CachePart::kValue), present);
-    ++layer;
-  }
+  const auto declare = [&](const std::vector<KeyValue>& caches,
+                           CacheKind kind,
+                           const char* length) {
+    const Dims dims{"batch_size", text.num_key_value_heads, length, text.head_dim};
+    for (int64_t layer = 0; const KeyValue& cache : caches) {
+      graph.output(cache.key, cache_port(CacheSide::kPresent, layer, CachePart::kKey, kind), dims);
+      graph.output(
+          cache.value, cache_port(CacheSide::kPresent, layer, CachePart::kValue, kind), dims);
+      ++layer;
+    }
+  };
+  declare(output.present,
+          output.cross.empty() ? CacheKind::kOnly : CacheKind::kDecoder,
+          "total_sequence_length");
+  declare(output.cross, CacheKind::kEncoder, "encoder_length");
 }
 
 Graph author_embeds_decoder(const BundleRequest& request,
@@ -156,14 +174,14 @@ Json eos_json(const SpecialTokens& tokens) {
 
 int64_t min_new_tokens(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
-  const int64_t image = request.checkpoint.image_positions();
+  const int64_t before = request.checkpoint.positions_before();
   return settings.min_new_tokens.value_or(
-      std::max<int64_t>(0, settings.min_length.value_or(0) - image));
+      std::max<int64_t>(0, settings.min_length.value_or(0) - before));
 }
 
 namespace {
 
-// Lengths in the checkpoint's file count image tokens; no client counts them.
+// Lengths in the checkpoint's file count image tokens or the start token; no client counts them.
 void write_lengths_behind_image(const BundleRequest& request, Json& json) {
   json.erase("max_length");
   json.erase("min_length");
@@ -231,7 +249,8 @@ void note_transformers_js(const BundleRequest& request, std::vector<std::string>
                     {"num_beams", "length_penalty", "early_stopping", "top_p"},
                     notes);
   note_not_followed(request, "stock transformers.js below 4", {"suppress_tokens"}, notes);
-  if (request.checkpoint.vision && request.tokenizer.generation.settings.forced_bos_token_id) {
+  if (request.checkpoint.vision && !has_cross_attention(request.checkpoint) &&
+      request.tokenizer.generation.settings.forced_bos_token_id) {
     notes.emplace_back(
         "forced_bos_token_id: stock transformers.js forces the first token; generate() behind "
         "image embeddings, and what is here, the second");

@@ -21,24 +21,31 @@ Value vision_features(const BundleRequest& request,
                       const Builder& b,
                       WeightTaker& weights,
                       const Value& pixels);
-// vision features -> image tokens [batch_size, patches, text hidden_size]
+// vision features -> what the decoder sees: [batch_size, patches, width], projected where the
+// checkpoint has a projection
 Value image_tokens(const BundleRequest& request,
                    const Builder& b,
                    WeightTaker& weights,
                    const Value& features);
 
-// The whole graph pixel_values -> `output` [batch_size, patches, text hidden_size].
+// Its width: of the decoder's embeddings, or of the states that cross attention sees.
+int64_t image_token_width(const Checkpoint& checkpoint);
+
+// The whole graph pixel_values -> `output` [batch_size, patches, width].
 Graph author_image_encoder(const BundleRequest& request,
                            WeightTaker& weights,
                            const std::string& name,
                            const std::string& output);
 
 // past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
-// head_dim]
-std::vector<KeyValue> past_inputs(const BundleRequest& request, Graph& graph);
+// head_dim]; of the encoder's tokens with another symbol for their length.
+std::vector<KeyValue> past_inputs(const BundleRequest& request,
+                                  Graph& graph,
+                                  CacheKind kind = CacheKind::kOnly);
 // Empty caches, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
 std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows);
-// Declares logits [batch_size, 1, vocab] and present.{i}.key and .value.
+// Declares logits [batch_size, 1, vocab] and present.{i}.key and .value, or with cross attention
+// present.{i}.decoder.key and .value and the same of the encoder.
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output);
 
 // The decoder that takes embeddings: inputs_embeds [batch_size, sequence_length, hidden] and past

@@ -31,6 +31,10 @@ bool accepts_prefix(const Checkpoint& checkpoint) {
          checkpoint.composite->conditioning == Conditioning::kPrefix;
 }
 
+bool accepts_prefix_or_cross(const Checkpoint& checkpoint) {
+  return accepts_prefix(checkpoint) || has_cross_attention(checkpoint);
+}
+
 std::vector<std::string_view> bundles_for(const Checkpoint& checkpoint) {
   std::vector<std::string_view> taking;
   for (const Bundle* row : kBundles) {

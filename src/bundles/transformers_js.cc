@@ -4,6 +4,9 @@
 //   config.json  generation_config.json  preprocessor_config.json  tokenizer.json  tokenizer_config.json
 //   onnx/encoder_model<suffix>.onnx         pixel_values -> last_hidden_state (projected image tokens)
 //   onnx/decoder_model_merged<suffix>.onnx  input_ids, encoder_hidden_states, past -> logits, present
+//
+// A decoder with cross attention has a second cache, of the encoder's keys and values: empty in the
+// first call, whose present is the past of all further calls.
 
 #include <algorithm>
 
@@ -64,6 +67,27 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
+Graph author_cross_decoder(const BundleRequest& request, WeightTaker& weights) {
+  const Checkpoint& checkpoint = request.checkpoint;
+  const TextConfig& text = checkpoint.text.value();
+  const TextFamily& family = text_family(text.model_type);
+  Graph graph("decoder_model_merged", request.opset);
+  const Builder b{graph, request.ops};
+  const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
+  const Value states =
+      graph.input(kEncoderHiddenStates,
+                  DType::kF32,
+                  {"batch_size", checkpoint.image_positions(), image_token_width(checkpoint)});
+  const std::vector<KeyValue> past = past_inputs(request, graph, CacheKind::kDecoder);
+  const std::vector<KeyValue> cross = past_inputs(request, graph, CacheKind::kEncoder);
+  const Value table = family.table(b, weights, text);
+  const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
+  declare_outputs(request,
+                  graph,
+                  family.decode(b, weights, text, {table, embeddings, past, ids, {states, cross}}));
+  return graph;
+}
+
 bool starts_with_an_end(const SpecialTokens& tokens) {
   return std::ranges::find(tokens.eos_token_ids, tokens.decoder_start_token_id) !=
          tokens.eos_token_ids.end();
@@ -72,8 +96,9 @@ bool starts_with_an_end(const SpecialTokens& tokens) {
 std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
                                                 std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
+  const bool cross = has_cross_attention(request.checkpoint);
   if (const GenerationSettings& settings = request.tokenizer.generation.settings;
-      settings.repetition_penalty && starts_with_an_end(request.tokenizer.tokens)) {
+      !cross && settings.repetition_penalty && starts_with_an_end(request.tokenizer.tokens)) {
     notes.push_back(fmt::format(
         "repetition_penalty: stock transformers.js counts its start token {} as generated, which "
         "is an end token here, as the checkpoint has no other special one",
@@ -84,29 +109,42 @@ std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
   made.push_back({"encoder",
                   "onnx/encoder_model",
                   author_image_encoder(request, weights, "encoder_model", kLastHiddenState)});
-  made.push_back({"decoder", "onnx/decoder_model_merged", author_decoder(request, weights)});
+  made.push_back(
+      {"decoder",
+       "onnx/decoder_model_merged",
+       cross ? author_cross_decoder(request, weights) : author_decoder(request, weights)});
   finish_weights(request, weights, notes);
   return made;
 }
 
-// Declaring gpt2 with n_head = key/value heads and n_embd = heads * head_dim is what makes one file
-// serve versions 2, 3 and 4: the block is only read for the shape of the cache.
+// The block is only read for the names and shapes of the cache. Declaring gpt2 with n_head = key/value
+// heads and n_embd = heads * head_dim is what makes one file serve versions 2, 3 and 4; of the decoders
+// whose cross attention has a cache of its own, all three know trocr.
+Json decoder_block(const BundleRequest& request) {
+  const TextConfig& text = request.checkpoint.text.value();
+  Json block{{"vocab_size", text.vocab_size}, {"is_decoder", true}, {"add_cross_attention", true}};
+  if (has_cross_attention(request.checkpoint)) {
+    block.update({{"model_type", "trocr"},
+                  {"decoder_layers", text.num_hidden_layers},
+                  {"decoder_attention_heads", text.num_key_value_heads},
+                  {"d_model", text.num_key_value_heads * text.head_dim}});
+  } else {
+    block.update({{"model_type", "gpt2"},
+                  {"n_layer", text.num_hidden_layers},
+                  {"n_head", text.num_key_value_heads},
+                  {"n_embd", text.num_key_value_heads * text.head_dim}});
+  }
+  return block;
+}
+
 Json encoder_decoder_config(const BundleRequest& request,
                             const std::map<std::string, int>& data_files) {
-  const TextConfig& text = request.checkpoint.text.value();
   const SpecialTokens& tokens = request.tokenizer.tokens;
   return {{"model_type", "vision-encoder-decoder"},
           {"architectures", {"VisionEncoderDecoderModel"}},
           {"is_encoder_decoder", true},
           {"encoder", {{"model_type", request.checkpoint.vision->model_type}}},
-          {"decoder",
-           {{"model_type", "gpt2"},
-            {"n_layer", text.num_hidden_layers},
-            {"n_head", text.num_key_value_heads},
-            {"n_embd", text.num_key_value_heads * text.head_dim},
-            {"vocab_size", text.vocab_size},
-            {"is_decoder", true},
-            {"add_cross_attention", true}}},
+          {"decoder", decoder_block(request)},
           {"decoder_start_token_id", tokens.decoder_start_token_id},
           {"eos_token_id", tokens.eos_token_ids[0]},
           {"bos_token_id", tokens.bos_token_id},
@@ -114,11 +152,20 @@ Json encoder_decoder_config(const BundleRequest& request,
           {"transformers.js_config", runtime_config(request, data_files)}};
 }
 
+// transformers.js knows no BlipImageProcessor; ViT's takes the same steps.
+Json known_preprocessor_config(const BundleRequest& request) {
+  Json json = preprocessor_config(request.preprocessing);
+  if (json.at("image_processor_type") == "BlipImageProcessor") {
+    json["image_processor_type"] = "ViTImageProcessor";
+  }
+  return json;
+}
+
 std::map<std::string, Json> transformers_js_files(const BundleRequest& request,
                                                   const std::map<std::string, int>& data_files) {
   return {{"config.json", encoder_decoder_config(request, data_files)},
           {"generation_config.json", generation_config(request)},
-          {"preprocessor_config.json", preprocessor_config(request.preprocessing)}};
+          {"preprocessor_config.json", known_preprocessor_config(request)}};
 }
 
 }  // namespace
@@ -128,7 +175,7 @@ const Bundle kTransformersJs{
     "encoder and decoder for pipeline('image-to-text') of unmodified transformers.js 3.8 and 4.3 "
     "(2.17: with ops standard)",
     false,
-    accepts_prefix,
+    accepts_prefix_or_cross,
     transformers_js_graphs,
     transformers_js_files,
 };

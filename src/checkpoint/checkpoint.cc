@@ -11,6 +11,15 @@
 
 namespace lorapress {
 
+bool has_cross_attention(const Checkpoint& checkpoint) {
+  return checkpoint.composite != nullptr &&
+         checkpoint.composite->conditioning == Conditioning::kCross;
+}
+
+int64_t Checkpoint::positions_before() const {
+  return has_cross_attention(*this) ? 1 : image_positions();
+}
+
 std::vector<std::filesystem::path> Checkpoint::tokenizer_folders() const {
   std::vector<std::filesystem::path> places = folders;
   if (added_tokens_folder) {

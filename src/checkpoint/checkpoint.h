@@ -45,6 +45,9 @@ struct Checkpoint {
   std::optional<ProjectionConfig> projection;
   // Of the positions in a prompt that image features replace; -1: none.
   int64_t image_token_id = -1;
+  // The class of the whole model generates with the special tokens of `text`, whatever a
+  // generation_config.json says.
+  bool own_special_tokens = false;
   Json config;       // the checkpoint's own config.json
   Json vision_json;  // as found: null when absent
   Json text_json;
@@ -66,6 +69,9 @@ struct Checkpoint {
     const int64_t tokens = vision ? vision->tokens() : 0;
     return projection ? projection->positions(tokens) : tokens;
   }
+  // What generate() counts in max_length and min_length before the first new token: the image's
+  // positions, or with cross attention the start token. REQUIRES: a vision tower.
+  [[nodiscard]] int64_t positions_before() const;
   // `folders` in the order in which tokenizers are searched.
   [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;
 };
@@ -75,6 +81,9 @@ struct Checkpoint {
 // whether the tables are tied, and how many rows they have. Throws kMismatch for adapters without a
 // base tensor.
 Checkpoint open_checkpoint(const Source& source);
+
+// Whether the decoder sees the image through cross attention.
+bool has_cross_attention(const Checkpoint& checkpoint);
 
 // Requires a vision-language checkpoint that sees the image as positions before the text. Throws
 // kMismatch for a decoder or a vision tower alone, with `advice` in the message, and kUnsupported for cross

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,7 +28,7 @@ struct VisionConfig {
   double layer_norm_eps = 1e-6;
   std::string hidden_act = "gelu_pytorch_tanh";
   bool qkv_bias = true;
-  int64_t class_tokens = 0;     // 1 where a class token stands before the patches
+  int64_t class_tokens = 0;     // before the patches; the second is DeiT's distillation token
   int64_t register_tokens = 0;  // behind the class token (DINOv2)
   // Image size of the stored position embeddings, where the family interpolates them; 0: image_size.
   int64_t position_size = 0;
@@ -93,7 +94,7 @@ struct LlamaLayers {
   std::vector<LayerKind> kinds = {}; // of each layer; empty: all layers are LayerKind{}
 };
 
-// The layers of a decoder with LayerNorm and a table of position embeddings: GPT-2, OPT.
+// The layers of a decoder with LayerNorm and position embeddings: GPT-2, OPT, TrOCR, BLIP's BERT.
 struct LayerNormLayers {
   int64_t intermediate_size = 0;
   double layer_norm_eps = 1e-5;
@@ -106,6 +107,13 @@ struct LayerNormLayers {
   // Scores are divided by sqrt(head_dim), and by the number of the layer, from 1.
   bool scaled_scores = true;
   bool scaled_by_layer = false;
+  double embedding_scale = 1.0;  // of the tokens' embeddings
+  bool embedding_norm = false;   // behind the sum of embeddings and positions
+  // Positions are sinusoids instead of a table: those of this padding token are zero, the others
+  // count from the padding's id + 1 (fairseq).
+  std::optional<int64_t> sinusoid_padding;
+  // The width of the encoder states that cross attention sees; 0: the layers have none.
+  int64_t cross_width = 0;
 };
 
 // Decoder: the fields that all decoders have, and `layers`, which only the family's graph and the
@@ -123,7 +131,8 @@ struct TextConfig {
   std::vector<int64_t> eos_token_ids;
   int64_t bos_token_id = -1;  // -1: none
   int64_t pad_token_id = -1;
-  int64_t embedding_size = 0;  // the width of an embedding where it is not hidden_size
+  int64_t decoder_start_token_id = -1;  // with cross attention
+  int64_t embedding_size = 0;           // the width of an embedding where it is not hidden_size
   std::variant<LlamaLayers, LayerNormLayers> layers;
   std::vector<std::string> notes;  // what a user should know of how the config was read
 

@@ -151,7 +151,9 @@ class ConfigReader {
                              checkpoint_.composite->conditioning == Conditioning::kPrefix;
     const std::string where = (checkpoint_.folder / "config.json").string();
     add(settings_of_model_config(checkpoint_.config, is_trainers), where);
-    add(settings_of_model_config(checkpoint_.text_json, false), where + ": text_config");
+    const std::string_view key =
+        checkpoint_.composite != nullptr ? checkpoint_.composite->text_key : "text_config";
+    add(settings_of_model_config(checkpoint_.text_json, false), fmt::format("{}: {}", where, key));
     require_some_token_allowed(checkpoint_.folder.string());
     finish_length();
     finish_choice();
@@ -171,6 +173,7 @@ class ConfigReader {
     const auto first = [](const std::vector<int64_t>& ids) { return ids.empty() ? -1 : ids[0]; };
     config_.bos_token_id = first(ids_of(json, "bos_token_id", where));
     config_.pad_token_id = first(ids_of(json, "pad_token_id", where));
+    config_.decoder_start_token_id = first(ids_of(json, "decoder_start_token_id", where));
     const bool own = folder == checkpoint_.folders[0];
     const bool trained = checkpoint_.composite != nullptr && checkpoint_.config.is_object() &&
                          checkpoint_.config.contains("max_length");
@@ -250,20 +253,25 @@ class ConfigReader {
   }
 
   // generate(inputs_embeds=...) counts the positions of its embeddings in max_length and
-  // min_length, and ignores both where the number of new tokens is given.
+  // min_length, with cross attention the start token; both are ignored where the number of new tokens
+  // is given.
   void finish_length() {
     GenerationSettings& settings = config_.settings;
-    const int64_t image = checkpoint_.vision ? checkpoint_.vision->tokens() : 0;
+    const bool cross = has_cross_attention(checkpoint_);
+    const int64_t image = cross                ? checkpoint_.positions_before()
+                          : checkpoint_.vision ? checkpoint_.vision->tokens()
+                                               : 0;
     const int64_t positions = checkpoint_.text->max_position_embeddings;
     if (settings.max_new_tokens) {
       config_.max_new_tokens = *settings.max_new_tokens;
       settings.max_length.reset();
     } else if (settings.max_length && *settings.max_length <= image) {
       config_.notes.push_back(fmt::format(
-          "max_length {} counts the {} image tokens and leaves no room behind them; {} new tokens "
+          "max_length {} counts the {} {} and leaves no room behind them; {} new tokens "
           "are taken instead",
           *settings.max_length,
           image,
+          cross ? "start token" : "image tokens",
           config_.max_new_tokens));
       settings.max_length.reset();
     } else if (settings.max_length) {

@@ -20,6 +20,7 @@ struct GenerationConfig {
   std::vector<int64_t> eos_token_ids;  // unchecked; empty where no file gives any
   int64_t bos_token_id = -1;           // -1: none
   int64_t pad_token_id = -1;
+  int64_t decoder_start_token_id = -1;
   Json kept = Json::object();  // all keys for other runtimes' generation_config.json
   std::vector<std::string> notes;
 };

@@ -31,12 +31,20 @@ struct TextNames {
   std::span<const std::string_view> buffers = {};
 };
 
+// Whether a decoder's layers attend to an encoder.
+enum class CrossAttention {
+  kNever,
+  kOptional,  // the same class without it is a plain decoder
+  kAlways,
+};
+
 struct TextModelType {
   std::string_view model_type;    // in the decoder's config.json
   std::string_view architecture;  // the class of transformers that loads the decoder
   // Everything but model_type; see parse_text_config().
   TextConfig (*read_config)(const Json& json, std::string_view where);
   TextNames names = {};
+  CrossAttention cross = CrossAttention::kNever;
 };
 
 // The image processor that a family is published with, for trainers that save no

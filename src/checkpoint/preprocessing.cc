@@ -257,7 +257,10 @@ Preprocessing read_preprocessing(const std::filesystem::path& path, const Prepro
       fail(ErrorCode::kUnsupported, "{}: \"{}\" is false, expected true", where, step);
     }
   }
-  if (!settings.splitting && json_or<bool>(json, "do_pad", false, where)) {
+  // Published BLIP files have it; nothing is padded where all images are resized to one size.
+  const bool pads = json_or<bool>(json, "do_pad", false, where) &&
+                    !settings.image_processor_type.starts_with("Blip");
+  if (!settings.splitting && pads) {
     fail(ErrorCode::kUnsupported, "{}: \"do_pad\" is not supported", where);
   }
   const int64_t usual = pillow_number(settings.resample);

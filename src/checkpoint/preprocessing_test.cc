@@ -79,6 +79,7 @@ TEST_F(FindPreprocessing, RefusesStepsThatNothingHereDoes) {
     EXPECT_TRUE(contains(refusal(ErrorCode::kUnsupported, {{step, false}}), step));
   }
   refusal(ErrorCode::kUnsupported, {{"do_pad", true}});
+  EXPECT_NO_THROW(find({{"do_pad", true}, {"image_processor_type", "BlipImageProcessor"}}));
   refusal(ErrorCode::kUnsupported, {{"resample", 0}});
   refusal(ErrorCode::kUnsupported, {{"size", {{"shortest_edge", 224}}}});
 }

@@ -179,6 +179,38 @@ std::optional<FoundConfig> find_config(const ResolvedSource& source,
        part.title);
 }
 
+// A decoder that attends to an encoder belongs into a checkpoint that has it attend, and no other.
+void check_cross_attention(const Checkpoint& checkpoint) {
+  if (checkpoint.composite == nullptr) {
+    return;
+  }
+  const TextConfig& text = checkpoint.text.value();
+  const TextModelType& type = *find_model_type(text_model_types(), text.model_type);
+  const auto* layers = std::get_if<LayerNormLayers>(&text.layers);
+  const bool attends = layers != nullptr && layers->cross_width != 0;
+  const bool wanted = has_cross_attention(checkpoint);
+  if (wanted && type.cross == CrossAttention::kNever) {
+    std::vector<std::string_view> known;
+    for (const TextModelType* row : text_model_types()) {
+      if (row->cross != CrossAttention::kNever) {
+        known.push_back(row->model_type);
+      }
+    }
+    fail(ErrorCode::kUnsupported,
+         "{}: model_type \"{}\" has no cross attention here, expected \"{}\"",
+         checkpoint.config_where.at("language_model"),
+         text.model_type,
+         fmt::join(known, "\" or \""));
+  }
+  if (!wanted && attends) {
+    fail(ErrorCode::kUnsupported,
+         "{}: the decoder {} has cross attention, a {} model gives it nothing to attend to",
+         checkpoint.config_where.at("language_model"),
+         text.model_type,
+         checkpoint.composite->model_type);
+  }
+}
+
 }  // namespace
 
 ResolvedSource resolve_source(const Source& source) {
@@ -226,6 +258,9 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
       const std::string where = (model.path / "config.json").string();
       checkpoint.config_where["projection"] = where;
       checkpoint.projection = model.composite->read_projection(model.config, where);
+      if (has_cross_attention(checkpoint)) {
+        continue;  // "max_length" is generate()'s
+      }
       checkpoint.max_new_tokens = json_or<int64_t>(model.config, "max_length", 30, where);
       if (checkpoint.max_new_tokens < 1 || checkpoint.max_new_tokens > 100'000) {
         fail(ErrorCode::kInvalidFile,
@@ -257,6 +292,7 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
   } else if (checkpoint.composite != nullptr) {
     fail_config(source, text);
   }
+  check_cross_attention(checkpoint);
   for (const ModelFolder& model : source.models) {
     if (model.composite != nullptr && model.composite->read_whole != nullptr) {
       const std::string where = (model.path / "config.json").string();

@@ -129,13 +129,34 @@ int64_t start_token(const SpecialTokens& tokens, const GenerationSettings& setti
   return eos;
 }
 
+// What a decoder with cross attention begins with: generation_config.json's, else config.json's, else
+// bos_token_id (GenerationMixin._get_decoder_start_token_id).
+int64_t cross_start_token(const Checkpoint& checkpoint, int64_t generation_start) {
+  const TextConfig& text = checkpoint.text.value();
+  int64_t id = checkpoint.own_special_tokens ? -1 : generation_start;
+  id = id >= 0 ? id : text.decoder_start_token_id;
+  id = id >= 0 ? id : text.bos_token_id;
+  if (id < 0 || id >= text.vocab_size) {
+    fail(ErrorCode::kMismatch,
+         "{}: decoder_start_token_id is {}, expected a token of the vocabulary of {}",
+         checkpoint.folder.string(),
+         id,
+         text.vocab_size);
+  }
+  return id;
+}
+
 // End-of-text: generation_config.json, else the decoder's config, else the tokenizer's eos_token.
 SpecialTokens special_tokens(const Checkpoint& checkpoint,
                              const fs::path& folder,
                              const TokenizerFiles& tokenizer) {
   const TextConfig& text = checkpoint.text.value();
+  const GenerationConfig& generation = tokenizer.generation;
+  const bool own = checkpoint.own_special_tokens;
   SpecialTokens tokens;
-  tokens.eos_token_ids = tokenizer.generation.eos_token_ids;
+  if (!own) {
+    tokens.eos_token_ids = generation.eos_token_ids;
+  }
   if (tokens.eos_token_ids.empty()) {
     tokens.eos_token_ids = text.eos_token_ids;
   }
@@ -164,11 +185,14 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
   const int64_t eos = tokens.eos_token_ids[0];
   const auto inside = [&](int64_t id) { return id >= 0 && id < text.vocab_size; };
   const auto first_inside = [&](int64_t id, int64_t second) {
-    return inside(id) ? id : inside(second) ? second : eos;
+    return inside(id) && !own ? id : inside(second) ? second : eos;
   };
-  tokens.bos_token_id = first_inside(tokenizer.generation.bos_token_id, text.bos_token_id);
-  tokens.pad_token_id = first_inside(tokenizer.generation.pad_token_id, text.pad_token_id);
-  tokens.decoder_start_token_id = start_token(tokens, tokenizer.generation.settings);
+  tokens.bos_token_id = first_inside(generation.bos_token_id, text.bos_token_id);
+  tokens.pad_token_id = first_inside(generation.pad_token_id, text.pad_token_id);
+  tokens.decoder_start_token_id =
+      has_cross_attention(checkpoint)
+          ? cross_start_token(checkpoint, generation.decoder_start_token_id)
+          : start_token(tokens, generation.settings);
   return tokens;
 }
 

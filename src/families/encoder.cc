@@ -155,15 +155,23 @@ PatchEmbedWeights take_vit_embeddings(WeightTaker& weights, const VisionConfig& 
                                      reshape(weights.take(root + name, {1, count, hidden}),
                                              {count, hidden})};
   };
+  TokenWeights classes = tokens("cls_token", 1);
+  if (config.class_tokens == 2) {
+    const TokenWeights distillation = tokens("distillation_token", 1);
+    classes = {
+        root + "cls_and_distillation_tokens",
+        concat_rows({cast(classes.weight, DType::kF32), cast(distillation.weight, DType::kF32)})};
+  }
   const int64_t size = config.position_size == 0 ? config.image_size : config.position_size;
   const int64_t side = size / config.patch_size;
+  const int64_t rows = side * side + config.class_tokens;
   const std::string positions = root + "position_embeddings";
   return {take_patch_kernel(weights, root + "patch_embeddings.projection", config, true),
           positions,
-          reshape(weights.take(positions, {1, side * side + 1, hidden}), {side * side + 1, hidden}),
+          reshape(weights.take(positions, {1, rows, hidden}), {rows, hidden}),
           config.patch_size,
           config.image_size,
-          tokens("cls_token", config.class_tokens),
+          std::move(classes),
           tokens("register_tokens", config.register_tokens)};
 }
 

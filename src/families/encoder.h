@@ -69,7 +69,7 @@ Value encoder_layers(const Builder& b,
 // The layers of SigLIP and CLIP under vision_encoder.encoder.layers: layer_norm1, self_attn,
 // layer_norm2, mlp.fc1 and mlp.fc2.
 std::vector<EncoderLayer> take_clip_layers(WeightTaker& weights, const VisionConfig& config);
-// The embeddings of ViT and DINOv2, class and register tokens included.
+// The embeddings of ViT, DeiT (two class tokens) and DINOv2, class and register tokens included.
 PatchEmbedWeights take_vit_embeddings(WeightTaker& weights, const VisionConfig& config);
 // The layers of ViT and DINOv2 under vision_encoder.encoder.layer: attention.attention.query, key
 // and value, attention.output.dense; the rest under the names that are given.

@@ -35,12 +35,19 @@ struct VisionFamily : VisionModelType {
 
 // The embedding table as one initializer [vocab_size, hidden_size], shared by lookup and tied head.
 using TableBuilder = Value (*)(const Builder& b, WeightTaker& weights, const TextConfig& config);
-// The inputs of one call of a decoder. A family with cross attention adds the encoder's hidden
-// states here; other families do not change.
+// What cross attention sees. Without states a decoder leaves it out, as transformers does.
+struct CrossInputs {
+  Value states;                // [batch, encoder tokens, width]
+  std::vector<KeyValue> past;  // per layer: [batch, heads, 0 or encoder tokens, head_dim]
+};
+// The inputs of one call of a decoder.
 struct DecoderInputs {
   Value table;                 // from TableBuilder; may be absent where the head has its own table
-  Value embeddings;            // [batch, sequence, hidden_size]
+  Value embeddings;            // [batch, sequence, embedding_width()]
   std::vector<KeyValue> past;  // per layer
+  // For families whose positions depend on the tokens: int64 [batch, sequence].
+  Value ids = {};
+  CrossInputs cross = {};
 };
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          WeightTaker& weights,

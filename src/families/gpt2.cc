@@ -44,8 +44,42 @@ TextConfig read_gpt2(const Json& json, std::string_view where) {
   layers.scaled_scores = json_or<bool>(json, "scale_attn_weights", true, where);
   layers.scaled_by_layer = json_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, where);
   // reorder_and_upcast_attn computes the same in float32.
+  if (json_or<bool>(json, "add_cross_attention", false, where)) {
+    layers.cross_width = config.hidden_size;
+  }
   config.layers = std::move(layers);
   return config;
+}
+
+LayerNormLayer take_gpt2_layer(WeightTaker& weights,
+                               const std::string& name,
+                               const TextConfig& config) {
+  const int64_t hidden = config.hidden_size;
+  const int64_t wide = layer_norm_layers(config).intermediate_size;
+  const int64_t seen = layer_norm_layers(config).cross_width;
+  const auto norm = [&](const std::string& part) {
+    return take_decoder_norm(weights, name + part, config);
+  };
+  const auto take = [&](const std::string& part, int64_t out, int64_t in) {
+    return take_conv1d(weights, name + part, out, in);
+  };
+  AttentionWeights attention;
+  attention.name = name + ".attn";
+  attention.packed = take(".attn.c_attn", 3 * hidden, hidden);
+  attention.out = take(".attn.c_proj", hidden, hidden);
+  std::optional<CrossSublayer> cross;
+  if (seen != 0) {
+    cross = CrossSublayer{norm(".ln_cross_attn"),
+                          {take(".crossattention.q_attn", hidden, hidden),
+                           take(".crossattention.c_attn", 2 * hidden, seen),
+                           take(".crossattention.c_proj", hidden, hidden)}};
+  }
+  return {norm(".ln_1"),
+          std::move(attention),
+          std::move(cross),
+          norm(".ln_2"),
+          take(".mlp.c_fc", wide, hidden),
+          take(".mlp.c_proj", hidden, wide)};
 }
 
 DecoderOutput decode_gpt2(const Builder& b,
@@ -53,27 +87,14 @@ DecoderOutput decode_gpt2(const Builder& b,
                           const TextConfig& config,
                           const DecoderInputs& inputs) {
   const std::string root = "language_model.transformer";
-  const int64_t hidden = config.hidden_size;
-  const int64_t wide = layer_norm_layers(config).intermediate_size;
-  const auto norm = [&](const std::string& name) {
-    return take_decoder_norm(weights, name, config);
-  };
   LayerNormParts parts;
   parts.position_name = root + ".wpe.weight";
-  parts.positions = weights.take(parts.position_name, {config.max_position_embeddings, hidden});
+  parts.positions =
+      weights.take(parts.position_name, {config.max_position_embeddings, config.hidden_size});
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string name = fmt::format("{}.h.{}", root, i);
-    AttentionWeights attention;
-    attention.name = name + ".attn";
-    attention.packed = take_conv1d(weights, name + ".attn.c_attn", 3 * hidden, hidden);
-    attention.out = take_conv1d(weights, name + ".attn.c_proj", hidden, hidden);
-    parts.layers.push_back({norm(name + ".ln_1"),
-                            std::move(attention),
-                            norm(name + ".ln_2"),
-                            take_conv1d(weights, name + ".mlp.c_fc", wide, hidden),
-                            take_conv1d(weights, name + ".mlp.c_proj", hidden, wide)});
+    parts.layers.push_back(take_gpt2_layer(weights, fmt::format("{}.h.{}", root, i), config));
   }
-  parts.last_norm = norm(root + ".ln_f");
+  parts.last_norm = take_decoder_norm(weights, root + ".ln_f", config);
   return decode_layer_norm(b, weights, config, parts, inputs);
 }
 
@@ -83,7 +104,8 @@ extern const TextFamily kGpt2{
     {"gpt2",
      "GPT2LMHeadModel",
      read_gpt2,
-     {"transformer.wte", "lm_head", kGpt2Prefixes, kGpt2Conv1d, kGpt2Buffers}},
+     {"transformer.wte", "lm_head", kGpt2Prefixes, kGpt2Conv1d, kGpt2Buffers},
+     CrossAttention::kOptional},
     build_input_table,
     decode_gpt2};
 

@@ -24,17 +24,22 @@ double score_scale(const TextConfig& config, size_t layer) {
   return settings.scaled_by_layer ? scale / static_cast<double>(layer + 1) : scale;
 }
 
+Value activated(const Builder& b,
+                const std::string& scope,
+                const Value& x,
+                const std::string& activation) {
+  return activation == "relu" ? b.graph.op("Relu", scope + "/Relu", {x})
+                              : gelu(b, scope + "/gelu", x, gelu_named(activation));
+}
+
 //  x ── up ── activation ── down ── y
 Value two_layer_mlp(const Builder& b,
                     const std::string& scope,
                     const Value& x,
                     const LayerNormLayer& layer,
                     const std::string& activation) {
-  if (activation != "relu") {
-    return gelu_mlp(b, scope, x, layer.up, layer.down, gelu_named(activation));
-  }
   const Value wide = linear(b, scope + "/up", x, layer.up);
-  return linear(b, scope + "/down", b.graph.op("Relu", scope + "/Relu", {wide}), layer.down);
+  return linear(b, scope + "/down", activated(b, scope, wide, activation), layer.down);
 }
 
 // One sublayer with its residual.
@@ -90,8 +95,75 @@ NormWeights take_decoder_norm(WeightTaker& weights,
           layers.layer_norm_eps};
 }
 
-//  embeddings ── (project_in) ── + positions ── [ attention, mlp ] x layers ── (norm) ──
-//  ── (project_out) ── lm_head
+namespace {
+
+//  embeddings ── (Mul scale) ── (project_in) ── + positions ── (norm) ── x
+Value embedded(const Builder& b,
+               const TextConfig& config,
+               const LayerNormParts& parts,
+               const DecoderInputs& inputs) {
+  const LayerNormLayers& settings = layer_norm_layers(config);
+  const std::string scope = "/decoder/positions";
+  const Value& past_key = inputs.past.at(0).key;
+  Value x = inputs.embeddings;
+  if (settings.embedding_scale != 1.0) {
+    const Value factor = b.graph.scalar(static_cast<float>(settings.embedding_scale));
+    x = b.graph.op("Mul", "/decoder/embedding_scale", {x, factor});
+  }
+  if (parts.project_in) {
+    x = linear(b, "/decoder/project_in", x, *parts.project_in);
+  }
+  const Value positions = parts.positions
+                              ? learned_positions(b,
+                                                  scope,
+                                                  b.weight(parts.position_name, parts.positions),
+                                                  settings.position_offset,
+                                                  x,
+                                                  past_key)
+                              : sinusoidal_positions(b,
+                                                     scope,
+                                                     config.hidden_size,
+                                                     settings.sinusoid_padding.value(),
+                                                     inputs.ids,
+                                                     past_key);
+  x = b.graph.op("Add", scope + "/Add", {x, positions});
+  return parts.embedding_norm ? layer_norm(b, "/decoder/embedding_norm", x, *parts.embedding_norm)
+                              : x;
+}
+
+//  x ── (norm) ── (project_out) ── (dense ── activation ── norm) ── lm_head (+ bias) ── logits
+Value head_logits(const Builder& b,
+                  WeightTaker& weights,
+                  const TextConfig& config,
+                  const LayerNormParts& parts,
+                  const Value& table,
+                  Value x) {
+  if (parts.last_norm) {
+    x = layer_norm(b, "/decoder/last_norm", x, *parts.last_norm);
+  }
+  if (parts.project_out) {
+    x = linear(b, "/decoder/project_out", x, *parts.project_out);
+  }
+  if (parts.head_layer) {
+    const std::string scope = "/decoder/head_layer";
+    const Value dense = linear(b, scope, x, parts.head_layer->dense);
+    x = layer_norm(b,
+                   scope + "/norm",
+                   activated(b, scope, dense, layer_norm_layers(config).activation),
+                   parts.head_layer->norm);
+  }
+  Value head = table;
+  if (!config.tie_word_embeddings) {
+    const std::string name = table_weight(text_names(config.model_type).output_table);
+    head = b.weight(name, weights.take(name, {config.vocab_size, config.embedding_width()}));
+  }
+  const Value bias = parts.head_bias ? b.weight(parts.head_bias_name, parts.head_bias) : Value{};
+  return lm_head(b, "/decoder/lm_head", x, head, bias);
+}
+
+}  // namespace
+
+//  embeddings ── [ attention, (cross attention), mlp ] x layers ── head ── logits
 // After the last attention only the last position is computed, since only it reaches the logits.
 DecoderOutput decode_layer_norm(const Builder& b,
                                 WeightTaker& weights,
@@ -99,62 +171,56 @@ DecoderOutput decode_layer_norm(const Builder& b,
                                 const LayerNormParts& parts,
                                 const DecoderInputs& inputs) {
   const LayerNormLayers& settings = layer_norm_layers(config);
-  Value x = inputs.embeddings;
-  if (parts.project_in) {
-    x = linear(b, "/decoder/project_in", x, *parts.project_in);
-  }
-  const Value positions = learned_positions(b,
-                                            "/decoder/positions",
-                                            b.weight(parts.position_name, parts.positions),
-                                            settings.position_offset,
-                                            x,
-                                            inputs.past.at(0).key);
-  x = b.graph.op("Add", "/decoder/positions/Add", {x, positions});
+  const CausalHeads heads{config.num_attention_heads, config.num_key_value_heads, config.head_dim};
+  Residuals stream(b, settings.norm_first, embedded(b, config, parts, inputs));
   const CausalContext context =
-      causal_context(b,
-                     "/decoder",
-                     x,
-                     inputs.past.at(0).key,
-                     {config.num_attention_heads, config.num_key_value_heads, config.head_dim});
+      causal_context(b, "/decoder", stream.x(), inputs.past.at(0).key, heads);
+  const bool crosses = inputs.cross.states.present();
+  const CrossContext seen =
+      crosses
+          ? cross_context(b, "/decoder", inputs.cross.states, inputs.cross.past.at(0).key, heads)
+          : CrossContext{};
   DecoderOutput output;
-  Residuals stream(b, settings.norm_first, x);
   for (size_t i = 0; i < parts.layers.size(); ++i) {
     const LayerNormLayer& layer = parts.layers[i];
     const std::string scope = "/decoder/layers." + std::to_string(i);
-    CausalOutput attended =
+    const double scale = score_scale(config, i);
+    CausalOutput own =
         causal_attention(b,
                          scope + "/self_attn",
                          stream.enter(scope + "/attention_norm", layer.attention_norm),
                          layer.attention,
                          inputs.past.at(i),
                          context,
-                         {.rotated = false, .window = 0, .scale = score_scale(config, i)});
-    output.present.push_back(attended.present);
+                         {.rotated = false, .window = 0, .scale = scale});
+    output.present.push_back(own.present);
     if (i + 1 == parts.layers.size()) {
-      attended.attended = last_position(b, scope + "/last_attended", attended.attended);
+      own.attended = last_position(b, scope + "/last_attended", own.attended);
       stream.keep_last_position(scope + "/last_stream");
     }
     stream.leave(scope + "/attention_norm",
-                 linear(b, scope + "/self_attn/out_proj", attended.attended, layer.attention.out),
+                 linear(b, scope + "/self_attn/out_proj", own.attended, layer.attention.out),
                  layer.attention_norm);
-    const Value seen = stream.enter(scope + "/mlp_norm", layer.mlp_norm);
+    if (crosses && layer.cross) {
+      const CrossSublayer& cross = *layer.cross;
+      const CrossOutput other = cross_attention(b,
+                                                scope + "/cross_attn",
+                                                stream.enter(scope + "/cross_norm", cross.norm),
+                                                cross.attention,
+                                                inputs.cross.past.at(i),
+                                                seen,
+                                                scale);
+      output.cross.push_back(other.present);
+      stream.leave(scope + "/cross_norm",
+                   linear(b, scope + "/cross_attn/out_proj", other.attended, cross.attention.out),
+                   cross.norm);
+    }
+    const Value x = stream.enter(scope + "/mlp_norm", layer.mlp_norm);
     stream.leave(scope + "/mlp_norm",
-                 two_layer_mlp(b, scope + "/mlp", seen, layer, settings.activation),
+                 two_layer_mlp(b, scope + "/mlp", x, layer, settings.activation),
                  layer.mlp_norm);
   }
-  x = stream.x();
-  if (parts.last_norm) {
-    x = layer_norm(b, "/decoder/last_norm", x, *parts.last_norm);
-  }
-  if (parts.project_out) {
-    x = linear(b, "/decoder/project_out", x, *parts.project_out);
-  }
-  Value head = inputs.table;
-  if (!config.tie_word_embeddings) {
-    const std::string name = table_weight(text_names(config.model_type).output_table);
-    head = b.weight(name, weights.take(name, {config.vocab_size, config.embedding_width()}));
-  }
-  output.logits = lm_head(b, "/decoder/lm_head", x, head);
+  output.logits = head_logits(b, weights, config, parts, inputs.table, stream.x());
   return output;
 }
 

@@ -1,5 +1,6 @@
-// Decoders with LayerNorm and a table of position embeddings: attention, then an MLP of two linear
-// layers, each with a residual and a norm before it or behind the sum. Their families take the
+// Decoders with LayerNorm and position embeddings: attention, cross attention where there is an
+// encoder, then an MLP of two linear layers, each with a residual and a norm before it or behind the
+// sum. Their families take the
 // tensors by their own names.
 #ifndef LORAPRESS_FAMILIES_LAYER_NORM_DECODER_H_
 #define LORAPRESS_FAMILIES_LAYER_NORM_DECODER_H_
@@ -9,27 +10,44 @@
 #include <vector>
 
 #include "blocks/attention.h"
+#include "blocks/cross_attention.h"
 #include "blocks/norm.h"
 #include "families/family.h"
 
 namespace lorapress {
 
+struct CrossSublayer {
+  NormWeights norm;
+  CrossAttentionWeights attention;
+};
+
 struct LayerNormLayer {
   NormWeights attention_norm;
   AttentionWeights attention;
+  std::optional<CrossSublayer> cross;
   NormWeights mlp_norm;
   LinearWeights up;
   LinearWeights down;
 };
 
+// BERT's layer before the head: Linear, activation, LayerNorm.
+struct HeadLayer {
+  LinearWeights dense;
+  NormWeights norm;
+};
+
 // The tensors of such a decoder but its tables.
 struct LayerNormParts {
   std::string position_name;  // of the table's weight
-  WeightPtr positions;        // [max_position_embeddings + position_offset, hidden_size]
+  WeightPtr positions;  // [max_position_embeddings + position_offset, hidden_size]; null: sinusoids
   std::optional<LinearWeights> project_in;  // embeddings -> hidden states, without a bias
+  std::optional<NormWeights> embedding_norm;
   std::vector<LayerNormLayer> layers;
   std::optional<NormWeights> last_norm;
   std::optional<LinearWeights> project_out;  // hidden states -> what the head multiplies
+  std::optional<HeadLayer> head_layer;
+  std::string head_bias_name;
+  WeightPtr head_bias;  // [vocab_size]; null: none
 };
 
 const LayerNormLayers& layer_norm_layers(const TextConfig& config);

@@ -73,6 +73,40 @@ TEST(OptConfig, IsRead) {
   EXPECT_FALSE(layer_norm_layers(parsed({{"_remove_final_layer_norm", true}}, "opt")).last_norm);
 }
 
+TEST(TrocrConfig, IsRead) {
+  const TextConfig usual = parsed({}, "trocr");
+  const LayerNormLayers& plain = layer_norm_layers(usual);
+  EXPECT_EQ(usual.hidden_size, 1024);
+  EXPECT_EQ(usual.decoder_start_token_id, 2);
+  EXPECT_EQ(plain.cross_width, 1024);
+  EXPECT_EQ(plain.embedding_scale, 1.0);
+  EXPECT_TRUE(plain.embedding_norm && !plain.norm_first && !plain.last_norm);
+  EXPECT_FALSE(plain.sinusoid_padding);
+  const TextConfig config = parsed({{"d_model", 64},
+                                    {"decoder_attention_heads", 4},
+                                    {"cross_attention_hidden_size", 40},
+                                    {"scale_embedding", true},
+                                    {"layernorm_embedding", false},
+                                    {"use_learned_position_embeddings", false},
+                                    {"pad_token_id", 3}},
+                                   "trocr");
+  const LayerNormLayers& layers = layer_norm_layers(config);
+  EXPECT_EQ(layers.cross_width, 40);
+  EXPECT_EQ(layers.embedding_scale, 8.0);
+  EXPECT_FALSE(layers.embedding_norm);
+  EXPECT_EQ(layers.sinusoid_padding, 3);
+}
+
+TEST(BlipConfig, IsRead) {
+  const TextConfig config = parsed({}, "blip_text_model");
+  const LayerNormLayers& layers = layer_norm_layers(config);
+  EXPECT_EQ(config.num_attention_heads, 8);  // the class's default; published files say 12
+  EXPECT_EQ(config.bos_token_id, 30522);
+  EXPECT_EQ(layers.layer_norm_eps, 1e-12);
+  EXPECT_EQ(layers.cross_width, 768);
+  EXPECT_TRUE(layers.embedding_norm && !layers.norm_first);
+}
+
 TEST(LayerNormConfig, RefusesWhatIsNotComputed) {
   const auto refuse = [](const Json& json, const char* type, ErrorCode code, const char* part) {
     const std::string text = message_of(code, [&] { parsed(json, type); });
@@ -88,6 +122,11 @@ TEST(LayerNormConfig, RefusesWhatIsNotComputed) {
   refuse({{"activation_function", "silu"}}, "opt", ErrorCode::kUnsupported, "silu");
   refuse({{"num_attention_heads", 7}}, "opt", ErrorCode::kInvalidFile, "num_attention_heads");
   refuse({{"ffn_dim", -1}}, "opt", ErrorCode::kInvalidFile, "ffn_dim");
+  refuse({{"use_learned_position_embeddings", false}, {"pad_token_id", nullptr}},
+         "trocr",
+         ErrorCode::kUnsupported,
+         "pad_token_id");
+  refuse({{"is_decoder", false}}, "blip_text_model", ErrorCode::kUnsupported, "is_decoder");
 }
 
 }  // namespace

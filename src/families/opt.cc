@@ -64,6 +64,7 @@ LayerNormLayer take_opt_layer(WeightTaker& weights,
   attention.out = take(".self_attn.out_proj", hidden, hidden);
   return {take_decoder_norm(weights, name + ".self_attn_layer_norm", config),
           std::move(attention),
+          std::nullopt,
           take_decoder_norm(weights, name + ".final_layer_norm", config),
           take(".fc1", layers.intermediate_size, hidden),
           take(".fc2", hidden, layers.intermediate_size)};

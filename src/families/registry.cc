@@ -6,18 +6,40 @@
 namespace lorapress {
 
 // Each is defined in the file of its name.
-extern const VisionFamily kClip, kDinov2, kDinov2WithRegisters, kIdefics3Vision, kSiglip,
-    kSmolvlmVision, kVit;
-extern const TextFamily kGpt2, kLlama, kMistral, kOpt, kPhi3, kQwen2, kQwen3, kSmollm3;
-extern const CompositeModelType kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel;
+extern const VisionFamily kBlipVision, kClip, kDeit, kDinov2, kDinov2WithRegisters, kIdefics3Vision,
+    kSiglip, kSmolvlmVision, kVit;
+extern const TextFamily kBlipText, kGpt2, kLlama, kMistral, kOpt, kPhi3, kQwen2, kQwen3,
+    kSmollm3, kTrocr;
+extern const CompositeModelType kBlipModel, kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel,
+    kVisionEncoderDecoder;
 
 namespace {
 
-constexpr std::array kVisionFamilies = {
-    &kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters, &kIdefics3Vision, &kSmolvlmVision};
-constexpr std::array kTextFamilies = {
-    &kLlama, &kQwen2, &kQwen3, &kMistral, &kPhi3, &kSmollm3, &kGpt2, &kOpt};
-constexpr std::array kCompositeTypes = {&kPrefixVlm, &kLlavaModel, &kIdefics3Model, &kSmolvlmModel};
+constexpr std::array kVisionFamilies = {&kSiglip,
+                                        &kVit,
+                                        &kDeit,
+                                        &kClip,
+                                        &kDinov2,
+                                        &kDinov2WithRegisters,
+                                        &kIdefics3Vision,
+                                        &kSmolvlmVision,
+                                        &kBlipVision};
+constexpr std::array kTextFamilies = {&kLlama,
+                                      &kQwen2,
+                                      &kQwen3,
+                                      &kMistral,
+                                      &kPhi3,
+                                      &kSmollm3,
+                                      &kGpt2,
+                                      &kOpt,
+                                      &kTrocr,
+                                      &kBlipText};
+constexpr std::array kCompositeTypes = {&kPrefixVlm,
+                                        &kLlavaModel,
+                                        &kIdefics3Model,
+                                        &kSmolvlmModel,
+                                        &kVisionEncoderDecoder,
+                                        &kBlipModel};
 
 template <typename Type, typename Families>
 constexpr auto types_of(const Families& families) {

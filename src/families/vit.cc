@@ -1,5 +1,6 @@
-// ViT, transformers configuration_vit.py and modeling_vit.py (ViTModel): a class token, which stays
-// the first image token, and layernorm behind the layers; the pooler is not used.
+// ViT and DeiT, transformers configuration_vit.py, modeling_vit.py (ViTModel) and modeling_deit.py
+// (DeiTModel): a class token, which stays the first image token, in DeiT also a distillation token
+// behind it, and layernorm behind the layers; the pooler is not used.
 #include <array>
 
 #include "checkpoint/config_fields.h"
@@ -10,6 +11,11 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kVitUnusedPrefixes = {
     "vision_encoder.pooler.", "vision_encoder.embeddings.mask_token", "vision_encoder.classifier."};
+constexpr std::array<std::string_view, 4> kDeitUnusedPrefixes = {
+    "vision_encoder.pooler.",
+    "vision_encoder.embeddings.mask_token",
+    "vision_encoder.cls_classifier.",
+    "vision_encoder.distillation_classifier."};
 constexpr std::array<std::string_view, 4> kVitActivations = {
     "gelu", "gelu_pytorch_tanh", "gelu_new", "quick_gelu"};
 
@@ -22,16 +28,24 @@ constexpr std::array<NamePart, 6> kModuleParts = {
      {".attention.o_proj", ".attention.output.dense"},
      {".mlp.fc1", ".intermediate.dense"},
      {".mlp.fc2", ".output.dense"}}};
-constexpr std::array<VisionSpelling, 2> kVitSpellings = {
-    {{"vit.", "", {}}, {"layers.", "encoder.layer.", kModuleParts}}};
+constexpr std::array<VisionSpelling, 3> kVitSpellings = {
+    {{"vit.", "", {}}, {"deit.", "", {}}, {"layers.", "encoder.layer.", kModuleParts}}};
 
-VisionConfig read_vit(const Json& json, std::string_view where) {
+VisionConfig read_vit_kind(const Json& json, std::string_view where, int64_t class_tokens) {
   VisionConfig defaults;
   defaults.layer_norm_eps = 1e-12;
-  defaults.class_tokens = 1;
+  defaults.class_tokens = class_tokens;
   VisionConfig config = read_encoder_config(json, defaults, kVitActivations, where);
   config.qkv_bias = json_or<bool>(json, "qkv_bias", true, where);
   return config;
+}
+
+VisionConfig read_vit(const Json& json, std::string_view where) {
+  return read_vit_kind(json, where, 1);
+}
+
+VisionConfig read_deit(const Json& json, std::string_view where) {
+  return read_vit_kind(json, where, 2);
 }
 
 //  pixels ── patch_embed with class token ── layers ── layernorm
@@ -60,5 +74,12 @@ extern const VisionFamily kVit{{"vit",
                                 {"ViTImageProcessor", "bilinear", kHalf, kHalf},
                                 kVitSpellings},
                                build_vit_tower};
+extern const VisionFamily kDeit{{"deit",
+                                 "deit",
+                                 read_deit,
+                                 kDeitUnusedPrefixes,
+                                 {"DeiTImageProcessor", "bicubic", kHalf, kHalf},
+                                 {}},
+                                build_vit_tower};
 
 }  // namespace lorapress

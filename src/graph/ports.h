@@ -26,16 +26,23 @@ inline constexpr const char* kImageFeatures = "image_features";
 enum class CacheSide { kPast, kPresent };  // inputs, outputs
 enum class CachePart { kKey, kValue };
 inline constexpr CachePart kCacheParts[] = {CachePart::kKey, CachePart::kValue};
-// Of a decoder with cross attention: of the positions so far, and of the encoder's states.
-enum class CacheOf { kDecoder, kEncoder };
+// Decoders with cross attention have two caches: the tokens' own, and the encoder's.
+enum class CacheKind { kOnly, kDecoder, kEncoder };
 
-// "past_key_values.{layer}.key". The overload with a text `layer` is for patterns such as "%d".
-std::string cache_port(CacheSide side, std::string_view layer, CachePart part);
-std::string cache_port(CacheSide side, int64_t layer, CachePart part);
-// "past_key_values.{layer}.decoder.key"
-std::string cross_cache_port(CacheSide side, int64_t layer, CacheOf of, CachePart part);
+// "past_key_values.{layer}.key", "past_key_values.{layer}.decoder.key". The overload with a text
+// `layer` is for patterns such as "%d".
+std::string cache_port(CacheSide side,
+                       std::string_view layer,
+                       CachePart part,
+                       CacheKind kind = CacheKind::kOnly);
+std::string cache_port(CacheSide side,
+                       int64_t layer,
+                       CachePart part,
+                       CacheKind kind = CacheKind::kOnly);
 // True if a graph's input or output of this name belongs to the key/value cache.
 bool is_cache_port(std::string_view name);
+// True for one of the encoder's keys and values.
+bool is_encoder_cache_port(std::string_view name);
 
 }  // namespace lorapress
 

@@ -31,15 +31,15 @@ TEST(Ports, AreCalledAsTheSharedTableSays) {
   for (const Json& row : golden.at("cross_cache")) {
     const int64_t layer = row.at("layer");
     for (const auto& [owner, of] :
-         {std::pair{"decoder", CacheOf::kDecoder}, std::pair{"encoder", CacheOf::kEncoder}}) {
+         {std::pair{"decoder", CacheKind::kDecoder}, std::pair{"encoder", CacheKind::kEncoder}}) {
       for (const auto& [part, key_or_value] :
            {std::pair{"key", CachePart::kKey}, std::pair{"value", CachePart::kValue}}) {
         const std::string suffix = fmt::format("_{}_{}", owner, part);
-        EXPECT_EQ(row.at("past" + suffix),
-                  cross_cache_port(CacheSide::kPast, layer, of, key_or_value));
-        const std::string present = cross_cache_port(CacheSide::kPresent, layer, of, key_or_value);
+        EXPECT_EQ(row.at("past" + suffix), cache_port(CacheSide::kPast, layer, key_or_value, of));
+        const std::string present = cache_port(CacheSide::kPresent, layer, key_or_value, of);
         EXPECT_EQ(row.at("present" + suffix), present);
         EXPECT_TRUE(is_cache_port(present)) << present;
+        EXPECT_EQ(is_encoder_cache_port(present), of == CacheKind::kEncoder) << present;
       }
     }
   }

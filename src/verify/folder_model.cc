@@ -85,12 +85,15 @@ void require_port(const std::vector<OrtPort>& ports,
 }
 
 ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
-  const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey);
+  CacheLayout layout{
+      manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim, DType::kF32};
+  layout.encoder_tokens = manifest.cross() ? manifest.image_tokens : 0;
+  const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey, layout.kind());
   const auto past = std::ranges::find(decoder.inputs(), first, &OrtPort::name);
-  return ClientCalls({manifest.num_hidden_layers,
-                      manifest.num_key_value_heads,
-                      manifest.head_dim,
-                      past == decoder.inputs().end() ? DType::kF32 : past->dtype});
+  if (past != decoder.inputs().end()) {
+    layout.dtype = past->dtype;
+  }
+  return ClientCalls(layout);
 }
 
 DecoderStep decoder_step(ClientCalls::Step made,

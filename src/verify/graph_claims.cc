@@ -13,10 +13,9 @@ namespace {
 
 // The contents of a graph and its bodies that the manifest describes.
 struct Seen {
-  std::set<std::string> data;                   // external files, as the graph names them
-  std::map<std::string, int> uses;              // name -> number of node inputs that read it
+  std::set<std::string> data;       // external files, as the graph names them
+  std::map<std::string, int> uses;  // name -> number of node inputs that read it, in bodies, too
   std::map<std::string, std::string> attended;  // past -> present of each GroupQueryAttention
-  bool has_bodies = false;
   bool integer_products = false;
 };
 
@@ -49,7 +48,6 @@ void examine(const onnx::GraphProto& graph, Seen& seen) {
         examine(attribute.t(), seen);
       }
       if (attribute.has_g()) {
-        seen.has_bodies = true;
         examine(attribute.g(), seen);
       }
     }
@@ -57,20 +55,23 @@ void examine(const onnx::GraphProto& graph, Seen& seen) {
 }
 
 bool may_lie_in_place(const onnx::GraphProto& graph, const Seen& seen) {
-  std::set<std::string> past;
+  std::set<std::string> past;  // of the tokens' own cache
+  CacheKind kind = CacheKind::kOnly;
   for (const onnx::ValueInfoProto& input : graph.input()) {
-    if (is_cache_port(input.name())) {
+    if (is_encoder_cache_port(input.name())) {
+      kind = CacheKind::kDecoder;
+    } else if (is_cache_port(input.name())) {
       past.insert(input.name());
     }
   }
   const auto lies_in_place = [&](int64_t layer, CachePart part) {
-    const std::string name = cache_port(CacheSide::kPast, layer, part);
+    const std::string name = cache_port(CacheSide::kPast, layer, part, kind);
     const auto present = seen.attended.find(name);
     return past.contains(name) && present != seen.attended.end() && seen.uses.at(name) == 1 &&
-           present->second == cache_port(CacheSide::kPresent, layer, part);
+           present->second == cache_port(CacheSide::kPresent, layer, part, kind);
   };
   const int64_t layers = std::ssize(past) / 2;
-  bool in_place = layers > 0 && !seen.has_bodies;
+  bool in_place = layers > 0;
   for (int64_t layer = 1; in_place && layer < layers; ++layer) {
     in_place = lies_in_place(layer, CachePart::kKey) && lies_in_place(layer, CachePart::kValue);
   }

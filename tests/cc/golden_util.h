@@ -39,10 +39,23 @@ inline std::vector<std::string> golden_names() {
   return names;
 }
 
+// Those whose decoder attends to the encoder.
+inline fs::path cross_folder() {
+  return source_path("tests/goldens/cross");
+}
+inline std::vector<std::string> cross_golden_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(cross_folder())) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 // One golden folder.
 struct Golden {
-  explicit Golden(const std::string& name)
-      : folder(checkpoints_folder() / name),
+  explicit Golden(const std::string& name, const fs::path& goldens = checkpoints_folder())
+      : folder(goldens / name),
         json(read_json(folder / "golden" / "golden.json")),
         tensors(open_safetensors(folder / "golden" / "golden.safetensors")) {}
 
@@ -76,6 +89,10 @@ struct Golden {
   Json json;
   TensorMap tensors;
 };
+
+inline Golden cross_golden(const std::string& name) {
+  return Golden(name, cross_folder());
+}
 
 inline std::vector<double> read_doubles(const Weight& weight) {
   if (weight.dtype() == DType::kF64) {

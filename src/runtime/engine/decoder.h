@@ -40,8 +40,9 @@ class Sequences {
   virtual ~Sequences() = default;
 
   // Runs the decoder's first call of one image and lets all rows of the image begin with it. `ids`
-  // are the model's start token, in whose place the image stands, and then the prompt's tokens; of a
-  // model that sees no image they are the prompt's. The engine adds none.
+  // are the model's start token, in whose place the image stands (with cross attention it stands for
+  // itself, and the image takes no position), and then the prompt's tokens; of a model that sees no
+  // image they are the prompt's. The engine adds none.
   // REQUIRES: the decoder that made the rows encoded the image; `ids` and the image take
   // size.prefix positions; each image once, before the first step().
   virtual void prefill(int64_t image,

@@ -220,6 +220,11 @@ void force(std::span<const int64_t> ids, std::span<float> scores) {
   }
 }
 
+// GenerationMixin._get_logits_processor: one later where the first of one id, or of none, is forced.
+int64_t begin_index(const TokenRules& rules) {
+  return rules.forced_bos_token_id && rules.before.size() <= 1 ? 1 : 0;
+}
+
 }  // namespace
 
 int64_t argmax(std::span<const float> scores) {
@@ -255,19 +260,19 @@ void apply_rules(const TokenRules& rules,
   }
   forbid_words(rules.bad_words_ids, seen, scores);
   const int64_t length = std::ssize(generated);
-  const int64_t before = std::ssize(rules.before);
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
-  if (rules.forced_bos_token_id && before + length == 1) {
+  // Behind one id. generate(inputs_embeds=...) begins with none, so that its first "begin" token is the
+  // second.
+  if (rules.forced_bos_token_id && std::ssize(rules.before) + length == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }
   if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
     force(rules.forced_eos_token_ids, scores);
   }
   forbid(rules.suppress_tokens, scores);
-  if (length == (rules.forced_bos_token_id && before <= 1 ? 1 : 0)) {
+  if (length == begin_index(rules)) {
     forbid(rules.begin_suppress_tokens, scores);
   }
 }

@@ -23,12 +23,11 @@ struct TokenRules {
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  // The only token allowed as the second, `before` counted.
-  std::optional<int64_t> forced_bos_token_id = {};
-  std::vector<int64_t> forced_eos_token_ids = {};  // the only tokens allowed as the last
+  std::optional<int64_t> forced_bos_token_id = {};  // the only token allowed behind one id
+  std::vector<int64_t> forced_eos_token_ids = {};   // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
   std::vector<int64_t> suppress_tokens = {};
-  // Not as the first token; with a forced_bos_token_id and no longer `before` not as the second.
+  // Not as the first generated token, or behind the one that forced_bos_token_id forces.
   std::vector<int64_t> begin_suppress_tokens = {};
 };
 

@@ -134,5 +134,39 @@ TEST(Sampling, RefusesWhatIsNotANumber) {
   EXPECT_THROW(argmax(std::vector<float>(3, -kInfinity)), Error);
 }
 
+// GenerationMixin with decoder_input_ids: the processors see them, and the first id of one is the start.
+TEST(Rules, SeeTheIdsBeforeTheGeneratedOnes) {
+  TokenRules rules;
+  rules.before = {4, 1, 2};
+  rules.repetition_penalty = 2.0;
+  std::vector<float> scores{1.0F, 1.0F, -1.0F, 1.0F, 1.0F, 1.0F};
+  apply_rules(rules, std::vector<int64_t>{5}, scores);
+  EXPECT_EQ(scores, (std::vector<float>{1.0F, 0.5F, -2.0F, 1.0F, 0.5F, 0.5F}));
+  rules.repetition_penalty = 1.0;
+  rules.no_repeat_ngram_size = 2;
+  EXPECT_EQ(likeliest(rules, std::vector<int64_t>{1}, std::vector<float>{0, 0, 3, 2, 0, 0}), 3);
+  rules.no_repeat_ngram_size = 0;
+  rules.bad_words_ids = {{2, 3}};
+  EXPECT_EQ(likeliest(rules, {}, std::vector<float>{0, 0, 1, 2, 0, 0}), 2);
+}
+
+TEST(Rules, ForceTheTokenBehindOneId) {
+  TokenRules rules;
+  rules.forced_bos_token_id = 3;
+  rules.begin_suppress_tokens = {0};
+  rules.max_new_tokens = 5;
+  const std::vector<float> logits{5, 4, 3, 2};
+  const auto next = [&](const std::vector<int64_t>& before, const std::vector<int64_t>& generated) {
+    rules.before = before;
+    return likeliest(rules, generated, logits);
+  };
+  EXPECT_EQ(next({}, {}), 0);  // behind embeddings: the second
+  EXPECT_EQ(next({}, {0}), 3);
+  EXPECT_EQ(next({7}, {}), 3);  // behind a start token: the first, and suppressed is the next
+  EXPECT_EQ(next({7}, {3}), 1);
+  EXPECT_EQ(next({7, 8}, {}), 1);  // behind a prompt: none, and suppressed is the first
+  EXPECT_EQ(next({7, 8}, {1}), 0);
+}
+
 }  // namespace
 }  // namespace lorapress

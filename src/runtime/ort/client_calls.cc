@@ -10,17 +10,26 @@ namespace lorapress {
 namespace {
 
 CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
-  const auto past_key = [](int64_t layer) {
-    return cache_port(CacheSide::kPast, layer, CachePart::kKey);
+  const auto find = [&](const std::string& name) {
+    return std::ranges::find(inputs, name, &OrtPort::name);
   };
-  const auto key = std::ranges::find(inputs, past_key(0), &OrtPort::name);
+  const auto states = find(kEncoderHiddenStates);
+  const bool cross =
+      states != inputs.end() && states->shape.size() == 3 &&
+      find(cache_port(CacheSide::kPast, 0, CachePart::kKey, CacheKind::kEncoder)) != inputs.end();
+  const auto past_key = [&](int64_t layer) {
+    return cache_port(
+        CacheSide::kPast, layer, CachePart::kKey, cross ? CacheKind::kDecoder : CacheKind::kOnly);
+  };
+  const auto key = find(past_key(0));
   if (key == inputs.end() || key->shape.size() != 4 || key->shape[1] < 1 || key->shape[3] < 1) {
     fail(ErrorCode::kUnsupported,
          "the decoder has no input {} [batch, heads, length, head_dim] of known heads and head_dim",
          past_key(0));
   }
   CacheLayout layout{0, key->shape[1], key->shape[3], key->dtype};
-  while (std::ranges::count(inputs, past_key(layout.layers), &OrtPort::name) != 0) {
+  layout.encoder_tokens = cross ? states->shape[1] : 0;
+  while (find(past_key(layout.layers)) != inputs.end()) {
     ++layout.layers;
   }
   return layout;
@@ -29,11 +38,17 @@ CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
 }  // namespace
 
 ClientCalls::ClientCalls(const CacheLayout& layout) : layout_(layout) {
-  for (int64_t layer = 0; layer < layout.layers; ++layer) {
-    for (const CachePart part : kCacheParts) {
-      past_.push_back(cache_port(CacheSide::kPast, layer, part));
-      outputs_.push_back(cache_port(CacheSide::kPresent, layer, part));
+  const auto add = [&](CacheKind kind) {
+    for (int64_t layer = 0; layer < layout.layers; ++layer) {
+      for (const CachePart part : kCacheParts) {
+        past_.push_back(cache_port(CacheSide::kPast, layer, part, kind));
+        outputs_.push_back(cache_port(CacheSide::kPresent, layer, part, kind));
+      }
     }
+  };
+  add(layout.kind());
+  if (layout.encoder_tokens != 0) {
+    add(CacheKind::kEncoder);
   }
 }
 
@@ -69,6 +84,14 @@ void ClientCalls::add_cache(std::span<const OrtTensor> cache,
                             std::vector<OrtSession::Feed>& feeds) const {
   for (size_t i = 0; i < past_.size(); ++i) {
     feeds.push_back({past_[i], &cache[i]});
+  }
+}
+
+void ClientCalls::keep_encoder(Step& step, std::span<const OrtTensor> cache) const {
+  for (size_t i = 0; i < past_.size(); ++i) {
+    if (is_encoder_cache_port(past_[i]) && cache[i].shape()[2] != 0) {
+      step.cache[i] = cache[i].converted(layout_.dtype);
+    }
   }
 }
 

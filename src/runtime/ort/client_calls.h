@@ -20,7 +20,7 @@ class ClientCalls {
  public:
   struct Step {
     OrtTensor logits;              // as the graph gives them
-    std::vector<OrtTensor> cache;  // for the next call
+    std::vector<OrtTensor> cache;  // for the next call, in the order of past()
   };
 
   explicit ClientCalls(const CacheLayout& layout);
@@ -42,13 +42,15 @@ class ClientCalls {
                                                            std::span<const OrtTensor> cache) const;
 
   // One call: ids [rows, positions]. An empty cache makes it the first one, whose first id is the
-  // start token that the graph drops. `session` runs as OrtSession does.
+  // start token, which graphs without cross attention drop. `session` runs as OrtSession does.
   template <typename Session>
   [[nodiscard]] Step step(Session& session,
                           const OrtTensor& ids,
                           const OrtTensor* image,
                           std::span<const OrtTensor> cache) const {
-    return to_step(session.run(feeds(ids, image, cache), outputs_));
+    Step made = to_step(session.run(feeds(ids, image, cache), outputs_));
+    keep_encoder(made, cache);
+    return made;
   }
 
   // The results of a run that asked for outputs().
@@ -56,6 +58,8 @@ class ClientCalls {
 
  private:
   void add_cache(std::span<const OrtTensor> cache, std::vector<OrtSession::Feed>& feeds) const;
+  // Keys and values of the encoder are those that the first call gave.
+  void keep_encoder(Step& step, std::span<const OrtTensor> cache) const;
 
   CacheLayout layout_;
   std::vector<std::string> past_;

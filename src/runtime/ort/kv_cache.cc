@@ -16,14 +16,14 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
   const auto element_bytes = static_cast<int64_t>(dtype_size(layout.dtype));
   require_cache_memory(
       slots,
-      capacity,
+      capacity + layout.encoder_tokens,
       checked_product(std::array{layout.heads, layout.head_dim, 4 * layout.layers, element_bytes})
           .value_or(INT64_MAX));
   const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
   for (int64_t layer = 0; layer < layout.layers; ++layer) {
     for (const CachePart part : kCacheParts) {
-      Entry entry{cache_port(CacheSide::kPast, layer, part),
-                  cache_port(CacheSide::kPresent, layer, part),
+      Entry entry{cache_port(CacheSide::kPast, layer, part, layout.kind()),
+                  cache_port(CacheSide::kPresent, layer, part, layout.kind()),
                   layout.in_place && layer > 0,
                   {}};
       entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
@@ -31,8 +31,26 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
         entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       }
       entries_.push_back(std::move(entry));
+      if (layout.encoder_tokens != 0) {
+        const auto all = static_cast<size_t>(slots * layout.heads * layout.encoder_tokens);
+        encoder_.push_back({cache_port(CacheSide::kPast, layer, part, CacheKind::kEncoder),
+                            cache_port(CacheSide::kPresent, layer, part, CacheKind::kEncoder),
+                            std::make_unique_for_overwrite<std::byte[]>(all * position_bytes_)});
+      }
     }
   }
+}
+
+OrtTensor KvCache::encoder_view(EncoderEntry& entry,
+                                int64_t slot,
+                                int64_t slots,
+                                int64_t tokens) const {
+  const size_t slot_bytes =
+      static_cast<size_t>(layout_.heads * layout_.encoder_tokens) * position_bytes_;
+  const size_t bytes = static_cast<size_t>(slots * layout_.heads * tokens) * position_bytes_;
+  return OrtTensor::view(layout_.dtype,
+                         {slots, layout_.heads, tokens, layout_.head_dim},
+                         {entry.arena.get() + static_cast<size_t>(slot) * slot_bytes, bytes});
 }
 
 OrtTensor KvCache::view(
@@ -55,6 +73,10 @@ void KvCache::bind_prefill(OrtBinding& binding, int64_t slot, int64_t length) {
       binding.output(entry.present, view(entry, front_, slot, 1, length, length));
     }
   }
+  for (EncoderEntry& entry : encoder_) {
+    binding.input(entry.past, encoder_view(entry, slot, 1, 0));
+    binding.output(entry.present, encoder_view(entry, slot, 1, layout_.encoder_tokens));
+  }
 }
 
 void KvCache::bind_step(OrtBinding& binding) {
@@ -66,6 +88,11 @@ void KvCache::bind_step(OrtBinding& binding) {
       const OrtTensor whole = view(entry, 0, 0, slots_, capacity_, capacity_);
       binding.input(entry.past, whole);
       binding.output(entry.present, whole);
+    }
+  }
+  if (!step_bound_) {
+    for (EncoderEntry& entry : encoder_) {
+      binding.input(entry.past, encoder_view(entry, 0, slots_, layout_.encoder_tokens));
     }
   }
   step_bound_ = true;
@@ -88,6 +115,16 @@ void KvCache::copy_slot(int64_t from, int64_t to, int64_t first) {
       };
       std::memcpy(at(to), at(from), count);
     }
+  }
+}
+
+void KvCache::copy_encoder(int64_t from, int64_t to) {
+  const size_t bytes =
+      static_cast<size_t>(layout_.heads * layout_.encoder_tokens) * position_bytes_;
+  for (EncoderEntry& entry : encoder_) {
+    std::byte* const arena = entry.arena.get();
+    std::memcpy(
+        arena + static_cast<size_t>(to) * bytes, arena + static_cast<size_t>(from) * bytes, bytes);
   }
 }
 

@@ -10,6 +10,10 @@
 // of the greatest length; the true lengths come from seqlens_k and total_sequence_length). Our
 // decoders take the past length from the shape of the first layer's keys, so that layer always
 // grows and all further layers may lie in place.
+//
+// Keys and values of an encoder are written by a slot's first call, [slots, heads, encoder tokens,
+// head_dim], and only read from then on. All slots of an image have the same, so beams that change
+// places move nothing.
 #ifndef LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
 #define LORAPRESS_RUNTIME_ORT_KV_CACHE_H_
 
@@ -19,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/ports.h"
 #include "runtime/ort/ort.h"
 
 namespace lorapress {
@@ -29,6 +34,12 @@ struct CacheLayout {
   int64_t head_dim = 0;
   DType dtype = DType::kF32;
   bool in_place = false;  // of all layers but the first
+  // With cross attention: the encoder's tokens, whose keys and values are a second cache; 0: none.
+  int64_t encoder_tokens = 0;
+  // Of the ports of the tokens' own cache.
+  [[nodiscard]] CacheKind kind() const {
+    return encoder_tokens == 0 ? CacheKind::kOnly : CacheKind::kDecoder;
+  }
 };
 
 class KvCache {
@@ -50,6 +61,8 @@ class KvCache {
   [[nodiscard]] int64_t length() const { return length_; }
   // Positions first ... length() - 1 of one slot become those of another.
   void copy_slot(int64_t from, int64_t to, int64_t first);
+  // The encoder's keys and values of one slot become those of another.
+  void copy_encoder(int64_t from, int64_t to);
 
  private:
   struct Entry {  // one tensor: the keys or the values of a layer
@@ -59,6 +72,17 @@ class KvCache {
     std::unique_ptr<std::byte[]> arenas[2];  // the second is empty in place
   };
 
+  struct EncoderEntry {
+    std::string past;
+    std::string present;
+    std::unique_ptr<std::byte[]> arena;
+  };
+
+  // [slots, heads, encoder tokens or 0, head_dim] at `slot`.
+  [[nodiscard]] OrtTensor encoder_view(EncoderEntry& entry,
+                                       int64_t slot,
+                                       int64_t slots,
+                                       int64_t tokens) const;
   // [slots, heads, length, head_dim] at `slot` of an arena in which every slot has `stride`
   // positions.
   [[nodiscard]] OrtTensor view(
@@ -72,6 +96,7 @@ class KvCache {
   bool step_bound_ = false;    // entries in place need binding only once
   size_t position_bytes_ = 0;  // of one head
   std::vector<Entry> entries_;
+  std::vector<EncoderEntry> encoder_;
 };
 
 }  // namespace lorapress

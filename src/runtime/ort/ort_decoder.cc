@@ -115,14 +115,21 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
   }
   found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
   found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
+  found.cache.encoder_tokens = manifest.cross() ? manifest.image_tokens : 0;
   const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
-  for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
-    for (const CachePart part : kCacheParts) {
-      const std::string past = cache_port(CacheSide::kPast, layer, part);
-      found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
-      port(session.outputs(), cache_port(CacheSide::kPresent, layer, part), cached, file);
+  const auto check = [&](CacheKind kind) {
+    for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
+      for (const CachePart part : kCacheParts) {
+        const std::string past = cache_port(CacheSide::kPast, layer, part, kind);
+        found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
+        port(session.outputs(), cache_port(CacheSide::kPresent, layer, part, kind), cached, file);
+      }
     }
+  };
+  if (manifest.cross()) {
+    check(CacheKind::kEncoder);
   }
+  check(found.cache.kind());
   return found;
 }
 
@@ -331,6 +338,7 @@ void OrtSequences::prefill(int64_t image,
   read_logits(first, 1);
   for (int64_t row = first + 1; row < first + size_.beams; ++row) {
     cache_.copy_slot(first, row, 0);
+    cache_.copy_encoder(first, row);
     std::ranges::copy(logits(first), logits(row).begin());
   }
 }
