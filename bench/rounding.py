@@ -39,7 +39,6 @@ CALIBRATION_SCENES = 64
 TEST_SCENES = 16  # of each kind, in tests/goldens/scenes
 SPLITS = {"development": (0, 150), "evaluation": (150, 500)}
 GOLDENS = ROOT / "tests" / "goldens" / "checkpoints"
-UNSUPPORTED = ("gpt2",)  # not of an architecture that can be pressed
 BLOCK_SIZES = (16, 32, 64, 128)
 ROUNDINGS = ("nearest", "search", "calibrated")
 USUAL_BLOCK = 32
@@ -57,8 +56,6 @@ def checkpoints(only: list[str] | None) -> list[Checkpoint]:
     """Return the demo and every golden checkpoint that can be pressed."""
     found = [Checkpoint("demo", (str(ROOT / "models" / "demo"),))]
     for folder in sorted(GOLDENS.iterdir()):
-        if folder.name in UNSUPPORTED:
-            continue
         golden = json.loads((folder / "golden" / "golden.json").read_text(encoding="utf-8"))
         for case in golden["cases"]:
             adapters: list[str] = []

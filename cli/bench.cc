@@ -25,6 +25,7 @@ struct BenchArguments {
   BenchOptions options;
   std::string folder;
   std::string image;
+  std::string prompt;
   std::vector<std::string> dtypes;
   int64_t runs = 3;
   bool measure = false;  // this process is a child and measures one dtype
@@ -42,6 +43,7 @@ json to_json(const BenchReport& report) {
   return {{"dtype", report.dtype},
           {"bytes", report.bytes},
           {"image_tokens", report.image_tokens},
+          {"prompt_tokens", report.prompt_tokens},
           {"new_tokens", report.new_tokens},
           {"load_ms", report.load_ms},
           {"captions", captions},
@@ -56,6 +58,7 @@ BenchReport from_json(const json& document) {
   document.at("dtype").get_to(report.dtype);
   document.at("bytes").get_to(report.bytes);
   document.at("image_tokens").get_to(report.image_tokens);
+  document.at("prompt_tokens").get_to(report.prompt_tokens);
   document.at("new_tokens").get_to(report.new_tokens);
   document.at("load_ms").get_to(report.load_ms);
   document.at("peak_memory_bytes").get_to(report.peak_memory_bytes);
@@ -103,6 +106,9 @@ std::vector<std::string> child_arguments(const BenchArguments& arguments,
   if (!arguments.image.empty()) {
     words.push_back("--image=" + arguments.image);
   }
+  if (!arguments.prompt.empty()) {
+    words.push_back("--prompt=" + arguments.prompt);
+  }
   words.emplace_back("--");
   words.push_back(arguments.folder);
   return words;
@@ -145,6 +151,17 @@ constexpr Column kColumns[] = {
     {"caption ms", 1, &BenchSummary::caption_ms},
 };
 
+// A decoder alone encodes nothing.
+std::vector<Column> columns(bool text) {
+  std::vector<Column> shown;
+  for (const Column& column : kColumns) {
+    if (!text || column.times != &BenchSummary::encode_ms) {
+      shown.push_back(column);
+    }
+  }
+  return shown;
+}
+
 std::string cell(const Column& column, double ms) {
   const double value = !column.per_second ? ms : ms > 0.0 ? 1000.0 / ms : 0.0;
   return fmt::format("{:.{}f}", value, column.digits);
@@ -177,9 +194,9 @@ void print_table(const std::vector<Row>& rows, bool markdown) {
   }
 }
 
-Row header() {
+Row header(bool text) {
   Row names{"dtype", "size"};
-  for (const Column& column : kColumns) {
+  for (const Column& column : columns(text)) {
     names.emplace_back(column.name);
   }
   names.emplace_back("memory");
@@ -187,12 +204,12 @@ Row header() {
 }
 
 // One row of medians and one of the least times.
-void print_text(const std::vector<BenchSummary>& summaries) {
-  std::vector<Row> rows{header()};
+void print_text(const std::vector<BenchSummary>& summaries, bool text) {
+  std::vector<Row> rows{header(text)};
   for (const BenchSummary& summary : summaries) {
     Row medians{printable(summary.dtype), human_bytes(summary.bytes)};
     Row bests{"  best", ""};
-    for (const Column& column : kColumns) {
+    for (const Column& column : columns(text)) {
       medians.push_back(cell(column, (summary.*column.times).median));
       bests.push_back(cell(column, (summary.*column.times).least));
     }
@@ -203,11 +220,11 @@ void print_text(const std::vector<BenchSummary>& summaries) {
   print_table(rows, false);
 }
 
-void print_markdown(const std::vector<BenchSummary>& summaries) {
-  std::vector<Row> rows{header()};
+void print_markdown(const std::vector<BenchSummary>& summaries, bool text) {
+  std::vector<Row> rows{header(text)};
   for (const BenchSummary& summary : summaries) {
     Row row{printable(summary.dtype), human_bytes(summary.bytes)};
-    for (const Column& column : kColumns) {
+    for (const Column& column : columns(text)) {
       const Spread& times = summary.*column.times;
       row.push_back(cell(column, times.least) + " / " + cell(column, times.median));
     }
@@ -225,11 +242,15 @@ std::string thread_words(unsigned threads) {
 
 // What the figures are of: a table without it says nothing.
 void print_setting(const BenchArguments& arguments, const BenchReport& report) {
-  fmt::print("{}: {} image tokens, {} new tokens, {}, {}, {} {}{}\n",
+  const bool text = report.image_tokens == 0;
+  fmt::print("{}: {} {} tokens, {} new tokens, {}{}, {} {}{}\n",
              printable(arguments.folder),
-             report.image_tokens,
+             text ? report.prompt_tokens : report.image_tokens,
+             text ? "prompt" : "image",
              report.new_tokens,
-             arguments.image.empty() ? "a test card" : one_line(arguments.image),
+             text                      ? ""
+             : arguments.image.empty() ? "a test card, "
+                                       : one_line(arguments.image) + ", ",
              thread_words(arguments.options.threads),
              report.engine,
              report.ort_version,
@@ -267,6 +288,7 @@ json to_json(const BenchArguments& arguments,
   return {{"folder", arguments.folder},
           {"image", arguments.image.empty() ? json() : json(arguments.image)},
           {"image_tokens", report.image_tokens},
+          {"prompt_tokens", report.prompt_tokens},
           {"new_tokens", report.new_tokens},
           {"threads", arguments.options.threads},
           {"cores", std::thread::hardware_concurrency()},
@@ -287,6 +309,7 @@ int run_child(BenchArguments& arguments) {
 int run_bench(BenchArguments& arguments) {
   arguments.options.folder = arguments.folder;
   arguments.options.image = arguments.image;
+  arguments.options.prompt = arguments.prompt;
   if (arguments.measure) {
     return run_child(arguments);
   }
@@ -302,7 +325,8 @@ int run_bench(BenchArguments& arguments) {
     return 0;
   }
   print_setting(arguments, first);
-  arguments.markdown ? print_markdown(summaries) : print_text(summaries);
+  const bool text = first.image_tokens == 0;
+  arguments.markdown ? print_markdown(summaries, text) : print_text(summaries, text);
   return 0;
 }
 
@@ -335,6 +359,11 @@ void add_bench(CLI::App& app, Run& run) {
       ->type_name("N");
   command->add_option("--image", arguments->image, "Picture to caption (a test card)")
       ->type_name("FILE");
+  command
+      ->add_option("--prompt",
+                   arguments->prompt,
+                   "Text to continue, of a decoder alone, without its chat template (128 tokens)")
+      ->type_name("WORDS");
   add_threads(*command, arguments->options.threads, "Threads of ONNX Runtime (one per core)");
   command->add_flag("--measure", arguments->measure)->group("");  // for this program itself
   CLI::Option* as_json =

@@ -207,7 +207,7 @@ void add_caption(CLI::App& app, Run& run) {
   add_caption_options(*command, *arguments);
   command->callback([arguments, &run] {
     run = [arguments] {
-      finish_caption_options(*arguments);
+      finish_generation_options(*arguments);
       return run_caption(*arguments);
     };
   });

@@ -10,16 +10,14 @@
 
 #include "lorapress/caption.h"
 
+#include "generation_options.h"
+
 namespace lorapress::cli {
 
-struct CaptionArguments {
+struct CaptionArguments : GenerationArguments {
   std::string folder;
   std::vector<std::string> images;
   CaptionerOptions captioner;
-  GenerateOptions generate;
-  std::string early_stopping;  // empty: the folder's setting
-  std::string do_sample;       // empty: true with any of temperature, top_k, top_p and seed
-  std::optional<uint32_t> seed;
   std::optional<int64_t> batch;
   std::string jsonl;
   bool ids = false;
@@ -27,8 +25,6 @@ struct CaptionArguments {
 };
 
 void add_caption_options(CLI::App& command, CaptionArguments& arguments);
-// After parsing: combines the options.
-void finish_caption_options(CaptionArguments& arguments);
 
 }  // namespace lorapress::cli
 

@@ -20,8 +20,10 @@ void add_export(CLI::App& app, Run& run);
 void add_merge(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_caption(CLI::App& app, Run& run);
+void add_generate(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
+void add_families(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 void add_serve(CLI::App& app, Run& run);
 

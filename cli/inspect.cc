@@ -38,10 +38,21 @@ std::string flat(const json& object, const std::string& key) {
   return line;
 }
 
+// ["a", "b"] as "a, b".
+std::string joined(const json& list) {
+  std::string line;
+  for (const json& element : list) {
+    line += (line.empty() ? "" : ", ") + value_text("", element);
+  }
+  return line;
+}
+
 void print_row(const std::string& key, const json& value) {
   constexpr int kWidth = 16;
   if (value.is_object()) {
     fmt::print("{:<{}} {}\n", key, kWidth, flat(value, key));
+  } else if (key == "bundles") {
+    fmt::print("{:<{}} {}\n", key, kWidth, value.empty() ? "none" : joined(value));
   } else if (value.is_array()) {
     for (const json& element : value) {
       fmt::print("{:<{}} {}\n",
@@ -58,6 +69,9 @@ void print_row(const std::string& key, const json& value) {
 void print(json document) {
   for (const char* key : {"kind",
                           "path",
+                          "family",
+                          "architecture",
+                          "bundles",
                           "bundle",
                           "bytes",
                           "parameters",

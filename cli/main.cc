@@ -28,6 +28,7 @@ constexpr const char* kDescription =
     "\n"
     "  lorapress press CHECKPOINT OUT     merge, export, check, caption once\n"
     "  lorapress caption OUT photo.jpg    caption an image with the result\n"
+    "  lorapress generate OUT \"Hello\"    generate text, where CHECKPOINT is a decoder alone\n"
     "  lorapress quantize IN.onnx OUT.onnx --dtype q4    any ONNX file, smaller\n"
     "\n"
     "Each command explains itself: lorapress press --help";
@@ -90,8 +91,10 @@ int main(int argc, char** argv) {
   lorapress::cli::add_merge(app, run);
   lorapress::cli::add_quantize(app, run);
   lorapress::cli::add_caption(app, run);
+  lorapress::cli::add_generate(app, run);
   lorapress::cli::add_verify(app, run);
   lorapress::cli::add_inspect(app, run);
+  lorapress::cli::add_families(app, run);
   lorapress::cli::add_bench(app, run);
   lorapress::cli::add_serve(app, run);
   lorapress::cli::learn_flags(app);

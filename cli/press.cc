@@ -57,14 +57,20 @@ void print(const PressReport& report, const std::string& out) {
              human_seconds(report.author_seconds),
              human_seconds(report.write_seconds));
   if (report.caption) {
-    fmt::print(", load and caption {}", human_seconds(report.caption_seconds));
+    fmt::print(", load and {} {}",
+               report.takes_images ? "caption" : "generate",
+               human_seconds(report.caption_seconds));
   }
   fmt::print("; peak memory {}\n", human_bytes(peak_memory_bytes()));
   print_notes(report.notes);
   if (report.caption) {
-    fmt::print("checked: loads and runs, {} tokens for a test card\n", report.caption->ids.size());
+    fmt::print("checked: loads and runs, {} tokens for a {}\n",
+               report.caption->ids.size(),
+               report.takes_images ? "test card" : "prompt");
   }
-  if (report.caption || report.bundle == known_bundles().front().name) {
+  if (!report.takes_images) {
+    fmt::print("\n{} is ready: lorapress generate {} PROMPT\n", printable(out), printable(out));
+  } else if (report.caption || report.bundle == known_bundles().front().name) {
     fmt::print("\n{} is ready: lorapress caption {} IMAGE\n", printable(out), printable(out));
   } else {
     fmt::print("\n{} is ready: docs/bundles.md says what runs it\n", printable(out));

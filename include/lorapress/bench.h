@@ -25,6 +25,7 @@ struct BenchOptions {
   std::filesystem::path folder;
   std::string dtype;            // empty: the folder's default
   std::filesystem::path image;  // empty: a test card, preprocessed already
+  std::string prompt;           // of a decoder alone, without its chat template; empty: 128 tokens
   unsigned threads = 0;         // of the engine; 0: one per core
   int64_t captions = 3;         // measured captions; one warm-up caption precedes them
   int64_t new_tokens = 0;       // of each caption, end of text or not; 0: the folder's setting
@@ -33,18 +34,20 @@ struct BenchOptions {
 
 // All times in milliseconds.
 struct BenchCaption {
-  double encode_ms = 0.0;   // pixels to image tokens
+  double encode_ms = 0.0;   // pixels to image tokens; 0 of a decoder alone
   double prefill_ms = 0.0;  // first call of the decoder
   double decode_ms = 0.0;   // the calls for all further tokens
-  double whole_ms = 0.0;    // picture to text; for an image file including reading and resizing
+  double whole_ms =
+      0.0;  // picture or prompt to text; for an image file including reading and resizing
 };
 
 struct BenchReport {
   std::string dtype;
   uint64_t bytes = 0;
-  int64_t image_tokens = 0;
+  int64_t image_tokens = 0;   // 0 of a decoder alone
+  int64_t prompt_tokens = 0;  // of a decoder alone
   int64_t new_tokens = 0;
-  double load_ms = 0.0;  // until both graphs and the tokenizer are ready
+  double load_ms = 0.0;  // until all graphs and the tokenizer are ready
   std::vector<BenchCaption> captions;
   uint64_t peak_memory_bytes = 0;  // of the whole process until now
   std::string engine;              // "ONNX Runtime"
@@ -52,9 +55,10 @@ struct BenchReport {
   std::string cpu;                 // its name, empty where the system does not say
 };
 
-// Loads one dtype and captions with it. peak_memory_bytes is that of the process, so call
+// Loads one dtype and captions with it, or generates text with a decoder alone. peak_memory_bytes is that of the process, so call
 // bench_dtype() in a new process for each dtype to compare. Throws as Captioner does,
-// kInvalidArgument for fewer than 2 new tokens or 1 caption.
+// kInvalidArgument for fewer than 2 new tokens or 1 caption, and for an image (or a prompt) where the model
+// takes none.
 BenchReport bench_dtype(const BenchOptions& options);
 
 // The least time shows what the machine can do, the median what it usually did.

@@ -27,8 +27,8 @@ struct CaptionerOptions {
 // An absent option takes the folder's own setting. Sampling and beams exclude each other: options
 // with sampling switch off the folder's beams, options with beams its sampling.
 struct GenerateOptions : GenerationSettings {
-  // Text after the image, before the generated text; of a chat model the user's message, which goes
-  // through the folder's chat template. Empty: the folder's own prompt, if press() stored one.
+  // Text after the image (where the model takes one), before the generated text; of a chat model the
+  // user's message, which goes through the folder's chat template. Empty: the folder's own prompt, if press() stored one.
   std::string prompt;
   std::string system;       // a chat model's system message; empty: none
   bool raw_prompt = false;  // the prompt as it is, without the chat template

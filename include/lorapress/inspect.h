@@ -10,8 +10,9 @@
 namespace lorapress {
 
 // A JSON object: "kind" (checkpoint | adapter | bundle | onnx | safetensors), "path", "bytes",
-// "parameters", "dtypes" {name: bytes}, and further keys for some kinds: "adapters", "vision",
-// "text", "graphs", "operators", "inputs", "outputs". Reads headers only. Throws Error.
+// "parameters", "dtypes" {name: bytes}, and further keys for some kinds: "family" (a checkpoint's model
+// type), "bundles" (those that it can be pressed to), "adapters", "vision", "text", "graphs",
+// "operators", "inputs", "outputs". Reads headers only. Throws Error.
 std::string inspect(const std::filesystem::path& path);
 
 }  // namespace lorapress

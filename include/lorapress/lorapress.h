@@ -5,9 +5,11 @@
 //   quantize.h  any .onnx file with smaller weights
 //   verify.h    what such a folder costs against its checkpoint
 //   caption.h   captions images with such a folder
+//   generate.h  generates text with a folder of a decoder alone
 //   bench.h     how fast such a folder is
 //   serve.h     such folders, and pages, for browsers
 //   inspect.h   what a file or folder is
+//   families.h  what can be pressed
 //   source.h    how to say what to read
 //   error.h     the one exception type
 //
@@ -18,6 +20,8 @@
 #include "lorapress/bench.h"
 #include "lorapress/caption.h"
 #include "lorapress/error.h"
+#include "lorapress/families.h"
+#include "lorapress/generate.h"
 #include "lorapress/inspect.h"
 #include "lorapress/merge.h"
 #include "lorapress/press.h"

@@ -42,17 +42,19 @@ struct PressReport {
   uint64_t parameters = 0;
   size_t adapted_tensors = 0;
   std::vector<std::string> notes;
-  double read_seconds = 0.0;       // headers and configs
-  double author_seconds = 0.0;     // graphs authored and checked
-  double write_seconds = 0.0;      // weights merged, written and hashed
-  double caption_seconds = 0.0;    // loading the result and running it once
-  std::optional<Caption> caption;  // of bundles that this program can run from pixels to text
-  std::string bundle;              // the folder's layout
+  double read_seconds = 0.0;     // headers and configs
+  double author_seconds = 0.0;   // graphs authored and checked
+  double write_seconds = 0.0;    // weights merged, written and hashed
+  double caption_seconds = 0.0;  // loading the result and running it once
+  // Of bundles that this program can run from pixels, or from a prompt, to text.
+  std::optional<Caption> caption;
+  std::string bundle;        // the folder's layout
+  bool takes_images = true;  // false: of a decoder alone, which generate.h runs
 };
 
 // Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a
-// whole way from pixels to text, captions one image with it. Throws Error; `out` appears whole or
-// not at all.
+// whole way from pixels to text, captions one image with it; a decoder alone generates a few tokens. Throws
+// Error; `out` appears whole or not at all.
 PressReport press(const PressOptions& options);
 // press() without running the result.
 PressReport export_bundle(const PressOptions& options);

@@ -23,6 +23,12 @@ constexpr int64_t kMostTiles = 4096;  // along one side
 
 // Graphs that a loop can drive: an encoder and a decoder with a cache.
 const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder) {
+  if (!takes_images(manifest)) {
+    fail(ErrorCode::kUnsupported,
+         "{}: is a bundle \"{}\", whose model takes no images; `lorapress generate` runs it",
+         folder.string(),
+         manifest.bundle);
+  }
   const auto& roles = manifest.graphs.at(manifest.default_dtype);
   if (!roles.contains(role_of(manifest, "encoder")) ||
       !roles.contains(role_of(manifest, "decoder")) ||

@@ -10,6 +10,7 @@
 #include "checkpoint/folder.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/generation_settings.h"
+#include "families/family.h"
 #include "graph/onnx_summary.h"
 
 namespace lorapress {
@@ -82,6 +83,20 @@ void store_generation(const GenerationSettings& settings, Json& json) {
   }
 }
 
+// What the checkpoint is, and what it can be pressed to.
+void store_family(const Checkpoint& checkpoint, Json& json) {
+  if (checkpoint.composite != nullptr) {
+    json["family"] = checkpoint.composite->model_type;
+    json["architecture"] = checkpoint.composite->architecture;
+  } else if (checkpoint.text) {
+    json["family"] = checkpoint.text->model_type;
+    json["architecture"] = text_family(checkpoint.text->model_type).architecture;
+  } else if (checkpoint.vision) {
+    json["family"] = checkpoint.vision->model_type;
+  }
+  json["bundles"] = bundles_for(checkpoint);
+}
+
 Json inspect_checkpoint(const fs::path& path) {
   Source source;
   source.checkpoint = path;
@@ -92,6 +107,7 @@ Json inspect_checkpoint(const fs::path& path) {
     totals.add(*tensor.weight);
   }
   totals.store(json);
+  store_family(checkpoint, json);
   json["notes"] = checkpoint.notes;
   json["adapters"] = Json::array();
   for (const AdapterSummary& adapter : checkpoint.adapters) {
@@ -157,9 +173,11 @@ Json inspect_bundle(const fs::path& path) {
                {"bundle", manifest.bundle},
                {"default_dtype", manifest.default_dtype},
                {"graphs", manifest.graphs},
-               {"image_tokens", manifest.image_tokens},
                {"vocab_size", manifest.vocab_size},
                {"max_new_tokens", manifest.max_new_tokens}};
+  if (takes_images(manifest)) {
+    json["image_tokens"] = manifest.image_tokens;
+  }
   store_generation(manifest.generation, json);
   uint64_t bytes = 0;
   json["files"] = Json::array();

@@ -160,7 +160,7 @@ void check_tensors(const Checkpoint& checkpoint) {
             weights,
             *checkpoint.projection,
             vision.feature_size(),
-            checkpoint.text->hidden_size,
+            checkpoint.text->embedding_width(),
             features);
     for (const std::string_view dead : family.unused_prefixes) {
       weights.drop(std::string(dead));
@@ -177,7 +177,7 @@ void check_tensors(const Checkpoint& checkpoint) {
                       scratch.input(fmt::format("value.{}", layer), DType::kF32, cache)});
     }
     const Value x = scratch.input(
-        "embeddings", DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
+        "embeddings", DType::kF32, {"batch_size", "sequence_length", text.embedding_width()});
     family.decode(b, weights, text, {family.table(b, weights, text), x, past});
     prefixes.emplace_back(kTextPrefix);
   }

@@ -85,7 +85,10 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
       bundle_(bundle_for(options.bundle, checkpoint_)) {
   report.bundle = bundle_.name;
   report.notes = checkpoint_.notes;
-  preprocessing_ = find_preprocessing(checkpoint_, report.notes);
+  report.takes_images = checkpoint_.vision.has_value();
+  if (checkpoint_.vision) {
+    preprocessing_ = find_preprocessing(checkpoint_, report.notes);
+  }
   tokenizer_ = find_tokenizer(checkpoint_);
   std::ranges::copy(tokenizer_.generation.notes, std::back_inserter(report.notes));
   if (options.max_new_tokens != 0) {
@@ -116,14 +119,15 @@ void PressPlan::author(std::vector<std::string>& notes) {
   }
 }
 
-// Calibration runs the two graphs of a model that sees its image as positions before the text.
+// Calibration runs the two graphs of a model that sees its image as positions before the text, over
+// images.
 void PressPlan::check_model() const {
   const std::string folder = checkpoint_.folder.string();
   if (!options_.calibrate.empty() && !accepts_prefix(checkpoint_)) {
     fail(ErrorCode::kUnsupported,
          "{}: options.calibrate does not take a {} model yet; leave it out",
          folder,
-         checkpoint_.composite->model_type);
+         checkpoint_.composite == nullptr ? "text-only" : checkpoint_.composite->model_type);
   }
   const int64_t images = checkpoint_.image_positions();
   const int64_t most = request().max_new_tokens;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "lorapress/generate.h"
+
 #include "bundles/manifest.h"
 #include "graph/ports.h"
 #include "runtime/generation/tokenizer.h"
@@ -71,10 +73,31 @@ void run_step(const Manifest& manifest, const OrtSession& session) {
   (void)session.run({image.feed(), {kInputIds, &ids}}, {kLogits});
 }
 
+// A few tokens behind a word: without the chat template, which may refuse some messages.
+Caption run_generator(const fs::path& folder, const Manifest& manifest) {
+  constexpr int64_t kTokens = 8;
+  GenerateOptions options;
+  options.prompt = manifest.prompt.empty() ? "Hello" : manifest.prompt;
+  options.raw_prompt = true;
+  const TextGenerator generator(folder);
+  options.min_new_tokens = 0;
+  options.max_new_tokens = std::min(kTokens, manifest.max_new_tokens);
+  GeneratedText generated = generator.generate(options);
+  return {std::move(generated.ids),
+          std::move(generated.text),
+          generated.score,
+          0.0,
+          generated.prefill_ms,
+          generated.decode_ms};
+}
+
 }  // namespace
 
 std::optional<Caption> trial_run(const fs::path& folder) {
   const Manifest manifest = read_manifest(folder);
+  if (!takes_images(manifest)) {
+    return run_generator(folder, manifest);
+  }
   const auto& graphs = manifest.graphs.at(manifest.default_dtype);
   if (graphs.contains(role_of(manifest, "encoder")) &&
       graphs.contains(role_of(manifest, "decoder"))) {

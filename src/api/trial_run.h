@@ -10,7 +10,7 @@
 namespace lorapress {
 
 // Opens every graph of the default dtype in ONNX Runtime and captions a test card where the bundle
-// has a whole way from pixels to text. Throws kRuntime for a graph that does not load or run.
+// has a whole way from pixels to text; a decoder alone generates a few tokens. Throws kRuntime for a graph that does not load or run.
 std::optional<Caption> trial_run(const std::filesystem::path& folder);
 
 }  // namespace lorapress

@@ -67,8 +67,10 @@ class Verifier {
         options.images.empty() ? drawn() : pictures_of_folder(options.images, report_.notes);
     tokenizer_.emplace(Tokenizer::from_file(options.model / "tokenizer.json"));
     inputs_.emplace(options.model, manifest_, checkpoint_, check_.files, check_.preprocessing);
-    reference_.emplace(checkpoint_,
-                       ReferenceOptions{options.threads, [this] { tell("reference"); }});
+    reference_.emplace(
+        checkpoint_,
+        ReferenceOptions{
+            options.threads, check_.files.tokens.decoder_start_token_id, [this] { tell("reference"); }});
   }
 
   VerifyReport run() {

@@ -2,10 +2,14 @@
 #ifndef LORAPRESS_BLOCKS_ATTENTION_H_
 #define LORAPRESS_BLOCKS_ATTENTION_H_
 
+#include <map>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "blocks/decoder.h"
 #include "blocks/linear.h"
+#include "blocks/norm.h"
 #include "blocks/rope.h"
 
 namespace lorapress {
@@ -16,6 +20,10 @@ struct AttentionWeights {
   LinearWeights k;
   LinearWeights v;
   LinearWeights out;
+  // q, k and v where they are stored as one: the rows of q, then those of k, then those of v.
+  std::optional<LinearWeights> packed = {};
+  NormWeights q_norm = {};  // where it has a weight: RMSNorm of each query head, [head_dim]
+  NormWeights k_norm = {};  // and of each key head
 };
 
 // Which tokens of an encoder are padding, which no token sees.
@@ -38,35 +46,54 @@ struct CausalHeads {
   int64_t head_dim = 0;
 };
 
-// Values that all layers of a decoder share in one call, for the positions [past, total).
+// How one layer of a decoder sees positions. A query sees itself and, of the positions before it,
+// all or the last window - 1 (transformers masking_utils.py, sliding_window_overlay).
+struct CausalLayer {
+  bool rotated = true;  // queries and keys, by the context's Rope
+  int64_t window = 0;   // 0: all
+  double scale = 0.0;   // of the scores; 0: 1 / sqrt(head_dim)
+};
+
+// Values that all layers of a decoder share in one call, for the positions [past, total). Which of
+// them there are depends on the dialect and on the layers that the context was made for: "fused"
+// are full layers of the fused dialect, "standard" all others.
 struct CausalContext {
   CausalHeads heads;
-  RopeTables rope;     // fused: of all positions; standard: of this call's, for_heads()
-  Value seqlens_k;     // fused: int32 [batch], total - 1
-  Value total_length;  // fused: int32 scalar
-  Value mask;          // standard: float32 [group * sequence, total], 0 or the lowest float
+  RopeTables rope;                // fused, where whole heads are rotated: of all positions
+  Value seqlens_k;                // fused: int32 [batch], total - 1
+  Value total_length;             // fused: int32 scalar
+  RopeTables call_rope;           // else: of this call's positions, for_heads()
+  std::map<int64_t, Value> mask;  // standard, by window: float32 [group * sequence, total],
+                                  // 0 or the lowest float
 };
 
 // `hidden_states` [batch, sequence, hidden] and `past_key` [batch, kv_heads, past, head_dim] give
-// the lengths; both are read with Shape.
+// the lengths; both are read with Shape. `rope` is needed where a layer is rotated. `layers` are
+// those of all calls of causal_attention() with this context; empty means full layers only.
 CausalContext causal_context(const Builder& b,
                              const std::string& scope,
                              const Value& hidden_states,
                              const Value& past_key,
                              const CausalHeads& heads,
-                             const Rope& rope);
+                             const Rope& rope = {},
+                             std::span<const CausalLayer> layers = {});
 
 struct CausalOutput {
   Value attended;    // [batch, sequence, num_attention_heads * head_dim], before the out projection
-  KeyValue present;  // past and this call's positions, keys rotated
+  KeyValue present;  // past and this call's positions, keys rotated where the layer is
 };
 
+// Full layers are GroupQueryAttention in the fused dialect. Windows are standard nodes in either:
+// ONNX Runtime's local_window_size changed its meaning between versions. Heads of which a part is
+// rotated are rotated in front of the node: WebGPU in onnxruntime-web's JavaScript (rotary-embedding.ts)
+// takes the width of the node's tables for that of the heads.
 CausalOutput causal_attention(const Builder& b,
                               const std::string& scope,
                               const Value& x,
                               const AttentionWeights& weights,
                               const KeyValue& past,
-                              const CausalContext& context);
+                              const CausalContext& context,
+                              const CausalLayer& layer = {});
 
 }  // namespace lorapress
 

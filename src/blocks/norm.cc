@@ -62,11 +62,14 @@ Value layer_norm(const Builder& b,
                  const std::string& scope,
                  const Value& x,
                  const NormWeights& norm) {
-  return b.graph.op(
-      "LayerNormalization",
-      scope + "/LayerNormalization",
-      {x, b.weight(norm.name + ".weight", norm.weight), b.weight(norm.name + ".bias", norm.bias)},
-      {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
+  std::vector<Value> inputs{x, b.weight(norm.name + ".weight", norm.weight)};
+  if (norm.bias) {
+    inputs.push_back(b.weight(norm.name + ".bias", norm.bias));
+  }
+  return b.graph.op("LayerNormalization",
+                    scope + "/LayerNormalization",
+                    inputs,
+                    {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
 }
 
 //  sum = Add(x, added); normalized = LayerNormalization(sum)

@@ -11,7 +11,7 @@ namespace lorapress {
 struct NormWeights {
   std::string name;  // of the module
   WeightPtr weight;  // [hidden]
-  WeightPtr bias;    // [hidden]; null for RMSNorm
+  WeightPtr bias;    // [hidden]; null for RMSNorm, and for a LayerNorm without
   double eps = 1e-6;
 };
 

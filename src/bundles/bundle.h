@@ -65,6 +65,8 @@ const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing th
 // The bundle of that name, or, for an empty name, the first that accepts the checkpoint. Throws
 // kUnsupported where it does not accept the checkpoint, kMismatch for a part alone.
 const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint);
+// The names of all that accept the checkpoint, the one that it is pressed to by default first.
+std::vector<std::string_view> bundles_for(const Checkpoint& checkpoint);
 // Bundle::accepts of bundles for models that see the image as positions before the text.
 bool accepts_prefix(const Checkpoint& checkpoint);
 std::span<const Bundle* const> bundles();
@@ -74,6 +76,7 @@ extern const Bundle kGenai;
 extern const Bundle kLlava;
 extern const Bundle kSingle;
 extern const Bundle kSmolvlm;
+extern const Bundle kTextGeneration;
 extern const Bundle kTransformersJs;
 
 }  // namespace lorapress

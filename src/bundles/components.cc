@@ -37,7 +37,7 @@ Graph author_projection(const BundleRequest& request, WeightTaker& weights) {
       "vision_hidden_states", DType::kF32, {"batch_size", vision.tokens(), vision.feature_size()});
   graph.output(image_tokens(request, b, weights, features),
                "projected_prefix",
-               {"batch_size", vision.tokens(), request.checkpoint.text->hidden_size});
+               {"batch_size", vision.tokens(), request.checkpoint.text->embedding_width()});
   return graph;
 }
 
@@ -47,7 +47,7 @@ Graph author_prefix_init(const BundleRequest& request, WeightTaker& weights) {
   Graph graph("prefix_init", request.opset);
   const Builder b{graph, request.ops};
   const Value prefix = graph.input(
-      "prefix_embeddings", DType::kF32, {"batch_size", "prefix_length", text.hidden_size});
+      "prefix_embeddings", DType::kF32, {"batch_size", "prefix_length", text.embedding_width()});
   const Value table = family.table(b, weights, text);
   declare_outputs(request,
                   graph,

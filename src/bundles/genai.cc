@@ -20,7 +20,7 @@ namespace {
 
 // The tokens of all images in one list: genai sizes the output by num_image_tokens.
 Graph author_image(const BundleRequest& request, WeightTaker& weights) {
-  const int64_t hidden = request.checkpoint.text->hidden_size;
+  const int64_t hidden = request.checkpoint.text->embedding_width();
   Graph graph("vision", request.opset);
   const Builder b{graph, request.ops};
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
@@ -43,7 +43,7 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
   const Builder b{graph, request.ops};
   const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value features =
-      graph.input(kImageFeatures, DType::kF32, {"num_image_tokens", text.hidden_size});
+      graph.input(kImageFeatures, DType::kF32, {"num_image_tokens", text.embedding_width()});
   const Value table = text_family(text.model_type).table(b, weights, text);
   const Value words =
       embed(b, "/embed", table, graph.op("Max", "/embed/words", {ids, graph.integer(0)}));
@@ -57,14 +57,14 @@ Graph author_joined_embedding(const BundleRequest& request, WeightTaker& weights
   const Value count = length_of(b, "/image/count", features, 0);
   const Value index = graph.op("Where", "/image/index", {is_image, before, count});
   const Value zeros_row =
-      graph.initializer("/image/zeros", zeros(DType::kF32, {1, text.hidden_size}));
+      graph.initializer("/image/zeros", zeros(DType::kF32, {1, text.embedding_width()}));
   const Value rows =
       graph.op("Concat", "/image/rows", {features, zeros_row}, {{"axis", int64_t{0}}});
   const Value images = graph.op("Gather", "/image/Gather", {rows, index}, {{"axis", int64_t{0}}});
   const Value mask = graph.op("Unsqueeze", "/image/mask", {is_image, graph.integers({2})});
   graph.output(graph.op("Where", "/inputs_embeds", {mask, images, words}),
                kInputsEmbeds,
-               {"batch_size", "sequence_length", text.hidden_size});
+               {"batch_size", "sequence_length", text.embedding_width()});
   return graph;
 }
 
@@ -116,7 +116,7 @@ Json decoder_json(const BundleRequest& request, const std::string& suffix) {
   return {{"session_options", {{"provider_options", Json::array()}}},
           {"filename", "model" + suffix + ".onnx"},
           {"head_size", text.head_dim},
-          {"hidden_size", text.hidden_size},
+          {"hidden_size", text.embedding_width()},
           {"num_attention_heads", text.num_attention_heads},
           {"num_key_value_heads", text.num_key_value_heads},
           {"num_hidden_layers", text.num_hidden_layers},

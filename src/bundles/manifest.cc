@@ -28,20 +28,24 @@ Json source_json(const Checkpoint& checkpoint) {
 }
 
 Json model_json(const Checkpoint& checkpoint) {
-  const VisionConfig& vision = checkpoint.vision.value();
   const TextConfig& text = checkpoint.text.value();
-  return {{"model_type", checkpoint.composite->model_type},
-          {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
-          {"vision_model_type", vision.model_type},
-          {"text_model_type", text.model_type},
-          {"image_tokens", checkpoint.image_positions()},
-          {"hidden_size", text.hidden_size},
-          {"vocab_size", text.vocab_size},
-          {"num_hidden_layers", text.num_hidden_layers},
-          {"num_attention_heads", text.num_attention_heads},
-          {"num_key_value_heads", text.num_key_value_heads},
-          {"head_dim", text.head_dim},
-          {"max_position_embeddings", text.max_position_embeddings}};
+  Json json = {{"model_type", text.model_type},
+               {"conditioning", kNoConditioning},
+               {"text_model_type", text.model_type},
+               {"hidden_size", text.hidden_size},
+               {"vocab_size", text.vocab_size},
+               {"num_hidden_layers", text.num_hidden_layers},
+               {"num_attention_heads", text.num_attention_heads},
+               {"num_key_value_heads", text.num_key_value_heads},
+               {"head_dim", text.head_dim},
+               {"max_position_embeddings", text.max_position_embeddings}};
+  if (checkpoint.composite != nullptr) {
+    json.update({{"model_type", checkpoint.composite->model_type},
+                 {"conditioning", conditioning_name(checkpoint.composite->conditioning)},
+                 {"vision_model_type", checkpoint.vision.value().model_type},
+                 {"image_tokens", checkpoint.image_positions()}});
+  }
+  return json;
 }
 
 // A number inside [1, most], so that buffers and loops sized by it stay bounded.
@@ -103,18 +107,6 @@ std::array<double, 3> triple(const Json& json, const char* key, const std::strin
   return values;
 }
 
-Json preprocessing_json(const Preprocessing& settings) {
-  Json json{{"size", {{"height", settings.height}, {"width", settings.width}}},
-            {"resample", settings.resample},
-            {"rescale_factor", settings.rescale_factor},
-            {"image_mean", settings.image_mean},
-            {"image_std", settings.image_std}};
-  if (settings.shortest_edge != 0) {
-    json["shortest_edge"] = settings.shortest_edge;
-  }
-  return json;
-}
-
 Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   constexpr int64_t kMostPixels = 8192;
   const Json& size = object(json, "size", where);
@@ -172,7 +164,10 @@ ManifestFile parse_file(const Json& json, const std::string& where) {
 
 void parse_model(const Json& json, const std::string& where, Manifest& manifest) {
   constexpr int64_t kMost = 1 << 24;
-  manifest.image_tokens = bounded(json, "image_tokens", 1, kMost, where);
+  manifest.conditioning = json_or<std::string>(json, "conditioning", "prefix", where);
+  if (takes_images(manifest)) {
+    manifest.image_tokens = bounded(json, "image_tokens", 1, kMost, where);
+  }
   manifest.vocab_size = bounded(json, "vocab_size", 1, kMost, where);
   manifest.num_hidden_layers = bounded(json, "num_hidden_layers", 1, 4096, where);
   manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
@@ -292,7 +287,6 @@ Json manifest_json(const BundleRequest& request,
                    {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
                    {"opset", request.opset},
                    {"generation", generation},
-                   {"preprocessing", preprocessing_json(request.preprocessing)},
                    {"tokenizer", {{"file", "tokenizer.json"}}},
                    {"default_dtype", dtypes.at(0)},
                    {"preferred_dtypes", preferred_dtypes_json(dtypes)},
@@ -368,8 +362,10 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   parse_model(object(json, "model", where), where, manifest);
   parse_generation(object(json, "generation", where), where, manifest);
   parse_prompt(json, where, manifest);
-  manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
-  read_image_place(json, where, manifest);
+  if (takes_images(manifest)) {
+    manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);
+    read_image_place(json, where, manifest);
+  }
   parse_graphs(object(json, "graphs", where), where, manifest);
   const auto files = json.find("files");
   if (files == json.end() || !files->is_array() || files->size() > 4096) {

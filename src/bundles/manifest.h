@@ -20,6 +20,8 @@ namespace lorapress {
 
 inline constexpr const char* kManifestName = "lorapress.json";
 inline constexpr int64_t kManifestVersion = 2;
+// "conditioning" of a decoder alone, whose manifest has neither image tokens nor preprocessing.
+inline constexpr const char* kNoConditioning = "none";
 
 struct ManifestFile {
   std::string path;  // relative to the folder, forward slashes, no ".."
@@ -30,9 +32,9 @@ struct ManifestFile {
 struct Manifest {
   std::string bundle;
   std::string default_dtype;
-  std::string conditioning = "prefix";
-  int64_t image_tokens = 0;     // of one image, or of one tile
-  int64_t image_token_id = -1;  // placeholder conditioning: the id that stands for them
+  std::string conditioning = "prefix";  // "cross", "placeholder", or "none"
+  int64_t image_tokens = 0;             // of one image, or of one tile
+  int64_t image_token_id = -1;          // placeholder conditioning: the id that stands for them
   int64_t vocab_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t num_key_value_heads = 0;
@@ -51,6 +53,10 @@ struct Manifest {
   int64_t format_version = kManifestVersion;
 };
 
+// Whether the folder's model sees an image; one that does not is a decoder alone.
+inline bool takes_images(const Manifest& manifest) {
+  return manifest.conditioning != kNoConditioning;
+}
 // The graph_files entry of a graph. REQUIRES: the dtype has that role.
 const GraphFile& graph_facts(const Manifest& manifest,
                              const std::string& dtype,

@@ -7,6 +7,18 @@
 namespace lorapress {
 namespace {
 
+Json preprocessing_json(const Preprocessing& settings) {
+  Json json{{"size", {{"height", settings.height}, {"width", settings.width}}},
+            {"resample", settings.resample},
+            {"rescale_factor", settings.rescale_factor},
+            {"image_mean", settings.image_mean},
+            {"image_std", settings.image_std}};
+  if (settings.shortest_edge != 0) {
+    json["shortest_edge"] = settings.shortest_edge;
+  }
+  return json;
+}
+
 Json splitting_json(const Preprocessing& settings) {
   const TileTokens& tokens = settings.splitting->tokens;
   return {{"enabled", settings.splitting->enabled},
@@ -44,6 +56,9 @@ void add_image_place(const BundleRequest& request, const std::string& bundle_nam
     manifest["model"]["conditioning"] = conditioning_name(Conditioning::kPlaceholder);
     manifest["model"]["image_token_id"] = image_token(request.checkpoint, request.tokenizer).id;
   }
+  if (request.checkpoint.vision) {
+    manifest["preprocessing"] = preprocessing_json(request.preprocessing);
+  }
   if (request.preprocessing.splitting) {
     manifest["image_splitting"] = splitting_json(request.preprocessing);
   }
@@ -51,8 +66,6 @@ void add_image_place(const BundleRequest& request, const std::string& bundle_nam
 
 void read_image_place(const Json& json, const std::string& where, Manifest& manifest) {
   constexpr int64_t kMostEdge = 4096;
-  const Json& model = json.at("model");
-  manifest.conditioning = json_or<std::string>(model, "conditioning", "prefix", where);
   const auto found = json.find("image_splitting");
   if (found == json.end()) {
     return;

@@ -1,5 +1,5 @@
-// The part of lorapress.json that says where the image stands in a prompt: conditioning, the id of the
-// image token, and how an image becomes tiles.
+// The part of lorapress.json that says how an image becomes pixels and tiles, and where it stands in a
+// prompt: the id of the image token.
 #ifndef LORAPRESS_BUNDLES_MANIFEST_IMAGE_H_
 #define LORAPRESS_BUNDLES_MANIFEST_IMAGE_H_
 
@@ -9,7 +9,7 @@
 
 namespace lorapress {
 
-// Adds it to a manifest; nothing for bundles without image tokens.
+// Adds it to a manifest; nothing for a decoder alone.
 void add_image_place(const BundleRequest& request, const std::string& bundle_name, Json& manifest);
 // Throws kInvalidFile. REQUIRES: "model" is an object, and manifest.preprocessing is read.
 void read_image_place(const Json& json, const std::string& where, Manifest& manifest);

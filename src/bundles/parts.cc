@@ -31,7 +31,7 @@ Value image_tokens(const BundleRequest& request,
                  weights,
                  request.checkpoint.projection.value(),
                  request.checkpoint.vision->feature_size(),
-                 request.checkpoint.text->hidden_size,
+                 request.checkpoint.text->embedding_width(),
                  features);
 }
 
@@ -42,10 +42,11 @@ Graph author_image_encoder(const BundleRequest& request,
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
   const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(
-      image_tokens(request, b, weights, features),
-      output,
-      {"batch_size", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
+  graph.output(image_tokens(request, b, weights, features),
+               output,
+               {"batch_size",
+                request.checkpoint.image_positions(),
+                request.checkpoint.text->embedding_width()});
   return graph;
 }
 
@@ -94,8 +95,8 @@ Graph author_embeds_decoder(const BundleRequest& request,
   const TextFamily& family = text_family(text.model_type);
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
-  const Value embeddings =
-      graph.input(kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.hidden_size});
+  const Value embeddings = graph.input(
+      kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.embedding_width()});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   Value table;  // only where the head is tied to the embedding table
   if (text.tie_word_embeddings) {
@@ -118,7 +119,7 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
   graph.output(embed(b, "/embed", table, known),
                kInputsEmbeds,
-               {"batch_size", "sequence_length", text.hidden_size});
+               {"batch_size", "sequence_length", text.embedding_width()});
   return graph;
 }
 
@@ -136,8 +137,11 @@ void add_embeds_graphs(const BundleRequest& request,
 void finish_weights(const BundleRequest& request,
                     WeightTaker& weights,
                     std::vector<std::string>& notes) {
-  for (const std::string_view prefix :
-       vision_family(request.checkpoint.vision->model_type).unused_prefixes) {
+  std::span<const std::string_view> unused;
+  if (request.checkpoint.vision) {
+    unused = vision_family(request.checkpoint.vision->model_type).unused_prefixes;
+  }
+  for (const std::string_view prefix : unused) {
     if (const uint64_t bytes = weights.drop(std::string(prefix)); bytes != 0) {
       notes.push_back(fmt::format("{}* left out: {} bytes that nothing here uses", prefix, bytes));
     }
@@ -157,16 +161,42 @@ int64_t min_new_tokens(const BundleRequest& request) {
       std::max<int64_t>(0, settings.min_length.value_or(0) - image));
 }
 
+namespace {
+
 // Lengths in the checkpoint's file count image tokens; no client counts them.
-Json generation_config(const BundleRequest& request) {
-  const SpecialTokens& tokens = request.tokenizer.tokens;
-  const GenerationConfig& generation = request.tokenizer.generation;
-  Json json = generation.kept;
+void write_lengths_behind_image(const BundleRequest& request, Json& json) {
   json.erase("max_length");
   json.erase("min_length");
   json.erase("min_new_tokens");
   if (const int64_t least = min_new_tokens(request); least > 0) {
     json["min_new_tokens"] = least;
+  }
+  json["max_new_tokens"] = request.max_new_tokens;
+}
+
+// Of a decoder alone they count the prompt, as in every client.
+void write_lengths_of_text(const BundleRequest& request, Json& json) {
+  const GenerationSettings& settings = request.tokenizer.generation.settings;
+  json.erase("max_length");
+  json.erase("max_new_tokens");
+  if (settings.max_length) {
+    json["max_length"] = *settings.max_length;
+  } else {
+    json["max_new_tokens"] = request.max_new_tokens;
+  }
+}
+
+}  // namespace
+
+Json generation_config(const BundleRequest& request) {
+  const SpecialTokens& tokens = request.tokenizer.tokens;
+  const GenerationConfig& generation = request.tokenizer.generation;
+  Json json = generation.kept;
+  if (request.checkpoint.vision) {
+    write_lengths_behind_image(request, json);
+    json["decoder_start_token_id"] = tokens.decoder_start_token_id;
+  } else {
+    write_lengths_of_text(request, json);
   }
   json.erase("bad_words_ids");
   if (const auto& words = generation.settings.bad_words_ids) {
@@ -175,11 +205,9 @@ Json generation_config(const BundleRequest& request) {
       json["bad_words_ids"] = kept;
     }
   }
-  json["decoder_start_token_id"] = tokens.decoder_start_token_id;
   json["eos_token_id"] = eos_json(tokens);
   json["bos_token_id"] = tokens.bos_token_id;
   json["pad_token_id"] = tokens.pad_token_id;
-  json["max_new_tokens"] = request.max_new_tokens;
   return json;
 }
 
@@ -203,7 +231,7 @@ void note_transformers_js(const BundleRequest& request, std::vector<std::string>
                     {"num_beams", "length_penalty", "early_stopping", "top_p"},
                     notes);
   note_not_followed(request, "stock transformers.js below 4", {"suppress_tokens"}, notes);
-  if (request.tokenizer.generation.settings.forced_bos_token_id) {
+  if (request.checkpoint.vision && request.tokenizer.generation.settings.forced_bos_token_id) {
     notes.emplace_back(
         "forced_bos_token_id: stock transformers.js forces the first token; generate() behind "
         "image embeddings, and what is here, the second");

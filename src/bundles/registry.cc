@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "base/fail.h"
@@ -6,8 +7,8 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<const Bundle*, 6> kBundles = {
-    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai, &kSmolvlm};
+constexpr std::array<const Bundle*, 7> kBundles = {
+    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai, &kSmolvlm, &kTextGeneration};
 
 }  // namespace
 
@@ -30,15 +31,23 @@ bool accepts_prefix(const Checkpoint& checkpoint) {
          checkpoint.composite->conditioning == Conditioning::kPrefix;
 }
 
-const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint) {
+std::vector<std::string_view> bundles_for(const Checkpoint& checkpoint) {
   std::vector<std::string_view> taking;
   for (const Bundle* row : kBundles) {
     if (row->accepts(checkpoint)) {
-      if (name.empty() || name == row->name) {
-        return *row;
-      }
       taking.push_back(row->name);
     }
+  }
+  return taking;
+}
+
+const Bundle& bundle_for(std::string_view name, const Checkpoint& checkpoint) {
+  const std::vector<std::string_view> taking = bundles_for(checkpoint);
+  if (name.empty() && !taking.empty()) {
+    return bundle(taking[0]);
+  }
+  if (std::ranges::find(taking, name) != taking.end()) {
+    return bundle(name);
   }
   if (!name.empty()) {
     bundle(name);  // throws where it is unknown

@@ -17,8 +17,10 @@ namespace lorapress {
 namespace {
 
 bool accepts(const Checkpoint& checkpoint) {
-  return checkpoint.composite != nullptr && checkpoint.vision &&
-         vision_family(checkpoint.vision->model_type).build_masked != nullptr;
+  return checkpoint.composite != nullptr &&
+         (checkpoint.composite->model_type == "smolvlm" ||
+          checkpoint.composite->model_type == "idefics3") &&
+         checkpoint.vision && vision_family(checkpoint.vision->model_type).build_masked != nullptr;
 }
 
 //  pixel_values [batch_size, num_images, 3, S, S] ── Reshape ── real ones ── tower ── connector ── image_features
@@ -69,10 +71,11 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   const Value patch_mask = to_dtype(b, "/tiles/patch_mask", seen, DType::kBool);
   const Value features =
       vision_family(vision.model_type).build_masked(b, weights, vision, tiles, patch_mask);
-  graph.output(
-      image_tokens(request, b, weights, features),
-      kImageFeatures,
-      {"num_tiles", request.checkpoint.image_positions(), request.checkpoint.text->hidden_size});
+  graph.output(image_tokens(request, b, weights, features),
+               kImageFeatures,
+               {"num_tiles",
+                request.checkpoint.image_positions(),
+                request.checkpoint.text->embedding_width()});
   return graph;
 }
 

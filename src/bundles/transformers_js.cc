@@ -54,7 +54,7 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const Builder b{graph, request.ops};
   const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value image = graph.input(
-      kEncoderHiddenStates, DType::kF32, {"batch_size", image_tokens, text.hidden_size});
+      kEncoderHiddenStates, DType::kF32, {"batch_size", image_tokens, text.embedding_width()});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);

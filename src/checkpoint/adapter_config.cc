@@ -129,12 +129,7 @@ AdapterConfig parse_shared(const Json& json, std::string_view text, std::string_
   config.block_diagonal = parse_bdlora(json, where);
   config.trained = parse_trained_modules(json, where);
   check_target_parameters(json, config);
-  if (json_or<bool>(json, "fan_in_fan_out", false, where)) {
-    // peft/tuners/lora/layer.py, dispatch_default: reset for nn.Linear, set for Conv1D, whatever
-    // the file says. No supported architecture has a Conv1D.
-    config.notes.push_back(fmt::format(
-        "{}: fan_in_fan_out is true and taken as false, as PEFT does for nn.Linear", where));
-  }
+  config.fan_in_fan_out = json_or<bool>(json, "fan_in_fan_out", false, where);
   return config;
 }
 

@@ -47,6 +47,9 @@ struct AdapterConfig {
   std::optional<BlockDiagonal> block_diagonal;
   std::string base_model_name_or_path;
   TrainedModules trained;
+  // PEFT (tuners/lora/layer.py, dispatch_default) sets it for Conv1D and resets it for nn.Linear,
+  // whatever the file says; apply_adapters() notes where the file says otherwise.
+  bool fan_in_fan_out = false;
   std::vector<std::string> notes;
 };
 

@@ -94,19 +94,19 @@ TEST(AdapterFields, LeaveATrainersOtherKeysAlone) {
   EXPECT_EQ(config.lora_alpha, 4.0);
   EXPECT_FALSE(config.use_dora);  // its tensors say it
   EXPECT_EQ(config.alpha_pattern.size(), 2U);
-  EXPECT_EQ(config.notes.size(), 1U);
+  EXPECT_TRUE(config.fan_in_fan_out);
   const std::string text = message_of(ErrorCode::kUnsupported, [] {
     parse_trainer_config(R"({"alora_invocation_tokens": [1]})", "config.json");
   });
   EXPECT_TRUE(contains(text, "config.json: alora_invocation_tokens")) << text;
 }
 
-TEST(AdapterConfig, NotesThatFanInFanOutIsForConv1dAlone) {
+TEST(AdapterConfig, ReadsFanInFanOut) {
   Json config = defaults();
-  EXPECT_TRUE(parse(config).notes.empty());
+  EXPECT_FALSE(parse(config).fan_in_fan_out);
   config["fan_in_fan_out"] = true;
-  ASSERT_EQ(parse(config).notes.size(), 1U);
-  EXPECT_TRUE(contains(parse(config).notes[0], "fan_in_fan_out"));
+  EXPECT_TRUE(parse(config).fan_in_fan_out);
+  EXPECT_TRUE(parse(config).notes.empty());
 }
 
 TEST(AdapterConfig, RefusesPatternsOfParameters) {

@@ -1,5 +1,7 @@
 #include "checkpoint/apply_adapters.h"
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "weights/residual.h"
 #include "weights/table_rows.h"
@@ -39,7 +41,7 @@ class Replacer {
   void put(const Adapter& adapter, const std::string& name, const WeightPtr& tensor) {
     const auto base = checkpoint_.tensors.find(name);
     if (base == checkpoint_.tensors.end()) {
-      if (!EmbeddingTables::is_table(name)) {
+      if (!EmbeddingTables::is_table(checkpoint_, name)) {
         fail(ErrorCode::kMismatch,
              "{}: the base model has no {}; the adapter was trained for another base model",
              adapter.where,
@@ -100,22 +102,36 @@ void merge_biases(const Adapter& adapter, Checkpoint& checkpoint) {
   }
 }
 
+// Whether a weight is stored [in, out]: `name` is the canonical one of a Conv1D's weight.
+bool is_conv1d(const Checkpoint& checkpoint, std::string_view name) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!checkpoint.text || !name.starts_with("language_model.") || !name.ends_with(kWeight)) {
+    return false;
+  }
+  name.remove_suffix(kWeight.size());
+  return std::ranges::any_of(text_names(checkpoint.text->model_type).conv1d,
+                             [&](std::string_view end) { return name.ends_with(end); });
+}
+
+// PEFT merges a Conv1D as the nn.Linear whose weight is the transposed one (transpose() and
+// fan_in_fan_out in peft/tuners/lora/layer.py and dora.py).
 void merge_module(const Adapter& adapter,
                   const AdapterModule& module,
                   const std::string& name,
+                  bool conv1d,
                   ModelTensor& tensor) {
+  const bool turned = conv1d && tensor.weight->shape().size() == 2;
+  const auto turn = [&](const WeightPtr& weight) { return turned ? transpose(weight) : weight; };
   try {
-    if (!tensor.unmerged) {
-      tensor.unmerged = tensor.weight;
+    WeightPtr merged = turn(tensor.weight);
+    WeightPtr unmerged = tensor.unmerged ? turn(tensor.unmerged) : merged;
+    const WeightPtr trained = adapter.trained_base(module, name, unmerged);
+    if (trained != unmerged) {
+      merged = tensor.unmerged ? moved_by(merged, unmerged, trained) : trained;
+      unmerged = trained;
     }
-    const WeightPtr trained = adapter.trained_base(module, name, tensor.unmerged);
-    if (trained != tensor.unmerged) {
-      tensor.weight = tensor.weight == tensor.unmerged
-                          ? trained
-                          : moved_by(tensor.weight, tensor.unmerged, trained);
-      tensor.unmerged = trained;
-    }
-    tensor.weight = merge_lora(tensor.weight, adapter.delta(module), tensor.unmerged);
+    tensor.weight = turn(merge_lora(merged, adapter.delta(module), unmerged));
+    tensor.unmerged = turn(unmerged);
   } catch (const Error& error) {
     throw Error(error.code(), adapter.where + ": " + name + ": " + error.what());
   }
@@ -125,14 +141,17 @@ void merge_module(const Adapter& adapter,
 void merge_lora_modules(const Adapter& adapter, Checkpoint& checkpoint) {
   std::vector<std::string> missing_keys;
   bool dora = false;
+  bool linear = false;
   for (const auto& [name, module] : adapter.modules) {
     const auto base = checkpoint.tensors.find(name);
     if (base == checkpoint.tensors.end()) {
       missing_keys.push_back(name);
       continue;
     }
-    merge_module(adapter, module, name, base->second);
+    const bool conv1d = is_conv1d(checkpoint, name);
+    merge_module(adapter, module, name, conv1d, base->second);
     dora = dora || module.magnitude != nullptr;
+    linear = linear || !(conv1d || module.embedding);
   }
   if (!missing_keys.empty()) {
     fail(ErrorCode::kMismatch,
@@ -141,6 +160,11 @@ void merge_lora_modules(const Adapter& adapter, Checkpoint& checkpoint) {
          listed(missing_keys));
   }
   merge_biases(adapter, checkpoint);
+  if (linear && adapter.config.fan_in_fan_out) {
+    checkpoint.notes.push_back(
+        fmt::format("{}: fan_in_fan_out is true and taken as false, as PEFT does for nn.Linear",
+                    adapter.config.where));
+  }
   checkpoint.notes.insert(
       checkpoint.notes.end(), adapter.config.notes.begin(), adapter.config.notes.end());
   checkpoint.adapters.push_back({adapter.where,

@@ -12,9 +12,13 @@ namespace lorapress {
 namespace {
 
 // Buffers that older transformers versions saved; they are computed from the config.
-bool is_buffer(std::string_view name) {
+bool is_buffer(const Checkpoint& checkpoint, std::string_view name) {
+  const bool of_decoder = checkpoint.text && name.starts_with("language_model.");
   return name.ends_with(".position_ids") || name.ends_with(".rotary_emb.inv_freq") ||
-         name.ends_with(".masked_bias");
+         name.ends_with(".masked_bias") ||
+         (of_decoder &&
+          std::ranges::any_of(text_names(checkpoint.text->model_type).buffers,
+                              [&](std::string_view end) { return name.ends_with(end); }));
 }
 
 // The original rows that PEFT replaced by trainable_tokens_delta; PEFT does not save them since
@@ -36,13 +40,17 @@ AdapterConfig embedded_adapter_config(const ModelFolder& model) {
 
 // Marks the modules whose base weight is in the same folder; for tied tables one of the two is
 // enough.
-void note_own_bases(const std::map<std::string, std::string>& spelled,
+void note_own_bases(const Checkpoint& checkpoint,
+                    const std::map<std::string, std::string>& spelled,
                     std::map<std::string, Adapter>& embedded) {
-  const bool table = std::ranges::any_of(
-      spelled, [](const auto& entry) { return EmbeddingTables::is_table(entry.first); });
+  const auto is_table = [&](const std::string& name) {
+    return EmbeddingTables::is_table(checkpoint, name);
+  };
+  const bool table =
+      std::ranges::any_of(spelled, [&](const auto& entry) { return is_table(entry.first); });
   for (auto& [name, adapter] : embedded) {
     for (auto& [key, module] : adapter.modules) {
-      module.own_base = spelled.contains(key) || (table && EmbeddingTables::is_table(key));
+      module.own_base = spelled.contains(key) || (table && is_table(key));
     }
   }
 }
@@ -66,7 +74,7 @@ void Assembler::add_model(const ModelFolder& model) {
       }
       continue;
     }
-    if (is_buffer(name->canonical) || is_token_copy(raw)) {
+    if (is_buffer(checkpoint_, name->canonical) || is_token_copy(raw)) {
       continue;
     }
     if (name->role == TensorRole::kBase) {
@@ -87,7 +95,7 @@ void Assembler::add_model(const ModelFolder& model) {
       adapter.add(*name, weight);
     }
   }
-  note_own_bases(spelled, embedded);
+  note_own_bases(checkpoint_, spelled, embedded);
   drop_foreign(model, earlier, embedded);
   choose_embedded(model, std::move(embedded));
   if (!unexpected_keys_.empty()) {

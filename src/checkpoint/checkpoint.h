@@ -60,10 +60,11 @@ struct Checkpoint {
   std::optional<std::filesystem::path> added_tokens_folder;
   std::vector<std::string> notes;  // what a user should know: dropped, assumed, ignored
 
-  // Positions of one image (of one tile, where images are split) before the decoder. REQUIRES: a
-  // vision tower.
+  // Positions of one image (of one tile, where images are split) before the decoder; 0 for a decoder
+  // alone.
   [[nodiscard]] int64_t image_positions() const {
-    return projection ? projection->positions(vision->tokens()) : vision->tokens();
+    const int64_t tokens = vision ? vision->tokens() : 0;
+    return projection ? projection->positions(tokens) : tokens;
   }
   // `folders` in the order in which tokenizers are searched.
   [[nodiscard]] std::vector<std::filesystem::path> tokenizer_folders() const;

@@ -40,4 +40,10 @@ TextConfig parse_text_config(const Json& json, std::string_view where) {
   return parse(text_model_types(), json, where);
 }
 
+const TextNames& text_names(std::string_view model_type) {
+  static const TextNames usual;
+  const TextModelType* row = find_model_type(text_model_types(), model_type);
+  return row == nullptr ? usual : row->names;
+}
+
 }  // namespace lorapress

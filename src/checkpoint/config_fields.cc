@@ -50,12 +50,14 @@ void require_activation(const Json& json, std::string_view known, std::string_vi
 
 std::string activation(const Json& json,
                        std::span<const std::string_view> known,
-                       std::string_view where) {
-  const auto name = json_or<std::string>(json, "hidden_act", std::string(known[0]), where);
+                       std::string_view where,
+                       std::string_view key) {
+  const auto name = json_or<std::string>(json, key, std::string(known[0]), where);
   if (std::ranges::find(known, name) == known.end()) {
     fail(ErrorCode::kUnsupported,
-         "{}: hidden_act \"{}\" is not supported, expected \"{}\"",
+         "{}: {} \"{}\" is not supported, expected \"{}\"",
          where,
+         key,
          name,
          fmt::join(known, "\" or \""));
   }
@@ -90,6 +92,18 @@ std::vector<int64_t> token_ids(const Json& json, std::string_view key, std::stri
 int64_t token_id(const Json& json, std::string_view key, std::string_view where) {
   const std::vector<int64_t> ids = token_ids(json, key, where);
   return ids.empty() ? -1 : ids[0];
+}
+
+void read_special_tokens(const Json& json, std::string_view where, TextConfig& config) {
+  if (json.contains("eos_token_id")) {
+    config.eos_token_ids = token_ids(json, "eos_token_id", where);
+  }
+  if (json.contains("bos_token_id")) {
+    config.bos_token_id = token_id(json, "bos_token_id", where);
+  }
+  if (json.contains("pad_token_id")) {
+    config.pad_token_id = token_id(json, "pad_token_id", where);
+  }
 }
 
 }  // namespace lorapress::config_fields

@@ -24,14 +24,18 @@ void require_divisible(int64_t value, int64_t by, std::string_view what, std::st
 // Throws kUnsupported where "hidden_act" is not `known`.
 void require_activation(const Json& json, std::string_view known, std::string_view where);
 
-// "hidden_act", one of `known`; the first of them is taken where there is none.
+// The function under `key`, one of `known`; the first of them is taken where there is none.
 std::string activation(const Json& json,
                        std::span<const std::string_view> known,
-                       std::string_view where);
+                       std::string_view where,
+                       std::string_view key = "hidden_act");
 
 // A number or a list of them; empty where there is none.
 std::vector<int64_t> token_ids(const Json& json, std::string_view key, std::string_view where);
 int64_t token_id(const Json& json, std::string_view key, std::string_view where);  // -1: none
+// eos_token_id, bos_token_id and pad_token_id into `config`, which holds the defaults of its class
+// for keys that are absent; null means none.
+void read_special_tokens(const Json& json, std::string_view where, TextConfig& config);
 
 }  // namespace lorapress::config_fields
 

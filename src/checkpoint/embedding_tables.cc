@@ -1,6 +1,7 @@
 #include "checkpoint/embedding_tables.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/fail.h"
 #include "checkpoint/added_tokens.h"
@@ -10,31 +11,48 @@
 namespace lorapress {
 namespace {
 
-const std::string kInput = "language_model.model.embed_tokens.weight";
-const std::string kOutput = "language_model.lm_head.weight";
+constexpr std::string_view kWeight = ".weight";
 
-const std::string& other_of(const std::string& name) {
-  return name == kInput ? kOutput : kInput;
+// The canonical names of the tables' weights: for the lookup, for the logits.
+std::pair<std::string, std::string> table_names(const Checkpoint& checkpoint) {
+  const TextNames& names = text_names(checkpoint.text ? checkpoint.text->model_type : "");
+  const auto name = [](std::string_view module) {
+    return std::string("language_model.").append(module).append(kWeight);
+  };
+  return {name(names.input_table), name(names.output_table)};
 }
 
 std::string module_of(const std::string& name) {
-  return name.substr(0, name.size() - std::string_view(".weight").size());
+  return name.substr(0, name.size() - kWeight.size());
 }
 
 void set_flag(Json& config, bool tied) {
   config["tie_word_embeddings"] = tied;
 }
 
-bool own_text_config(const Json& config) {
-  const auto found = config.find("text_config");
+bool own_text_config(const Checkpoint& checkpoint) {
+  const Json& config = checkpoint.config;
+  const auto found =
+      config.find(checkpoint.composite == nullptr ? "text_config" : checkpoint.composite->text_key);
   return find_model_type(text_model_types(), config.value("model_type", "")) != nullptr ||
          (found != config.end() && found->is_object());
 }
 
+// "language_model.model.embed_tokens.weight" -> "embed_tokens"
+std::string short_name(const std::string& name) {
+  const std::string module = module_of(name);
+  return module.substr(module.rfind('.') + 1);
+}
+
 }  // namespace
 
-bool EmbeddingTables::is_table(std::string_view name) {
-  return name == kInput || name == kOutput;
+EmbeddingTables::EmbeddingTables(Checkpoint& checkpoint) : checkpoint_(checkpoint) {
+  std::tie(input_, output_) = table_names(checkpoint);
+}
+
+bool EmbeddingTables::is_table(const Checkpoint& checkpoint, std::string_view name) {
+  const auto [input, output] = table_names(checkpoint);
+  return name == input || name == output;
 }
 
 bool EmbeddingTables::tied_base() const {
@@ -43,8 +61,8 @@ bool EmbeddingTables::tied_base() const {
 
 bool EmbeddingTables::shared() const {
   const auto& tensors = checkpoint_.tensors;
-  const auto input = tensors.find(kInput);
-  const auto output = tensors.find(kOutput);
+  const auto input = tensors.find(input_);
+  const auto output = tensors.find(output_);
   return input != tensors.end() && output != tensors.end() &&
          input->second.weight == output->second.weight;
 }
@@ -58,21 +76,21 @@ void EmbeddingTables::end_folder() {
     return;
   }
   const auto& tensors = checkpoint_.tensors;
-  const bool input = tensors.contains(kInput);
-  const bool output = tensors.contains(kOutput);
+  const bool input = tensors.contains(input_);
+  const bool output = tensors.contains(output_);
   if (input != output) {
-    share(input ? kInput : kOutput, input ? kOutput : kInput);
+    share(input ? input_ : output_, input ? output_ : input_);
   } else if (input && !shared() &&
-             same_values(*tensors.at(kInput).weight, *tensors.at(kOutput).weight)) {
-    share(kInput, kOutput);
+             same_values(*tensors.at(input_).weight, *tensors.at(output_).weight)) {
+    share(input_, output_);
   }
 }
 
 void EmbeddingTables::end_base() {
-  const bool input = checkpoint_.tensors.contains(kInput);
-  const bool output = checkpoint_.tensors.contains(kOutput);
+  const bool input = checkpoint_.tensors.contains(input_);
+  const bool output = checkpoint_.tensors.contains(output_);
   if (checkpoint_.text && input != output) {
-    implied_ = input ? kOutput : kInput;
+    implied_ = input ? output_ : input_;
     share(other_of(implied_), implied_);
     implied_weight_ = checkpoint_.tensors.at(implied_).weight;
   }
@@ -90,7 +108,7 @@ void EmbeddingTables::spread_tensors(Adapter& adapter) const {
   const auto given = [&](const std::string& name) {
     return adapter.originals.contains(name) || adapter.replacements.contains(name);
   };
-  for (const std::string& name : {kInput, kOutput}) {
+  for (const std::string& name : {input_, output_}) {
     const std::string& other = other_of(name);
     const auto original = adapter.originals.find(name);
     if (original != adapter.originals.end() && shared() && !given(other)) {
@@ -115,14 +133,14 @@ void EmbeddingTables::spread_lora(Adapter& adapter) const {
   if (!adapter.config.trained.ensure_weight_tying || !tied_base()) {
     return;
   }
-  const auto input = adapter.modules.find(kInput);
-  const auto output = adapter.modules.find(kOutput);
+  const auto input = adapter.modules.find(input_);
+  const auto output = adapter.modules.find(output_);
   if (input == adapter.modules.end() && output == adapter.modules.end()) {
     return;
   }
   if (input == adapter.modules.end() || output == adapter.modules.end()) {
     const bool from_input = output == adapter.modules.end();
-    adapter.modules[from_input ? kOutput : kInput] = (from_input ? input : output)->second;
+    adapter.modules[from_input ? output_ : input_] = (from_input ? input : output)->second;
     return;
   }
   const auto complete = [](WeightPtr& part, const WeightPtr& transposed) {
@@ -167,19 +185,21 @@ void EmbeddingTables::replace_tokens(const Adapter& adapter) {
   for (const auto& [name, rows] : adapter.token_rows) {
     if (!is_table(name) || !checkpoint_.tensors.contains(name)) {
       fail(ErrorCode::kUnsupported,
-           "{}: trainable_tokens_delta of {}; it is supported for embed_tokens and lm_head",
+           "{}: trainable_tokens_delta of {}; it is supported for {} and {}",
            adapter.where,
-           module_of(name));
+           module_of(name),
+           short_name(input_),
+           short_name(output_));
     }
   }
-  const TrainedTokens* input = trained.tokens(module_of(kInput));
-  const TrainedTokens* output = trained.tokens(module_of(kOutput));
+  const TrainedTokens* input = trained.tokens(module_of(input_), true);
+  const TrainedTokens* output = trained.tokens(module_of(output_), false);
   const bool follows =
       tied_base() && input != nullptr && (output == nullptr || output->indices == input->indices);
-  for (const std::string& name : {kInput, kOutput}) {
+  for (const std::string& name : {input_, output_}) {
     const WeightPtr own = rows_of(name);
     const WeightPtr rows = follows && !own ? rows_of(other_of(name)) : own;
-    const TrainedTokens* tokens = follows ? input : name == kInput ? input : output;
+    const TrainedTokens* tokens = follows ? input : name == input_ ? input : output;
     if (!rows && tokens == nullptr) {
       continue;
     }
@@ -237,8 +257,8 @@ void EmbeddingTables::replace_rows_of(const Adapter& adapter,
 
 void EmbeddingTables::resolve() {
   auto& tensors = checkpoint_.tensors;
-  const auto input = tensors.find(kInput);
-  const auto output = tensors.find(kOutput);
+  const auto input = tensors.find(input_);
+  const auto output = tensors.find(output_);
   if (!checkpoint_.text || input == tensors.end() || output == tensors.end()) {
     return;  // WeightTaker reports the missing table
   }
@@ -273,10 +293,12 @@ void EmbeddingTables::settle_rows(const Weight& input, const Weight& output) {
   }
   if (rows != output.rows()) {
     fail(ErrorCode::kMismatch,
-         "{}: embed_tokens has {} rows and lm_head {}; the rows of the added tokens are not all in "
+         "{}: {} has {} rows and {} {}; the rows of the added tokens are not all in "
          "the adapter; save it again with both tables (modules_to_save or save_embedding_layers)",
          resized_by_,
+         short_name(input_),
          rows,
+         short_name(output_),
          output.rows());
   }
   if (rows != checkpoint_.text->vocab_size) {
@@ -292,7 +314,7 @@ void EmbeddingTables::settle_rows(const Weight& input, const Weight& output) {
 // For a checkpoint whose text_config still describes the model that training began with.
 void EmbeddingTables::take_rows_of_checkpoint(int64_t rows) {
   const int64_t known = checkpoint_.text->vocab_size;
-  if (rows == known || own_text_config(checkpoint_.config)) {
+  if (rows == known || own_text_config(checkpoint_)) {
     return;
   }
   const auto tokens = tokenizer_rows({checkpoint_.folders.at(0)});
@@ -330,13 +352,17 @@ void EmbeddingTables::note_tie(bool equal) {
         module_of(implied_),
         module_of(other_of(implied_))));
   } else if (equal && !checkpoint_.text->tie_word_embeddings) {
-    notes.emplace_back(
-        "embed_tokens and lm_head are equal: they are kept once, tie_word_embeddings is true");
+    notes.push_back(
+        fmt::format("{} and {} are equal: they are kept once, tie_word_embeddings is true",
+                    short_name(input_),
+                    short_name(output_)));
   }
   if (!equal && checkpoint_.text->tie_word_embeddings) {
-    const bool lora = tensors.at(kInput).unmerged || tensors.at(kOutput).unmerged;
+    const bool lora = tensors.at(input_).unmerged || tensors.at(output_).unmerged;
     notes.push_back(fmt::format(
-        "embed_tokens and lm_head differ: both tables are kept, tie_word_embeddings is false{}",
+        "{} and {} differ: both tables are kept, tie_word_embeddings is false{}",
+        short_name(input_),
+        short_name(output_),
         lora ? ", as the trained model computes (PEFT's merge_and_unload() changes both tables)"
              : ""));
   }

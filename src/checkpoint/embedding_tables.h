@@ -1,5 +1,5 @@
-// The two embedding tables of a decoder: embed_tokens, for the lookup, and lm_head, for the logits.
-// In many models both are one tensor ("tied"). Here the tensors decide that, not
+// The two embedding tables of a decoder: the one for the lookup (embed_tokens, wte) and the one for
+// the logits (lm_head), whose names the decoder's family says (TextNames). In many models both are one tensor ("tied"). Here the tensors decide that, not
 // tie_word_embeddings:
 //
 //   1. a tied base that holds one table holds both, as one weight under two names;
@@ -23,9 +23,10 @@ class EmbeddingTables {
  public:
   // REQUIRES: the checkpoint's configs are resolved. For a checkpoint without a decoder all members
   // do nothing.
-  explicit EmbeddingTables(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit EmbeddingTables(Checkpoint& checkpoint);
 
-  static bool is_table(std::string_view name);
+  // `name` is a canonical one.
+  static bool is_table(const Checkpoint& checkpoint, std::string_view name);
 
   // Call it after the tensors of each base folder, so that no later folder supplies the other table
   // of a pair.
@@ -63,7 +64,16 @@ class EmbeddingTables {
   void set_vocab_size(int64_t rows);
   void note_tie(bool equal);
 
+  [[nodiscard]] const std::string& other_of(const std::string& name) const {
+    return name == input_ ? output_ : input_;
+  }
+  [[nodiscard]] bool is_table(std::string_view name) const {
+    return name == input_ || name == output_;
+  }
+
   Checkpoint& checkpoint_;
+  std::string input_;  // canonical names of both tables' weights
+  std::string output_;
   std::string implied_;       // the table that the base lacks though its config ties nothing
   WeightPtr implied_weight_;  // the weight used in its place
   std::string resized_by_;    // the adapter that brought other rows

@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 constexpr const char* kFile = "generation_config.json";
 constexpr uint64_t kMostBytes = uint64_t{8} << 20;
 constexpr size_t kMostEnds = 1024;
-constexpr int64_t kTopKOfSampling = 50;  // generate()'s default
+constexpr int64_t kTopKOfSampling = 50;    // generate()'s default
+constexpr int64_t kNewTokensOfText = 256;  // that of text-generation pipelines
 
 // transformers' GenerationConfig._get_default_generation_params(). "off" is a value that changes
 // nothing; older versions saved all of them.
@@ -135,7 +136,11 @@ class ConfigReader {
       : checkpoint_(checkpoint), vocab_size_(checkpoint.text.value().vocab_size) {}
 
   GenerationConfig read() {
-    config_.max_new_tokens = checkpoint_.max_new_tokens;
+    config_.max_new_tokens =
+        checkpoint_.vision
+            ? checkpoint_.max_new_tokens
+            : std::clamp<int64_t>(
+                  checkpoint_.text->max_position_embeddings - 1, 1, kNewTokensOfText);
     for (const fs::path& folder : checkpoint_.folders) {
       if (fs::exists(folder / kFile)) {
         read_file(folder);

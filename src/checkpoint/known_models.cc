@@ -63,71 +63,53 @@ constexpr std::array kKnownVision = {
 };
 
 struct KnownText {
+  std::string_view model_type;
   std::string_view name;
   int vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads,
       num_key_value_heads;
+  double rms_norm_eps;
   int rope_theta, max_position_embeddings;
   bool tie_word_embeddings;
   int bos_token_id, eos_token_id;
+  int head_dim = 0;  // where it is not hidden_size / num_attention_heads
 };
 
+// clang-format off
 constexpr std::array kKnownText = {
-    KnownText{"HuggingFaceTB/SmolLM-135M", 49152, 576, 1536, 30, 9, 3, 10000, 2048, true, 0, 0},
-    KnownText{"HuggingFaceTB/SmolLM-360M", 49152, 960, 2560, 32, 15, 5, 10000, 2048, true, 0, 0},
-    KnownText{"HuggingFaceTB/SmolLM-1.7B", 49152, 2048, 8192, 24, 32, 32, 10000, 2048, true, 0, 0},
-    KnownText{"HuggingFaceTB/SmolLM2-135M", 49152, 576, 1536, 30, 9, 3, 100000, 8192, true, 0, 0},
-    KnownText{"HuggingFaceTB/SmolLM2-360M", 49152, 960, 2560, 32, 15, 5, 100000, 8192, true, 0, 0},
-    KnownText{
-        "HuggingFaceTB/SmolLM2-1.7B", 49152, 2048, 8192, 24, 32, 32, 130000, 8192, true, 0, 0},
-    KnownText{"HuggingFaceTB/SmolLM2-135M-Instruct",
-              49152,
-              576,
-              1536,
-              30,
-              9,
-              3,
-              100000,
-              8192,
-              true,
-              1,
-              2},
-    KnownText{"HuggingFaceTB/SmolLM2-360M-Instruct",
-              49152,
-              960,
-              2560,
-              32,
-              15,
-              5,
-              100000,
-              8192,
-              true,
-              1,
-              2},
-    KnownText{"HuggingFaceTB/SmolLM2-1.7B-Instruct",
-              49152,
-              2048,
-              8192,
-              24,
-              32,
-              32,
-              130000,
-              8192,
-              true,
-              1,
-              2},
-    KnownText{"TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-              32000,
-              2048,
-              5632,
-              22,
-              32,
-              4,
-              10000,
-              2048,
-              false,
-              1,
-              2},
+    KnownText{"llama", "HuggingFaceTB/SmolLM-135M",
+              49152, 576, 1536, 30, 9, 3, 1e-5, 10000, 2048, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM-360M",
+              49152, 960, 2560, 32, 15, 5, 1e-5, 10000, 2048, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM-1.7B",
+              49152, 2048, 8192, 24, 32, 32, 1e-5, 10000, 2048, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-135M",
+              49152, 576, 1536, 30, 9, 3, 1e-5, 100000, 8192, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-360M",
+              49152, 960, 2560, 32, 15, 5, 1e-5, 100000, 8192, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-1.7B",
+              49152, 2048, 8192, 24, 32, 32, 1e-5, 130000, 8192, true, 0, 0},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-135M-Instruct",
+              49152, 576, 1536, 30, 9, 3, 1e-5, 100000, 8192, true, 1, 2},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-360M-Instruct",
+              49152, 960, 2560, 32, 15, 5, 1e-5, 100000, 8192, true, 1, 2},
+    KnownText{"llama", "HuggingFaceTB/SmolLM2-1.7B-Instruct",
+              49152, 2048, 8192, 24, 32, 32, 1e-5, 130000, 8192, true, 1, 2},
+    KnownText{"llama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+              32000, 2048, 5632, 22, 32, 4, 1e-5, 10000, 2048, false, 1, 2},
+    KnownText{"qwen2", "Qwen/Qwen2-0.5B",
+              151936, 896, 4864, 24, 14, 2, 1e-6, 1000000, 131072, true, 151643, 151643},
+    KnownText{"qwen2", "Qwen/Qwen2-0.5B-Instruct",
+              151936, 896, 4864, 24, 14, 2, 1e-6, 1000000, 32768, true, 151643, 151645},
+    KnownText{"qwen2", "Qwen/Qwen2.5-0.5B",
+              151936, 896, 4864, 24, 14, 2, 1e-6, 1000000, 32768, true, 151643, 151643},
+    KnownText{"qwen2", "Qwen/Qwen2.5-0.5B-Instruct",
+              151936, 896, 4864, 24, 14, 2, 1e-6, 1000000, 32768, true, 151643, 151645},
+    KnownText{"qwen3", "Qwen/Qwen3-0.6B",
+              151936, 1024, 3072, 28, 16, 8, 1e-6, 1000000, 40960, true, 151643, 151645, 128},
+    KnownText{"smollm3", "HuggingFaceTB/SmolLM3-3B",
+              128256, 2048, 11008, 36, 16, 4, 1e-6, 5000000, 65536, true, 128000, 128012},
 };
+// clang-format on
 
 Json to_json(const KnownVision& row) {
   return {{"model_type", row.model_type},
@@ -140,19 +122,23 @@ Json to_json(const KnownVision& row) {
 }
 
 Json to_json(const KnownText& row) {
-  return {{"model_type", "llama"},
-          {"vocab_size", row.vocab_size},
-          {"hidden_size", row.hidden_size},
-          {"intermediate_size", row.intermediate_size},
-          {"num_hidden_layers", row.num_hidden_layers},
-          {"num_attention_heads", row.num_attention_heads},
-          {"num_key_value_heads", row.num_key_value_heads},
-          {"rms_norm_eps", 1e-5},
-          {"rope_theta", row.rope_theta},
-          {"max_position_embeddings", row.max_position_embeddings},
-          {"tie_word_embeddings", row.tie_word_embeddings},
-          {"bos_token_id", row.bos_token_id},
-          {"eos_token_id", row.eos_token_id}};
+  Json json = {{"model_type", row.model_type},
+               {"vocab_size", row.vocab_size},
+               {"hidden_size", row.hidden_size},
+               {"intermediate_size", row.intermediate_size},
+               {"num_hidden_layers", row.num_hidden_layers},
+               {"num_attention_heads", row.num_attention_heads},
+               {"num_key_value_heads", row.num_key_value_heads},
+               {"rms_norm_eps", row.rms_norm_eps},
+               {"rope_theta", row.rope_theta},
+               {"max_position_embeddings", row.max_position_embeddings},
+               {"tie_word_embeddings", row.tie_word_embeddings},
+               {"bos_token_id", row.bos_token_id},
+               {"eos_token_id", row.eos_token_id}};
+  if (row.head_dim != 0) {
+    json["head_dim"] = row.head_dim;
+  }
+  return json;
 }
 
 fs::path hub_cache() {

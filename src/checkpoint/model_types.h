@@ -17,11 +17,26 @@ namespace lorapress {
 
 struct Checkpoint;
 
+// How a decoder calls its tensors, as its class of transformers saves them.
+struct TextNames {
+  std::string_view input_table = "model.embed_tokens";  // modules
+  std::string_view output_table = "lm_head";
+  // Prefixes of names in files that were saved without the head, or with another one: { "h.",
+  // "transformer.h." }. A name that has none of these, and is not below "model" or "lm_head", is one
+  // inside "model".
+  std::span<const NamePrefix> prefixes = {};
+  // Ends of the names of modules whose weight is stored [in, out] (transformers' Conv1D).
+  std::span<const std::string_view> conv1d = {};
+  // Ends of the names of buffers that older versions of transformers saved.
+  std::span<const std::string_view> buffers = {};
+};
+
 struct TextModelType {
   std::string_view model_type;    // in the decoder's config.json
   std::string_view architecture;  // the class of transformers that loads the decoder
   // Everything but model_type; see parse_text_config().
   TextConfig (*read_config)(const Json& json, std::string_view where);
+  TextNames names = {};
 };
 
 // The image processor that a family is published with, for trainers that save no
@@ -82,6 +97,9 @@ struct CompositeModelType {
 inline std::span<const NamePrefix> names_of(const CompositeModelType* composite) {
   return composite == nullptr ? std::span<const NamePrefix>{} : composite->names;
 }
+
+// The names of a decoder; those of Llama for an unknown model_type.
+const TextNames& text_names(std::string_view model_type);
 
 // The first row applies to a config without a model_type.
 std::span<const TextModelType* const> text_model_types();

@@ -186,6 +186,22 @@ std::string vision_module(std::string_view module) {
   return name;
 }
 
+// The same of a decoder: files that were saved without the head have no "model." or "transformer.".
+std::string text_module(std::string_view module) {
+  const std::string name(module);
+  for (const TextModelType* type : text_model_types()) {
+    for (const NamePrefix& prefix : type->names.prefixes) {
+      if ((name + ".").starts_with(prefix.in_file)) {
+        const std::string whole =
+            std::string(prefix.canonical) + (name + ".").substr(prefix.in_file.size());
+        return whole.substr(0, whole.size() - 1);
+      }
+    }
+  }
+  const bool whole = name.starts_with("model") || name.starts_with("lm_head");
+  return whole ? name : "model." + name;
+}
+
 // Whether an adapter's name is one of a vision tower alone.
 bool is_vision_name(std::string_view name) {
   return name.starts_with("vision_model.") || name.starts_with("encoder.layer") ||
@@ -195,13 +211,9 @@ bool is_vision_name(std::string_view name) {
 
 TensorName describe(const Located& located) {
   const Split split = split_name(located.rest);
-  const std::string module =
-      located.component == kVision ? vision_module(split.module) : split.module;
-  std::string text_prefix;
-  if (located.component == kText && !module.starts_with("model") &&
-      !module.starts_with("lm_head")) {
-    text_prefix = "model.";  // a decoder saved without its head: "layers.0.…"
-  }
+  const std::string module = located.component == kVision ? vision_module(split.module)
+                             : located.component == kText ? text_module(split.module)
+                                                          : split.module;
   const bool is_delta = split.role != TensorRole::kBase && split.role != TensorRole::kReplacement;
   const std::string leaf = split.role == TensorRole::kLoraBBias ? "bias"
                            : is_delta                           ? "weight"
@@ -209,10 +221,10 @@ TensorName describe(const Located& located) {
   const std::string in_file = located.in_file.empty() ? "" : split_name(located.in_file).module;
   TensorName name;
   name.role = split.role;
-  name.canonical = std::string(located.component) + text_prefix + join(module, leaf);
-  name.merged = in_file.empty()
-                    ? std::string(located.component) + text_prefix + join(split.module, leaf)
-                    : join(in_file, leaf);
+  name.canonical = std::string(located.component) + join(module, leaf);
+  const std::string& own = located.component == kText ? module : split.module;
+  name.merged =
+      in_file.empty() ? std::string(located.component) + join(own, leaf) : join(in_file, leaf);
   name.adapter = split.adapter;
   name.relative_module = in_file.empty() ? located.outside + split.module : in_file;
   name.embedding = split.embedding;

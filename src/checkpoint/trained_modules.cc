@@ -39,9 +39,9 @@ bool TrainedModules::saves(std::string_view module) const {
                              [&](const std::string& end) { return module.ends_with(end); });
 }
 
-const TrainedTokens* TrainedModules::tokens(std::string_view module) const {
+const TrainedTokens* TrainedModules::tokens(std::string_view module, bool input) const {
   const auto found = std::ranges::find_if(trainable_token_indices, [&](const TrainedTokens& row) {
-    return module.ends_with(row.module);
+    return row.module.empty() ? input : module.ends_with(row.module);
   });
   return found == trainable_token_indices.end() ? nullptr : &*found;
 }
@@ -66,7 +66,7 @@ TrainedModules parse_trained_modules(const Json& json, std::string_view where) {
     return trained;
   }
   if (!tokens->is_object()) {  // a list applies to the input embedding
-    trained.trainable_token_indices.push_back({"embed_tokens", parse_indices(*tokens, where)});
+    trained.trainable_token_indices.push_back({"", parse_indices(*tokens, where)});
     return trained;
   }
   for (const auto& [module, indices] : tokens->items()) {

@@ -15,7 +15,7 @@
 namespace lorapress {
 
 struct TrainedTokens {
-  std::string module;  // the end of a module's name
+  std::string module;  // the end of a module's name; empty: the input embedding
   std::vector<int64_t> indices;
 };
 
@@ -24,9 +24,9 @@ struct TrainedModules {
   bool ensure_weight_tying = false;
   std::vector<TrainedTokens> trainable_token_indices;
 
-  // `module` is a whole name, "language_model.lm_head".
+  // `module` is a whole name, "language_model.lm_head"; `input` tells the input embedding.
   [[nodiscard]] bool saves(std::string_view module) const;
-  [[nodiscard]] const TrainedTokens* tokens(std::string_view module) const;
+  [[nodiscard]] const TrainedTokens* tokens(std::string_view module, bool input) const;
 };
 
 // The keys modules_to_save, ensure_weight_tying and trainable_token_indices. Throws kInvalidFile.

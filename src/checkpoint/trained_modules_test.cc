@@ -85,8 +85,12 @@ TEST(TrainedModules, AreParsed) {
       R"({"modules_to_save": ["model.embed_tokens"], "trainable_token_indices": {"lm_head": [3, 1]}})");
   EXPECT_TRUE(trained.saves("language_model.model.embed_tokens"));
   EXPECT_FALSE(trained.saves("language_model.lm_head"));
-  EXPECT_EQ(trained.tokens("language_model.model.embed_tokens"), nullptr);
-  EXPECT_EQ(trained.tokens("language_model.lm_head")->indices, (std::vector<int64_t>{3, 1}));
+  EXPECT_EQ(trained.tokens("language_model.model.embed_tokens", true), nullptr);
+  EXPECT_EQ(trained.tokens("language_model.lm_head", false)->indices, (std::vector<int64_t>{3, 1}));
+  const TrainedModules listed = parse(R"({"trainable_token_indices": [7]})");
+  EXPECT_EQ(listed.tokens("language_model.transformer.wte", true)->indices,
+            (std::vector<int64_t>{7}));
+  EXPECT_EQ(listed.tokens("language_model.lm_head", false), nullptr);
   EXPECT_TRUE(parse(R"({"ensure_weight_tying": true})").ensure_weight_tying);
   EXPECT_TRUE(parse(R"({"modules_to_save": null, "trainable_token_indices": null})")
                   .trainable_token_indices.empty());

@@ -1,4 +1,4 @@
-// The tensors of a torch Linear in the form that blocks take.
+// The tensors of a torch Linear, and of transformers' Conv1D, in the form that blocks take.
 #ifndef LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
 #define LORAPRESS_FAMILIES_LINEAR_WEIGHTS_H_
 
@@ -16,6 +16,16 @@ inline LinearWeights take_linear(WeightTaker& weights,
   return {name,
           weights.take(name + ".weight", {out_features, in_features}),
           biased ? weights.take(name + ".bias", {out_features}) : nullptr};
+}
+
+// The same of a Conv1D, whose weight is stored [in, out].
+inline LinearWeights take_conv1d(WeightTaker& weights,
+                                 const std::string& name,
+                                 int64_t out_features,
+                                 int64_t in_features) {
+  return {name,
+          transpose(weights.take(name + ".weight", {in_features, out_features})),
+          weights.take(name + ".bias", {out_features})};
 }
 
 }  // namespace lorapress

@@ -8,14 +8,15 @@ namespace lorapress {
 // Each is defined in the file of its name.
 extern const VisionFamily kClip, kDinov2, kDinov2WithRegisters, kIdefics3Vision, kSiglip,
     kSmolvlmVision, kVit;
-extern const TextFamily kLlama, kQwen2;
+extern const TextFamily kGpt2, kLlama, kMistral, kOpt, kPhi3, kQwen2, kQwen3, kSmollm3;
 extern const CompositeModelType kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel;
 
 namespace {
 
 constexpr std::array kVisionFamilies = {
     &kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters, &kIdefics3Vision, &kSmolvlmVision};
-constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
+constexpr std::array kTextFamilies = {
+    &kLlama, &kQwen2, &kQwen3, &kMistral, &kPhi3, &kSmollm3, &kGpt2, &kOpt};
 constexpr std::array kCompositeTypes = {&kPrefixVlm, &kLlavaModel, &kIdefics3Model, &kSmolvlmModel};
 
 template <typename Type, typename Families>

@@ -319,6 +319,7 @@ constexpr std::array kOps = {
     OpRow{"ReduceMean", "", 13, reduce},
     OpRow{"ReduceMin", "", 13, reduce},
     OpRow{"ReduceSum", "", 13, reduce},
+    OpRow{"Relu", "", 14, same_as_first},
     OpRow{"Reshape", "", 14, reshape},
     OpRow{"ScatterElements", "", 16, same_as_first},
     OpRow{"Shape", "", 15, shape},

@@ -19,6 +19,11 @@ std::string cache_port(CacheSide side, int64_t layer, CachePart part) {
   return cache_port(side, std::to_string(layer), part);
 }
 
+std::string cross_cache_port(CacheSide side, int64_t layer, CacheOf of, CachePart part) {
+  const char* owner = of == CacheOf::kDecoder ? "decoder" : "encoder";
+  return cache_port(side, fmt::format("{}.{}", layer, owner), part);
+}
+
 bool is_cache_port(std::string_view name) {
   return name.starts_with(prefix(CacheSide::kPast)) ||
          name.starts_with(prefix(CacheSide::kPresent));

@@ -1,5 +1,6 @@
 #include "graph/ports.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
@@ -24,6 +25,22 @@ TEST(Ports, AreCalledAsTheSharedTableSays) {
     EXPECT_EQ(row.at("present_value"), cache_port(CacheSide::kPresent, layer, CachePart::kValue));
     for (const char* key : {"past_key", "past_value", "present_key", "present_value"}) {
       EXPECT_TRUE(is_cache_port(row.at(key).get<std::string>())) << row.at(key);
+    }
+  }
+  ASSERT_EQ(golden.at("cross_cache").size(), 2U);
+  for (const Json& row : golden.at("cross_cache")) {
+    const int64_t layer = row.at("layer");
+    for (const auto& [owner, of] :
+         {std::pair{"decoder", CacheOf::kDecoder}, std::pair{"encoder", CacheOf::kEncoder}}) {
+      for (const auto& [part, key_or_value] :
+           {std::pair{"key", CachePart::kKey}, std::pair{"value", CachePart::kValue}}) {
+        const std::string suffix = fmt::format("_{}_{}", owner, part);
+        EXPECT_EQ(row.at("past" + suffix),
+                  cross_cache_port(CacheSide::kPast, layer, of, key_or_value));
+        const std::string present = cross_cache_port(CacheSide::kPresent, layer, of, key_or_value);
+        EXPECT_EQ(row.at("present" + suffix), present);
+        EXPECT_TRUE(is_cache_port(present)) << present;
+      }
     }
   }
   for (const char* name : {kPixelValues, kInputIds, kEncoderHiddenStates, kLogits, "presently"}) {

@@ -16,7 +16,9 @@ std::unique_ptr<Decoder> open_ort(const std::filesystem::path& folder,
     return graph_facts(manifest, dtype, decoder).in_place_cache;
   };
   const OrtDecoder::Files files{
-      graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder")),
+      takes_images(manifest)
+          ? graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder"))
+          : std::filesystem::path(),
       graph_file(manifest, folder, choice.prefill, decoder),
       graph_file(manifest, folder, choice.decoder, decoder),
       in_place(choice.prefill) && in_place(choice.decoder),

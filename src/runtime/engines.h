@@ -17,7 +17,7 @@ struct Engine {
   std::string_view name;
   // The version of the library in use, as "1.32.0". Throws kRuntime where there is none.
   std::string (*version)();
-  // Loads the chosen graphs of a folder of bundle transformers.js. `threads` 0 means one per core.
+  // Loads the chosen graphs of a folder whose decoder has a cache. `threads` 0 means one per core.
   // Throws kNotFound and kRuntime for files that are missing or no graphs, kMismatch for graphs
   // that are not the manifest's or cannot share a cache.
   std::unique_ptr<Decoder> (*open)(const std::filesystem::path& folder,

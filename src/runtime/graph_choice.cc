@@ -48,7 +48,10 @@ GraphChoice fastest(const Manifest& manifest) {
     return graph_facts(manifest, dtype, decoder_role).cache_dtype;
   };
   GraphChoice choice;
-  choice.encoder = fastest_graph(manifest, encoder_role, encoder).value_or(manifest.default_dtype);
+  if (takes_images(manifest)) {
+    choice.encoder =
+        fastest_graph(manifest, encoder_role, encoder).value_or(manifest.default_dtype);
+  }
   choice.decoder = fastest_graph(manifest, decoder_role, step).value_or(manifest.default_dtype);
   choice.prefill = fastest_graph(manifest, decoder_role, prefill).value_or(choice.decoder);
   if (choice.prefill != choice.decoder && cache_of(choice.prefill) != cache_of(choice.decoder)) {
@@ -80,6 +83,11 @@ GraphChoice named(const Manifest& manifest, const std::string& wish) {
     }
     *place = part.substr(equals + 1);
     begin = end + 1;
+  }
+  if (encoder && !takes_images(manifest)) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.dtype {}: a model of text alone has no encoder, as in prefill=q8,decoder=q4",
+         wish);
   }
   const std::string last = decoder.value_or(manifest.default_dtype);
   return {encoder.value_or(manifest.default_dtype), prefill.value_or(last), last};
@@ -133,7 +141,11 @@ GraphChoice choose_graphs(const Manifest& manifest,
     const std::string& dtype = wish.empty() ? manifest.default_dtype : wish;
     choice = {dtype, dtype, dtype};
   }
-  graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder"));
+  if (takes_images(manifest)) {
+    graph_file(manifest, folder, choice.encoder, role_of(manifest, "encoder"));
+  } else {
+    choice.encoder.clear();
+  }
   graph_file(manifest, folder, choice.prefill, role_of(manifest, "decoder"));
   graph_file(manifest, folder, choice.decoder, role_of(manifest, "decoder"));
   return choice;

@@ -13,7 +13,7 @@ namespace lorapress {
 // from its later calls (one position, bound by memory), so each may have a graph of its own. Both
 // read and write the same cache.
 struct GraphChoice {
-  std::string encoder;  // dtypes
+  std::string encoder;  // dtypes; the encoder's is empty for a decoder alone
   std::string prefill;
   std::string decoder;
 };

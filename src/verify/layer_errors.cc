@@ -72,7 +72,7 @@ struct OpenGraph {
 // those of families/encoder.cc and families/projection.cc.
 std::string end_of_encoder(const Checkpoint& checkpoint) {
   const VisionConfig& vision = *checkpoint.vision;
-  if (checkpoint.projection->type == ProjectionType::kPixelShuffle) {
+  if (checkpoint.projection && checkpoint.projection->type == ProjectionType::kPixelShuffle) {
     return "/projection/shuffled";
   }
   if (vision.feature_layers.empty()) {
@@ -93,21 +93,77 @@ std::string more_outputs(std::span<const std::string> values) {
   return values.empty() ? std::string() : model.SerializeAsString();
 }
 
+namespace {
+
+// Where a decoder's activations between layers are found.
+struct DecoderPoints {
+  std::string inputs;  // how products of a layer begin in the reference, before the layer's number
+  std::string last_input;  // the product that reads the last layer's output
+  // Norms in the graph: before layer i + 1 (or behind layer i, where norms stand behind sublayers), and
+  // behind all layers.
+  std::string (*norm)(int64_t layer);
+  std::string last_norm;
+};
+
+DecoderPoints decoder_points(const TextConfig& text) {
+  const auto before_next = [](int64_t layer) {
+    return fmt::format("/decoder/layers.{}/input_layernorm", layer + 1);
+  };
+  const auto* layers = std::get_if<LayerNormLayers>(&text.layers);
+  if (layers == nullptr) {
+    return {"language_model.model.layers.", "language_model.lm_head", before_next, "/decoder/norm"};
+  }
+  DecoderPoints points{
+      "language_model.model.decoder.layers.",
+      "language_model.lm_head",
+      [](int64_t layer) { return fmt::format("/decoder/layers.{}/attention_norm", layer + 1); },
+      "/decoder/last_norm"};
+  if (!layers->norm_first) {
+    points.norm = [](int64_t layer) { return fmt::format("/decoder/layers.{}/mlp_norm", layer); };
+    points.last_norm = points.norm(text.num_hidden_layers - 1);
+  }
+  if (text.model_type == "gpt2") {
+    points.inputs = "language_model.transformer.h.";
+  } else if (text.model_type == "trocr") {
+    points.last_input = "language_model.output_projection";
+  } else if (text.model_type == "blip_text_model") {
+    points.inputs = "language_model.bert.encoder.layers.";  // see LayerProbe::LayerProbe()
+    points.last_input = "language_model.cls.predictions.transform";
+  } else if (text.embedding_width() != text.hidden_size) {
+    points.last_input = "language_model.model.decoder.project_out";
+  }
+  return points;
+}
+
+// The product that reads the encoder's output: the projection, or where there is none the keys of the
+// first layer's cross attention.
+std::string encoder_reader(const Checkpoint& checkpoint) {
+  if (checkpoint.projection) {
+    return "projection.";
+  }
+  const DecoderPoints decoder = decoder_points(checkpoint.text.value());
+  return decoder.inputs + (checkpoint.text->model_type == "trocr"  ? "0.encoder_attn.k_proj"
+                           : checkpoint.text->model_type == "gpt2" ? "0.crossattention.c_attn"
+                                                                   : "0.crossattention.self.key");
+}
+
+}  // namespace
+
 //  ... layer i ── norm ── first product of layer i + 1 ...      the last one: ── norm ── projection | head
 std::vector<LayerProbe::Point> LayerProbe::points(bool encoder) const {
   const int64_t layers =
       encoder ? checkpoint_.vision->layers_run() : checkpoint_.text->num_hidden_layers;
-  const std::string last_input = encoder ? "projection." : "language_model.lm_head";
+  const DecoderPoints decoder = decoder_points(*checkpoint_.text);
   std::vector<Point> points;
   for (int64_t layer = 0; layer < layers; ++layer) {
     Point point{{encoder, layer, 0.0},
-                last_input,
-                encoder ? end_of_encoder(checkpoint_) : std::string("/decoder/norm")};
+                encoder ? encoder_reader(checkpoint_) : decoder.last_input,
+                encoder ? end_of_encoder(checkpoint_) : decoder.last_norm};
     if (layer + 1 < layers) {
-      const std::string next = "layers." + std::to_string(layer + 1);
-      point.input = (encoder ? "vision_encoder.encoder." : "language_model.model.") + next + ".";
+      const std::string next = std::to_string(layer + 1) + ".";
+      point.input = (encoder ? "vision_encoder.encoder.layers." : decoder.inputs) + next;
       point.scope =
-          encoder ? "/encoder/" + next + "/layer_norm1" : "/decoder/" + next + "/input_layernorm";
+          encoder ? fmt::format("/encoder/layers.{}/layer_norm1", layer + 1) : decoder.norm(layer);
     }
     points.push_back(std::move(point));
   }
@@ -237,8 +293,11 @@ std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
 int64_t LayerProbe::rows_of(const ReferenceImage& image, bool encoder, bool last) const {
   const auto ids = std::ssize(image.caption.ids);
   if (!encoder) {
-    const int64_t before =
-        image.prompt.ids.empty() ? image.prefix.rows : std::ssize(image.prompt.ids);
+    // Before the caption stand the prompt, the image's tokens, or with cross attention the start token.
+    const bool cross = checkpoint_.composite->conditioning == Conditioning::kCross;
+    const int64_t before = !image.prompt.ids.empty() ? std::ssize(image.prompt.ids)
+                           : cross                   ? 1
+                                                     : image.prefix.rows;
     return last ? ids : before + ids - 1;
   }
   const VisionConfig& vision = *checkpoint_.vision;

@@ -5,8 +5,8 @@
 #include <type_traits>
 
 #include "base/fail.h"
+#include "verify/reference_decoder.h"
 #include "verify/reference_placeholder.h"
-#include "verify/reference_text.h"
 #include "verify/reference_vision.h"
 
 namespace lorapress {
@@ -57,8 +57,11 @@ Rows rounded(Rows rows) {
 struct ReferenceModel::Impl {
   Impl(const Checkpoint& checkpoint, ReferenceOptions options)
       : weights(checkpoint),
-        vision(checkpoint, weights),
         decoder(checkpoint, weights),
+        cross(checkpoint.composite != nullptr &&
+              checkpoint.composite->conditioning == Conditioning::kCross),
+        start_token(options.decoder_start_token_id),
+        vision(checkpoint, weights, cross ? decoder.hidden_size() : decoder.embedding_size()),
         context{options.threads, std::move(options.on_layer), {}} {
     weights.finish({""});
   }
@@ -100,14 +103,37 @@ struct ReferenceModel::Impl {
     return made;
   }
 
+  template <typename T>
+  void append_embedding(BasicRows<T>& rows, int64_t id) const {
+    std::vector<T> embedding(static_cast<size_t>(decoder.embedding_size()));
+    decoder.embed<T>(id, embedding);
+    append_row<T>(rows, embedding);
+  }
+
+  // Adds what a sequence begins with: its image tokens, or with cross attention the start token.
+  template <typename T>
+  [[nodiscard]] Span<T> begin(BasicRows<T>& embeddings,
+                              const BasicRows<T>& prefix,
+                              Sequence<T>& sequence) const {
+    if (!cross) {
+      append_rows(embeddings, prefix);
+      return {&sequence, prefix.rows, {}};
+    }
+    sequence.states = &prefix;
+    append_embedding(embeddings, start_token);
+    return {&sequence, 1, {start_token}};
+  }
+
   // The number of rows of logits that take 32 MB in double.
   [[nodiscard]] size_t head_rows() const {
     return static_cast<size_t>(std::max<int64_t>(1, (int64_t{1} << 22) / decoder.vocab_size()));
   }
 
   WeightTaker weights;
+  reference::AnyDecoder decoder;
+  bool cross;
+  int64_t start_token;
   reference::VisionTower vision;
-  reference::Decoder decoder;
   reference::Context context;
 };
 
@@ -180,21 +206,23 @@ std::vector<Rows> ReferenceModel::Impl::logits(const reference::Context& how,
                                                const std::vector<std::vector<int64_t>>& forced,
                                                bool after_last) const {
   BasicRows<T> embeddings;
-  std::vector<T> embedding(static_cast<size_t>(decoder.hidden_size()));
   std::vector<Sequence<T>> sequences(prefixes.size());
   std::vector<Span<T>> spans;
   std::vector<int64_t> wanted;  // rows whose logits are asked for
+  std::vector<int64_t> counts;  // of those, for each image
   for (size_t i = 0; i < prefixes.size(); ++i) {
-    append_rows(embeddings, prefixes[i]);
+    Span<T> span = begin(embeddings, prefixes[i], sequences[i]);
     wanted.push_back(embeddings.rows - 1);
     const std::vector<int64_t>& ids = forced.at(i);
     const size_t inputs = ids.empty() || after_last ? ids.size() : ids.size() - 1;
     for (size_t t = 0; t < inputs; ++t) {
-      decoder.embed<T>(ids[t], embedding);
-      append_row<T>(embeddings, embedding);
+      append_embedding(embeddings, ids[t]);
       wanted.push_back(embeddings.rows - 1);
+      span.ids.push_back(ids[t]);
+      ++span.rows;
     }
-    spans.push_back({&sequences[i], prefixes[i].rows + static_cast<int64_t>(inputs)});
+    counts.push_back(1 + static_cast<int64_t>(inputs));
+    spans.push_back(std::move(span));
   }
   const BasicRows<T> hidden = decoder.forward(how, std::move(embeddings), spans, false);
   // Logits in double are large, so the head is read once for every few rows.
@@ -205,7 +233,7 @@ std::vector<Rows> ReferenceModel::Impl::logits(const reference::Context& how,
     const size_t count = std::min(most, wanted.size() - first);
     const Rows part = rounded(logits_of_rows(how, hidden, std::span(wanted).subspan(first, count)));
     for (int64_t row = 0; row < part.rows; ++row) {
-      while (answers[image].rows == 1 + spans[image].rows - prefixes[image].rows) {
+      while (answers[image].rows == counts[image]) {
         ++image;
       }
       append_row(answers[image], part.row(row));
@@ -236,28 +264,27 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
                                                      int64_t max_new_tokens,
                                                      const std::vector<int64_t>& eos_token_ids,
                                                      const ChooseFn& choose) const {
-  const reference::Decoder& decoder = impl_->decoder;
+  const reference::AnyDecoder& decoder = impl_->decoder;
   std::vector<ReferenceCaption> captions(prefixes.size());
   std::vector<Sequence<float>> sequences(prefixes.size());
   std::vector<size_t> running;
   Rows embeddings;
-  std::vector<float> embedding(static_cast<size_t>(decoder.hidden_size()));
+  std::vector<Span<float>> spans;
   for (size_t i = 0; i < prefixes.size(); ++i) {
-    append_rows(embeddings, prefixes[i]);
+    spans.push_back(impl_->begin(embeddings, prefixes[i], sequences[i]));
     running.push_back(i);
   }
   for (int64_t step = 0; step < max_new_tokens && !running.empty(); ++step) {
-    std::vector<Span<float>> spans;
     std::vector<int64_t> last;
     int64_t row = -1;
-    for (const size_t i : running) {
-      spans.push_back({&sequences[i], step == 0 ? prefixes[i].rows : 1});
-      last.push_back(row += spans.back().rows);
+    for (const Span<float>& span : spans) {
+      last.push_back(row += span.rows);
     }
     const Rows hidden = decoder.forward(impl_->context, std::move(embeddings), spans, true);
     const Rows logits = impl_->logits_of_rows<float>(impl_->context, hidden, last);
     std::vector<size_t> unfinished;
     embeddings = Rows();
+    spans.clear();
     for (size_t at = 0; at < running.size(); ++at) {
       ReferenceCaption& caption = captions[running[at]];
       const auto line = logits.row(static_cast<int64_t>(at));
@@ -266,8 +293,8 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
       caption.ids.push_back(id);
       if (std::ranges::find(eos_token_ids, id) == eos_token_ids.end()) {
         unfinished.push_back(running[at]);
-        decoder.embed<float>(id, embedding);
-        append_row<float>(embeddings, embedding);
+        impl_->append_embedding(embeddings, id);
+        spans.push_back({&sequences[running[at]], 1, {id}});
       }
     }
     running = std::move(unfinished);

@@ -1,7 +1,7 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
-// straight from the checkpoint's (lazily merged) weights, written from transformers'
-// modeling_siglip.py, modeling_idefics3.py, modeling_llava.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
-// that it cannot share a mistake with them.
+// straight from the checkpoint's (lazily merged) weights, written from the modeling files of transformers that
+// reference_vision.cc, reference_decoders.cc, reference_layer_norm_weights.cc and reference_placeholder.cc name. It includes
+// nothing of graph/, blocks/ or families/, so that it cannot share a mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
 //
@@ -28,8 +28,10 @@ namespace lorapress {
 //   vision_encoder.encoder.layers.0.self_attn.q_proj | k_proj | v_proj | out_proj, …mlp.fc1 | fc2
 //   projection.projection                       (linear)   projection.projection.0 | .3   (mlp)
 //   language_model.model.layers.0.self_attn.q_proj | k_proj | v_proj | o_proj,
-//     …mlp.gate_proj | up_proj | down_proj
+//     …mlp.gate_proj | up_proj | down_proj      (Phi-3: qkv_proj, gate_up_proj)
 //   language_model.lm_head                      (tied or not; the positions whose logits are wanted)
+// and those of other towers and decoders as transformers calls their modules. Keys and values of cross attention are
+// computed once for each image, from the image tokens of all images.
 struct LinearInput {
   std::string_view name;
   int64_t in_features = 0;
@@ -60,7 +62,9 @@ struct ForcedPass {
 };
 
 struct ReferenceOptions {
-  unsigned threads = 0;            // 0: one per core, at most 4
+  unsigned threads = 0;  // 0: one per core, at most 4
+  // With cross attention a sequence begins with it; a prefix stands in its place.
+  int64_t decoder_start_token_id = 0;
   std::function<void()> on_layer;  // after every layer; may throw to cancel
 };
 
@@ -86,7 +90,8 @@ class ReferenceModel {
   void on_linear_input(LinearInputFn listener);
 
   // pixel_values [3, image_size, image_size] of each image, or [tiles, 3, image_size, image_size] -> its
-  // image tokens [tiles * positions, text hidden_size].
+  // image tokens: what the decoder takes in the prompt [tiles * positions, text hidden_size], or what it
+  // attends to [tokens, width of the states].
   [[nodiscard]] std::vector<Rows> encode(const std::vector<std::vector<float>>& pixel_values) const;
   // The same of one tile, in double, of whose pixels only those in `seen` [image_size, image_size] are seen.
   // REQUIRES: a tower that takes masks (Idefics3, SmolVLM).

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/convert.h"
+#include "base/fail.h"
 #include "base/threads.h"
 
 namespace lorapress::reference {
@@ -50,14 +51,17 @@ void attend_head(const AttentionShape& shape, const AttentionPart<T>& part, int6
   scores *= static_cast<T>(1.0 / std::sqrt(static_cast<double>(d)));
   for (int64_t row = 0; row < part.rows; ++row) {
     const int64_t seen = shape.causal ? part.total - part.rows + row + 1 : part.total;
+    const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, seen - shape.window);
     auto line = scores.row(row);
-    const T most = line.head(seen).maxCoeff();
+    auto visible = line.segment(first, seen - first);
+    const T most = visible.maxCoeff();
     double sum = 0.0;
-    for (int64_t col = 0; col < seen; ++col) {
+    for (int64_t col = first; col < seen; ++col) {
       line[col] = std::exp(line[col] - most);
       sum += static_cast<double>(line[col]);
     }
-    line.head(seen) *= static_cast<T>(1.0 / sum);
+    visible *= static_cast<T>(1.0 / sum);
+    line.head(first).setZero();
     line.tail(part.total - seen).setZero();
   }
   out.noalias() = scores * v;
@@ -126,6 +130,25 @@ Linear take_linear(WeightTaker& weights,
           biased ? weights.take(name + ".bias", {out_features}) : nullptr};
 }
 
+Linear take_head(const Checkpoint& checkpoint,
+                 WeightTaker& weights,
+                 const std::string& name,
+                 int64_t width) {
+  const Shape shape{checkpoint.text.value().vocab_size, width};
+  const std::string full = name + ".weight";
+  const WeightPtr& table = checkpoint.output_table;
+  if (!table || table->shape() != shape || weights.has(full)) {
+    weights.take(full, shape);  // finish() reports the fault
+  }
+  return {name, table && table->shape() == shape ? table : zeros(DType::kF32, shape), nullptr};
+}
+
+void require_token(int64_t id, int64_t vocab_size) {
+  if (id < 0 || id >= vocab_size) {
+    fail(ErrorCode::kInvalidArgument, "token {} is outside the vocabulary of {}", id, vocab_size);
+  }
+}
+
 template <typename T>
 BasicRows<T> linear(const Context& context, const Linear& layer, const BasicRows<T>& given) {
   if constexpr (std::is_same_v<T, float>) {
@@ -142,10 +165,32 @@ BasicRows<T> linear(const Context& context, const Linear& layer, const BasicRows
   }
   return multiply(context, layer, given);
 }
+
+template <typename T>
+std::vector<BasicRows<T>> linear_parts(const Context& context,
+                                       const std::vector<Linear>& layers,
+                                       const BasicRows<T>& x,
+                                       int64_t width) {
+  std::vector<BasicRows<T>> parts;
+  for (const Linear& layer : layers) {
+    const BasicRows<T> all = linear(context, layer, x);
+    for (int64_t first = 0; first < all.cols; first += width) {
+      BasicRows<T>& part = parts.emplace_back(all.rows, width);
+      for (int64_t row = 0; row < all.rows; ++row) {
+        std::copy_n(all.row(row).begin() + first, width, part.row(row).begin());
+      }
+    }
+  }
+  return parts;
+}
+
 template <typename T>
 BasicRows<T> layer_norm(const Norm& norm, const BasicRows<T>& x) {
-  const std::vector<float> weight = read_all_float32(*norm.weight);
-  const std::vector<float> bias = read_all_float32(*norm.bias);
+  const auto columns = static_cast<size_t>(x.cols);
+  const std::vector<float> weight =
+      norm.weight ? read_all_float32(*norm.weight) : std::vector<float>(columns, 1.0F);
+  const std::vector<float> bias =
+      norm.bias ? read_all_float32(*norm.bias) : std::vector<float>(columns);
   const auto width = static_cast<double>(x.cols);
   BasicRows<T> y(x.rows, x.cols);
   for (int64_t row = 0; row < x.rows; ++row) {
@@ -226,6 +271,22 @@ void gelu_quick(const Context& context, BasicRows<T>& x) {
 }
 
 template <typename T>
+void activate(const Context& context, const std::string& name, BasicRows<T>& x) {
+  if (name == "relu") {
+    std::ranges::transform(
+        x.values, x.values.begin(), [](T value) { return std::max(value, T{0}); });
+  } else if (name == "gelu" || name == "gelu_python") {
+    gelu_erf(context, x);
+  } else if (name == "quick_gelu") {
+    gelu_quick(context, x);
+  } else if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") {
+    gelu_tanh(context, x);
+  } else {
+    fail(ErrorCode::kUnsupported, "activation \"{}\" has no reference forward", name);
+  }
+}
+
+template <typename T>
 void silu_times(const Context& context, BasicRows<T>& gate, const BasicRows<T>& up) {
   for_rows(context, gate.rows, [&](int64_t row) {
     const auto out = gate.row(row);
@@ -249,12 +310,15 @@ void attend(const Context& context,
 // clang-format off
 #define LORAPRESS_INSTANTIATE(T)                                                                 \
   template BasicRows<T> linear(const Context&, const Linear&, const BasicRows<T>&);              \
+  template std::vector<BasicRows<T>> linear_parts(                                               \
+      const Context&, const std::vector<Linear>&, const BasicRows<T>&, int64_t);                 \
   template BasicRows<T> layer_norm(const Norm&, const BasicRows<T>&);                            \
   template BasicRows<T> rms_norm(const Norm&, const BasicRows<T>&);                              \
   template void add(BasicRows<T>&, const BasicRows<T>&);                                         \
   template void gelu_tanh(const Context&, BasicRows<T>&);                                        \
   template void gelu_erf(const Context&, BasicRows<T>&);                                         \
   template void gelu_quick(const Context&, BasicRows<T>&);                                       \
+  template void activate(const Context&, const std::string&, BasicRows<T>&);                     \
   template void silu_times(const Context&, BasicRows<T>&, const BasicRows<T>&);                  \
   template void attend(const Context&, const AttentionShape&, const std::vector<AttentionPart<T>>&);
 LORAPRESS_INSTANTIATE(float)

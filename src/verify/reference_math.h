@@ -21,9 +21,17 @@ Linear take_linear(WeightTaker& weights,
                    int64_t in_features,
                    bool biased);
 
+// The product of hidden states [rows, width] that gives logits, under its name without ".weight".
+// The table is the one after the adapters, whether or not the reader found it tied: otherwise a wrong
+// tie would be wrong here, too.
+Linear take_head(const Checkpoint& checkpoint,
+                 WeightTaker& weights,
+                 const std::string& name,
+                 int64_t width);
+
 struct Norm {
-  WeightPtr weight;
-  WeightPtr bias;  // null for RMSNorm
+  WeightPtr weight;  // null: none (elementwise_affine=False)
+  WeightPtr bias;    // null for RMSNorm
   double eps = 0.0;
 };
 
@@ -41,9 +49,19 @@ struct Context {
   }
 };
 
+// Throws kInvalidArgument for an id outside the vocabulary.
+void require_token(int64_t id, int64_t vocab_size);
+
 // torch.nn.Linear: x W^T + b.
 template <typename T>
 BasicRows<T> linear(const Context& context, const Linear& layer, const BasicRows<T>& x);
+// The outputs of several layers side by side, cut into parts of `width` columns: queries, keys and
+// values, whether they are computed by one layer or by one each.
+template <typename T>
+std::vector<BasicRows<T>> linear_parts(const Context& context,
+                                       const std::vector<Linear>& layers,
+                                       const BasicRows<T>& x,
+                                       int64_t width);
 // torch.nn.LayerNorm over the columns.
 template <typename T>
 BasicRows<T> layer_norm(const Norm& norm, const BasicRows<T>& x);
@@ -61,6 +79,10 @@ void gelu_erf(const Context& context, BasicRows<T>& x);
 // transformers' QuickGELUActivation: x sigmoid(1.702 x), in place.
 template <typename T>
 void gelu_quick(const Context& context, BasicRows<T>& x);
+// transformers' ACT2FN[name], in place. Throws kUnsupported for another function than ReLU and the
+// forms of GELU.
+template <typename T>
+void activate(const Context& context, const std::string& name, BasicRows<T>& x);
 // silu(gate) * up, into gate.
 template <typename T>
 void silu_times(const Context& context, BasicRows<T>& gate, const BasicRows<T>& up);
@@ -80,7 +102,8 @@ struct AttentionShape {
   int64_t kv_heads = 0;  // query head h reads key head h / (heads / kv_heads): repeat_kv
   int64_t head_dim = 0;
   bool causal =
-      false;  // the rows are the last of the total positions; each sees those up to itself
+      false;           // the rows are the last of the total positions; each sees those up to itself
+  int64_t window = 0;  // causal: of which the last so many; 0: all
 };
 // softmax(q k^T / sqrt(head_dim)) v (eager_attention_forward).
 template <typename T>

@@ -7,7 +7,7 @@
 namespace lorapress::reference {
 
 template <typename T>
-BasicRows<T> joined(const Decoder& decoder,
+BasicRows<T> joined(const AnyDecoder& decoder,
                     const BasicRows<T>& features,
                     const ReferencePrompt& prompt) {
   if (prompt.ids.empty()) {
@@ -20,7 +20,7 @@ BasicRows<T> joined(const Decoder& decoder,
          places,
          features.rows);
   }
-  BasicRows<T> rows(std::ssize(prompt.ids), decoder.hidden_size());
+  BasicRows<T> rows(std::ssize(prompt.ids), decoder.embedding_size());
   int64_t feature = 0;
   for (int64_t i = 0; i < rows.rows; ++i) {
     const int64_t id = prompt.ids[static_cast<size_t>(i)];
@@ -33,7 +33,7 @@ BasicRows<T> joined(const Decoder& decoder,
   return rows;
 }
 
-template BasicRows<float> joined(const Decoder&, const BasicRows<float>&, const ReferencePrompt&);
-template BasicRows<double> joined(const Decoder&, const BasicRows<double>&, const ReferencePrompt&);
+template BasicRows<float> joined(const AnyDecoder&, const BasicRows<float>&, const ReferencePrompt&);
+template BasicRows<double> joined(const AnyDecoder&, const BasicRows<double>&, const ReferencePrompt&);
 
 }  // namespace lorapress::reference

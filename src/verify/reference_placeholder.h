@@ -4,7 +4,7 @@
 #define LORAPRESS_VERIFY_REFERENCE_PLACEHOLDER_H_
 
 #include "verify/reference.h"
-#include "verify/reference_text.h"
+#include "verify/reference_decoder.h"
 
 namespace lorapress::reference {
 
@@ -12,7 +12,7 @@ namespace lorapress::reference {
 // Throws kMismatch where the prompt has another number of image tokens than there are features.
 // A prompt without ids leaves the features alone.
 template <typename T>
-BasicRows<T> joined(const Decoder& decoder,
+BasicRows<T> joined(const AnyDecoder& decoder,
                     const BasicRows<T>& features,
                     const ReferencePrompt& prompt);
 

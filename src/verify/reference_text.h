@@ -1,7 +1,8 @@
-// LlamaForCausalLM and Qwen2ForCausalLM, for reference.cc.
+// Decoders of Llama's kind (reference_decoders.cc lists them), for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 #define LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 
+#include "verify/reference_decoders.h"
 #include "verify/reference_math.h"
 
 namespace lorapress::reference {
@@ -12,6 +13,10 @@ struct Sequence {
   int64_t length = 0;
   std::vector<std::vector<T>> keys;  // per layer [length, kv_heads * head_dim], rotated
   std::vector<std::vector<T>> values;
+  // What cross attention sees, and its keys and values per layer; null where the image is a prefix.
+  const BasicRows<T>* states = nullptr;
+  std::vector<std::vector<T>> state_keys;
+  std::vector<std::vector<T>> state_values;
 };
 
 // A run of new positions of one sequence.
@@ -19,6 +24,7 @@ template <typename T>
 struct Span {
   Sequence<T>* sequence = nullptr;
   int64_t rows = 0;
+  std::vector<int64_t> ids;  // of its last positions; those before are image tokens
 };
 
 class Decoder {
@@ -40,18 +46,28 @@ class Decoder {
   template <typename T>
   [[nodiscard]] BasicRows<T> head(const Context& context, const BasicRows<T>& hidden) const;
 
+  [[nodiscard]] int64_t embedding_size() const { return config_.hidden_size; }
   [[nodiscard]] int64_t hidden_size() const { return config_.hidden_size; }
   [[nodiscard]] int64_t vocab_size() const { return config_.vocab_size; }
 
  private:
   struct Layer {
     Norm input_layernorm;
-    Linear q, k, v, o;
+    Linear q, k, v, o;  // q: qkv_proj where the projections are fused
+    Norm q_norm, k_norm;
     Norm post_attention_layernorm;
-    Linear gate, up, down;
+    Linear gate, up, down;  // gate: gate_up_proj
   };
   template <typename T>
-  struct Rotation {  // [positions, head_dim / 2]
+  struct Projections {
+    BasicRows<T> q, k, v;
+  };
+  template <typename T>
+  [[nodiscard]] Projections<T> projections(const Context& context,
+                                           const Layer& layer,
+                                           const BasicRows<T>& x) const;
+  template <typename T>
+  struct Rotation {  // [positions, inverse frequencies]
     std::vector<T> cos;
     std::vector<T> sin;
   };
@@ -70,7 +86,7 @@ class Decoder {
                                        bool keep) const;
 
   TextConfig config_;
-  std::vector<double> inverse_frequencies_;
+  DecoderFacts facts_;
   WeightPtr table_;
   std::vector<Layer> layers_;
   Norm norm_;

@@ -1,6 +1,7 @@
 // From transformers: models/siglip/modeling_siglip.py, models/idefics3/modeling_idefics3.py,
-// models/clip/modeling_clip.py, models/vit/modeling_vit.py, models/dinov2/modeling_dinov2.py and
-// models/dinov2_with_registers/modeling_dinov2_with_registers.py. What the trainer projects is
+// models/clip/modeling_clip.py, models/vit/modeling_vit.py, models/deit/modeling_deit.py,
+// models/dinov2/modeling_dinov2.py, models/dinov2_with_registers/modeling_dinov2_with_registers.py
+// and models/blip/modeling_blip.py. What is projected, or read by cross attention, is
 // last_hidden_state: after the last LayerNorm, of CLIP before it. Pooling heads are not part of the
 // model.
 #include "verify/reference_vision.h"
@@ -20,25 +21,31 @@ const std::string kRoot = "vision_encoder.";
 
 }  // namespace
 
-VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
+VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights, int64_t width)
     : config_(checkpoint.vision.value()) {
   const std::string& type = config_.model_type;
   if (type == "siglip_vision_model" || is_idefics3_tower(type)) {
     take_siglip(weights);
   } else if (type == "clip_vision_model") {
     take_clip(weights);
-  } else if (type == "vit" || type == "dinov2" || type == "dinov2_with_registers") {
+  } else if (type == "vit" || type == "deit" || type == "dinov2" ||
+             type == "dinov2_with_registers") {
     take_vit(weights);
+  } else if (type == "blip_vision_model") {
+    take_blip(weights);
   } else {
     fail(ErrorCode::kUnsupported, "model_type \"{}\" has no reference forward", type);
   }
-  const VisionModelType* row = find_model_type(vision_model_types(), type);
-  for (const std::string_view prefix : row->unused_prefixes) {
-    weights.drop(std::string(prefix));
+  if (const VisionModelType* row = find_model_type(vision_model_types(), type)) {
+    for (const std::string_view prefix : row->unused_prefixes) {
+      weights.drop(std::string(prefix));
+    }
   }
 
-  const ProjectionConfig& kind = checkpoint.projection.value();
-  const int64_t width = checkpoint.text.value().hidden_size;
+  if (!checkpoint.projection) {
+    return;
+  }
+  const ProjectionConfig& kind = *checkpoint.projection;
   const bool mlp = kind.type == ProjectionType::kMlp;
   projection_act_ = kind.hidden_act;
   scale_ = kind.type == ProjectionType::kPixelShuffle ? kind.scale_factor : 1;
@@ -58,7 +65,8 @@ Norm VisionTower::take_norm(WeightTaker& weights, const std::string& name) const
           config_.layer_norm_eps};
 }
 
-// `parts`: both norms, query, key, value, out, and both linear layers of the MLP.
+// `parts`: both norms, query, key, value, out, and both linear layers of the MLP. Without key and
+// value the first is all three, one beside the other.
 void VisionTower::take_layers(WeightTaker& weights,
                               const std::string& stem,
                               const std::array<const char*, 8>& parts,
@@ -73,10 +81,13 @@ void VisionTower::take_layers(WeightTaker& weights,
     const auto scale = [&](const char* part) {
       return scaled ? weights.take(name + part, {hidden}) : nullptr;
     };
+    std::vector<Linear> inputs;
+    for (size_t part = 2; part < 5 && parts[part] != nullptr; ++part) {
+      const int64_t out = parts[3] == nullptr ? 3 * hidden : hidden;
+      inputs.push_back(linear_of(parts[part], out, hidden, config_.qkv_bias));
+    }
     layers_.push_back({take_norm(weights, name + parts[0]),
-                       linear_of(parts[2], hidden, hidden, config_.qkv_bias),
-                       linear_of(parts[3], hidden, hidden, config_.qkv_bias),
-                       linear_of(parts[4], hidden, hidden, config_.qkv_bias),
+                       std::move(inputs),
                        linear_of(parts[5], hidden, hidden, true),
                        take_norm(weights, name + parts[1]),
                        linear_of(parts[6], wide, hidden, true),
@@ -128,7 +139,7 @@ void VisionTower::take_siglip(WeightTaker& weights) {
 void VisionTower::take_clip(WeightTaker& weights) {
   const int64_t hidden = config_.hidden_size;
   take_patches(weights, "embeddings.patch_embedding", false);
-  class_token_ = weights.take(kRoot + "embeddings.class_embedding", {hidden});
+  first_tokens_ = {weights.take(kRoot + "embeddings.class_embedding", {hidden})};
   position_embedding_ =
       weights.take(kRoot + "embeddings.position_embedding.weight", {config_.patches() + 1, hidden});
   first_norm_ = take_norm(weights, kRoot + "pre_layrnorm");
@@ -138,16 +149,19 @@ void VisionTower::take_clip(WeightTaker& weights) {
 void VisionTower::take_vit(WeightTaker& weights) {
   const int64_t hidden = config_.hidden_size;
   take_patches(weights, "embeddings.patch_embeddings.projection", true);
-  class_token_ = weights.take(kRoot + "embeddings.cls_token", {1, 1, hidden});
+  first_tokens_ = {weights.take(kRoot + "embeddings.cls_token", {1, 1, hidden})};
+  if (config_.model_type == "deit") {
+    first_tokens_.push_back(weights.take(kRoot + "embeddings.distillation_token", {1, 1, hidden}));
+  }
   if (config_.register_tokens != 0) {
     register_tokens_ =
         weights.take(kRoot + "embeddings.register_tokens", {1, config_.register_tokens, hidden});
   }
   const int64_t size = config_.position_size != 0 ? config_.position_size : config_.image_size;
   const int64_t side = size / config_.patch_size;
-  position_embedding_ =
-      weights.take(kRoot + "embeddings.position_embeddings", {1, side * side + 1, hidden});
-  const bool vit = config_.model_type == "vit";
+  position_embedding_ = weights.take(kRoot + "embeddings.position_embeddings",
+                                     {1, side * side + std::ssize(first_tokens_), hidden});
+  const bool vit = config_.model_type == "vit" || config_.model_type == "deit";
   take_layers(weights,
               kRoot + "encoder.layer.",
               {vit ? "layernorm_before" : "norm1",
@@ -162,16 +176,24 @@ void VisionTower::take_vit(WeightTaker& weights) {
   take_last_norm(weights, kRoot + "layernorm");
 }
 
-// transformers' ACT2FN.
-template <typename T>
-void activate(const Context& context, const std::string& hidden_act, BasicRows<T>& x) {
-  if (hidden_act == "gelu") {
-    gelu_erf(context, x);
-  } else if (hidden_act == "quick_gelu") {
-    gelu_quick(context, x);
-  } else {  // gelu_pytorch_tanh, gelu_new
-    gelu_tanh(context, x);
-  }
+void VisionTower::take_blip(WeightTaker& weights) {
+  const int64_t hidden = config_.hidden_size;
+  take_patches(weights, "embeddings.patch_embedding", true);
+  first_tokens_ = {weights.take(kRoot + "embeddings.class_embedding", {1, 1, hidden})};
+  position_embedding_ =
+      weights.take(kRoot + "embeddings.position_embedding", {1, config_.patches() + 1, hidden});
+  take_layers(weights,
+              kRoot + "encoder.layers.",
+              {"layer_norm1",
+               "layer_norm2",
+               "self_attn.qkv",
+               nullptr,
+               nullptr,
+               "self_attn.projection",
+               "mlp.fc1",
+               "mlp.fc2"},
+              false);
+  take_last_norm(weights, kRoot + "post_layernorm");
 }
 
 // nn.Conv2d with stride = kernel is a product with the patches laid flat: channel, row, column.
@@ -213,9 +235,7 @@ BasicRows<T> VisionTower::attention(const Context& context,
                                     const BasicRows<T>& x,
                                     int64_t images,
                                     const SeenPatches& seen) const {
-  const BasicRows<T> q = linear(context, layer.q, x);
-  BasicRows<T> k = linear(context, layer.k, x);
-  BasicRows<T> v = linear(context, layer.v, x);
+  std::vector<BasicRows<T>> made = linear_parts(context, layer.inputs, x, x.cols);
   BasicRows<T> joined(x.rows, x.cols);
   const int64_t tokens = config_.tokens() + config_.dropped_tokens;
   const int64_t heads = config_.num_attention_heads;
@@ -227,15 +247,15 @@ BasicRows<T> VisionTower::attention(const Context& context,
       keys = 0;
       for (int64_t row = 0; row < tokens; ++row) {
         if (seen[static_cast<size_t>(image)][static_cast<size_t>(row)] != 0) {
-          std::ranges::copy(k.row(image * tokens + row), k.row(image * tokens + keys).begin());
-          std::ranges::copy(v.row(image * tokens + row), v.row(image * tokens + keys).begin());
+          std::ranges::copy(made[1].row(image * tokens + row), made[1].row(image * tokens + keys).begin());
+          std::ranges::copy(made[2].row(image * tokens + row), made[2].row(image * tokens + keys).begin());
           ++keys;
         }
       }
     }
-    parts.push_back({q.values.data() + at,
-                     k.values.data() + at,
-                     v.values.data() + at,
+    parts.push_back({made[0].values.data() + at,
+                     made[1].values.data() + at,
+                     made[2].values.data() + at,
                      joined.values.data() + at,
                      tokens,
                      keys});
@@ -246,6 +266,9 @@ BasicRows<T> VisionTower::attention(const Context& context,
 
 template <typename T>
 BasicRows<T> VisionTower::project(const Context& context, const BasicRows<T>& features) const {
+  if (projection_.empty()) {
+    return features;
+  }
   const int64_t grid = config_.image_size / config_.patch_size;
   BasicRows<T> x = linear(
       context, projection_[0], scale_ == 1 ? features : pixel_shuffle(features, grid, scale_));
@@ -256,7 +279,7 @@ BasicRows<T> VisionTower::project(const Context& context, const BasicRows<T>& fe
   return x;
 }
 
-// Positions of the class token (where there is one) and of the patches.
+// Positions of the first tokens (where there are any) and of the patches.
 template <typename T>
 std::vector<T> VisionTower::positions() const {
   const std::vector<float> stored = read_all_float32(*position_embedding_);
@@ -288,8 +311,8 @@ std::vector<T> VisionTower::positions_of(const std::vector<T>& table,
   return rows;
 }
 
-// The tokens of each image: class token, register tokens, patches; all but the registers with their
-// positions.
+// The tokens of each image: first tokens, register tokens, patches; all but the registers with
+// their positions.
 template <typename T>
 BasicRows<T> VisionTower::embed(const Context& context,
                                 const std::vector<std::vector<float>>& pixel_values,
@@ -298,18 +321,19 @@ BasicRows<T> VisionTower::embed(const Context& context,
   const auto images = static_cast<int64_t>(pixel_values.size());
   const int64_t hidden = config_.hidden_size;
   const std::vector<T> table = positions<T>();
-  const auto read = [](const WeightPtr& weight) {
-    return weight ? read_all_float32(*weight) : std::vector<float>{};
-  };
-  const std::vector<float> class_token = read(class_token_);
-  const std::vector<float> registers = read(register_tokens_);
+  std::vector<float> first;
+  for (const WeightPtr& token : first_tokens_) {
+    std::ranges::copy(read_all_float32(*token), std::back_inserter(first));
+  }
+  const std::vector<float> registers =
+      register_tokens_ ? read_all_float32(*register_tokens_) : std::vector<float>{};
   BasicRows<T> tokens(images * (config_.tokens() + config_.dropped_tokens), hidden);
   auto out = tokens.values.begin();
   auto patch = patches.values.begin();
   for (int64_t image = 0; image < images; ++image) {
     const std::vector<T> added = positions_of(table, seen, static_cast<size_t>(image));
     auto position = added.begin();
-    for (const float value : class_token) {
+    for (const float value : first) {
       *out++ = static_cast<T>(value) + *position++;
     }
     out = std::copy(registers.begin(), registers.end(), out);

@@ -1,5 +1,5 @@
-// The vision towers (SiglipVisionTransformer, Idefics3VisionTransformer, ViTModel, CLIPVisionModel,
-// Dinov2Model) and what projects their output, for reference.cc.
+// The vision towers (SiglipVisionTransformer, Idefics3VisionTransformer, ViTModel, DeiTModel,
+// CLIPVisionModel, Dinov2Model, BlipVisionModel) and what projects their output, for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_VISION_H_
 #define LORAPRESS_VERIFY_REFERENCE_VISION_H_
 
@@ -12,8 +12,8 @@ namespace lorapress::reference {
 
 class VisionTower {
  public:
-  // Declares its tensors.
-  VisionTower(const Checkpoint& checkpoint, WeightTaker& weights);
+  // Declares its tensors. `width`: what a projection projects to.
+  VisionTower(const Checkpoint& checkpoint, WeightTaker& weights, int64_t width);
 
   // pixel_values [3, image_size, image_size] of each image -> rows of all images' tokens, one after
   // the other. `seen`: which pixels of each image are seen, for towers that take masks; empty: all.
@@ -31,7 +31,8 @@ class VisionTower {
  private:
   struct Layer {
     Norm norm1;
-    Linear q, k, v, out;
+    std::vector<Linear> inputs;  // query, key and value, one layer each or one for all
+    Linear out;
     Norm norm2;
     Linear fc1, fc2;
     WeightPtr scale1, scale2;  // DINOv2's layer_scale; null: none
@@ -40,6 +41,7 @@ class VisionTower {
   void take_siglip(WeightTaker& weights);
   void take_clip(WeightTaker& weights);
   void take_vit(WeightTaker& weights);
+  void take_blip(WeightTaker& weights);
   void take_layers(WeightTaker& weights,
                    const std::string& stem,
                    const std::array<const char*, 8>& parts,
@@ -74,13 +76,13 @@ class VisionTower {
 
   VisionConfig config_;
   Linear patch_embedding_;
-  WeightPtr class_token_;  // null: none
+  std::vector<WeightPtr> first_tokens_;  // with positions: class token, distillation token
   WeightPtr register_tokens_;
   WeightPtr position_embedding_;
   std::optional<Norm> first_norm_;
   std::vector<Layer> layers_;
   std::optional<Norm> last_norm_;
-  std::vector<Linear> projection_;  // one, or two with a GELU between them
+  std::vector<Linear> projection_;  // none, one, or two with a GELU between them
   std::string projection_act_;
   int64_t scale_ = 1;  // squares of so many patches become one position
 };

@@ -215,6 +215,10 @@ TEST(MergedWeight, RoundsLowPrecisionOnceAtTheEnd) {
     expect_near(*merged, expected);  // read_floats gives the sums as they are
     expect_near(*cast(merged, DType::kF32), expected);
     expect_near(*transpose(transpose(cast(merged, DType::kF32))), expected);
+    const WeightPtr turned = transpose(merged);
+    std::vector<float> floats(20 * 30);
+    turned->read_floats({0, 30, 0, 20}, floats);
+    expect_near(*transpose(float_constant({30, 20}, floats)), expected);
     expect_blocks(*merged, 61);
   }
 }

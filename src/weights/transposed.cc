@@ -124,6 +124,13 @@ WeightPtr TransposedWeight::in_dtype(DType to) const {
   return transpose(cast(sources()[0], to));
 }
 
+void TransposedWeight::read_floats(const Block& block, std::span<float> out) const {
+  if (dtype() == DType::kF32) {
+    return read(block, std::as_writable_bytes(out));
+  }
+  TransposedWeight(cast(sources()[0], DType::kF32)).read(block, std::as_writable_bytes(out));
+}
+
 void TransposedWeight::read(const Block& block, std::span<std::byte> out) const {
   const Weight& source = *sources()[0];
   constexpr int64_t kStripBytes = int64_t{256} << 10;

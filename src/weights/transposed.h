@@ -12,6 +12,8 @@ class TransposedWeight final : public Weight {
 
   // Reads and transposes strips of source rows, each small enough for the second-level cache.
   void read(const Block& block, std::span<std::byte> out) const override;
+  // The source's own read_floats(), so that a merged weight is not rounded on the way.
+  void read_floats(const Block& block, std::span<float> out) const override;
 
   [[nodiscard]] bool row_wise() const override { return false; }
   // transpose(cast(source)): the cast is applied inside the transposition, where it reads whole

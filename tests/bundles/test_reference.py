@@ -40,7 +40,7 @@ class Reference(unittest.TestCase):
             self.assertEqual(found.tolist(), wanted)
 
     def test_greedy(self) -> None:
-        for name in ("base", "odd", "ropescale"):
+        for name in ("base", "odd", "ropescale", "qwen3", "mistral", "phi3", "smollm3"):
             with self.subTest(name):
                 self.check(name, 1)
 

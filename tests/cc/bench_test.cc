@@ -70,6 +70,33 @@ TEST(Bench, TakesAnImage) {
   message_of(ErrorCode::kNotFound, [&] { bench_dtype(options); });
 }
 
+TEST(Bench, MeasuresADecoderAloneOverAPrompt) {
+  const TempFolder folder;
+  PressOptions pressing;
+  pressing.source.checkpoint = test::source_path("tests/goldens/text/llama/base");
+  pressing.out = folder / "out";
+  export_bundle(pressing);
+  BenchOptions options = options_of(folder / "out");
+  BenchReport report = bench_dtype(options);
+  EXPECT_EQ(report.image_tokens, 0);
+  EXPECT_EQ(report.new_tokens, 12);     // the folder's
+  EXPECT_EQ(report.prompt_tokens, 84);  // 96 positions without them
+  ASSERT_EQ(report.captions.size(), 3U);
+  for (const BenchCaption& text : report.captions) {
+    EXPECT_EQ(text.encode_ms, 0.0);
+    EXPECT_GT(text.prefill_ms, 0.0);
+    EXPECT_GE(text.whole_ms, text.prefill_ms + text.decode_ms);
+  }
+  options.prompt = "two";
+  options.new_tokens = 5;
+  report = bench_dtype(options);
+  EXPECT_EQ(report.prompt_tokens, 4);
+  EXPECT_EQ(report.new_tokens, 5);
+  options.image = test::checkpoints_folder() / "base/golden/image0.png";
+  const std::string text = message_of(ErrorCode::kInvalidArgument, [&] { bench_dtype(options); });
+  EXPECT_TRUE(test::contains(text, "takes no images")) << text;
+}
+
 TEST(Bench, CountsGraphsAndTheirData) {
   const TempFolder folder;
   press_golden(folder / "inside");

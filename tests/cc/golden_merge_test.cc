@@ -116,16 +116,6 @@ std::string param_name(const ::testing::TestParamInfo<std::string>& row) {
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenMerge, ::testing::ValuesIn(test::golden_names()), param_name);
 
-TEST(GoldenMergeGpt2, IsRefusedByName) {
-  for (const std::string& name : test::kUnsupportedGoldens) {
-    const Golden golden(name);
-    const std::string text = test::message_of(
-        ErrorCode::kUnsupported, [&] { open_checkpoint(golden.source(golden.cases().at(0))); });
-    EXPECT_TRUE(test::contains(text, "\"vit\"") || test::contains(text, "\"gpt2\"")) << text;
-    EXPECT_TRUE(test::contains(text, "config.json")) << text;
-  }
-}
-
 // Single layers: every kind of layer and adapter that PEFT knows and LoraPress takes.
 class LayerMerge {
  public:

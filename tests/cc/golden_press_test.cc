@@ -75,9 +75,10 @@ TEST(PressedFolder, HasTheFilesOfTransformersJs) {
 // The client sizes its caches by the decoder that it finds there.
 TEST(PressedFolder, NamesItsOwnDecoder) {
   const TempFolder folder;
-  for (const std::string name : {"dora", "qwen2"}) {
-    const std::string model_type = name == "qwen2" ? "qwen2" : "llama";
+  for (const std::string& name : test::golden_names()) {
     PressOptions options = options_of(name, folder / name);
+    const Json made = read_json(options.source.checkpoint / "config.json");  // by transformers
+    const Json& model_type = made.at("text_config").at("model_type");
     options.bundle = "llava";
     export_bundle(options);
     const Json config = read_json(options.out / "config.json");
@@ -177,7 +178,7 @@ TEST(Press, RefusesWrongOptions) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(Press, RefusesADecoderAlone) {
+TEST(Press, MakesADecoderAloneIntoABundleOfTextAlone) {
   const TempFolder folder;
   MergeOptions merging;
   const Golden golden("base");
@@ -187,8 +188,12 @@ TEST(Press, RefusesADecoderAlone) {
   PressOptions options;
   options.source.checkpoint = folder / "merged/language_model";
   options.out = folder / "out";
+  options.bundle = "transformers.js";
   const std::string text = message_of(ErrorCode::kMismatch, [&] { press(options); });
   EXPECT_TRUE(contains(text, "decoder alone")) << text;
+  options.bundle.clear();
+  EXPECT_EQ(press(options).bundle, "text-generation");
+  options.out = folder / "whole";
   // The merged checkpoint itself is one, and gives the caption of the original.
   options.source.checkpoint = folder / "merged";
   const auto merged = press(options).caption;

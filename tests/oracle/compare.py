@@ -20,6 +20,7 @@ FOLDERS = [
     "adapters",
     "chat",
     "checkpoints",
+    "cross",
     "float64",
     "generation",
     "images",
@@ -27,6 +28,7 @@ FOLDERS = [
     "merge",
     "smolvlm",
     "tables",
+    "text",
     "tiles",
     "tokenizer",
 ]

@@ -25,7 +25,7 @@ trap 'rm -rf "$scratch"' EXIT
 target="$scratch"
 [[ $write == yes ]] && target="$root/tests/goldens"
 
-for part in adapters bundles chat checkpoints float64 generation images llava merge smolvlm tables tiles tokenizers; do
+for part in adapters bundles chat checkpoints cross float64 generation images llava merge smolvlm tables text tiles tokenizers; do
   "$python" "$here/make_$part.py" --out "$target/${part/tokenizers/tokenizer}"
 done
 if [[ $write == yes ]]; then

@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from common import write_json
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+BERT_SPECIALS = ("[PAD]", "[CLS]", "[UNK]", "[SEP]", "[MASK]")
 
 CORPUS = (
     "a red circle left of a blue square on a green field",
@@ -65,4 +74,40 @@ def save(tokenizer: Tokenizer, folder: Path, eos: int, pad: int | None) -> None:
     }
     if pad is not None:
         config["pad_token"] = SPECIALS[pad]
+    write_json(folder / "tokenizer_config.json", config)
+
+
+def save_wordpiece(vocab_size: int, folder: Path) -> None:
+    """Write a tokenizer of BERT's kind, as BLIP has: lower case, ## pieces, [CLS] and [SEP].
+
+    The vocabulary is listed and not trained, since the trainer's choice among equals is random.
+    """
+    words = sorted({word for line in CORPUS for word in line.replace(",", " ,").split()})
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [*letters, *(f"##{letter}" for letter in letters), *(w for w in words if len(w) > 1)]
+    spare = [f"##{a}{b}" for a in "aeiou" for b in "nrstl"]
+    vocabulary = [*BERT_SPECIALS, *pieces, *spare][:vocab_size]
+    if len(vocabulary) != vocab_size:
+        raise ValueError(f"made {len(vocabulary)} tokens, wanted {vocab_size}")
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
+    document = json.loads(tokenizer.to_str())
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    config = {
+        "clean_up_tokenization_spaces": False,
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+        "model_max_length": 512,
+        "pad_token": "[PAD]",
+        "sep_token": "[SEP]",
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "unk_token": "[UNK]",
+    }
     write_json(folder / "tokenizer_config.json", config)

@@ -1,11 +1,17 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { cachePorts, PORTS, requireCache, requireNames } from "../src/engine/ports.js";
+import {
+  cachePorts,
+  crossCachePorts,
+  PORTS,
+  requireCache,
+  requireNames,
+} from "../src/engine/ports.js";
 import { ROOT } from "./lib/program.js";
 
 it("calls the graphs' ports what the program calls them", () => {
-  const { cache, ...ports } = JSON.parse(
+  const { cache, cross_cache, ...ports } = JSON.parse(
     readFileSync(join(ROOT, "tests/goldens/ports.json"), "utf8"),
   );
   expect(PORTS).toEqual(ports);
@@ -15,6 +21,20 @@ it("calls the graphs' ports what the program calls them", () => {
   for (const { layer, past_key, past_value, present_key, present_value } of cache) {
     expect(past.slice(2 * layer, 2 * layer + 2)).toEqual([past_key, past_value]);
     expect(present.slice(2 * layer, 2 * layer + 2)).toEqual([present_key, present_value]);
+  }
+  const { own, states } = crossCachePorts(12);
+  expect(own.past.length + states.past.length).toBe(48);
+  expect(cross_cache.length).toBe(2);
+  for (const row of cross_cache) {
+    for (const [name, found] of [
+      ["past_decoder", own.past],
+      ["present_decoder", own.present],
+      ["past_encoder", states.past],
+      ["present_encoder", states.present],
+    ] as const) {
+      const names = [row[`${name}_key`], row[`${name}_value`]];
+      expect(found.slice(2 * row.layer, 2 * row.layer + 2)).toEqual(names);
+    }
   }
 });
 

@@ -40,8 +40,8 @@ class Sequences {
   virtual ~Sequences() = default;
 
   // Runs the decoder's first call of one image and lets all rows of the image begin with it. `ids`
-  // are the model's start token, in whose place the image stands, and then the prompt's tokens; the
-  // engine adds none.
+  // are the model's start token, in whose place the image stands, and then the prompt's tokens; of a
+  // model that sees no image they are the prompt's. The engine adds none.
   // REQUIRES: the decoder that made the rows encoded the image; `ids` and the image take
   // size.prefix positions; each image once, before the first step().
   virtual void prefill(int64_t image,
@@ -65,7 +65,7 @@ class Decoder {
   virtual ~Decoder() = default;
 
   // pixel_values, float32 [3, height, width], as the model's preprocessing makes them. REQUIRES:
-  // exactly that many values.
+  // exactly that many values; none for a model that sees no image, whose encoded "image" is empty.
   [[nodiscard]] virtual std::unique_ptr<EncodedImage> encode(
       std::span<const float> pixel_values) const = 0;
 

@@ -22,18 +22,34 @@ bool begins_with_bos(const ChatTemplate* chat, const std::string& text) {
   return !bos.empty() && text.starts_with(bos);
 }
 
+// Null where the prompt does not go through a template.
+const ChatTemplate* chosen_template(const ChatTemplate* chat, const GenerateOptions& options) {
+  const ChatTemplate* chosen = options.raw_prompt ? nullptr : chat;
+  if (!options.system.empty() && chosen == nullptr) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.system needs a chat template, and the folder has none or it is left out");
+  }
+  return chosen;
+}
+
 }  // namespace
+
+std::vector<int64_t> text_ids(const Tokenizer& tokenizer,
+                              const ChatTemplate* chat,
+                              const GenerateOptions& options,
+                              const std::string& prompt) {
+  const ChatTemplate* chosen = chosen_template(chat, options);
+  return chosen == nullptr
+             ? tokenizer.encode(prompt, true)
+             : tokenizer.encode(chat_prompt(*chosen, options.system, prompt, false), false);
+}
 
 std::vector<int64_t> placeholder_ids(const Tokenizer& tokenizer,
                                      const ChatTemplate* chat,
                                      const ImagePlaces& image,
                                      const GenerateOptions& options,
                                      const std::string& prompt) {
-  const bool through_template = chat != nullptr && !options.raw_prompt;
-  if (!options.system.empty() && !through_template) {
-    fail(ErrorCode::kInvalidArgument,
-         "options.system needs a chat template, and the folder has none or it is left out");
-  }
+  const ChatTemplate* chosen = chosen_template(chat, options);
   const std::string token = tokenizer.decode(std::vector{image.token_id}, false);
   if (token.empty()) {
     fail(ErrorCode::kMismatch,
@@ -41,8 +57,8 @@ std::vector<int64_t> placeholder_ids(const Tokenizer& tokenizer,
          image.token_id);
   }
   std::string text;
-  if (through_template) {
-    text = chat_prompt(*chat, options.system, prompt, true);
+  if (chosen != nullptr) {
+    text = chat_prompt(*chosen, options.system, prompt, true);
   } else {
     text = prompt.find(token) == std::string::npos ? token + prompt : prompt;
   }

@@ -1,5 +1,5 @@
-// The ids that a model whose prompt has the image's places is given; web/src/generation/prompt.ts is its
-// twin.
+// The ids that a model is given: one of text alone, and one whose prompt has the image's places;
+// web/src/generation/prompt.ts is its twin.
 #ifndef LORAPRESS_RUNTIME_GENERATION_PROMPT_H_
 #define LORAPRESS_RUNTIME_GENERATION_PROMPT_H_
 
@@ -30,6 +30,14 @@ std::vector<int64_t> placeholder_ids(const Tokenizer& tokenizer,
                                      const ImagePlaces& image,
                                      const GenerateOptions& options,
                                      const std::string& prompt);
+
+// The ids of tokenizer.apply_chat_template() for options.system and `prompt` as a user's message; with
+// options.raw_prompt, or where `chat` is null, those of tokenizer(prompt), special tokens included. Throws
+// kInvalidArgument for a system message without a template.
+std::vector<int64_t> text_ids(const Tokenizer& tokenizer,
+                              const ChatTemplate* chat,
+                              const GenerateOptions& options,
+                              const std::string& prompt);
 
 }  // namespace lorapress
 

@@ -239,13 +239,14 @@ void log_softmax(std::span<float> scores) {
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,
                  std::span<float> scores) {
-  std::vector<int64_t> all;
-  std::span<const int64_t> seen = generated;
-  if (!rules.before.empty()) {
-    all = rules.before;
-    all.insert(all.end(), generated.begin(), generated.end());
-    seen = all;
+  const bool looks_back = rules.repetition_penalty != 1.0 || rules.no_repeat_ngram_size > 0 ||
+                          !rules.bad_words_ids.empty();
+  std::vector<int64_t> joined;
+  if (looks_back && !rules.before.empty()) {
+    joined = rules.before;
+    joined.insert(joined.end(), generated.begin(), generated.end());
   }
+  const std::span<const int64_t> seen = joined.empty() ? generated : joined;
   if (rules.repetition_penalty != 1.0) {
     penalise(rules.repetition_penalty, seen, scores);
   }
@@ -254,20 +255,19 @@ void apply_rules(const TokenRules& rules,
   }
   forbid_words(rules.bad_words_ids, seen, scores);
   const int64_t length = std::ssize(generated);
+  const int64_t before = std::ssize(rules.before);
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second; behind
-  // a prompt of ids there is none (ForcedBOSTokenLogitsProcessor: a length of 1).
-  const bool forces_bos = rules.forced_bos_token_id && rules.before.size() < 2;
-  if (forces_bos && length == 1) {
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
+  if (rules.forced_bos_token_id && before + length == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }
   if (!rules.forced_eos_token_ids.empty() && length == rules.max_new_tokens - 1) {
     force(rules.forced_eos_token_ids, scores);
   }
   forbid(rules.suppress_tokens, scores);
-  if (length == (forces_bos ? 1 : 0)) {
+  if (length == (rules.forced_bos_token_id && before <= 1 ? 1 : 0)) {
     forbid(rules.begin_suppress_tokens, scores);
   }
 }

@@ -15,20 +15,20 @@ namespace lorapress {
 // GenerationMixin._get_logits_processor. Logits for greedy search and sampling, log-probabilities
 // for beams. Token ids are inside the vocabulary.
 struct TokenRules {
-  // A prompt whose ids count as generated, as in generate(input_ids=...): that of a placeholder folder.
-  // Here ids may lie outside the vocabulary (the image token's). Empty: none.
+  // A prompt whose ids count as generated, as in generate(input_ids=...). Ids may lie outside the
+  // vocabulary (an image token). Empty: none.
   std::vector<int64_t> before = {};
   double repetition_penalty = 1.0;  // above 0; 1 is off
   int64_t no_repeat_ngram_size = 0;
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  // The only token allowed as the second; behind a prompt of ids it has no effect.
+  // The only token allowed as the second, `before` counted.
   std::optional<int64_t> forced_bos_token_id = {};
   std::vector<int64_t> forced_eos_token_ids = {};  // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
   std::vector<int64_t> suppress_tokens = {};
-  // Not as the first token; with a forced_bos_token_id not as the second.
+  // Not as the first token; with a forced_bos_token_id and no longer `before` not as the second.
   std::vector<int64_t> begin_suppress_tokens = {};
 };
 

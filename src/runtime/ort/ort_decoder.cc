@@ -37,7 +37,8 @@ const OrtPort& port(const std::vector<OrtPort>& ports,
          fmt::join(wanted, ", "),
          kManifestName);
   }
-  if (found->dtype != DType::kF32 && found->dtype != DType::kF16 && name != kInputIds) {
+  const bool integers = name == kInputIds || name == kAttentionMask;
+  if (found->dtype != DType::kF32 && found->dtype != DType::kF16 && !integers) {
     fail(ErrorCode::kUnsupported,
          "{}: {} is {}, expected float32 or float16",
          file.string(),
@@ -101,6 +102,10 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
     const OrtPort& input = port(session.inputs(), kInputsEmbeds, {-1, -1, -1}, file);
     found.image_shape = {1, 1, input.shape[2]};
     found.image_dtype = input.dtype;
+  } else if (!takes_images(manifest)) {
+    port(session.inputs(), kInputIds, {-1, -1}, file);
+    port(session.inputs(), kAttentionMask, {-1, -1}, file);
+    found.image_shape = {1};
   } else {
     port(session.inputs(), kInputIds, {-1, -1}, file);
     const OrtPort& image =
@@ -122,26 +127,10 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
 }
 
 OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned threads)
-    : encoder_(files.encoder, threads),
-      decoder_(files.decoder, threads),
-      vocab_size_(manifest.vocab_size) {
-  const Preprocessing& size = manifest.preprocessing;
-  pixels_shape_ = {1, 3, size.height, size.width};
-  const auto takes = [&](const char* name) {
-    return std::ranges::count(encoder_.inputs(), name, &OrtPort::name) != 0;
-  };
-  masked_ = takes(kPixelAttentionMask);  // [batch, tiles, ...]
-  if (masked_) {
-    pixels_shape_.insert(pixels_shape_.begin(), 1);
+    : decoder_(files.decoder, threads), vocab_size_(manifest.vocab_size) {
+  if (!files.encoder.empty()) {
+    open_encoder(manifest, files, threads);
   }
-  Shape pixels = pixels_shape_;
-  pixels[0] = -1;
-  if (masked_) {
-    pixels[1] = -1;
-  }
-  port(encoder_.inputs(), kPixelValues, pixels, files.encoder);
-  features_ = files.embed.empty() ? kLastHiddenState : kImageFeatures;
-  port(encoder_.outputs(), features_, {-1, manifest.image_tokens, -1}, files.encoder);
   if (!files.embed.empty()) {
     embed_.emplace(files.embed, threads);
     image_token_id_ = manifest.image_token_id;
@@ -152,6 +141,27 @@ OrtDecoder::OrtDecoder(const Manifest& manifest, const Files& files, unsigned th
     prefill_.emplace(files.prefill, threads);
     check_prefill(manifest, files);
   }
+}
+
+void OrtDecoder::open_encoder(const Manifest& manifest, const Files& files, unsigned threads) {
+  encoder_.emplace(files.encoder, threads);
+  const Preprocessing& size = manifest.preprocessing;
+  pixels_shape_ = {1, 3, size.height, size.width};
+  const auto takes = [&](const char* name) {
+    return std::ranges::count(encoder_->inputs(), name, &OrtPort::name) != 0;
+  };
+  masked_ = takes(kPixelAttentionMask);  // [batch, tiles, ...]
+  if (masked_) {
+    pixels_shape_.insert(pixels_shape_.begin(), 1);
+  }
+  Shape pixels = pixels_shape_;
+  pixels[0] = -1;
+  if (masked_) {
+    pixels[1] = -1;
+  }
+  port(encoder_->inputs(), kPixelValues, pixels, files.encoder);
+  features_ = files.embed.empty() ? kLastHiddenState : kImageFeatures;
+  port(encoder_->outputs(), features_, {-1, manifest.image_tokens, -1}, files.encoder);
 }
 
 // The step reads what the first call left, and both write into the same buffers.
@@ -174,7 +184,7 @@ void OrtDecoder::check_prefill(const Manifest& manifest, const Files& files) {
   share("logits", first.logits_dtype, ports_.logits_dtype);
 }
 
-// One tile after another, so that memory does not grow with their number.
+// One tile after another, so that memory does not grow with their number; none for a decoder alone.
 std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_values) const {
   size_t plane = 1;
   for (const int64_t length : pixels_shape_) {
@@ -194,7 +204,7 @@ std::unique_ptr<EncodedImage> OrtDecoder::encode(std::span<const float> pixel_va
       mask = OrtTensor::view(DType::kBool, mask_shape, std::as_writable_bytes(std::span(seen)));
       feeds.push_back({kPixelAttentionMask, &*mask});
     }
-    std::vector<OrtTensor> outputs = encoder_.run(feeds, {features_});
+    std::vector<OrtTensor> outputs = encoder_->run(feeds, {features_});
     tiles.push_back(in_dtype(std::move(outputs[0]), ports_.image_dtype));
   }
   return std::make_unique<OrtImage>(std::move(tiles));
@@ -217,6 +227,8 @@ class OrtSequences : public Sequences {
   // Binds where the logits of these slots go, and brings them to float32 after the run.
   void bind_logits(OrtBinding& binding, int64_t slot, int64_t slots);
   void read_logits(int64_t slot, int64_t slots);
+  // attention_mask of rows without padding. REQUIRES: a decoder alone.
+  [[nodiscard]] OrtTensor whole_mask(int64_t rows, int64_t length);
 
   const OrtDecoder* decoder_;
   SequencesSize size_;
@@ -226,7 +238,8 @@ class OrtSequences : public Sequences {
   std::vector<int64_t> tokens_;  // one per slot
   std::vector<float> logits_;    // [slots, vocab]
   std::vector<std::byte> half_logits_;
-  OrtTensor images_;  // for the steps, which do not read them
+  OrtTensor images_;           // for the steps, which do not read them
+  std::vector<int64_t> ones_;  // for whole_mask()
   OrtTensor tokens_tensor_;
   OrtBinding prefill_;
   OrtBinding step_;
@@ -248,12 +261,15 @@ OrtSequences::OrtSequences(const OrtDecoder& decoder, const SequencesSize& size)
                        ? 0
                        : logits_.size() * dtype_size(decoder.ports_.logits_dtype)),
       images_(decoder.ports_.image_dtype, with_batch(decoder.ports_.image_shape, rows_)),
+      ones_(decoder.encoder_ ? 0 : static_cast<size_t>(rows_ * (size.prefix + size.new_tokens)), 1),
       tokens_tensor_(
           OrtTensor::view(DType::kI64, {rows_, 1}, std::as_writable_bytes(std::span(tokens_)))),
       prefill_(decoder.prefill()),
       step_(decoder.decoder_) {
   if (!decoder.embed_) {
     step_.input(kInputIds, tokens_tensor_);
+  }
+  if (!decoder.embed_ && decoder.encoder_) {
     step_.input(kEncoderHiddenStates, images_);
   }
   bind_logits(step_, 0, rows_);
@@ -282,6 +298,10 @@ void OrtSequences::read_logits(int64_t slot, int64_t slots) {
              std::span(logits_).subspan(first, count));
 }
 
+OrtTensor OrtSequences::whole_mask(int64_t rows, int64_t length) {
+  return OrtTensor::view(DType::kI64, {rows, length}, std::as_writable_bytes(std::span(ones_)));
+}
+
 void OrtSequences::prefill(int64_t image,
                            const EncodedImage& encoded,
                            std::span<const int64_t> ids) {
@@ -289,8 +309,13 @@ void OrtSequences::prefill(int64_t image,
   const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
   const std::vector<OrtTensor>& tiles = static_cast<const OrtImage&>(encoded).tiles;
   std::optional<OrtTensor> embeddings;
+  std::optional<OrtTensor> mask;
   std::vector<std::byte> rows;
-  if (decoder_->embed_) {
+  if (!decoder_->encoder_) {
+    mask = whole_mask(1, std::ssize(ids));
+    prefill_.input(kInputIds, input);
+    prefill_.input(kAttentionMask, *mask);
+  } else if (decoder_->embed_) {
     const OrtTensor text = decoder_->embeddings(input);
     rows = with_image(text, ids, decoder_->image_token_id_, tiles);
     embeddings = OrtTensor::view(text.dtype(), text.shape(), rows);
@@ -322,6 +347,11 @@ void OrtSequences::step(std::span<const int64_t> parents, std::span<const int64_
   if (decoder_->embed_) {
     embeddings = decoder_->embeddings(tokens_tensor_);
     step_.input(kInputsEmbeds, *embeddings);
+  }
+  std::optional<OrtTensor> mask;
+  if (!decoder_->encoder_) {
+    mask = whole_mask(rows_, cache_.length() + 1);
+    step_.input(kAttentionMask, *mask);
   }
   cache_.bind_step(step_);
   step_.run();

@@ -1,4 +1,4 @@
-// The engine over ONNX Runtime: the graphs of a transformers.js bundle, each a session.
+// The engine over ONNX Runtime: the graphs of a folder with a decoder that has a cache, each a session.
 #ifndef LORAPRESS_RUNTIME_ORT_ORT_DECODER_H_
 #define LORAPRESS_RUNTIME_ORT_ORT_DECODER_H_
 
@@ -16,7 +16,7 @@ namespace lorapress {
 class OrtDecoder : public Decoder {
  public:
   struct Files {
-    std::filesystem::path encoder;
+    std::filesystem::path encoder;  // empty: a decoder alone
     std::filesystem::path prefill;  // the decoder's first call; the same file is loaded once
     std::filesystem::path decoder;
     bool in_place_cache = false;       // of both decoders, as in the manifest
@@ -47,7 +47,10 @@ class OrtDecoder : public Decoder {
 
   [[nodiscard]] const OrtSession& prefill() const { return prefill_ ? *prefill_ : decoder_; }
 
-  OrtSession encoder_;
+  // Sets encoder_ and what is known of its ports.
+  void open_encoder(const Manifest& manifest, const Files& files, unsigned threads);
+
+  std::optional<OrtSession> encoder_;  // none for a decoder alone
   OrtSession decoder_;
   // Embeddings of `ids`, in the decoder's dtype. REQUIRES: embed_.
   [[nodiscard]] OrtTensor embeddings(const OrtTensor& ids) const;

@@ -10,9 +10,6 @@ import { readSafetensors } from './safetensors.mjs';
 
 const CHECKPOINTS = join(ROOT, 'tests/goldens/checkpoints');
 
-/** Checkpoints of architectures that press does not know yet; it must refuse them as unsupported. */
-export const REFUSED = ['gpt2'];
-
 /**
  * @typedef {{image: number, ids: number[], text: string}} Caption
  * @typedef {{image: number, prompt_ids: number[], ids: number[]}} Prompt
@@ -40,10 +37,10 @@ export function readGolden(name) {
   };
 }
 
-/** Every golden checkpoint that press must handle. @returns {Golden[]} */
+/** Every golden checkpoint. @returns {Golden[]} */
 export function allGoldens() {
   const names = readdirSync(CHECKPOINTS).filter((name) => existsSync(join(CHECKPOINTS, name, 'golden')));
-  return names.filter((name) => !REFUSED.includes(name)).map(readGolden);
+  return names.map(readGolden);
 }
 
 /**

@@ -36,6 +36,17 @@ export function cachePorts(layers: number): CachePorts {
   return { past: all("past_key_values"), present: all("present") };
 }
 
+/** Of a decoder with cross attention: the cache of the positions so far, and that of the encoder's states. */
+export function crossCachePorts(layers: number): { own: CachePorts; states: CachePorts } {
+  const of = (owner: string): CachePorts => {
+    const named = (ports: readonly string[]): string[] =>
+      ports.map((name) => name.replace(/\.(?=[a-z]+$)/, `.${owner}.`));
+    const { past, present } = cachePorts(layers);
+    return { past: named(past), present: named(present) };
+  };
+  return { own: of("decoder"), states: of("encoder") };
+}
+
 const BATCH_SYMBOL = "batch_size";
 const NO_CACHE: CachePorts = { past: [], present: [] };
 

@@ -1,0 +1,3 @@
+import { testText } from './lib/text.mjs';
+
+await testText('v4');
