@@ -7,6 +7,7 @@
 #include "graph/check.h"
 #include "graph/model_proto.h"
 #include "onnx/shape_inference/implementation.h"
+#include "placeholder_util.h"
 
 namespace lorapress {
 namespace {
@@ -54,11 +55,11 @@ std::vector<Layout> layouts_of(const Golden& golden) {
   return all;
 }
 
-std::vector<BundleGraph> graphs_of(const Golden& golden,
+std::vector<BundleGraph> graphs_of(const Source& source,
                                    OpDialect ops,
                                    int opset,
-                                   const Layout& layout = {}) {
-  const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
+                                   const Layout& layout) {
+  const Checkpoint checkpoint = open_checkpoint(source);
   std::vector<std::string> notes;
   const Preprocessing preprocessing = find_preprocessing(checkpoint, notes);
   TokenizerFiles tokenizer = find_tokenizer(checkpoint);
@@ -67,7 +68,19 @@ std::vector<BundleGraph> graphs_of(const Golden& golden,
   }
   const BundleRequest request{
       checkpoint, preprocessing, tokenizer, ops, opset, 30, "fp32", layout.choice};
-  return bundle(layout.bundle).graphs(request, notes);
+  return bundle_for(layout.bundle, checkpoint).graphs(request, notes);
+}
+
+std::vector<BundleGraph> graphs_of(const Golden& golden,
+                                   OpDialect ops,
+                                   int opset,
+                                   const Layout& layout = {}) {
+  return graphs_of(golden.source(golden.cases().at(0)), ops, opset, layout);
+}
+
+// Of a model whose image features replace image tokens, in its own bundle.
+std::vector<BundleGraph> graphs_of(const std::string& name, OpDialect ops, int opset) {
+  return graphs_of(test::PlaceholderGolden(name).source(), ops, opset, {""});
 }
 
 // All weights with their bytes; the goldens are small.
@@ -178,6 +191,22 @@ TEST(GoldenGraphs, OfEveryBundleHaveTheShapesThatOnnxInfers) {
   }
 }
 
+TEST(GoldenGraphs, OfPlaceholderModelsHaveTheShapesThatOnnxInfers) {
+  for (const std::string& name : test::kPlaceholderGoldens) {
+    SCOPED_TRACE(name);
+    for (const int opset : {17, 18, 21, 23}) {
+      for (const BundleGraph& made : graphs_of(name, OpDialect::kStandard, opset)) {
+        EXPECT_FALSE(made.graph.uses_microsoft_domain());
+        EXPECT_GT(compare(made.graph), 0U) << made.role;
+        EXPECT_NO_THROW(check_model(to_model(made.graph))) << made.role;
+      }
+    }
+    for (const BundleGraph& made : graphs_of(name, OpDialect::kOrt, 17)) {
+      EXPECT_NO_THROW(check_model(to_model(made.graph))) << made.role;
+    }
+  }
+}
+
 void collect(const std::vector<GraphNode>& nodes, std::set<std::string_view>& names) {
   for (const GraphNode& node : nodes) {
     names.insert(node.op->name);
@@ -201,6 +230,11 @@ TEST(GoldenGraphs, EmitEveryOperatorOfTheTable) {
           collect(made.graph.nodes(), emitted);
         }
       }
+    }
+  }
+  for (const std::string& name : test::kPlaceholderGoldens) {
+    for (const BundleGraph& made : graphs_of(name, OpDialect::kStandard, 17)) {
+      collect(made.graph.nodes(), emitted);
     }
   }
   for (const OpRow& row : op_table()) {
