@@ -1,5 +1,6 @@
 #include "byte_tokenizer.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,8 @@ std::vector<std::string> byte_symbols() {
 
 }  // namespace
 
-Json tokenizer_json(int64_t vocab_size) {
+Json tokenizer_json(int64_t vocab_size, const std::vector<std::string>& special_tokens) {
+  const int64_t ordinary = vocab_size - std::ssize(special_tokens);
   const std::string special = "<|endoftext|>";
   const std::vector<std::string> symbols = byte_symbols();
   Json vocab = {{special, 0}};
@@ -42,7 +44,7 @@ Json tokenizer_json(int64_t vocab_size) {
   for (size_t last = 0; last < symbols.size(); ++last) {
     for (size_t other = 0; other <= last; ++other) {
       for (const auto& [left, right] : {std::pair{other, last}, std::pair{last, other}}) {
-        const bool fits = static_cast<int64_t>(vocab.size()) < vocab_size;
+        const bool fits = static_cast<int64_t>(vocab.size()) < ordinary;
         if (fits && vocab.emplace(symbols[left] + symbols[right], vocab.size()).second) {
           merges.push_back(symbols[left] + " " + symbols[right]);
         }
@@ -53,17 +55,23 @@ Json tokenizer_json(int64_t vocab_size) {
                       {"add_prefix_space", false},
                       {"trim_offsets", true},
                       {"use_regex", true}};
+  Json added = Json::array();
+  const auto add = [&](const std::string& content) {
+    const auto known = vocab.emplace(content, vocab.size()).first;
+    added.push_back({{"id", *known},
+                     {"content", content},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+  };
+  add(special);
+  std::ranges::for_each(special_tokens, add);
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
-          {"added_tokens",
-           {{{"id", 0},
-             {"content", special},
-             {"single_word", false},
-             {"lstrip", false},
-             {"rstrip", false},
-             {"normalized", false},
-             {"special", true}}}},
+          {"added_tokens", added},
           {"normalizer", nullptr},
           {"pre_tokenizer", bytes},
           {"post_processor", nullptr},

@@ -1,28 +1,30 @@
-// Writes a checkpoint as the trainer leaves it, at a real shape with random weights: PEFT's names,
-// a LoRA of rank 16 on q, k, v and o, config.json, and a byte-level BPE tokenizer. Deterministic in
-// --seed, streamed, so any shape fits in memory.
-//   make_checkpoint OUT [--shape tiny|135m|360m|1.7b] [--dtype f32|bf16|f16] [--seed N]
+// Writes a checkpoint as a trainer leaves it, at a real shape with random weights: PEFT's names, a
+// LoRA of rank 16 on q, k, v and o, config.json, and a byte-level BPE tokenizer. Deterministic in
+// --seed, streamed, so any shape fits in memory. The shapes smolvlm-* are SmolVLM's class with its
+// processor, the others the trainer's own.
+//   make_checkpoint OUT [--shape NAME] [--dtype f32|bf16|f16] [--seed N]
 #include <array>
-#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/convert.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/simd.h"
 #include "byte_tokenizer.h"
 #include "checkpoint/safetensors.h"
+#include "smolvlm_files.h"
+#include "tensor_list.h"
 #include "weights/stream.h"
 
 namespace lorapress {
 namespace {
+
+enum class Kind { kPrefix, kSmolvlm };
 
 struct TowerShape {
   int64_t hidden;
@@ -39,6 +41,8 @@ struct ModelShape {
   TowerShape text;
   int64_t kv_heads;
   int64_t vocab;
+  int64_t patch = 16;
+  Kind kind = Kind::kPrefix;
 };
 
 constexpr std::array kShapes = {
@@ -64,114 +68,80 @@ constexpr std::array kShapes = {
                {2048, 8192, 24, 32},
                32,
                49152},
+    ModelShape{"so400m-1.7b",
+               "SigLIP-so400m-patch14-384 and SmolLM-1.7B",
+               {1152, 4304, 27, 16},
+               384,
+               {2048, 8192, 24, 32},
+               32,
+               49152,
+               14},
+    ModelShape{"smolvlm-tiny",
+               "SmolVLM of a few layers",
+               {64, 128, 2, 4},
+               64,
+               {96, 192, 2, 6},
+               2,
+               1024,
+               16,
+               Kind::kSmolvlm},
+    ModelShape{"smolvlm-256m",
+               "SmolVLM-256M",
+               {768, 3072, 12, 12},
+               512,
+               {576, 1536, 30, 9},
+               3,
+               49280,
+               16,
+               Kind::kSmolvlm},
+    ModelShape{"smolvlm-500m",
+               "SmolVLM-500M",
+               {768, 3072, 12, 12},
+               512,
+               {960, 2560, 32, 15},
+               5,
+               49280,
+               16,
+               Kind::kSmolvlm},
 };
-constexpr int64_t kPatch = 16;
-constexpr int64_t kRank = 16;
+constexpr int64_t kShuffle = 4;  // SmolVLM's scale_factor: 4 x 4 patches become one position
 constexpr int64_t kAlpha = 32;
 // Of query and key: attention that looks somewhere. With 1 it averages, all positions grow alike
 // from layer to layer, and every caption is one token repeated.
 constexpr float kSharp = 3.0F;
 
-// Element i of a tensor is a hash of (key, i), so that any block can be made on its own: the
-// finisher of SplitMix64 (Steele, Lea, Flood 2014), two values of 32 bits from each.
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-LORAPRESS_SIMD void fill_uniform(
-    uint64_t key, uint64_t pair, float mean, float step, float* out, size_t pairs) {
-  for (size_t i = 0; i < pairs; ++i) {
-    uint64_t x = key + (pair + i) * 0x9e3779b97f4a7c15ULL;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-    x ^= x >> 31;
-    out[2 * i] = mean + step * static_cast<float>(static_cast<int32_t>(x));
-    out[2 * i + 1] = mean + step * static_cast<float>(static_cast<int32_t>(x >> 32));
-  }
-}
-
-// Uniform around `mean` with the given standard deviation, float32.
-class RandomWeight : public Weight {
- public:
-  RandomWeight(Shape shape, uint64_t key, float mean, float deviation)
-      : Weight(DType::kF32, std::move(shape)),
-        key_(key),
-        mean_(mean),
-        step_(deviation * std::sqrt(3.0F) * 0x1p-31F) {}
-
-  void read(const Block& block, std::span<std::byte> out) const override {
-    std::vector<float> values(static_cast<size_t>(block.cols) + 2);
-    for (int64_t row = 0; row < block.rows; ++row) {
-      const auto first = static_cast<uint64_t>((block.row + row) * cols() + block.col);
-      const size_t skip = first % 2;
-      const auto count = static_cast<size_t>(block.cols);
-      fill_uniform(key_, first / 2, mean_, step_, values.data(), (count + skip + 1) / 2);
-      std::memcpy(out.data() + static_cast<size_t>(row) * count * sizeof(float),
-                  values.data() + skip,
-                  count * sizeof(float));
-    }
-  }
-
- private:
-  uint64_t key_;
-  float mean_;
-  float step_;
+// Prefixes of the parts' tensors; the decoder of the trainer's class is tied, SmolVLM's is not.
+struct PartNames {
+  std::string vision;
+  std::string projection;
+  std::string text;
+  std::string head;
 };
 
-class TensorList {
- public:
-  TensorList(DType dtype, uint64_t seed) : dtype_(dtype), seed_(seed) {}
-
-  void add(const std::string& name, Shape shape, float mean, float deviation) {
-    const uint64_t key = mix(seed_ * 0x9e3779b97f4a7c15ULL + ++count_);
-    tensors_.push_back(
-        {name,
-         cast(std::make_shared<RandomWeight>(std::move(shape), key, mean, deviation), dtype_)});
+PartNames part_names(const ModelShape& shape) {
+  if (shape.kind == Kind::kSmolvlm) {
+    const std::string root = "base_model.model.";
+    return {root + "model.vision_model.",
+            root + "model.connector.modality_projection.proj",
+            root + "model.text_model.",
+            root + "lm_head.weight"};
   }
-  // Normalised input gives output of standard deviation `gain`.
-  void matrix(const std::string& name, int64_t out, int64_t in, float gain = 1.0F) {
-    add(name, {out, in}, 0.0F, gain / std::sqrt(static_cast<float>(in)));
-  }
-  void linear(const std::string& name, int64_t out, int64_t in) {
-    matrix(name + ".weight", out, in);
-    add(name + ".bias", {out}, 0.0F, 0.02F);
-  }
-  void layer_norm(const std::string& name, int64_t size) {
-    rms_norm(name, size);
-    add(name + ".bias", {size}, 0.0F, 0.02F);
-  }
-  void rms_norm(const std::string& name, int64_t size) {
-    add(name + ".weight", {size}, 1.0F, 0.1F);
-  }
-  void adapted(const std::string& name, int64_t out, int64_t in, float gain) {
-    matrix(name + ".base_layer.weight", out, in, gain);
-    matrix(name + ".lora_A.default.weight", kRank, in);
-    add(name + ".lora_B.default.weight", {out, kRank}, 0.0F, 0.05F);
-  }
-
-  // Sorted by name, as the trainer's library saves them.
-  std::vector<NamedWeight> take() {
-    std::ranges::sort(tensors_, {}, &NamedWeight::name);
-    return std::move(tensors_);
-  }
-
- private:
-  DType dtype_;
-  uint64_t seed_;
-  uint64_t count_ = 0;
-  std::vector<NamedWeight> tensors_;
-};
+  return {"vision_encoder.vision_model.",
+          "projection.projection",
+          "language_model.base_model.model.model.",
+          ""};
+}
 
 void add_vision(TensorList& tensors, const ModelShape& shape) {
-  const std::string root = "vision_encoder.vision_model.";
+  const std::string root = part_names(shape).vision;
   const int64_t hidden = shape.vision.hidden;
   const int64_t wide = shape.vision.wide;
-  const int64_t side = shape.image_size / kPatch;
-  const auto deviation = 1.0F / std::sqrt(static_cast<float>(3 * kPatch * kPatch));
-  tensors.add(
-      root + "embeddings.patch_embedding.weight", {hidden, 3, kPatch, kPatch}, 0.0F, deviation);
+  const int64_t side = shape.image_size / shape.patch;
+  const float deviation = 1.0F / std::sqrt(static_cast<float>(3 * shape.patch * shape.patch));
+  tensors.add(root + "embeddings.patch_embedding.weight",
+              {hidden, 3, shape.patch, shape.patch},
+              0.0F,
+              deviation);
   tensors.add(root + "embeddings.patch_embedding.bias", {hidden}, 0.0F, 0.02F);
   tensors.add(root + "embeddings.position_embedding.weight", {side * side, hidden}, 0.0F, 0.02F);
   for (int64_t layer = 0; layer < shape.vision.layers; ++layer) {
@@ -185,6 +155,9 @@ void add_vision(TensorList& tensors, const ModelShape& shape) {
     tensors.linear(name + "mlp.fc2", hidden, wide);
   }
   tensors.layer_norm(root + "post_layernorm", hidden);
+  if (shape.kind == Kind::kSmolvlm) {
+    return;
+  }
   // The pooling head, which real files carry and captioning leaves out.
   tensors.add(root + "head.probe", {1, 1, hidden}, 0.0F, 1.0F);
   tensors.matrix(root + "head.attention.in_proj_weight", 3 * hidden, hidden);
@@ -196,7 +169,8 @@ void add_vision(TensorList& tensors, const ModelShape& shape) {
 }
 
 void add_text(TensorList& tensors, const ModelShape& shape) {
-  const std::string root = "language_model.base_model.model.model.";
+  const PartNames names = part_names(shape);
+  const std::string& root = names.text;
   const int64_t hidden = shape.text.hidden;
   const int64_t keys = hidden / shape.text.heads * shape.kv_heads;
   tensors.add(root + "embed_tokens.weight", {shape.vocab, hidden}, 0.0F, 0.02F);
@@ -213,11 +187,17 @@ void add_text(TensorList& tensors, const ModelShape& shape) {
     tensors.matrix(name + "mlp.down_proj.weight", hidden, shape.text.wide);
   }
   tensors.rms_norm(root + "norm", hidden);
-  tensors.linear("projection.projection", hidden, shape.vision.hidden);
+  if (shape.kind == Kind::kSmolvlm) {
+    tensors.matrix(names.projection + ".weight", hidden, shape.vision.hidden * kShuffle * kShuffle);
+    tensors.matrix(names.head, shape.vocab, hidden);
+  } else {
+    tensors.linear(names.projection, hidden, shape.vision.hidden);
+  }
 }
 
 Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
-  const Json vision = {{"model_type", "siglip_vision_model"},
+  const bool smolvlm = shape.kind == Kind::kSmolvlm;
+  const Json vision = {{"model_type", smolvlm ? "smolvlm_vision" : "siglip_vision_model"},
                        {"attention_dropout", 0.0},
                        {"hidden_act", "gelu_pytorch_tanh"},
                        {"hidden_size", shape.vision.hidden},
@@ -227,7 +207,7 @@ Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
                        {"num_attention_heads", shape.vision.heads},
                        {"num_channels", 3},
                        {"num_hidden_layers", shape.vision.layers},
-                       {"patch_size", kPatch},
+                       {"patch_size", shape.patch},
                        {"vision_use_head", true}};
   const Json text = {{"model_type", "llama"},
                      {"attention_bias", false},
@@ -239,7 +219,7 @@ Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
                      {"hidden_size", shape.text.hidden},
                      {"initializer_range", 0.02},
                      {"intermediate_size", shape.text.wide},
-                     {"max_position_embeddings", 2048},
+                     {"max_position_embeddings", shape.kind == Kind::kPrefix ? 2048 : 8192},
                      {"mlp_bias", false},
                      {"num_attention_heads", shape.text.heads},
                      {"num_hidden_layers", shape.text.layers},
@@ -248,9 +228,21 @@ Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
                      {"rms_norm_eps", 1e-5},
                      {"rope_scaling", nullptr},
                      {"rope_theta", 10000.0},
-                     {"tie_word_embeddings", true},
+                     {"tie_word_embeddings", shape.kind == Kind::kPrefix},
                      {"use_cache", true},
                      {"vocab_size", shape.vocab}};
+  if (smolvlm) {
+    return {{"architectures", {"SmolVLMForConditionalGeneration"}},
+            {"model_type", "smolvlm"},
+            {"image_token_id", shape.vocab - 1},
+            {"scale_factor", kShuffle},
+            {"text_config", text},
+            {"tie_word_embeddings", false},
+            {"torch_dtype", torch_dtype},
+            {"lora_alpha", kAlpha},
+            {"lora_r", kRank},
+            {"vision_config", vision}};
+  }
   return {{"architectures", {"PrefixConditioningVLM"}},
           {"model_type", "prefix_conditioning_vlm"},
           {"freeze_vision_encoder", true},
@@ -306,8 +298,16 @@ void make(const std::filesystem::path& out,
   const uint64_t bytes = plan.size();
   write_files({std::move(plan)}, {});
   write_text(staged.folder() / "config.json", config_json(shape, dtype.torch).dump(2) + "\n");
-  write_text(staged.folder() / "tokenizer.json", tokenizer_json(shape.vocab).dump());
+  const auto special_tokens =
+      shape.kind == Kind::kSmolvlm ? smolvlm_tokens() : std::vector<std::string>();
+  write_text(staged.folder() / "tokenizer.json",
+             tokenizer_json(shape.vocab, special_tokens).dump());
   write_text(staged.folder() / "tokenizer_config.json", tokenizer_config_json().dump(2) + "\n");
+  if (shape.kind == Kind::kSmolvlm) {
+    const int64_t side = shape.image_size / shape.patch / kShuffle;
+    const int64_t positions = side * side;
+    write_smolvlm_files(staged.folder(), shape.image_size, positions);
+  }
   staged.commit();
   fmt::print("{}: {}, {}, {:.1f} MB\n",
              out.string(),
@@ -343,8 +343,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (out.empty()) {
     fail(ErrorCode::kInvalidArgument,
-         "usage: make_checkpoint OUT [--shape tiny|135m|360m|1.7b] [--dtype f32|bf16|f16] [--seed "
-         "N]");
+         "usage: make_checkpoint OUT [--shape {}] [--dtype f32|bf16|f16] [--seed N]",
+         fmt::join(kShapes | std::views::transform(&ModelShape::name), "|"));
   }
   make(out, row(kShapes, shape), row(kDtypes, dtype), seed);
   return 0;

@@ -25,8 +25,9 @@ void check_text(const Json& json) {
   if (config.head_dim > kEnough) {
     return;
   }
-  for (const float frequency :
-       inverse_frequencies(std::get<LlamaLayers>(config.layers).rope, config.head_dim)) {
+  const RopeConfig& rope = std::get<LlamaLayers>(config.layers).rope;
+  fuzz::require(rope.rotary_dim >= 2 && rope.rotary_dim <= config.head_dim);
+  for (const float frequency : inverse_frequencies(rope, rope.rotary_dim)) {
     fuzz::require(!std::isnan(frequency));
   }
 }

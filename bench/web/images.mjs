@@ -6,15 +6,17 @@ import { join } from "node:path";
 import { ROOT } from "./browser.mjs";
 
 const { PNG } = createRequire(join(ROOT, "web/package.json"))("pngjs");
-const SIZE = 224;
+const SIZES = { card: 224, large: 2048 };
 
 const [scene, folder] = process.argv.slice(2);
 copyFileSync(scene, join(folder, "scene.png"));
 const small = PNG.sync.read(readFileSync(scene));
-const large = new PNG({ width: SIZE, height: SIZE });
-for (let i = 0; i < SIZE * SIZE; ++i) {
-  const [x, y] = [i % SIZE, Math.floor(i / SIZE)];
-  const from = Math.floor((y * small.height) / SIZE) * small.width + Math.floor((x * small.width) / SIZE);
-  small.data.copy(large.data, i * 4, from * 4, from * 4 + 4);
+for (const [name, size] of Object.entries(SIZES)) {
+  const scaled = new PNG({ width: size, height: size });
+  for (let i = 0; i < size * size; ++i) {
+    const [x, y] = [i % size, Math.floor(i / size)];
+    const from = Math.floor((y * small.height) / size) * small.width + Math.floor((x * small.width) / size);
+    small.data.copy(scaled.data, i * 4, from * 4, from * 4 + 4);
+  }
+  writeFileSync(join(folder, `${name}.png`), PNG.sync.write(scaled));
 }
-writeFileSync(join(folder, "card.png"), PNG.sync.write(large));

@@ -12,7 +12,6 @@
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/prompt.h"
 #include "runtime/generation/tokenizer.h"
-#include "runtime/preprocess.h"
 #include "runtime/tiles.h"
 
 namespace lorapress {
@@ -104,7 +103,10 @@ struct Captioner::Impl {
   [[nodiscard]] ImagePlaces image_places(const Pixels& pixels) const {
     ImagePlaces image{manifest.image_token_id, manifest.image_tokens};
     if (manifest.preprocessing.splitting) {
-      image.text = tiles_prompt(pixels.rows, pixels.columns, manifest.image_tokens);
+      image.text = tiles_prompt(pixels.rows,
+                                pixels.columns,
+                                manifest.image_tokens,
+                                manifest.preprocessing.splitting->tokens);
     }
     return image;
   }
@@ -127,7 +129,11 @@ struct Captioner::Impl {
            most,
            manifest.max_position_embeddings);
     }
-    return {token_rules(settings, context),
+    TokenRules rules = token_rules(settings, context);
+    if (embeds_apart(manifest)) {
+      rules.before = ids;
+    }
+    return {std::move(rules),
             beam_options(settings, context),
             sampling_filters(settings),
             settings.do_sample.value_or(false),
@@ -161,6 +167,12 @@ struct Captioner::Impl {
   [[nodiscard]] std::vector<Caption> captions(std::span<const std::span<const float>> images,
                                               const GenerateOptions& options,
                                               const TokenFn& on_token) const;
+  // Captions of images that share a prompt, into their places in `results`.
+  void caption_together(std::span<const Pixels> images,
+                        std::span<const size_t> group,
+                        const GenerationRequest& asked,
+                        const TokenFn& on_token,
+                        std::vector<Caption>& results) const;
 
   Manifest manifest;
   GraphChoice choice;
@@ -169,6 +181,8 @@ struct Captioner::Impl {
   std::optional<ChatTemplate> chat;
 };
 
+// Rows of one run have equal lengths, so images are decoded together that have the same ids before the new
+// tokens: all of them, or where image features replace tokens those that are cut into the same tiles.
 std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const float>> images,
                                                const GenerateOptions& options,
                                                const TokenFn& on_token) const {
@@ -177,33 +191,49 @@ std::vector<Caption> Captioner::Impl::captions(std::span<const std::span<const f
     (void)request(options, {});
     return {};
   }
-  if (images.size() > 1 && embeds_apart(manifest)) {  // their prompts differ in length
-    std::vector<Caption> results;
-    for (const std::span<const float>& image : images) {
-      results.push_back(std::move(captions({&image, 1}, options, on_token)[0]));
-    }
-    return results;
-  }
-  const GenerationRequest asked = request(options, checked_pixels(images[0]));
-  std::vector<Caption> results(images.size());
-  std::vector<std::unique_ptr<EncodedImage>> encoded;
+  std::vector<Pixels> pixels;
+  std::vector<GenerationRequest> requests;
+  std::vector<std::vector<size_t>> groups;
   for (size_t i = 0; i < images.size(); ++i) {
-    const Pixels pixels = checked_pixels(images[i]);
+    pixels.push_back(checked_pixels(images[i]));
+    GenerationRequest asked = request(options, pixels[i]);
+    const auto same = std::ranges::find(requests, asked.first_ids, &GenerationRequest::first_ids);
+    if (same == requests.end()) {
+      requests.push_back(std::move(asked));
+      groups.push_back({i});
+    } else {
+      groups[static_cast<size_t>(same - requests.begin())].push_back(i);
+    }
+  }
+  std::vector<Caption> results(images.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    caption_together(pixels, groups[i], requests[i], on_token, results);
+  }
+  return results;
+}
+
+void Captioner::Impl::caption_together(std::span<const Pixels> images,
+                                       std::span<const size_t> group,
+                                       const GenerationRequest& asked,
+                                       const TokenFn& on_token,
+                                       std::vector<Caption>& results) const {
+  std::vector<std::unique_ptr<EncodedImage>> encoded;
+  for (const size_t i : group) {
     const Stopwatch watch;
-    encoded.push_back(decoder->encode(pixels.values));
+    encoded.push_back(decoder->encode(images[i].values));
     results[i].encode_ms = watch.milliseconds();
   }
   GenerationTimes times;
   std::vector<Generated> generated = generate(*decoder, encoded, asked, times, on_token);
-  const auto share = static_cast<double>(images.size());
-  for (size_t i = 0; i < images.size(); ++i) {
-    results[i].ids = std::move(generated[i].ids);
-    results[i].text = tokenizer.decode(results[i].ids);
-    results[i].score = generated[i].score;
-    results[i].prefill_ms = times.prefill_ms / share;
-    results[i].decode_ms = times.decode_ms / share;
+  const auto share = static_cast<double>(group.size());
+  for (size_t at = 0; at < group.size(); ++at) {
+    Caption& result = results[group[at]];
+    result.ids = std::move(generated[at].ids);
+    result.text = tokenizer.decode(result.ids);
+    result.score = generated[at].score;
+    result.prefill_ms = times.prefill_ms / share;
+    result.decode_ms = times.decode_ms / share;
   }
-  return results;
 }
 
 Captioner::Captioner(const fs::path& folder, const CaptionerOptions& options)
@@ -231,21 +261,12 @@ int64_t Captioner::width() const {
 }
 
 std::vector<float> Captioner::load_pixels(const fs::path& image) const {
-  const Preprocessing& settings = impl_->manifest.preprocessing;
-  if (!settings.splitting) {
-    return preprocess(load_image(image), settings);
+  TiledPixels pixels = tiled_pixels(load_image(image), impl_->manifest.preprocessing);
+  if (pixels.rows != 0) {
+    pixels.values.push_back(static_cast<float>(pixels.rows));
+    pixels.values.push_back(static_cast<float>(pixels.columns));
   }
-  const Tiles tiles = split_image(load_image(image), settings);
-  std::vector<float> values;
-  for (const Image& tile : tiles.images) {
-    const std::vector<float> pixels = normalised(tile, settings);
-    values.insert(values.end(), pixels.begin(), pixels.end());
-  }
-  if (tiles.rows != 0) {
-    values.push_back(static_cast<float>(tiles.rows));
-    values.push_back(static_cast<float>(tiles.columns));
-  }
-  return values;
+  return std::move(pixels.values);
 }
 
 Caption Captioner::caption(const fs::path& image,

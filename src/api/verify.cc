@@ -16,10 +16,11 @@
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/graph_choice.h"
-#include "runtime/preprocess.h"
 #include "verify/folder_check.h"
 #include "verify/graph_claims.h"
+#include "verify/image_results.h"
 #include "verify/layer_errors.h"
+#include "verify/model_inputs.h"
 #include "verify/parity.h"
 #include "verify/report/pictures.h"
 
@@ -28,10 +29,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMeasuredImages = 16;  // used to measure rounding
-constexpr size_t kProbedImages = 4;     // used for the error per layer
-constexpr size_t kThumbnails = 100;     // on a page
+constexpr size_t kProbedImages = 4;  // used for the error per layer
+constexpr size_t kThumbnails = 100;  // on a page
 constexpr int64_t kThumbnailSide = 224;
+
+// How many images the reference takes at once: about 2000 positions, 128 MB of logits in each of two forwards.
+constexpr size_t kMostImages = 64;
+constexpr int64_t kMostPositions = 2048;
+constexpr int64_t kMostLogits = int64_t{1} << 25;
 
 double largest_difference(std::span<const float> left, std::span<const float> right) {
   double most = 0.0;
@@ -49,25 +54,19 @@ class Verifier {
       : options_(options),
         checkpoint_(open_checkpoint(options.source)),
         manifest_(read_manifest(options.model)) {
-    require_prefix_vlm(
-        checkpoint_,
-        fmt::format(
-            "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
-            "with the rest",
-            options.model.string()));
+    require_checkpoint();
     require_layout();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
     std::ranges::copy(check_.notes, std::back_inserter(report_.notes));
     report_.faults = check_.faults;
     report_.max_new_tokens = new_tokens();
-    folder_rules_ = rules(manifest_.generation, manifest_.eos_token_ids);
-    checkpoint_rules_ = rules(check_.generation, check_.tokens.eos_token_ids);
     note_search();
     choose_dtypes();
-    pictures_ = options.images.empty() ? drawn_pictures()
-                                       : pictures_of_folder(options.images, report_.notes);
+    pictures_ =
+        options.images.empty() ? drawn() : pictures_of_folder(options.images, report_.notes);
     tokenizer_.emplace(Tokenizer::from_file(options.model / "tokenizer.json"));
+    inputs_.emplace(options.model, manifest_, checkpoint_, check_.files, check_.preprocessing);
     reference_.emplace(checkpoint_,
                        ReferenceOptions{options.threads, [this] { tell("reference"); }});
   }
@@ -91,35 +90,60 @@ class Verifier {
   }
 
  private:
+  void require_checkpoint() const {
+    const CompositeModelType* composite = checkpoint_.composite;
+    if (composite == nullptr || composite->conditioning != Conditioning::kPlaceholder) {
+      require_prefix_vlm(
+          checkpoint_,
+          fmt::format(
+              "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
+              "with the rest",
+              options_.model.string()));
+    }
+  }
+
   void require_layout() const {
-    if (manifest_.bundle != kTransformersJs.name) {
+    const std::string& bundle = manifest_.bundle;
+    if (bundle != kTransformersJs.name && bundle != kLlava.name && bundle != kSmolvlm.name) {
       fail(ErrorCode::kUnsupported,
-           "{}: is a bundle \"{}\", verify runs \"{}\"; press the checkpoint as that one",
+           "{}: is a bundle \"{}\", verify runs \"{}\", \"{}\" and \"{}\"; press the checkpoint as "
+           "one of these",
            options_.model.string(),
-           manifest_.bundle,
-           kTransformersJs.name);
+           bundle,
+           kTransformersJs.name,
+           kLlava.name,
+           kSmolvlm.name);
     }
   }
 
   [[nodiscard]] int64_t new_tokens() const {
-    const int64_t room = checkpoint_.text->max_position_embeddings - manifest_.image_tokens;
     const int64_t wanted =
         options_.max_new_tokens > 0 ? options_.max_new_tokens : manifest_.max_new_tokens;
-    if (wanted > room) {
-      fail(ErrorCode::kInvalidArgument,
-           "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
-           "options.max_new_tokens",
-           manifest_.image_tokens,
-           wanted,
-           checkpoint_.text->max_position_embeddings);
-    }
+    require_room(manifest_.image_tokens, wanted);
     return wanted;
   }
 
-  [[nodiscard]] TokenRules rules(GenerationSettings settings,
-                                 const std::vector<int64_t>& eos_token_ids) const {
+  void require_room(int64_t before, int64_t wanted) const {
+    const int64_t positions = checkpoint_.text->max_position_embeddings;
+    if (wanted > positions - before) {
+      fail(ErrorCode::kInvalidArgument,
+           "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
+           "options.max_new_tokens",
+           before,
+           wanted,
+           positions);
+    }
+  }
+
+  // Those of the folder, or of the checkpoint.
+  [[nodiscard]] TokenRules rules(bool folder, const ReferenceImage& image) const {
+    GenerationSettings settings = folder ? manifest_.generation : check_.generation;
     settings.max_new_tokens = report_.max_new_tokens;
-    return token_rules(settings, {eos_token_ids, manifest_.vocab_size, 0, manifest_.image_tokens});
+    const std::vector<int64_t>& eos =
+        folder ? manifest_.eos_token_ids : check_.files.tokens.eos_token_ids;
+    TokenRules made = token_rules(settings, {eos, manifest_.vocab_size, 0, positions_of(image)});
+    made.before = image.prompt.ids;
+    return made;
   }
 
   void note_search() {
@@ -130,6 +154,17 @@ class Verifier {
           fmt::format("the captions here are greedy, by the folder's rules; its {} is not compared",
                       beams > 1 ? fmt::format("search with {} beams", beams) : "sampling"));
     }
+  }
+
+  // Of models that cut an image into many tiles a few are enough: each takes as long as ten images of others.
+  [[nodiscard]] std::vector<Picture> drawn() const {
+    constexpr size_t kCut = 2;
+    std::vector<Picture> pictures = drawn_pictures();
+    const auto& splitting = check_.preprocessing.splitting;
+    if (splitting && splitting->enabled) {
+      pictures.resize(std::min(kCut, pictures.size()));
+    }
+    return pictures;
   }
 
   // In the order of the command line, else the folder's default first.
@@ -146,8 +181,8 @@ class Verifier {
       if (!seen.insert(name).second) {
         continue;
       }
-      for (const char* role : {"encoder", "decoder"}) {
-        graph_file(manifest_, options_.model, name, role);
+      for (const char* work : {"encoder", "decoder"}) {
+        graph_file(manifest_, options_.model, name, role_of(manifest_, work));
       }
       DtypeParity parity;
       parity.dtype = name;
@@ -164,22 +199,24 @@ class Verifier {
     }
   }
 
-  // How many images the reference takes at once: about 2000 positions, 128 MB of logits in each of
-  // two forwards.
-  [[nodiscard]] size_t group_size() const {
-    constexpr int64_t kPositions = 2048;
-    constexpr int64_t kLogits = int64_t{1} << 25;
-    const int64_t length = manifest_.image_tokens + report_.max_new_tokens;
+  // Whether another image like the last one fits into the group.
+  [[nodiscard]] bool has_room(const std::vector<ReferenceImage>& group) const {
+    int64_t positions = 0;
+    for (const ReferenceImage& image : group) {
+      positions += positions_of(image) + report_.max_new_tokens;
+    }
+    const auto images = static_cast<int64_t>(group.size());
     const int64_t logits = manifest_.vocab_size * report_.max_new_tokens;
-    return static_cast<size_t>(
-        std::clamp<int64_t>(std::min(kPositions / length, kLogits / logits), 1, 64));
+    return group.empty() ||
+           (group.size() < kMostImages && positions / images * (images + 1) <= kMostPositions &&
+            logits * (images + 1) <= kMostLogits);
   }
 
   // Reads images until a group is full; returns the index of the next one.
   size_t run_group(size_t next) {
     const Stopwatch watch;
     std::vector<ReferenceImage> group;
-    for (const size_t most = group_size(); next < pictures_.size() && group.size() < most; ++next) {
+    for (; next < pictures_.size() && has_room(group); ++next) {
       read_image(pictures_[next], group);
     }
     if (group.empty()) {
@@ -206,10 +243,15 @@ class Verifier {
     entry.name = picture.name;
     try {
       const Image image = picture.load();
+      ModelInputs::OfImage inputs = inputs_->of(image);
       ReferenceImage made;
       made.image = report_.images.size();
-      made.checkpoint_pixels = preprocess(image, check_.preprocessing);
-      made.folder_pixels = preprocess(image, manifest_.preprocessing);
+      made.checkpoint_pixels = std::move(inputs.checkpoint_pixels);
+      made.folder_pixels = std::move(inputs.folder_pixels);
+      made.prompt = std::move(inputs.prompt);
+      made.first_ids = std::move(inputs.first_ids);
+      made.seen = made.image == 0 ? inputs_->part_of_tile() : std::vector<uint8_t>();
+      add_fault(inputs.fault);
       entry.pixel_difference = largest_difference(made.checkpoint_pixels, made.folder_pixels);
       if (!options_.html.empty() && report_.images.size() < kThumbnails) {
         entry.thumbnail = png_data_uri(image, kThumbnailSide);
@@ -222,61 +264,32 @@ class Verifier {
     report_.images.push_back(std::move(entry));
   }
 
-  // The reference's own captions, and where rounding is measured its image tokens and logits in
-  // float64 with the distances of the other forwards from them.
-  void describe(std::vector<ReferenceImage>& group) {
-    std::vector<std::vector<float>> pixels;
-    for (const ReferenceImage& image : group) {
-      pixels.push_back(image.checkpoint_pixels);
+  void add_fault(const std::string& fault) {
+    if (!fault.empty() && std::ranges::find(report_.faults, fault) == report_.faults.end()) {
+      report_.faults.push_back(fault);
     }
-    std::vector<Rows> prefixes = reference_->encode(pixels);
-    std::vector<ReferenceCaption> captions = reference_->greedy(
-        prefixes,
-        report_.max_new_tokens,
-        check_.tokens.eos_token_ids,
-        [this](std::span<const int64_t> generated, std::span<const float> logits) {
-          return likeliest(checkpoint_rules_, generated, logits);
-        });
-    for (size_t i = 0; i < group.size(); ++i) {
-      VerifyImage& entry = report_.images[group[i].image];
-      entry.ids = captions[i].ids;
-      entry.text = tokenizer_->decode(entry.ids);
-      group[i].prefix = std::move(prefixes[i]);
-      group[i].caption = std::move(captions[i]);
-    }
-    measure_rounding(std::move(pixels), group);
   }
 
-  // Measures on the first images only: more would add no information about the weights.
-  void measure_rounding(std::vector<std::vector<float>> pixels,
-                        std::span<ReferenceImage> group) const {
-    const auto rest = std::ranges::find_if(
-        group, [](const ReferenceImage& image) { return image.image >= kMeasuredImages; });
-    group = group.first(static_cast<size_t>(rest - group.begin()));
-    if (group.empty() ||
-        std::ranges::none_of(report_.dtypes, needs_rounding, &DtypeParity::dtype)) {
-      return;
-    }
-    pixels.resize(group.size());
-    std::vector<std::vector<int64_t>> ids;
+  [[nodiscard]] int64_t positions_of(const ReferenceImage& image) const {
+    return image.prompt.ids.empty() ? manifest_.image_tokens : std::ssize(image.prompt.ids);
+  }
+
+  void describe(std::vector<ReferenceImage>& group) {
     for (const ReferenceImage& image : group) {
-      ids.push_back(image.caption.ids);
+      require_room(positions_of(image), report_.max_new_tokens);
     }
-    ForcedPass exact = reference_->forced(pixels, ids, Arithmetic::kFloat64);
-    for (size_t i = 0; i < group.size(); ++i) {
-      ReferenceImage& image = group[i];
-      image.float32 =
-          rounding_of(exact.prefixes[i], exact.logits[i], image.prefix, image.caption.logits);
-      image.prefix = std::move(exact.prefixes[i]);
-      image.caption.logits = std::move(exact.logits[i]);
-    }
-    if (std::ranges::any_of(report_.dtypes, needs_float16, &DtypeParity::dtype)) {
-      const ForcedPass half = reference_->forced(pixels, ids, Arithmetic::kFloat16);
-      for (size_t i = 0; i < group.size(); ++i) {
-        ReferenceImage& image = group[i];
-        image.float16 =
-            rounding_of(image.prefix, image.caption.logits, half.prefixes[i], half.logits[i]);
-      }
+    const auto& dtypes = report_.dtypes;
+    run_reference({*reference_,
+                   report_.max_new_tokens,
+                   check_.files.tokens.eos_token_ids,
+                   [this](const ReferenceImage& image) { return rules(false, image); },
+                   std::ranges::any_of(dtypes, needs_rounding, &DtypeParity::dtype),
+                   std::ranges::any_of(dtypes, needs_float16, &DtypeParity::dtype)},
+                  group);
+    for (const ReferenceImage& image : group) {
+      VerifyImage& entry = report_.images[image.image];
+      entry.ids = image.caption.ids;
+      entry.text = tokenizer_->decode(entry.ids);
     }
   }
 
@@ -285,11 +298,12 @@ class Verifier {
                DtypeParity& dtype) {
     const Stopwatch watch;
     {
-      const FolderModel model(options_.model, manifest_, dtype.dtype, options_.threads);
+      const std::unique_ptr<FolderModel> model =
+          open_folder_model(options_.model, manifest_, dtype.dtype, options_.threads);
       for (const ReferenceImage& image : group) {
         tell(dtype.dtype);
         dtype.images.push_back(compare_image(
-            model, manifest_, image, folder_rules_, dtype.dtype, evidence_[dtype.dtype]));
+            *model, manifest_, image, rules(true, image), dtype.dtype, evidence_[dtype.dtype]));
         dtype.images.back().text = tokenizer_->decode(dtype.images.back().ids);
       }
     }
@@ -303,11 +317,10 @@ class Verifier {
   Checkpoint checkpoint_;
   Manifest manifest_;
   FolderCheck check_;
-  TokenRules folder_rules_;
-  TokenRules checkpoint_rules_;
   VerifyReport report_;
   std::vector<Picture> pictures_;
   std::optional<Tokenizer> tokenizer_;
+  std::optional<ModelInputs> inputs_;
   std::optional<ReferenceModel> reference_;
   std::map<std::string, Evidence> evidence_;  // by dtype
   size_t group_ = 0;                          // images that are being worked on

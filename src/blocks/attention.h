@@ -8,6 +8,7 @@
 
 #include "blocks/decoder.h"
 #include "blocks/linear.h"
+#include "blocks/norm.h"
 #include "blocks/rope.h"
 
 namespace lorapress {
@@ -18,6 +19,9 @@ struct AttentionWeights {
   LinearWeights k;
   LinearWeights v;
   LinearWeights out;
+  LinearWeights qkv = {};   // where it has a weight: q, k and v in one, in this order of rows
+  NormWeights q_norm = {};  // where it has a weight: RMSNorm of each query head, [head_dim]
+  NormWeights k_norm = {};  // and of each key head
 };
 
 // Which tokens of an encoder are padding, which no token sees.
@@ -52,10 +56,10 @@ struct CausalLayer {
 // are full layers of the fused dialect, "standard" all others.
 struct CausalContext {
   CausalHeads heads;
-  RopeTables rope;                // fused: of all positions
+  RopeTables rope;                // fused, where whole heads are rotated: of all positions
   Value seqlens_k;                // fused: int32 [batch], total - 1
   Value total_length;             // fused: int32 scalar
-  RopeTables call_rope;           // standard: of this call's positions, for_heads()
+  RopeTables call_rope;           // else: of this call's positions, for_heads()
   std::map<int64_t, Value> mask;  // standard, by window: float32 [group * sequence, total],
                                   // 0 or the lowest float
 };
@@ -77,7 +81,9 @@ struct CausalOutput {
 };
 
 // Full layers are GroupQueryAttention in the fused dialect. Windows are standard nodes in either:
-// ONNX Runtime's local_window_size changed its meaning between versions.
+// ONNX Runtime's local_window_size changed its meaning between versions. Heads of which a part is
+// rotated are rotated in front of the node: WebGPU in onnxruntime-web's JavaScript (rotary-embedding.ts)
+// takes the width of the node's tables for that of the heads.
 CausalOutput causal_attention(const Builder& b,
                               const std::string& scope,
                               const Value& x,

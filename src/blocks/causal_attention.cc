@@ -56,34 +56,71 @@ bool fuses_attention(const Builder& b, const CausalHeads& heads, const CausalLay
   return b.fused() && heads.head_dim % 16 == 0 && layer.window == 0;
 }
 
+// q or k [batch, sequence, heads * head_dim] -> [batch, sequence, heads, head_dim], normalised where
+// there is a norm and rotated where there are tables.
+Value prepared_heads(const Builder& b,
+                     const std::string& scope,
+                     const std::string& part,
+                     const Value& x,
+                     int64_t heads,
+                     int64_t head_dim,
+                     const NormWeights& norm,
+                     const RopeTables& tables) {
+  Value split = split_heads(b, scope + "/Reshape_" + part, x, heads, head_dim);
+  if (norm.weight) {
+    split = rms_norm(b, scope + "/" + part + "_norm", split, norm);
+  }
+  return tables.cos.present() ? rotate(b, scope + "/rotate_" + part, split, tables) : split;
+}
+
+//  packed ─────────────────────────────────────────── GroupQueryAttention(past, (rotary tables)) ── y
+//  packed ── Split ── q, k ── (norm), (rotate) ──┐
+//               └──── v ─────────────────────────┴─── GroupQueryAttention(past, (rotary tables)) ── y
 CausalOutput fused_attention(const Builder& b,
                              const std::string& scope,
                              const Value& packed,
+                             const AttentionWeights& weights,
                              const KeyValue& past,
                              const CausalContext& context,
                              const CausalLayer& layer) {
-  std::vector<Value> inputs{
-      packed, Value{}, Value{}, past.key, past.value, context.seqlens_k, context.total_length};
-  if (layer.rotated) {
+  const CausalHeads& heads = context.heads;
+  const bool inside = layer.rotated && context.rope.cos.present();
+  const bool here = layer.rotated && !inside;
+  std::vector<Value> inputs{packed, {}, {}};
+  if (here || weights.q_norm.weight) {
+    const int64_t width = heads.head_dim;
+    inputs = split_qkv(
+        b, scope, packed, heads.num_attention_heads * width, heads.num_key_value_heads * width);
+    const auto prepare = [&](const char* part, Value& x, int64_t count, const NormWeights& norm) {
+      const RopeTables tables = here ? context.call_rope : RopeTables{};
+      const Value ready = prepared_heads(b, scope, part, x, count, width, norm, tables);
+      const std::string name = scope + "/Reshape_" + part + "_flat";
+      x = b.graph.op("Reshape", name, {ready, b.graph.integers({0, 0, count * width})});
+    };
+    prepare("q", inputs[0], heads.num_attention_heads, weights.q_norm);
+    prepare("k", inputs[1], heads.num_key_value_heads, weights.k_norm);
+  }
+  inputs.insert(inputs.end(), {past.key, past.value, context.seqlens_k, context.total_length});
+  if (inside) {
     inputs.insert(inputs.end(), {context.rope.cos, context.rope.sin});
   }
-  const std::vector<Value> outputs =
-      b.graph.ops("GroupQueryAttention",
-                  scope + "/GroupQueryAttention",
-                  inputs,
-                  {{"num_heads", context.heads.num_attention_heads},
-                   {"kv_num_heads", context.heads.num_key_value_heads},
-                   {"do_rotary", int64_t{layer.rotated ? 1 : 0}}},
-                  {0, 1, 2});
+  const std::vector<Value> outputs = b.graph.ops("GroupQueryAttention",
+                                                 scope + "/GroupQueryAttention",
+                                                 inputs,
+                                                 {{"num_heads", heads.num_attention_heads},
+                                                  {"kv_num_heads", heads.num_key_value_heads},
+                                                  {"do_rotary", int64_t{inside ? 1 : 0}}},
+                                                 {0, 1, 2});
   return {outputs[0], {outputs[1], outputs[2]}};
 }
 
-//  q, k, v ── (rotate q and k) ── Concat past ── attend ── y
+//  q, k, v ── (norm), (rotate) q and k ── Concat past ── attend ── y
 // Query heads of one key head become rows of one matrix: [batch, kv_heads, group * sequence, d], so
 // keys and values are never repeated.
 CausalOutput standard_attention(const Builder& b,
                                 const std::string& scope,
                                 const Value& packed,
+                                const AttentionWeights& weights,
                                 const KeyValue& past,
                                 const CausalContext& context,
                                 const CausalLayer& layer) {
@@ -92,12 +129,9 @@ CausalOutput standard_attention(const Builder& b,
   const int64_t kv_heads = context.heads.num_key_value_heads;
   const int64_t width = context.heads.head_dim;
   const std::vector<Value> qkv = split_qkv(b, scope, packed, heads * width, kv_heads * width);
-  const auto positioned = [&](const char* part, const Value& x, int64_t count) {
-    const Value split = split_heads(b, scope + "/Reshape_" + part, x, count, width);
-    return layer.rotated ? rotate(b, scope + "/rotate_" + part, split, context.call_rope) : split;
-  };
-  const Value q = positioned("q", qkv[0], heads);
-  const Value k = positioned("k", qkv[1], kv_heads);
+  const RopeTables tables = layer.rotated ? context.call_rope : RopeTables{};
+  const Value q = prepared_heads(b, scope, "q", qkv[0], heads, width, weights.q_norm, tables);
+  const Value k = prepared_heads(b, scope, "k", qkv[1], kv_heads, width, weights.k_norm, tables);
   const Value v = split_heads(b, scope + "/Reshape_v", qkv[2], kv_heads, width);
   const auto extend = [&](const std::string& name, const Value& before, const Value& now) {
     return graph.op("Concat",
@@ -143,10 +177,11 @@ CausalContext causal_context(const Builder& b,
   const Value sequence = length_of(b, scope + "/sequence_length", hidden_states, 1);
   const Value total = graph.op("Add", scope + "/total_length", {past, sequence});
   const bool rotary = rope.frequencies.present();
+  const bool whole = rotary && 2 * rope.frequencies.dim(0).value == heads.head_dim;
   CausalContext context;
   context.heads = heads;
   if (fused) {
-    if (rotary) {
+    if (whole) {
       context.rope =
           rope_tables(b, scope + "/rotary", rope, graph.integer(0), graph.integer(rope.positions));
     }
@@ -158,15 +193,15 @@ CausalContext causal_context(const Builder& b,
     const Value scalar = graph.op("Squeeze", scope + "/total_scalar", {total, graph.integers({0})});
     context.total_length = graph.op("Cast", scope + "/total_sequence_length", {scalar}, to_int32);
   }
+  if (rotary && (!windows.empty() || !whole)) {
+    const std::string name = scope + (fused && whole ? "/call_rotary" : "/rotary");
+    const auto scalar = [&](const char* part, const Value& length) {
+      return graph.op("Squeeze", name + part, {length, graph.integers({0})});
+    };
+    context.call_rope = for_heads(
+        b, name, rope_tables(b, name, rope, scalar("/first", past), scalar("/end", total)));
+  }
   if (!windows.empty()) {
-    const std::string name = scope + (fused ? "/call_rotary" : "/rotary");
-    if (rotary) {
-      const auto scalar = [&](const char* part, const Value& length) {
-        return graph.op("Squeeze", name + part, {length, graph.integers({0})});
-      };
-      context.call_rope = for_heads(
-          b, name, rope_tables(b, name, rope, scalar("/first", past), scalar("/end", total)));
-    }
     const int64_t group = heads.num_attention_heads / heads.num_key_value_heads;
     context.mask = causal_masks(b, scope + "/mask", past, total, group, windows);
   }
@@ -183,8 +218,8 @@ CausalOutput causal_attention(const Builder& b,
                               const CausalLayer& layer) {
   const Value packed = linear(b, scope + "/qkv_proj", x, packed_qkv(weights));
   return fuses_attention(b, context.heads, layer)
-             ? fused_attention(b, scope, packed, past, context, layer)
-             : standard_attention(b, scope, packed, past, context, layer);
+             ? fused_attention(b, scope, packed, weights, past, context, layer)
+             : standard_attention(b, scope, packed, weights, past, context, layer);
 }
 
 }  // namespace lorapress

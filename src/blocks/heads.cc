@@ -5,6 +5,9 @@
 namespace lorapress {
 
 LinearWeights packed_qkv(const AttentionWeights& weights) {
+  if (weights.qkv.weight) {
+    return weights.qkv;
+  }
   const auto join = [](const WeightPtr& q, const WeightPtr& k, const WeightPtr& v) {
     return concat_rows({cast(q, DType::kF32), cast(k, DType::kF32), cast(v, DType::kF32)});
   };

@@ -12,7 +12,7 @@ namespace lorapress {
 
 // q, k and v as one product: the rows of the three weights concatenated. An adapter may have
 // replaced one weight in another dtype, so all three are cast to float32. All three have a bias or
-// none.
+// none. `weights.qkv` where there is one.
 LinearWeights packed_qkv(const AttentionWeights& weights);
 
 // [batch, sequence, q + 2 kv] -> q [batch, sequence, q], k and v [batch, sequence, kv]

@@ -59,6 +59,19 @@ Value gelu(const Builder& b, const std::string& scope, const Value& x, Gelu kind
   return kind == Gelu::kTanh ? tanh_gelu(b, scope, x) : erf_gelu(b, scope, x);
 }
 
+namespace {
+
+// QuickGelu with alpha 1 in ONNX Runtime's operators, Sigmoid and Mul in the standard ones.
+Value silu(const Builder& b, const std::string& scope, const Value& x) {
+  if (b.fused()) {
+    return b.graph.op("QuickGelu", scope + "/QuickGelu", {x}, {{"alpha", 1.0F}});
+  }
+  const Value sigmoid = b.graph.op("Sigmoid", scope + "/Sigmoid", {x});
+  return b.graph.op("Mul", scope + "/Mul_silu", {x, sigmoid});
+}
+
+}  // namespace
+
 //  x ── up ── GELU ── down ── y
 Value gelu_mlp(const Builder& b,
                const std::string& scope,
@@ -72,24 +85,34 @@ Value gelu_mlp(const Builder& b,
 
 //  x ─┬─ gate ── SiLU ─┐
 //     └─ up ───────── Mul ── down ── y
-// SiLU is QuickGelu with alpha 1 in ONNX Runtime's operators, Sigmoid and Mul in the standard ones.
 Value swiglu_mlp(const Builder& b,
                  const std::string& scope,
                  const Value& x,
                  const LinearWeights& gate,
                  const LinearWeights& up,
                  const LinearWeights& down) {
-  Graph& graph = b.graph;
-  const Value gated = linear(b, scope + "/gate_proj", x, gate);
-  Value silu;
-  if (b.fused()) {
-    silu = graph.op("QuickGelu", scope + "/QuickGelu", {gated}, {{"alpha", 1.0F}});
-  } else {
-    const Value sigmoid = graph.op("Sigmoid", scope + "/Sigmoid", {gated});
-    silu = graph.op("Mul", scope + "/Mul_silu", {gated, sigmoid});
-  }
+  const Value gated = silu(b, scope, linear(b, scope + "/gate_proj", x, gate));
   const Value widened = linear(b, scope + "/up_proj", x, up);
-  return linear(b, scope + "/down_proj", graph.op("Mul", scope + "/Mul", {silu, widened}), down);
+  return linear(b, scope + "/down_proj", b.graph.op("Mul", scope + "/Mul", {gated, widened}), down);
+}
+
+//  x ── gate_up ── Split ─┬─ gate ── SiLU ─┐
+//                         └─ up ───────── Mul ── down ── y
+Value swiglu_mlp(const Builder& b,
+                 const std::string& scope,
+                 const Value& x,
+                 const LinearWeights& gate_up,
+                 const LinearWeights& down) {
+  const int64_t wide = gate_up.weight->shape().at(0) / 2;
+  const std::vector<Value> halves =
+      b.graph.ops("Split",
+                  scope + "/Split",
+                  {linear(b, scope + "/gate_up_proj", x, gate_up), b.graph.integers({wide, wide})},
+                  {{"axis", int64_t{2}}},
+                  {0, 1});
+  const Value gated = silu(b, scope, halves[0]);
+  return linear(
+      b, scope + "/down_proj", b.graph.op("Mul", scope + "/Mul", {gated, halves[1]}), down);
 }
 
 }  // namespace lorapress

@@ -32,6 +32,14 @@ Value swiglu_mlp(const Builder& b,
                  const LinearWeights& up,
                  const LinearWeights& down);
 
+// The same with one product for both halves, as Phi3MLP: the rows of `gate_up` are the gate's and
+// then up's.
+Value swiglu_mlp(const Builder& b,
+                 const std::string& scope,
+                 const Value& x,
+                 const LinearWeights& gate_up,
+                 const LinearWeights& down);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_BLOCKS_MLP_H_

@@ -5,13 +5,16 @@ namespace lorapress {
 Rope rope(const Builder& b,
           const std::string& name,
           std::span<const float> frequencies,
-          int64_t positions) {
+          int64_t positions,
+          float scaling) {
   const std::vector<float> values(frequencies.begin(), frequencies.end());
   const Shape shape{std::ssize(values)};
-  return {b.graph.initializer(name + ".frequencies", float_constant(shape, values)), positions};
+  return {b.graph.initializer(name + ".frequencies", float_constant(shape, values)),
+          positions,
+          scaling};
 }
 
-//  Range(first, end) ── Cast ── Unsqueeze ── Mul(frequencies) ── Cos and Sin
+//  Range(first, end) ── Cast ── Unsqueeze ── Mul(frequencies) ── Cos and Sin ── (Mul(scaling))
 // In float32, as in transformers' LlamaRotaryEmbedding.forward.
 RopeTables rope_tables(const Builder& b,
                        const std::string& scope,
@@ -25,7 +28,15 @@ RopeTables rope_tables(const Builder& b,
   const Value column =
       graph.op("Unsqueeze", scope + "/Unsqueeze", {positions, graph.integers({1})});
   const Value angles = graph.op("Mul", scope + "/Mul", {column, rope.frequencies});
-  return {graph.op("Cos", scope + "/Cos", {angles}), graph.op("Sin", scope + "/Sin", {angles})};
+  const RopeTables tables{graph.op("Cos", scope + "/Cos", {angles}),
+                          graph.op("Sin", scope + "/Sin", {angles})};
+  if (rope.scaling == 1.0F) {
+    return tables;
+  }
+  const auto scaled = [&](const char* name, const Value& table) {
+    return graph.op("Mul", scope + name, {table, graph.scalar(rope.scaling)});
+  };
+  return {scaled("/cos_scaled", tables.cos), scaled("/sin_scaled", tables.sin)};
 }
 
 RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables) {
@@ -35,12 +46,19 @@ RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTable
 }
 
 //  x ── Split ─┬─ x1 ─ x1*cos - x2*sin ─┐
-//              └─ x2 ─ x2*cos + x1*sin ─┴─ Concat ── y
+//              ├─ x2 ─ x2*cos + x1*sin ─┼─ Concat ── y
+//              └─ (rest) ───────────────┘
 Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& tables) {
   Graph& graph = b.graph;
-  const int64_t half = x.dim(3).value / 2;
+  const int64_t half = tables.cos.dim(2).value;
+  std::vector<int64_t> widths{half, half};
+  std::vector<size_t> wanted{0, 1};
+  if (const int64_t rest = x.dim(3).value - 2 * half; rest > 0) {
+    widths.push_back(rest);
+    wanted.push_back(2);
+  }
   const std::vector<Value> halves = graph.ops(
-      "Split", scope + "/Split", {x, graph.integers({half, half})}, {{"axis", int64_t{3}}}, {0, 1});
+      "Split", scope + "/Split", {x, graph.integers(widths)}, {{"axis", int64_t{3}}}, wanted);
   const auto times = [&](const char* name, const Value& a, const Value& factor) {
     return graph.op("Mul", scope + "/" + name, {a, factor});
   };
@@ -52,7 +70,9 @@ Value rotate(const Builder& b, const std::string& scope, const Value& x, const R
       graph.op("Add",
                scope + "/Add",
                {times("Mul_3", halves[1], tables.cos), times("Mul_4", halves[0], tables.sin)});
-  return graph.op("Concat", scope + "/Concat", {left, right}, {{"axis", int64_t{3}}});
+  std::vector<Value> parts{left, right};
+  parts.insert(parts.end(), halves.begin() + 2, halves.end());
+  return graph.op("Concat", scope + "/Concat", parts, {{"axis", int64_t{3}}});
 }
 
 }  // namespace lorapress

@@ -11,17 +11,20 @@
 
 namespace lorapress {
 
-// The rotation of a decoder: angle(position, i) = position * frequencies[i].
+// The rotation of a decoder: angle(position, i) = position * frequencies[i]. Of each head, the first
+// rotary_dim numbers are rotated, which are all of them or fewer.
 struct Rope {
-  Value frequencies;      // float32 [head_dim / 2]
+  Value frequencies;      // float32 [rotary_dim / 2]
   int64_t positions = 0;  // how many there are
+  float scaling = 1.0F;   // cosines and sines are multiplied by it
 };
 Rope rope(const Builder& b,
           const std::string& name,
           std::span<const float> frequencies,
-          int64_t positions);
+          int64_t positions,
+          float scaling = 1.0F);
 
-// Cosines and sines of the angles of consecutive positions: [positions, head_dim / 2], float32.
+// Cosines and sines of the angles of consecutive positions: [positions, rotary_dim / 2], float32.
 struct RopeTables {
   Value cos;
   Value sin;
@@ -33,11 +36,11 @@ RopeTables rope_tables(const Builder& b,
                        const Value& first,
                        const Value& end);
 
-// The same with an axis for the heads of a position: [positions, 1, head_dim / 2].
+// The same with an axis for the heads of a position: [positions, 1, rotary_dim / 2].
 RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables);
 
 // x [batch, sequence, heads, head_dim], tables of its positions for_heads() -> the same shape,
-// rotated in halves as transformers' rotate_half.
+// rotated in halves as transformers' rotate_half; what lies behind rotary_dim passes unchanged.
 Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& tables);
 
 }  // namespace lorapress

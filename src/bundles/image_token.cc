@@ -98,4 +98,24 @@ ImageToken image_token(const TokenizerFiles& tokenizer) {
   return made;
 }
 
+ImageToken image_token(const Checkpoint& checkpoint, const TokenizerFiles& tokenizer) {
+  ImageToken token = image_token(tokenizer);
+  if (checkpoint.image_token_id < 0) {
+    return token;
+  }
+  const std::string where = (tokenizer.folder / "tokenizer.json").string();
+  if (token.id != checkpoint.image_token_id) {
+    fail(ErrorCode::kMismatch,
+         "{}: the image token is {}, {} has {} for {}; the tokenizer is of another model",
+         checkpoint.config_where.at("projection"),
+         checkpoint.image_token_id,
+         where,
+         token.id,
+         kImageToken);
+  }
+  token.tokenizer = parse_json(tokenizer.files.at("tokenizer.json"), where);
+  token.dropped_post_processor = false;
+  return token;
+}
+
 }  // namespace lorapress

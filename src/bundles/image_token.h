@@ -3,6 +3,7 @@
 #define LORAPRESS_BUNDLES_IMAGE_TOKEN_H_
 
 #include "base/json.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/tokenizer_files.h"
 
 namespace lorapress {
@@ -17,6 +18,10 @@ struct ImageToken {
 
 // Throws kInvalidFile.
 ImageToken image_token(const TokenizerFiles& tokenizer);
+// For a checkpoint that brings a token of its own (Checkpoint::image_token_id): that token, and
+// tokenizer.json as it is, whose processor's prompt it is. Else image_token(). Throws kInvalidFile, and
+// kMismatch where the tokenizer's <image> has another id than the model's.
+ImageToken image_token(const Checkpoint& checkpoint, const TokenizerFiles& tokenizer);
 
 }  // namespace lorapress
 

@@ -14,30 +14,10 @@
 namespace lorapress {
 namespace {
 
-// LLaVA itself brings the token and its processor's prompt; a prefix model gets the token.
-ImageToken token_of(const BundleRequest& request) {
-  ImageToken token = image_token(request.tokenizer);
-  if (request.checkpoint.image_token_id < 0) {
-    return token;
-  }
-  const std::string where = (request.tokenizer.folder / "tokenizer.json").string();
-  if (token.id != request.checkpoint.image_token_id) {
-    fail(ErrorCode::kMismatch,
-         "{}: {} is token {}, image_token_index of config.json is {}",
-         where,
-         kImageToken,
-         token.id,
-         request.checkpoint.image_token_id);
-  }
-  token.tokenizer = parse_json(request.tokenizer.files.at("tokenizer.json"), where);
-  token.dropped_post_processor = false;
-  return token;
-}
-
 std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
                                       std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
-  const ImageToken token = token_of(request);
+  const ImageToken token = image_token(request.checkpoint, request.tokenizer);
   if (token.dropped_post_processor) {
     notes.emplace_back(
         "tokenizer.json: the post-processor that adds special tokens is left out, so that a prompt "
@@ -81,7 +61,7 @@ Json llava_config(const BundleRequest& request,
 
 std::map<std::string, Json> llava_files(const BundleRequest& request,
                                         const std::map<std::string, int>& data_files) {
-  const ImageToken token = token_of(request);
+  const ImageToken token = image_token(request.checkpoint, request.tokenizer);
   const VisionConfig& vision = request.checkpoint.vision.value();
   Json preprocessor = preprocessor_config(request.preprocessing);
   preprocessor["processor_class"] = "LlavaProcessor";

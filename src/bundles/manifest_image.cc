@@ -19,17 +19,34 @@ Json preprocessing_json(const Preprocessing& settings) {
   return json;
 }
 
-// The tokens are those of Idefics3Processor; runtimes expand "<image>" with them.
 Json splitting_json(const Preprocessing& settings) {
+  const TileTokens& tokens = settings.splitting->tokens;
   return {{"enabled", settings.splitting->enabled},
           {"longest_edge", settings.splitting->longest_edge},
           {"tile_size", settings.height},
           {"resample", settings.resample},
           {"tokens",
-           {{"image", kImageToken},
-            {"around", "<fake_token_around_image>"},
-            {"global", "<global-img>"},
-            {"tile", "<row_{row}_col_{col}>"}}}};
+           {{"image", tokens.image},
+            {"around", tokens.around},
+            {"global", tokens.global},
+            {"tile", tokens.tile}}}};
+}
+
+// Texts that a prompt can hold many times.
+TileTokens parse_tokens(const Json& splitting, const std::string& where) {
+  constexpr size_t kLongest = 256;
+  const auto found = splitting.find("tokens");
+  if (found == splitting.end() || !found->is_object()) {
+    fail(ErrorCode::kInvalidFile, "{}: \"tokens\" is missing, expected an object", where);
+  }
+  const auto token = [&](const char* key) {
+    auto text = json_get<std::string>(*found, key, where);
+    if (text.size() > kLongest) {
+      fail(ErrorCode::kInvalidFile, "{}: \"{}\" is longer than {} bytes", where, key, kLongest);
+    }
+    return text;
+  };
+  return {token("image"), token("around"), token("global"), token("tile")};
 }
 
 }  // namespace
@@ -37,7 +54,7 @@ Json splitting_json(const Preprocessing& settings) {
 void add_image_place(const BundleRequest& request, const std::string& bundle_name, Json& manifest) {
   if (bundle_name == kLlava.name || bundle_name == kSmolvlm.name) {
     manifest["model"]["conditioning"] = conditioning_name(Conditioning::kPlaceholder);
-    manifest["model"]["image_token_id"] = image_token(request.tokenizer).id;
+    manifest["model"]["image_token_id"] = image_token(request.checkpoint, request.tokenizer).id;
   }
   if (request.checkpoint.vision) {
     manifest["preprocessing"] = preprocessing_json(request.preprocessing);
@@ -58,7 +75,8 @@ void read_image_place(const Json& json, const std::string& where, Manifest& mani
   }
   manifest.preprocessing.splitting =
       ImageSplitting{json_get<bool>(*found, "enabled", where),
-                     config_fields::dimension(*found, "longest_edge", 1, where, kMostEdge)};
+                     config_fields::dimension(*found, "longest_edge", 1, where, kMostEdge),
+                     parse_tokens(*found, where)};
   if (json_get<int64_t>(*found, "tile_size", where) != manifest.preprocessing.height ||
       manifest.preprocessing.width != manifest.preprocessing.height) {
     fail(ErrorCode::kInvalidFile,

@@ -23,9 +23,12 @@ bool accepts(const Checkpoint& checkpoint) {
          checkpoint.vision && vision_family(checkpoint.vision->model_type).build_masked != nullptr;
 }
 
-//  pixel_values [batch_size, num_images, 3, S, S] ── Reshape ── tower ── connector ── image_features
-//  pixel_attention_mask ── a patch is seen where one of its pixels is ── the tower's patch mask
-// All tiles of all rows become one axis: image_features [tiles, image_seq_len, hidden].
+//  pixel_values [batch_size, num_images, 3, S, S] ── Reshape ── real ones ── tower ── connector ── image_features
+//  pixel_attention_mask ── Reshape ── real ones ── a patch is seen where one of its pixels is ── the tower's patch mask
+//
+//  real ones: tiles ── Abs ── ReduceSum ── NonZero ── Reshape ── Gather's indices
+// All tiles of all rows become one axis: image_features [tiles, image_seq_len, hidden]. Tiles of zeros
+// fill up rows of images with fewer tiles and are left out, as in Idefics3Model.get_image_features.
 Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) {
   const VisionConfig& vision = request.checkpoint.vision.value();
   const int64_t size = vision.image_size;
@@ -40,9 +43,18 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   const auto reshape = [&](const std::string& name, const Value& x, std::vector<int64_t> dims) {
     return graph.op("Reshape", "/tiles/" + name, {x, graph.integers(dims)});
   };
-  const Value tiles = reshape("pixels", pixels, {-1, vision.num_channels, size, size});
+  const Value all = reshape("pixels", pixels, {-1, vision.num_channels, size, size});
+  const Value sums = graph.op("ReduceSum",
+                              "/tiles/sums",
+                              {graph.op("Abs", "/tiles/Abs", {all}), graph.integers({1, 2, 3})},
+                              {{"keepdims", int64_t{0}}});
+  const Value real = reshape("real", graph.op("NonZero", "/tiles/NonZero", {sums}), {-1});
+  const auto real_ones = [&](const std::string& name, const Value& x) {
+    return graph.op("Gather", "/tiles/real_" + name, {x, real}, {{"axis", int64_t{0}}});
+  };
+  const Value tiles = real_ones("pixels", all);
   Value seen = to_dtype(b, "/tiles/mask_numbers", mask, DType::kI32);
-  seen = reshape("mask", seen, {-1, size, size});
+  seen = real_ones("mask", reshape("mask", seen, {-1, size, size}));
   if (grid * patch != size) {  // pixels behind the last patch
     seen = graph.op("Slice",
                     "/tiles/whole_patches",
@@ -66,25 +78,9 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   return graph;
 }
 
-int64_t image_token_id(const BundleRequest& request) {
-  const std::string where = (request.checkpoint.folder / "config.json").string();
-  const ImageToken token = image_token(request.tokenizer);
-  const auto id = json_or<int64_t>(request.checkpoint.config, "image_token_id", token.id, where);
-  if (id != token.id) {
-    fail(ErrorCode::kMismatch,
-         "{}: image_token_id is {}, {} has {} for {}; the tokenizer is of another model",
-         where,
-         id,
-         (request.tokenizer.folder / "tokenizer.json").string(),
-         token.id,
-         kImageToken);
-  }
-  return id;
-}
-
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
-  image_token_id(request);
+  image_token(request.checkpoint, request.tokenizer);  // throws for a tokenizer of another model
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
   made.push_back(
@@ -110,7 +106,7 @@ Json smolvlm_config(const BundleRequest& request, const std::map<std::string, in
                                 {"num_key_value_heads", text.num_key_value_heads},
                                 {"head_dim", text.head_dim},
                                 {"vocab_size", text.vocab_size}});
-  config["image_token_id"] = image_token_id(request);
+  config["image_token_id"] = request.checkpoint.image_token_id;
   config["eos_token_id"] = eos_json(tokens);
   config["bos_token_id"] = tokens.bos_token_id;
   config["pad_token_id"] = tokens.pad_token_id;

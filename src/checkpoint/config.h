@@ -52,14 +52,18 @@ struct VisionConfig {
   }
 };
 
-// transformers modeling_rope_utils.py; rope_type "default" ignores the other fields.
+// transformers modeling_rope_utils.py; rope_type "default" ignores the fields of the other types.
 struct RopeConfig {
-  std::string rope_type = "default";  // default | linear | llama3
+  std::string rope_type = "default";  // default | linear | llama3 | longrope
   double rope_theta = 10000.0;
+  bool partial = false;    // the model type knows partial_rotary_factor
+  int64_t rotary_dim = 0;  // of each head, the first so many numbers are rotated; even
   double factor = 1.0;
   double low_freq_factor = 1.0;
   double high_freq_factor = 4.0;
   int64_t original_max_position_embeddings = 0;
+  std::vector<double> short_factor;  // longrope: [rotary_dim / 2]
+  double attention_factor = 1.0;     // longrope: cosines and sines are multiplied by it
 };
 
 // Which projections of an attention have a bias.
@@ -70,6 +74,13 @@ struct AttentionBiases {
   bool o = false;
 };
 
+// How one layer sees positions: whether queries and keys are rotated, and how many positions up to
+// its own a query sees (0: all).
+struct LayerKind {
+  bool rotated = true;
+  int64_t window = 0;
+};
+
 // The layers of a decoder of Llama's kind: RMSNorm, rotary positions, a gated MLP.
 struct LlamaLayers {
   int64_t intermediate_size = 0;
@@ -77,6 +88,9 @@ struct LlamaLayers {
   RopeConfig rope;
   AttentionBiases attention_bias;
   bool mlp_bias = false;
+  bool head_norms = false;         // an RMSNorm of each query and key head: q_norm, k_norm
+  bool fused_projections = false;  // qkv_proj and gate_up_proj, whose rows are the parts'
+  std::vector<LayerKind> kinds;    // of each layer; empty: all layers are LayerKind{}
 };
 
 // Decoder: the fields that all decoders have, and `layers`, which only the family's graph and the
@@ -88,13 +102,14 @@ struct TextConfig {
   int64_t num_hidden_layers = 32;
   int64_t num_attention_heads = 32;
   int64_t num_key_value_heads = 32;
-  int64_t head_dim = 128;
+  int64_t head_dim = 0;
   int64_t max_position_embeddings = 2048;
   bool tie_word_embeddings = false;
   std::vector<int64_t> eos_token_ids;
   int64_t bos_token_id = -1;  // -1: none
   int64_t pad_token_id = -1;
   std::variant<LlamaLayers> layers;  // another kind of decoder is another alternative
+  std::vector<std::string> notes;    // what a user should know of how the config was read
 };
 
 enum class ProjectionType { kLinear, kMlp, kPixelShuffle };

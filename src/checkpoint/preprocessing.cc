@@ -337,7 +337,7 @@ Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::
   const VisionModelType& family = *find_model_type(vision_model_types(), vision.model_type);
   Preprocessing settings = family_preprocessing(family, vision.image_size);
   if (family.splits_images) {
-    settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size)};
+    settings.splitting = ImageSplitting{true, std::min(kMostEdge, 4 * vision.image_size), {}};
   }
   if (const auto file = find_file(checkpoint)) {
     settings = read_preprocessing(*file, settings);

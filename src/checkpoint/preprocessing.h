@@ -12,10 +12,19 @@
 
 namespace lorapress {
 
+// What stands for tiles in a prompt: Idefics3Processor's tokens.
+struct TileTokens {
+  std::string image = "<image>";  // of each position
+  std::string around = "<fake_token_around_image>";
+  std::string global = "<global-img>";         // before the whole image
+  std::string tile = "<row_{row}_col_{col}>";  // before the others, counted from 1
+};
+
 // How Idefics3ImageProcessor and SmolVLMImageProcessor make tiles of one image.
 struct ImageSplitting {
   bool enabled = true;       // false: the whole image becomes one tile
   int64_t longest_edge = 0;  // to which the image is resized first
+  TileTokens tokens = {};
 };
 
 struct Preprocessing {

@@ -251,6 +251,7 @@ void resolve_configs(const ResolvedSource& source, Checkpoint& checkpoint) {
           json_or<bool>(checkpoint.config, "tie_word_embeddings", tied, found->where);
     }
     checkpoint.text = parse_text_config(found->json, found->where);
+    std::ranges::copy(checkpoint.text->notes, std::back_inserter(checkpoint.notes));
     checkpoint.config_where["language_model"] = found->where;
     checkpoint.text_json = std::move(found->json);
   } else if (checkpoint.composite != nullptr) {

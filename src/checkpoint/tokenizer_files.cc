@@ -172,6 +172,20 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
   return tokens;
 }
 
+// transformers.js looks for the template in tokenizer_config.json alone.
+void add_chat_template(TokenizerFiles& found) {
+  const auto text = found.files.find(kChatTemplate);
+  if (text == found.files.end()) {
+    return;
+  }
+  std::string& config = found.files[kTokenizerConfig];
+  Json json = parse_json(config, (found.folder / kTokenizerConfig).string());
+  if (json.is_object() && !json.contains("chat_template")) {
+    json["chat_template"] = text->second;
+    config = json.dump(2) + "\n";
+  }
+}
+
 }  // namespace
 
 TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
@@ -197,6 +211,7 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
         found.files[kChatTemplate] = std::move(*text);
       }
     }
+    add_chat_template(found);
     found.generation = read_generation_config(checkpoint);
     found.tokens = special_tokens(checkpoint, folder, found);
     return found;

@@ -33,7 +33,8 @@ struct TokenizerFiles {
 
 // From the first folder of the checkpoint, its adapters or its bases that has a tokenizer.json.
 // A chat template that a JSON file holds (tokenizer_config.json, chat_template.json,
-// processor_config.json; of several the one named "default") is written as kChatTemplate, too. Merges are
+// processor_config.json; of several the one named "default") is written as kChatTemplate, too, and one of another file into
+// tokenizer_config.json. Merges are
 // written as "a b" strings, which every version of transformers.js reads. Throws
 // kNotFound.
 TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);

@@ -100,8 +100,19 @@ TEST_F(FindTokenizer, TakesTheFirstFolderThatHasOne) {
   put("tokenizer.json", R"({"a":1})");
   put("tokenizer_config.json", R"({"c":1})");
   EXPECT_EQ(find().files.at("tokenizer.json"), R"({"a":1})");
-  EXPECT_EQ(find().files.at("tokenizer_config.json"), R"({"c":1})");
   EXPECT_TRUE(find().files.contains("chat_template.jinja"));
+}
+
+TEST_F(FindTokenizer, WritesTheChatTemplateWhereTransformersJsLooksForIt) {
+  put("tokenizer.json", R"({"a":1})");
+  put("tokenizer_config.json", R"({"c":1})");
+  EXPECT_EQ(find().files.at("tokenizer_config.json"), R"({"c":1})");
+  put("chat_template.jinja", "{{ messages }}");
+  EXPECT_EQ(parse_json(find().files.at("tokenizer_config.json"), "x"),
+            Json({{"c", 1}, {"chat_template", "{{ messages }}"}}));
+  put("tokenizer_config.json", R"({"chat_template": "own"})");
+  EXPECT_EQ(find().files.at("tokenizer_config.json"), R"({"chat_template": "own"})");
+  EXPECT_EQ(find().files.at("chat_template.jinja"), "{{ messages }}");
 }
 
 TEST_F(FindTokenizer, TakesSpecialTokensFromTheConfig) {

@@ -1,12 +1,15 @@
 // Idefics3 and SmolVLM (transformers modeling_idefics3.py, modeling_smolvlm.py): SigLIP's layers over
 // tiles of one size, positions from the mask of patches, and a pixel shuffle before one Linear.
 // Their decoder is any decoder of the registry, Llama in published checkpoints.
+#include "families/idefics3.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "base/fail.h"
 #include "blocks/shapes.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/config_fields.h"
 #include "families/siglip_tower.h"
 
@@ -45,26 +48,26 @@ std::optional<ProjectionConfig> read_connector(const Json& json, std::string_vie
   return config;
 }
 
-// Idefics3VisionEmbeddings: coordinate i of n patches is i * (1 / n) in float32, at most 1 - 1e-6,
-// and its position is the number of boundaries 1/grid, 2/grid, ... below 1 that it has reached.
-// [grid + 1, grid]: the positions of all coordinates, by the number of patches. A table gives the same
-// positions in every dtype.
-std::vector<int64_t> bucket_table(int64_t grid) {
+// Idefics3Config and SmolVLMConfig.
+void read_idefics3(const Json& json, std::string_view where, Checkpoint& checkpoint) {
+  const int64_t id = config_fields::token_id(json, "image_token_id", where);
+  constexpr int64_t kDefault = 128257;
+  checkpoint.image_token_id = id >= 0 ? id : kDefault;
+}
+
+std::vector<float> position_boundaries(int64_t grid) {
+  constexpr size_t kLanes = 8;
   const double step = 1.0 / static_cast<double>(grid);
+  const auto at = [step](size_t i) { return step + static_cast<double>(i) * step; };
   std::vector<float> boundaries(static_cast<size_t>(std::ceil((1.0 - step) / step)));
-  for (size_t i = 0; i < boundaries.size(); ++i) {  // torch.arange(step, 1.0, step)
-    boundaries[i] = static_cast<float>(step + static_cast<double>(i) * step);
+  const size_t whole = boundaries.size() / (2 * kLanes) * (2 * kLanes);
+  for (size_t i = 0; i < boundaries.size(); ++i) {
+    const size_t lane = i < whole ? i % kLanes : 0;
+    const auto first = static_cast<float>(at(i - lane));
+    boundaries[i] =
+        static_cast<float>(static_cast<double>(first) + static_cast<double>(lane) * step);
   }
-  std::vector<int64_t> table(static_cast<size_t>((grid + 1) * grid));
-  for (int64_t patches = 1; patches <= grid; ++patches) {
-    for (int64_t i = 0; i < grid; ++i) {
-      const float coordinate =
-          std::min(static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
-      table[static_cast<size_t>(patches * grid + i)] =
-          std::ranges::upper_bound(boundaries, coordinate) - boundaries.begin();
-    }
-  }
-  return table;
+  return boundaries;
 }
 
 Value integer_tensor(const Builder& b,
@@ -81,7 +84,7 @@ Value build_idefics3(const Builder& b,
                      const VisionConfig& config,
                      const Value& pixel_values) {
   const int64_t grid = config.image_size / config.patch_size;
-  const std::vector<int64_t> table = bucket_table(grid);
+  const std::vector<int64_t> table = idefics3_positions(grid);
   const auto whole = std::span(table).last(static_cast<size_t>(grid));
   std::vector<int64_t> ids;
   for (const int64_t row : whole) {
@@ -104,7 +107,8 @@ Value build_masked(const Builder& b,
   Graph& graph = b.graph;
   const std::string scope = "/encoder/positions";
   const int64_t grid = config.image_size / config.patch_size;
-  const Value buckets = integer_tensor(b, scope + "/buckets", bucket_table(grid), {grid + 1, grid});
+  const Value buckets =
+      integer_tensor(b, scope + "/buckets", idefics3_positions(grid), {grid + 1, grid});
   const Value numbers = to_dtype(b, scope + "/mask", patch_mask, DType::kI64);
   const auto along = [&](const std::string& name, int64_t first_of) {  // -> [batch, grid]
     const Value line = graph.op(
@@ -136,6 +140,20 @@ Value build_masked(const Builder& b,
 
 }  // namespace
 
+std::vector<int64_t> idefics3_positions(int64_t grid) {
+  const std::vector<float> boundaries = position_boundaries(grid);
+  std::vector<int64_t> table(static_cast<size_t>((grid + 1) * grid));
+  for (int64_t patches = 1; patches <= grid; ++patches) {
+    for (int64_t i = 0; i < grid; ++i) {
+      const float coordinate =
+          std::min(static_cast<float>(i) * (1.0F / static_cast<float>(patches)), 1.0F - 1e-6F);
+      table[static_cast<size_t>(patches * grid + i)] =
+          std::ranges::upper_bound(boundaries, coordinate) - boundaries.begin();
+    }
+  }
+  return table;
+}
+
 extern const VisionFamily kIdefics3Vision, kSmolvlmVision;
 const VisionFamily kIdefics3Vision{{"idefics3_vision",
                                     "idefics3",
@@ -163,13 +181,15 @@ const CompositeModelType kIdefics3Model{"idefics3",
                                         "vision_config",
                                         "text_config",
                                         kIdefics3Names,
-                                        read_connector};
+                                        read_connector,
+                                        read_idefics3};
 const CompositeModelType kSmolvlmModel{"smolvlm",
                                        "SmolVLMForConditionalGeneration",
                                        Conditioning::kPlaceholder,
                                        "vision_config",
                                        "text_config",
                                        kIdefics3Names,
-                                       read_connector};
+                                       read_connector,
+                                       read_idefics3};
 
 }  // namespace lorapress

@@ -11,7 +11,8 @@ TextConfig read_llama(const Json& json, std::string_view where) {
   defaults.layers = LlamaLayers{.intermediate_size = 11008,
                                 .rope = {},
                                 .attention_bias = {bias, bias, bias, bias},
-                                .mlp_bias = json_or<bool>(json, "mlp_bias", false, where)};
+                                .mlp_bias = json_or<bool>(json, "mlp_bias", false, where),
+                                .kinds = {}};
   return read_llama_config(json, where, std::move(defaults));
 }
 

@@ -83,9 +83,12 @@ void read_whole(const Json& json, std::string_view where, Checkpoint& checkpoint
   if (vision.tokens() < 1) {
     fail(ErrorCode::kInvalidFile, "{}: the vision tower has no tokens behind the first", where);
   }
-  // Either flag ties the tables (LlavaConfig.__post_init__).
+  // Either flag ties the tables (LlavaConfig.__post_init__); the reader of the parts took one of them.
+  const auto inner = json.find("text_config");
   text.tie_word_embeddings =
-      text.tie_word_embeddings || json_or<bool>(json, "tie_word_embeddings", false, where);
+      text.tie_word_embeddings || (inner != json.end() && inner->is_object() &&
+                                   json_or<bool>(*inner, "tie_word_embeddings", false, where));
+  checkpoint.text_json["tie_word_embeddings"] = text.tie_word_embeddings;
   const int64_t index = token_id(json, "image_token_index", where);
   const int64_t id = index >= 0 ? index : token_id(json, "image_token_id", where);
   constexpr int64_t kDefault = 32000;

@@ -8,14 +8,14 @@ namespace lorapress {
 // Each is defined in the file of its name.
 extern const VisionFamily kClip, kDinov2, kDinov2WithRegisters, kIdefics3Vision, kSiglip,
     kSmolvlmVision, kVit;
-extern const TextFamily kLlama, kQwen2;
+extern const TextFamily kLlama, kMistral, kPhi3, kQwen2, kQwen3;
 extern const CompositeModelType kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel;
 
 namespace {
 
 constexpr std::array kVisionFamilies = {
     &kSiglip, &kVit, &kClip, &kDinov2, &kDinov2WithRegisters, &kIdefics3Vision, &kSmolvlmVision};
-constexpr std::array kTextFamilies = {&kLlama, &kQwen2};
+constexpr std::array kTextFamilies = {&kLlama, &kQwen2, &kQwen3, &kMistral, &kPhi3};
 constexpr std::array kCompositeTypes = {&kPrefixVlm, &kLlavaModel, &kIdefics3Model, &kSmolvlmModel};
 
 template <typename Type, typename Families>

@@ -26,14 +26,19 @@ float llama3_frequency(float frequency, const RopeConfig& rope) {
 
 }  // namespace
 
-std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t head_dim) {
-  std::vector<float> frequencies(static_cast<size_t>(head_dim / 2));
+std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t rotary_dim) {
+  std::vector<float> frequencies(static_cast<size_t>(rotary_dim / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    const float frequency = 1.0F / std::pow(static_cast<float>(rope.rope_theta), exponent);
-    frequencies[i] = rope.rope_type == "linear"   ? frequency / static_cast<float>(rope.factor)
-                     : rope.rope_type == "llama3" ? llama3_frequency(frequency, rope)
-                                                  : frequency;
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rotary_dim);
+    const float period = std::pow(static_cast<float>(rope.rope_theta), exponent);
+    const float frequency = 1.0F / period;
+    if (rope.rope_type == "longrope") {
+      frequencies[i] = 1.0F / (static_cast<float>(rope.short_factor.at(i)) * period);
+    } else {
+      frequencies[i] = rope.rope_type == "linear"   ? frequency / static_cast<float>(rope.factor)
+                       : rope.rope_type == "llama3" ? llama3_frequency(frequency, rope)
+                                                    : frequency;
+    }
   }
   return frequencies;
 }

@@ -8,9 +8,10 @@
 
 namespace lorapress {
 
-// Inverse frequencies [head_dim / 2]: transformers modeling_rope_utils.py
-// (_compute_default_rope_parameters, _compute_linear_scaling_…, _compute_llama3_parameters).
-std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t head_dim);
+// Inverse frequencies [rotary_dim / 2]: transformers modeling_rope_utils.py
+// (_compute_default_rope_parameters, _compute_linear_scaling_…, _compute_llama3_parameters,
+// _compute_longrope_parameters with the short factors).
+std::vector<float> inverse_frequencies(const RopeConfig& rope, int64_t rotary_dim);
 
 }  // namespace lorapress
 

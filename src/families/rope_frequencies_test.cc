@@ -71,5 +71,16 @@ TEST(RopeFrequencies, Llama3) {
   }
 }
 
+// transformers' _compute_longrope_parameters: 1 / (short_factor * theta ** (2 i / dim)).
+TEST(RopeFrequencies, Longrope) {
+  RopeConfig rope = scaled("longrope", 10000.0, 8.0);
+  rope.short_factor = {1.0, 1.25, 1.5, 4.0};
+  const std::vector<float> found = inverse_frequencies(rope, 8);
+  for (const int64_t i : {0, 1, 2, 3}) {
+    const auto at = static_cast<size_t>(i);
+    expect_close(found[at], plain(10000.0, i, 8) / rope.short_factor[at]);
+  }
+}
+
 }  // namespace
 }  // namespace lorapress

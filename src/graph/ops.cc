@@ -244,6 +244,12 @@ Types expand(const OpContext& op) {
   return {type};
 }
 
+// The places of what is not 0, one a column.
+Types non_zero(const OpContext& op) {
+  const auto rank = static_cast<int64_t>(op.input(0).type.dims.size());
+  return {{DType::kI64, {Dim(rank), Dim()}}};
+}
+
 // Convolution without padding: patches.
 Types conv(const OpContext& op) {
   const Dims& image = op.input(0).type.dims;
@@ -304,6 +310,7 @@ constexpr std::array kOps = {
     OpRow{"Min", "", 13, elementwise},
     OpRow{"Mod", "", 13, elementwise},
     OpRow{"Mul", "", 14, elementwise},
+    OpRow{"NonZero", "", 13, non_zero},
     OpRow{"Not", "", 1, same_as_first},
     OpRow{"Or", "", 7, logical},
     OpRow{"Pow", "", 15, same_as_first},

@@ -150,6 +150,7 @@ TEST_F(Rules, LookupsAndSizes) {
             "float32[b, 1, 8]");
   EXPECT_EQ(infer("Gather", {x({3}, DType::kI64), graph_.integer(0)}), "int64[]");
   refuses("Gather", {x({3}), ints({0})}, {{"axis", int64_t{1}}});
+  EXPECT_EQ(infer("NonZero", {x({"b", 4})}), "int64[2, ?]");
   EXPECT_EQ(infer("Shape", {x({"b", "s", 8})}), "int64[3]");
   EXPECT_EQ(infer("Range", {graph_.integer(0), x({}, DType::kI64), graph_.integer(1)}), "int64[?]");
   EXPECT_EQ(infer("Expand", {x({1}, DType::kI64), x({1}, DType::kI64)}), "int64[?]");

@@ -1,10 +1,10 @@
 #include "runtime/tiles.h"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <string_view>
 
-#include "bundles/image_token.h"
 #include "bundles/manifest.h"
+#include "runtime/preprocess.h"
 
 namespace lorapress {
 namespace {
@@ -63,6 +63,18 @@ Image crop(const Image& image, int64_t left, int64_t top, int64_t size) {
   return part;
 }
 
+void replace_first(std::string& text, std::string_view what, const std::string& by) {
+  if (const size_t at = text.find(what); at != std::string::npos) {
+    text.replace(at, what.size(), by);
+  }
+}
+
+std::string tile_token(std::string text, int64_t row, int64_t column) {
+  replace_first(text, "{row}", std::to_string(row));
+  replace_first(text, "{col}", std::to_string(column));
+  return text;
+}
+
 }  // namespace
 
 Tiles split_image(const Image& image, const Preprocessing& settings) {
@@ -88,20 +100,36 @@ Tiles split_image(const Image& image, const Preprocessing& settings) {
   return tiles;
 }
 
-std::string tiles_prompt(int64_t rows, int64_t columns, int64_t positions) {
+TiledPixels tiled_pixels(const Image& image, const Preprocessing& settings) {
+  if (!settings.splitting) {
+    return {preprocess(image, settings)};
+  }
+  const Tiles tiles = split_image(image, settings);
+  TiledPixels pixels{{}, tiles.rows, tiles.columns};
+  for (const Image& tile : tiles.images) {
+    const std::vector<float> values = normalised(tile, settings);
+    pixels.values.insert(pixels.values.end(), values.begin(), values.end());
+  }
+  return pixels;
+}
+
+std::string tiles_prompt(int64_t rows,
+                         int64_t columns,
+                         int64_t positions,
+                         const TileTokens& tokens) {
   std::string images;
   for (int64_t i = 0; i < positions; ++i) {
-    images += kImageToken;
+    images += tokens.image;
   }
   std::string text;
   for (int64_t row = 1; row <= rows; ++row) {
     for (int64_t column = 1; column <= columns; ++column) {
-      text += fmt::format("{}<row_{}_col_{}>{}", kAroundToken, row, column, images);
+      text += tokens.around + tile_token(tokens.tile, row, column) + images;
     }
     text += "\n";
   }
   text += rows != 0 ? "\n" : "";
-  return text + kAroundToken + kGlobalToken + images + kAroundToken;
+  return text + tokens.around + tokens.global + images + tokens.around;
 }
 
 }  // namespace lorapress

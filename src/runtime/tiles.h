@@ -21,11 +21,20 @@ struct Tiles {
 // REQUIRES: settings.splitting.
 Tiles split_image(const Image& image, const Preprocessing& settings);
 
-inline constexpr const char* kAroundToken = "<fake_token_around_image>";
-inline constexpr const char* kGlobalToken = "<global-img>";
+// pixel_values of an image: [tiles, 3, height, width], of one tile where images are not split.
+struct TiledPixels {
+  std::vector<float> values;
+  int64_t rows = 0;  // as in Tiles
+  int64_t columns = 0;
+};
+TiledPixels tiled_pixels(const Image& image, const Preprocessing& settings);
 
-// What "<image>" of a prompt becomes, `positions` image tokens for each tile.
-std::string tiles_prompt(int64_t rows, int64_t columns, int64_t positions);
+// What the image token of a prompt becomes, `positions` image tokens for each tile
+// (get_image_prompt_string).
+std::string tiles_prompt(int64_t rows,
+                         int64_t columns,
+                         int64_t positions,
+                         const TileTokens& tokens);
 
 }  // namespace lorapress
 

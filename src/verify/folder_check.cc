@@ -5,8 +5,11 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "bundles/image_token.h"
 #include "checkpoint/generation_settings.h"
 #include "runtime/generation/tokenizer.h"
+#include "runtime/graph_choice.h"
+#include "verify/model_inputs.h"
 
 namespace lorapress {
 namespace {
@@ -25,15 +28,16 @@ bool same_numbers(const std::array<double, 3>& left, const std::array<double, 3>
 
 void check_shapes(const std::filesystem::path& folder,
                   const Manifest& manifest,
-                  const Checkpoint& checkpoint) {
+                  const Checkpoint& checkpoint,
+                  const TokenizerFiles& files) {
   const TextConfig& text = checkpoint.text.value();
   struct Row {
     const char* name;
     int64_t found;
     int64_t expected;
   };
-  const Row rows[] = {
-      {"image_tokens", manifest.image_tokens, checkpoint.vision.value().tokens()},
+  std::vector<Row> rows = {
+      {"image_tokens", manifest.image_tokens, checkpoint.image_positions()},
       {"vocab_size", manifest.vocab_size, text.vocab_size},
       {"num_hidden_layers", manifest.num_hidden_layers, text.num_hidden_layers},
       {"num_key_value_heads", manifest.num_key_value_heads, text.num_key_value_heads},
@@ -41,6 +45,9 @@ void check_shapes(const std::filesystem::path& folder,
       {"image height", manifest.preprocessing.height, checkpoint.vision.value().image_size},
       {"image width", manifest.preprocessing.width, checkpoint.vision.value().image_size},
   };
+  if (embeds_apart(manifest)) {
+    rows.push_back({"image_token_id", manifest.image_token_id, image_token(checkpoint, files).id});
+  }
   std::vector<std::string> differences;
   for (const Row& row : rows) {
     if (row.found != row.expected) {
@@ -86,7 +93,7 @@ void check_preprocessing(const std::filesystem::path& folder,
 
 void check_tokens(const Manifest& manifest, FolderCheck& check) {
   std::vector<int64_t> found = manifest.eos_token_ids;
-  std::vector<int64_t> expected = check.tokens.eos_token_ids;
+  std::vector<int64_t> expected = check.files.tokens.eos_token_ids;
   std::ranges::sort(found);
   std::ranges::sort(expected);
   if (found != expected) {
@@ -172,22 +179,34 @@ std::vector<std::string> differing_settings(const Preprocessing& found,
   if (!same_numbers(found.image_std, expected.image_std)) {
     differ("image_std", found.image_std, expected.image_std);
   }
+  const bool splits = found.splitting.has_value();
+  if (splits != expected.splitting.has_value()) {
+    differ("image splitting", splits, !splits);
+  } else if (splits) {
+    if (found.splitting->enabled != expected.splitting->enabled) {
+      differ("do_image_splitting", found.splitting->enabled, expected.splitting->enabled);
+    }
+    if (found.splitting->longest_edge != expected.splitting->longest_edge) {
+      differ("longest_edge", found.splitting->longest_edge, expected.splitting->longest_edge);
+    }
+  }
   return differences;
 }
 
 FolderCheck check_folder(const std::filesystem::path& folder,
                          const Manifest& manifest,
                          const Checkpoint& checkpoint) {
-  check_shapes(folder, manifest, checkpoint);
   FolderCheck check;
+  check.files = find_tokenizer(checkpoint);
+  check_shapes(folder, manifest, checkpoint, check.files);
   check.preprocessing = find_preprocessing(checkpoint, check.notes);
-  const TokenizerFiles files = find_tokenizer(checkpoint);
-  check.tokens = files.tokens;
-  check.generation = files.generation.settings;
+  check.generation = check.files.generation.settings;
   check_preprocessing(folder, manifest, checkpoint, check);
   check_tokens(manifest, check);
   check_generation(manifest, check);
-  check_tokenizer(folder, files, manifest.vocab_size, check);
+  check_tokenizer(folder, check.files, manifest.vocab_size, check);
+  std::ranges::move(image_place_faults(folder, manifest, checkpoint, check.files),
+                    std::back_inserter(check.faults));
   return check;
 }
 

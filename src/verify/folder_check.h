@@ -15,7 +15,7 @@ namespace lorapress {
 
 struct FolderCheck {
   Preprocessing preprocessing;    // the checkpoint's own
-  SpecialTokens tokens;           // the checkpoint's own
+  TokenizerFiles files;           // the checkpoint's own
   GenerationSettings generation;  // the checkpoint's own, without lengths
   std::vector<std::string> faults;
   std::vector<std::string> notes;

@@ -5,9 +5,72 @@
 #include "base/fail.h"
 #include "graph/ports.h"
 #include "runtime/graph_choice.h"
+#include "verify/folder_placeholder.h"
 
 namespace lorapress {
 namespace {
+
+// The bundle of transformers.js: an encoder, and a decoder that takes ids.
+class PrefixModel : public FolderModel {
+ public:
+  PrefixModel(const std::filesystem::path& folder,
+              const Manifest& manifest,
+              const std::string& dtype,
+              unsigned threads)
+      : manifest_(manifest),
+        where_(graph_file(manifest, folder, dtype, "decoder").string()),
+        encoder_(graph_file(manifest, folder, dtype, "encoder"), threads),
+        decoder_(where_, threads),
+        calls_(client_calls(manifest, decoder_)) {
+    const std::string encoder = graph_file(manifest, folder, dtype, "encoder").string();
+    require_port(encoder_.inputs(), kPixelValues, encoder);
+    require_port(encoder_.outputs(), kLastHiddenState, encoder);
+    require_port(decoder_.inputs(), kInputIds, where_);
+    require_port(decoder_.inputs(), kEncoderHiddenStates, where_);
+    for (const std::string& name : calls_.past()) {
+      require_port(decoder_.inputs(), name, where_);
+    }
+    for (const std::string& name : calls_.outputs()) {
+      require_port(decoder_.outputs(), name, where_);
+    }
+    image_dtype_ =
+        std::ranges::find(decoder_.inputs(), kEncoderHiddenStates, &OrtPort::name)->dtype;
+  }
+
+  [[nodiscard]] OrtTensor encode(std::span<const float> pixel_values) const override {
+    const Preprocessing& size = manifest_.preprocessing;
+    const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, pixel_values);
+    std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
+    return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
+                                              : outputs[0].converted(image_dtype_);
+  }
+
+  [[nodiscard]] OrtTensor encode_masked(std::span<const float> /*pixel_values*/,
+                                        std::span<const uint8_t> /*seen*/) const override {
+    fail(ErrorCode::kUnsupported, "{}: the encoder takes no mask", where_);
+  }
+
+  [[nodiscard]] std::vector<OrtTensor> empty_cache() const override {
+    return calls_.empty_cache(1);
+  }
+
+  [[nodiscard]] DecoderStep step(std::span<const int64_t> ids,
+                                 const OrtTensor& image,
+                                 const std::vector<OrtTensor>& cache) const override {
+    const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
+    return decoder_step(calls_.step(decoder_, input, &image, cache), manifest_, where_);
+  }
+
+ private:
+  const Manifest& manifest_;
+  std::string where_;
+  OrtSession encoder_;
+  OrtSession decoder_;
+  ClientCalls calls_;
+  DType image_dtype_;
+};
+
+}  // namespace
 
 void require_port(const std::vector<OrtPort>& ports,
                   const std::string& name,
@@ -21,8 +84,6 @@ void require_port(const std::vector<OrtPort>& ports,
   }
 }
 
-}  // namespace
-
 ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
   const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey);
   const auto past = std::ranges::find(decoder.inputs(), first, &OrtPort::name);
@@ -32,55 +93,32 @@ ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
                       past == decoder.inputs().end() ? DType::kF32 : past->dtype});
 }
 
-FolderModel::FolderModel(const std::filesystem::path& folder,
+DecoderStep decoder_step(ClientCalls::Step made,
                          const Manifest& manifest,
-                         const std::string& dtype,
-                         unsigned threads)
-    : manifest_(manifest),
-      where_(graph_file(manifest, folder, dtype, "decoder").string()),
-      encoder_(graph_file(manifest, folder, dtype, "encoder"), threads),
-      decoder_(where_, threads),
-      calls_(client_calls(manifest, decoder_)) {
-  const std::string encoder = graph_file(manifest, folder, dtype, "encoder").string();
-  require_port(encoder_.inputs(), kPixelValues, encoder);
-  require_port(encoder_.outputs(), kLastHiddenState, encoder);
-  require_port(decoder_.inputs(), kInputIds, where_);
-  require_port(decoder_.inputs(), kEncoderHiddenStates, where_);
-  for (const std::string& name : calls_.past()) {
-    require_port(decoder_.inputs(), name, where_);
-  }
-  for (const std::string& name : calls_.outputs()) {
-    require_port(decoder_.outputs(), name, where_);
-  }
-  image_dtype_ = std::ranges::find(decoder_.inputs(), kEncoderHiddenStates, &OrtPort::name)->dtype;
-}
-
-OrtTensor FolderModel::encode(std::span<const float> pixel_values) const {
-  const Preprocessing& size = manifest_.preprocessing;
-  const OrtTensor pixels = OrtTensor::floats({1, 3, size.height, size.width}, pixel_values);
-  std::vector<OrtTensor> outputs = encoder_.run({{kPixelValues, &pixels}}, {kLastHiddenState});
-  return outputs[0].dtype() == image_dtype_ ? std::move(outputs[0])
-                                            : outputs[0].converted(image_dtype_);
-}
-
-DecoderStep FolderModel::step(std::span<const int64_t> ids,
-                              const OrtTensor& image,
-                              const std::vector<OrtTensor>& cache) const {
-  const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
-  ClientCalls::Step made = calls_.step(decoder_, input, &image, cache);
+                         const std::string& where) {
   const Shape shape = made.logits.shape();
-  if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 || shape[2] != manifest_.vocab_size) {
+  if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 || shape[2] != manifest.vocab_size) {
     fail(ErrorCode::kMismatch,
          "{}: logits are [{}], expected [1, 1, {}]; {} and the graph do not belong together, press "
          "again",
-         where_,
+         where,
          fmt::join(shape, ", "),
-         manifest_.vocab_size,
+         manifest.vocab_size,
          kManifestName);
   }
   const OrtTensor logits = made.logits.converted(DType::kF32);
   const auto last = logits.as_floats().last(static_cast<size_t>(shape[2]));
   return {{last.begin(), last.end()}, shape[1], std::move(made.cache)};
+}
+
+std::unique_ptr<FolderModel> open_folder_model(const std::filesystem::path& folder,
+                                               const Manifest& manifest,
+                                               const std::string& dtype,
+                                               unsigned threads) {
+  if (embeds_apart(manifest)) {
+    return std::make_unique<PlaceholderModel>(folder, manifest, dtype, threads);
+  }
+  return std::make_unique<PrefixModel>(folder, manifest, dtype, threads);
 }
 
 }  // namespace lorapress

@@ -1,13 +1,14 @@
 #include "verify/layer_errors.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "graph/ports.h"
 #include "graph/read_proto.h"
 #include "runtime/graph_choice.h"
-#include "verify/distance.h"
+#include "verify/folder_placeholder.h"
 
 namespace lorapress {
 namespace {
@@ -45,12 +46,16 @@ struct OpenGraph {
       }
     }
     for (const std::string& scope : scopes) {
-      for (const std::string_view node : kNormNodes) {
-        const auto output = found.find(scope + "/" + std::string(node));
+      const auto add = [&](const std::string& node) {
+        const auto output = found.find(node);
         if (output != found.end() && !values.contains(scope)) {
           values[scope] = output->second;
           wanted.push_back(output->second);
         }
+      };
+      add(scope);
+      for (const std::string_view node : kNormNodes) {
+        add(scope + "/" + std::string(node));
       }
     }
     std::vector<std::byte> bytes = read_all(path);
@@ -63,10 +68,19 @@ struct OpenGraph {
   std::unique_ptr<OrtSession> session;
 };
 
-std::vector<int64_t> first_ids(const Manifest& manifest, const ReferenceImage& image) {
-  std::vector<int64_t> ids{manifest.decoder_start_token_id};
-  ids.insert(ids.end(), image.caption.ids.begin(), image.caption.ids.end() - 1);
-  return ids;
+// What projection or decoder get from the encoder: the last norm, or what is taken of the layers before it. The names are
+// those of families/encoder.cc and families/projection.cc.
+std::string end_of_encoder(const Checkpoint& checkpoint) {
+  const VisionConfig& vision = *checkpoint.vision;
+  if (checkpoint.projection->type == ProjectionType::kPixelShuffle) {
+    return "/projection/shuffled";
+  }
+  if (vision.feature_layers.empty()) {
+    return "/encoder/post_layernorm";
+  }
+  return vision.dropped_tokens != 0          ? "/encoder/Slice_features"
+         : vision.feature_layers.size() != 1 ? "/encoder/Concat_features"
+                                             : "/encoder/Residual";
 }
 
 }  // namespace
@@ -86,8 +100,9 @@ std::vector<LayerProbe::Point> LayerProbe::points(bool encoder) const {
   const std::string last_input = encoder ? "projection." : "language_model.lm_head";
   std::vector<Point> points;
   for (int64_t layer = 0; layer < layers; ++layer) {
-    Point point{
-        {encoder, layer, 0.0}, last_input, encoder ? "/encoder/post_layernorm" : "/decoder/norm"};
+    Point point{{encoder, layer, 0.0},
+                last_input,
+                encoder ? end_of_encoder(checkpoint_) : std::string("/decoder/norm")};
     if (layer + 1 < layers) {
       const std::string next = "layers." + std::to_string(layer + 1);
       point.input = (encoder ? "vision_encoder.encoder." : "language_model.model.") + next + ".";
@@ -105,9 +120,11 @@ LayerProbe::LayerProbe(ReferenceModel& reference,
     : checkpoint_(checkpoint), images_(images) {
   std::vector<std::vector<float>> pixels;
   std::vector<std::vector<int64_t>> forced;
+  std::vector<ReferencePrompt> prompts;
   for (const ReferenceImage& image : images) {
     pixels.push_back(image.checkpoint_pixels);
     forced.push_back(image.caption.ids);
+    prompts.push_back(image.prompt);
   }
   std::vector<std::string> wanted;
   for (const bool encoder : {true, false}) {
@@ -130,7 +147,7 @@ LayerProbe::LayerProbe(ReferenceModel& reference,
     }
   });
   try {
-    static_cast<void>(reference.logits(reference.encode(pixels), forced));
+    static_cast<void>(reference.logits(reference.join(reference.encode(pixels), prompts), forced));
   } catch (...) {
     reference.on_linear_input({});
     throw;
@@ -162,69 +179,106 @@ void add_point(RelativeError& error,
   error.add(wanted, found);
 }
 
-// The decoder's whole sequence in one call, behind an empty cache.
+// Outputs of the encoder, of each tile; the last one of a tile are its tokens.
+std::vector<std::vector<OrtTensor>> run_encoder(const OpenGraph& graph,
+                                                const Manifest& manifest,
+                                                const ReferenceImage& image) {
+  return encode_tiles(*graph.session, manifest, image.folder_pixels, graph.wanted);
+}
+
+// All tiles' tokens, [1, tokens, hidden].
+OrtTensor tokens_of(const std::vector<std::vector<OrtTensor>>& tiles) {
+  std::vector<float> values;
+  for (const std::vector<OrtTensor>& outputs : tiles) {
+    const OrtTensor floats = outputs.back().converted(DType::kF32);
+    values.insert(values.end(), floats.as_floats().begin(), floats.as_floats().end());
+  }
+  const int64_t width = tiles.at(0).back().shape().back();
+  return OrtTensor::floats({1, std::ssize(values) / width, width}, values);
+}
+
+// The decoder's whole sequence in one call, behind an empty cache: what the image stands with, and the
+// caption without its last token.
 std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
+                                   const OrtSession* embed,
                                    const Manifest& manifest,
-                                   std::span<const int64_t> ids,
-                                   const OrtTensor& image) {
-  const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
+                                   const ReferenceImage& image,
+                                   const OrtTensor& tokens) {
+  const auto forced = std::span(image.caption.ids).first(image.caption.ids.size() - 1);
   const std::vector<OrtPort>& ports = graph.session->inputs();
-  const auto of_image = std::ranges::find(ports, kEncoderHiddenStates, &OrtPort::name);
-  const OrtTensor prefix = image.converted(of_image == ports.end() ? DType::kF32 : of_image->dtype);
+  const auto dtype_of = [&](const char* name) {
+    const auto port = std::ranges::find(ports, name, &OrtPort::name);
+    return port == ports.end() ? DType::kF32 : port->dtype;
+  };
   const ClientCalls calls = client_calls(manifest, *graph.session);
   const std::vector<OrtTensor> empty = calls.empty_cache(1);
-  return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
+  if (embed == nullptr) {
+    std::vector<int64_t> ids = image.first_ids;
+    ids.insert(ids.end(), forced.begin(), forced.end());
+    const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
+    const OrtTensor prefix = tokens.converted(dtype_of(kEncoderHiddenStates));
+    return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
+  }
+  const OrtTensor prompt = embed_prompt(*embed, manifest, image.first_ids, &tokens, DType::kF32);
+  std::vector<float> rows(prompt.as_floats().begin(), prompt.as_floats().end());
+  if (!forced.empty()) {
+    const OrtTensor more = embed_prompt(*embed, manifest, forced, nullptr, DType::kF32);
+    rows.insert(rows.end(), more.as_floats().begin(), more.as_floats().end());
+  }
+  const int64_t width = prompt.shape().back();
+  const OrtTensor embeddings = OrtTensor::floats({1, std::ssize(rows) / width, width}, rows)
+                                   .converted(dtype_of(kInputsEmbeds));
+  return graph.session->run(calls.embeds_feeds(embeddings, empty), graph.wanted);
 }
 
 }  // namespace
+
+// Positions of an image at a point, in one run of the graph.
+int64_t LayerProbe::rows_of(const ReferenceImage& image, bool encoder, bool last) const {
+  const auto ids = std::ssize(image.caption.ids);
+  if (!encoder) {
+    const int64_t before =
+        image.prompt.ids.empty() ? image.prefix.rows : std::ssize(image.prompt.ids);
+    return last ? ids : before + ids - 1;
+  }
+  const VisionConfig& vision = *checkpoint_.vision;
+  return last ? checkpoint_.image_positions() : vision.tokens() + vision.dropped_tokens;
+}
 
 std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
                                             const Manifest& manifest,
                                             const std::string& dtype,
                                             unsigned threads) const {
   std::vector<LayerError> errors;
-  std::vector<OrtTensor> prefixes;
+  std::vector<OrtTensor> tokens;  // of each image
+  std::optional<OrtSession> embed;
+  if (embeds_apart(manifest)) {
+    embed.emplace(graph_file(manifest, folder, dtype, kEmbedRole), threads);
+  }
   for (const bool encoder : {true, false}) {
     const std::vector<Point> all = points(encoder);
     std::vector<std::string> scopes;
     for (const Point& point : all) {
       scopes.push_back(point.scope);
     }
-    OpenGraph graph(
-        graph_file(manifest, folder, dtype, encoder ? "encoder" : "decoder"), scopes, threads);
+    const std::string role = role_of(manifest, encoder ? "encoder" : "decoder");
+    OpenGraph graph(graph_file(manifest, folder, dtype, role), scopes, threads);
     if (encoder) {
-      graph.wanted.emplace_back(kLastHiddenState);
+      graph.wanted.emplace_back(embed ? kImageFeatures : kLastHiddenState);
     }
     std::vector<RelativeError> sums(all.size());
     std::map<std::string, int64_t> rows_before;  // per point, of the images before
     for (size_t i = 0; i < images_.size(); ++i) {
-      const ReferenceImage& image = images_[i];
-      std::vector<OrtTensor> outputs;
+      std::vector<std::vector<OrtTensor>> runs;
       if (encoder) {
-        const Preprocessing& size = manifest.preprocessing;
-        const OrtTensor pixels =
-            OrtTensor::floats({1, 3, size.height, size.width}, image.folder_pixels);
-        outputs = graph.session->run({{kPixelValues, &pixels}}, graph.wanted);
-        prefixes.push_back(std::move(outputs.back()));
+        runs = run_encoder(graph, manifest, images_[i]);
+        tokens.push_back(tokens_of(runs));
       } else if (!graph.wanted.empty()) {
-        outputs = run_decoder(graph, manifest, first_ids(manifest, image), prefixes[i]);
+        runs.push_back(
+            run_decoder(graph, embed ? &*embed : nullptr, manifest, images_[i], tokens[i]));
       }
-      const auto ids = std::ssize(image.caption.ids);
-      for (size_t at = 0; at < all.size(); ++at) {
-        const auto value = graph.values.find(all[at].scope);
-        if (value == graph.values.end()) {
-          continue;
-        }
-        const bool head = !encoder && at + 1 == all.size();
-        const int64_t rows = head ? ids : image.prefix.rows + (encoder ? 0 : ids - 1);
-        const auto output = std::ranges::find(graph.wanted, value->second) - graph.wanted.begin();
-        int64_t& before = rows_before[all[at].input];
-        add_point(sums[at],
-                  activations_.at(all[at].input),
-                  before,
-                  rows,
-                  outputs[static_cast<size_t>(output)]);
-        before += rows;
+      for (const std::vector<OrtTensor>& outputs : runs) {
+        add_run(graph.values, graph.wanted, all, images_[i], outputs, rows_before, sums);
       }
     }
     for (size_t at = 0; at < all.size(); ++at) {
@@ -235,6 +289,28 @@ std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
     }
   }
   return errors;
+}
+
+void LayerProbe::add_run(const std::map<std::string, std::string>& values,
+                         const std::vector<std::string>& wanted,
+                         const std::vector<Point>& points,
+                         const ReferenceImage& image,
+                         const std::vector<OrtTensor>& outputs,
+                         std::map<std::string, int64_t>& rows_before,
+                         std::vector<RelativeError>& sums) const {
+  for (size_t at = 0; at < points.size(); ++at) {
+    const Point& point = points[at];
+    const auto value = values.find(point.scope);
+    if (value == values.end()) {
+      continue;
+    }
+    const int64_t rows = rows_of(image, point.layer.encoder, at + 1 == points.size());
+    const auto output = std::ranges::find(wanted, value->second) - wanted.begin();
+    int64_t& before = rows_before[point.input];
+    add_point(
+        sums[at], activations_.at(point.input), before, rows, outputs[static_cast<size_t>(output)]);
+    before += rows;
+  }
 }
 
 }  // namespace lorapress

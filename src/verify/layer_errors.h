@@ -11,6 +11,7 @@
 
 #include "lorapress/verify.h"
 
+#include "verify/distance.h"
 #include "verify/folder_model.h"
 #include "verify/parity.h"
 #include "verify/reference.h"
@@ -40,6 +41,15 @@ class LayerProbe {
     std::string scope;  // the scope of the norm before that layer, in the graph
   };
   [[nodiscard]] std::vector<Point> points(bool encoder) const;
+  [[nodiscard]] int64_t rows_of(const ReferenceImage& image, bool encoder, bool last) const;
+  // Adds the outputs of one run, of a tile or a sequence, to the errors of all points.
+  void add_run(const std::map<std::string, std::string>& values,
+               const std::vector<std::string>& wanted,
+               const std::vector<Point>& points,
+               const ReferenceImage& image,
+               const std::vector<OrtTensor>& outputs,
+               std::map<std::string, int64_t>& rows_before,
+               std::vector<RelativeError>& sums) const;
 
   const Checkpoint& checkpoint_;
   std::span<const ReferenceImage> images_;

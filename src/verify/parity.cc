@@ -95,18 +95,44 @@ void add_image_tokens(const Rows& exact,
   }
 }
 
+// Positions and attention of a tile that is seen in part; no caption shows them.
+void check_masked_tile(const FolderModel& model,
+                       const Manifest& manifest,
+                       const ReferenceImage& reference,
+                       const RoundingErrors& rounding,
+                       double largest,
+                       std::set<std::string>& faults) {
+  const auto tile =
+      static_cast<size_t>(3 * manifest.preprocessing.height * manifest.preprocessing.width);
+  const OrtTensor found =
+      model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
+          .converted(DType::kF32);
+  RelativeError error;
+  if (found.as_floats().size() == reference.masked.values.size()) {
+    error.add(reference.masked.values, found.as_floats());
+  }
+  const double usual = largest_rounding(rounding.image_tokens);
+  if (found.as_floats().size() != reference.masked.values.size() ||
+      !(error.value() <= largest * usual)) {
+    faults.insert(fmt::format(
+        "image tokens of a tile that a mask leaves in part are off by {:.1e} of their size, rounding "
+        "alone by up to {:.1e} without a mask: positions or masks of patches are not the "
+        "checkpoint's",
+        error.value(),
+        usual));
+  }
+}
+
 // The known wrong export: the decoder over the image alone, and a "caption" of one token for each
 // image position.
-void check_positions(const DecoderStep& step,
-                     const Manifest& manifest,
-                     std::set<std::string>& faults) {
+void check_positions(const DecoderStep& step, int64_t image_tokens, std::set<std::string>& faults) {
   if (step.positions != 1) {
     faults.insert(
         fmt::format("the decoder gives logits for {} positions in its first call ({} of the "
                     "image), expected 1: "
                     "the next token's; read as a caption they are gibberish",
                     step.positions,
-                    manifest.image_tokens));
+                    image_tokens));
   }
 }
 
@@ -213,17 +239,20 @@ ImageParity compare_image(const FolderModel& model,
   parity.prefix_error = error.value();
   if (measured) {
     add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
+    if (!reference.seen.empty()) {
+      check_masked_tile(model, manifest, reference, rounding, rule.limits.largest, evidence.faults);
+    }
   }
 
   const std::vector<int64_t>& ids = reference.caption.ids;
   FreeRun free(model, rules);
   bool together = true;  // the free caption has been the reference's so far
   std::vector<OrtTensor> cache = model.empty_cache();
-  int64_t input = manifest.decoder_start_token_id;
+  std::span<const int64_t> input = reference.first_ids;
   for (size_t t = 0; t < ids.size(); ++t) {
-    DecoderStep step = model.step({&input, 1}, image, cache);
+    DecoderStep step = model.step(input, image, cache);
     if (t == 0) {
-      check_positions(step, manifest, evidence.faults);
+      check_positions(step, reference.prefix.rows, evidence.faults);
     }
     const auto wanted = reference.caption.logits.row(static_cast<int64_t>(t));
     const int64_t likeliest_token = argmax_or_none(wanted);  // ids[t] unless a rule forbids it
@@ -249,7 +278,7 @@ ImageParity compare_image(const FolderModel& model,
       }
     }
     cache = std::move(step.cache);
-    input = ids[t];
+    input = std::span(ids).subspan(t, 1);
   }
   if (together) {  // both end here, unless the folder stops at other tokens
     free.finish(image, cache);

@@ -19,6 +19,10 @@ struct ReferenceImage {
   size_t image = 0;  // index in VerifyReport::images
   std::vector<float> checkpoint_pixels;
   std::vector<float> folder_pixels;
+  ReferencePrompt prompt;          // of the reference; without ids for prefix models
+  std::vector<int64_t> first_ids;  // of the folder's first call
+  std::vector<uint8_t> seen;       // of its first tile under a mask; empty: not compared
+  Rows masked;                     // that tile's tokens, from the float64 forward
   Rows prefix;  // from the float64 forward where rounding is measured; so are the logits
   ReferenceCaption caption;  // chosen by the float32 forward
   RoundingErrors float32;    // errors of rounding for this image; empty where not measured
@@ -37,7 +41,8 @@ bool needs_rounding(std::string_view dtype);
 bool needs_float16(std::string_view dtype);
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and
-// lets it run freely, by the rules, from where it first leaves it.
+// lets it run freely, by the rules, from where it first leaves it. Where there is a mask, compares that
+// tile, too.
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,

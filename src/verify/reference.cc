@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/fail.h"
+#include "verify/reference_placeholder.h"
 #include "verify/reference_text.h"
 #include "verify/reference_vision.h"
 
@@ -16,13 +17,15 @@ using reference::Span;
 
 int64_t next_token(std::span<const float> logits,
                    const ChooseFn& choose,
+                   size_t image,
                    std::span<const int64_t> generated) {
   const bool finite = std::ranges::all_of(logits, [](float value) { return std::isfinite(value); });
   if (!finite) {
     fail(ErrorCode::kRuntime,
          "the checkpoint's own weights give logits that are not finite; look for NaN in them");
   }
-  return choose ? choose(generated, logits) : std::ranges::max_element(logits) - logits.begin();
+  return choose ? choose(image, generated, logits)
+                : std::ranges::max_element(logits) - logits.begin();
 }
 
 template <typename T>
@@ -37,19 +40,6 @@ void append_rows(BasicRows<T>& rows, const BasicRows<T>& more) {
   rows.cols = more.cols;
   rows.values.insert(rows.values.end(), more.values.begin(), more.values.end());
   rows.rows += more.rows;
-}
-
-// Splits the tokens of all images into those of each image.
-template <typename T>
-std::vector<BasicRows<T>> split(const BasicRows<T>& tokens, int64_t each) {
-  std::vector<BasicRows<T>> prefixes;
-  for (int64_t row = 0; row < tokens.rows; row += each) {
-    BasicRows<T> prefix(each, tokens.cols);
-    std::copy_n(
-        tokens.values.begin() + row * tokens.cols, each * tokens.cols, prefix.values.begin());
-    prefixes.push_back(std::move(prefix));
-  }
-  return prefixes;
 }
 
 Rows rounded(const BasicRows<double>& rows) {
@@ -89,15 +79,22 @@ struct ReferenceModel::Impl {
                                          const std::vector<BasicRows<T>>& prefixes,
                                          const std::vector<std::vector<int64_t>>& forced,
                                          bool after_last) const;
+  // Image tokens of each image; an image is one tile or several.
+  template <typename T>
+  [[nodiscard]] std::vector<BasicRows<T>> encode(
+      const reference::Context& how, const std::vector<std::vector<float>>& pixel_values) const;
+  template <typename T>
+  [[nodiscard]] std::vector<BasicRows<T>> join(const std::vector<BasicRows<T>>& image_tokens,
+                                               const std::vector<ReferencePrompt>& prompts) const;
   template <typename T>
   [[nodiscard]] ForcedPass pass(const reference::Context& how,
                                 const std::vector<std::vector<float>>& pixel_values,
-                                const std::vector<std::vector<int64_t>>& forced) const {
-    const std::vector<BasicRows<T>> prefixes =
-        split(vision.forward<T>(how, pixel_values), vision.tokens_per_image());
+                                const std::vector<std::vector<int64_t>>& forced,
+                                const std::vector<ReferencePrompt>& prompts) const {
+    const std::vector<BasicRows<T>> tokens = encode<T>(how, pixel_values);
     ForcedPass made;
-    made.logits = logits(how, prefixes, forced, false);
-    for (const BasicRows<T>& prefix : prefixes) {
+    made.logits = logits(how, prompts.empty() ? tokens : join(tokens, prompts), forced, false);
+    for (const BasicRows<T>& prefix : tokens) {
       made.prefixes.push_back(rounded(prefix));
     }
     return made;
@@ -123,10 +120,58 @@ void ReferenceModel::on_linear_input(LinearInputFn listener) {
   impl_->context.listener = std::move(listener);
 }
 
+template <typename T>
+std::vector<BasicRows<T>> ReferenceModel::Impl::encode(
+    const reference::Context& how, const std::vector<std::vector<float>>& pixel_values) const {
+  const size_t plane = vision.values_per_tile();
+  std::vector<std::vector<float>> tiles;
+  for (const std::vector<float>& image : pixel_values) {
+    for (size_t at = 0; at < image.size(); at += plane) {
+      const auto first = image.begin() + static_cast<std::ptrdiff_t>(at);
+      const auto count = std::min(plane, image.size() - at);
+      tiles.emplace_back(first, first + static_cast<std::ptrdiff_t>(count));
+    }
+  }
+  const BasicRows<T> tokens = vision.forward<T>(how, tiles);
+  std::vector<BasicRows<T>> images;
+  auto next = tokens.values.begin();
+  for (const std::vector<float>& image : pixel_values) {
+    const auto count = static_cast<int64_t>(image.size() / plane) * vision.tokens_per_tile();
+    BasicRows<T> rows(count, tokens.cols);
+    std::copy_n(next, count * tokens.cols, rows.values.begin());
+    next += count * tokens.cols;
+    images.push_back(std::move(rows));
+  }
+  return images;
+}
+
 std::vector<Rows> ReferenceModel::encode(
     const std::vector<std::vector<float>>& pixel_values) const {
-  return split(impl_->vision.forward<float>(impl_->context, pixel_values),
-               impl_->vision.tokens_per_image());
+  return impl_->encode<float>(impl_->context, pixel_values);
+}
+
+Rows ReferenceModel::encode_masked(std::span<const float> pixel_values,
+                                   std::span<const uint8_t> seen) const {
+  reference::Context how = impl_->context;
+  how.listener = {};
+  return rounded(impl_->vision.forward<double>(
+      how, {{pixel_values.begin(), pixel_values.end()}}, {{seen.begin(), seen.end()}}));
+}
+
+template <typename T>
+std::vector<BasicRows<T>> ReferenceModel::Impl::join(
+    const std::vector<BasicRows<T>>& image_tokens,
+    const std::vector<ReferencePrompt>& prompts) const {
+  std::vector<BasicRows<T>> prefixes;
+  for (size_t i = 0; i < image_tokens.size(); ++i) {
+    prefixes.push_back(reference::joined(decoder, image_tokens[i], prompts.at(i)));
+  }
+  return prefixes;
+}
+
+std::vector<Rows> ReferenceModel::join(const std::vector<Rows>& image_tokens,
+                                       const std::vector<ReferencePrompt>& prompts) const {
+  return impl_->join(image_tokens, prompts);
 }
 
 template <typename T>
@@ -177,12 +222,14 @@ std::vector<Rows> ReferenceModel::logits(const std::vector<Rows>& prefixes,
 
 ForcedPass ReferenceModel::forced(const std::vector<std::vector<float>>& pixel_values,
                                   const std::vector<std::vector<int64_t>>& forced,
-                                  Arithmetic arithmetic) const {
+                                  Arithmetic arithmetic,
+                                  const std::vector<ReferencePrompt>& prompts) const {
   reference::Context how = impl_->context;
   how.listener = {};
   how.as_float16 = arithmetic == Arithmetic::kFloat16;
-  return arithmetic == Arithmetic::kFloat64 ? impl_->pass<double>(how, pixel_values, forced)
-                                            : impl_->pass<float>(how, pixel_values, forced);
+  return arithmetic == Arithmetic::kFloat64
+             ? impl_->pass<double>(how, pixel_values, forced, prompts)
+             : impl_->pass<float>(how, pixel_values, forced, prompts);
 }
 
 std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& prefixes,
@@ -214,7 +261,7 @@ std::vector<ReferenceCaption> ReferenceModel::greedy(const std::vector<Rows>& pr
     for (size_t at = 0; at < running.size(); ++at) {
       ReferenceCaption& caption = captions[running[at]];
       const auto line = logits.row(static_cast<int64_t>(at));
-      const int64_t id = next_token(line, choose, caption.ids);
+      const int64_t id = next_token(line, choose, running[at], caption.ids);
       append_row<float>(caption.logits, line);
       caption.ids.push_back(id);
       if (std::ranges::find(eos_token_ids, id) == eos_token_ids.end()) {

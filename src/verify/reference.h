@@ -1,6 +1,6 @@
 // A second implementation of the model, independent of the blocks that author graphs: a plain float32 forward
 // straight from the checkpoint's (lazily merged) weights, written from transformers'
-// modeling_siglip.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
+// modeling_siglip.py, modeling_idefics3.py, modeling_llava.py, modeling_llama.py and modeling_qwen2.py. It includes nothing of graph/, blocks/ or families/, so
 // that it cannot share a mistake with them.
 //
 // The same forward in double shows how far rounding alone moves the float32 one (docs/verify.md).
@@ -46,6 +46,13 @@ enum class Arithmetic {
   kFloat16,
 };
 
+// Where an image's features stand in the decoder's input: in place of these image tokens, or without a
+// prompt alone.
+struct ReferencePrompt {
+  std::vector<int64_t> ids;
+  int64_t image_token_id = -1;
+};
+
 // A pass over images and forced ids, rounded to float32 at its end.
 struct ForcedPass {
   std::vector<Rows> prefixes;  // image tokens of each image
@@ -57,9 +64,10 @@ struct ReferenceOptions {
   std::function<void()> on_layer;  // after every layer; may throw to cancel
 };
 
-// Chooses the next token by its logits, which are finite, and the tokens generated so far.
-using ChooseFn =
-    std::function<int64_t(std::span<const int64_t> generated, std::span<const float> logits)>;
+// Chooses the next token of an image, by its index, by the logits, which are finite, and the tokens generated
+// so far.
+using ChooseFn = std::function<int64_t(
+    size_t image, std::span<const int64_t> generated, std::span<const float> logits)>;
 
 struct ReferenceCaption {
   std::vector<int64_t> ids;  // the closing end-of-text included
@@ -77,9 +85,18 @@ class ReferenceModel {
   // An empty function removes the listener.
   void on_linear_input(LinearInputFn listener);
 
-  // pixel_values [3, image_size, image_size] of each image -> its image tokens
-  // [patches, text hidden_size].
+  // pixel_values [3, image_size, image_size] of each image, or [tiles, 3, image_size, image_size] -> its
+  // image tokens [tiles * positions, text hidden_size].
   [[nodiscard]] std::vector<Rows> encode(const std::vector<std::vector<float>>& pixel_values) const;
+  // The same of one tile, in double, of whose pixels only those in `seen` [image_size, image_size] are seen.
+  // REQUIRES: a tower that takes masks (Idefics3, SmolVLM).
+  [[nodiscard]] Rows encode_masked(std::span<const float> pixel_values,
+                                   std::span<const uint8_t> seen) const;
+
+  // What the decoder gets before the new tokens: image tokens in the prompts' places, for logits() and
+  // greedy(). Throws kMismatch where a prompt has another number of places.
+  [[nodiscard]] std::vector<Rows> join(const std::vector<Rows>& image_tokens,
+                                       const std::vector<ReferencePrompt>& prompts) const;
 
   // One pass over image tokens and text. Row t of an answer holds the logits that forced[t] is
   // compared with; with `after_last`, which an empty list of ids requires, a further row holds those
@@ -95,10 +112,12 @@ class ReferenceModel {
                                                      const std::vector<int64_t>& eos_token_ids,
                                                      const ChooseFn& choose = {}) const;
 
-  // encode() and logits() in other arithmetic, without calls of the listener.
+  // encode(), join() where there are prompts, and logits() in other arithmetic, without calls of the
+  // listener.
   [[nodiscard]] ForcedPass forced(const std::vector<std::vector<float>>& pixel_values,
                                   const std::vector<std::vector<int64_t>>& forced,
-                                  Arithmetic arithmetic) const;
+                                  Arithmetic arithmetic,
+                                  const std::vector<ReferencePrompt>& prompts = {}) const;
 
  private:
   struct Impl;

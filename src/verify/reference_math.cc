@@ -50,14 +50,17 @@ void attend_head(const AttentionShape& shape, const AttentionPart<T>& part, int6
   scores *= static_cast<T>(1.0 / std::sqrt(static_cast<double>(d)));
   for (int64_t row = 0; row < part.rows; ++row) {
     const int64_t seen = shape.causal ? part.total - part.rows + row + 1 : part.total;
+    const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, seen - shape.window);
     auto line = scores.row(row);
-    const T most = line.head(seen).maxCoeff();
+    auto visible = line.segment(first, seen - first);
+    const T most = visible.maxCoeff();
     double sum = 0.0;
-    for (int64_t col = 0; col < seen; ++col) {
+    for (int64_t col = first; col < seen; ++col) {
       line[col] = std::exp(line[col] - most);
       sum += static_cast<double>(line[col]);
     }
-    line.head(seen) *= static_cast<T>(1.0 / sum);
+    visible *= static_cast<T>(1.0 / sum);
+    line.head(first).setZero();
     line.tail(part.total - seen).setZero();
   }
   out.noalias() = scores * v;

@@ -80,7 +80,8 @@ struct AttentionShape {
   int64_t kv_heads = 0;  // query head h reads key head h / (heads / kv_heads): repeat_kv
   int64_t head_dim = 0;
   bool causal =
-      false;  // the rows are the last of the total positions; each sees those up to itself
+      false;           // the rows are the last of the total positions; each sees those up to itself
+  int64_t window = 0;  // causal: of which the last so many; 0: all
 };
 // softmax(q k^T / sqrt(head_dim)) v (eager_attention_forward).
 template <typename T>

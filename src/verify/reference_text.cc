@@ -1,59 +1,17 @@
 // From transformers, models/llama/modeling_llama.py: LlamaRMSNorm, LlamaRotaryEmbedding,
-// rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; the rotary variants
-// from modeling_rope_utils.py (_compute_linear_scaling_rope_parameters,
-// _compute_llama3_parameters); what differs in models/qwen2/modeling_qwen2.py: Qwen2Attention.
+// rotate_half, LlamaAttention, LlamaMLP, LlamaDecoderLayer, LlamaForCausalLM; what differs in
+// Qwen2Attention, Qwen3Attention, Phi3Attention and Phi3MLP of their models. Which
+// model has what is in reference_decoders.cc.
 #include "verify/reference_text.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "base/fail.h"
 
 namespace lorapress::reference {
 namespace {
-
-// llama3: wavelengths above the old context / low_freq_factor are slowed by the whole factor, those
-// below the old context / high_freq_factor not at all, with a ramp in between.
-double llama3_scaled(double frequency, const RopeConfig& rope) {
-  const auto context = static_cast<double>(rope.original_max_position_embeddings);
-  const double turns = context * frequency / (2.0 * std::numbers::pi);  // within the old context
-  if (turns < rope.low_freq_factor) {
-    return frequency / rope.factor;
-  }
-  if (turns > rope.high_freq_factor) {
-    return frequency;
-  }
-  const double ramp =
-      (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-  return frequency * (ramp + (1.0 - ramp) / rope.factor);
-}
-
-// A decoder that this forward computes, and which projections of its attention have a bias: stated
-// here independently of the families' readers.
-struct DecoderRow {
-  std::string_view model_type;
-  AttentionBiases (*biases)(const Json& config);
-};
-constexpr std::array kDecoders = {
-    DecoderRow{"llama",
-               [](const Json& config) {
-                 const bool bias = config.value("attention_bias", Json(false)) == true;
-                 return AttentionBiases{bias, bias, bias, bias};
-               }},
-    DecoderRow{"qwen2", [](const Json&) { return AttentionBiases{true, true, true, false}; }},
-};
-
-AttentionBiases attention_biases(const Checkpoint& checkpoint) {
-  const std::string& model_type = checkpoint.text.value().model_type;
-  const auto row = std::ranges::find(kDecoders, model_type, &DecoderRow::model_type);
-  if (row == kDecoders.end()) {
-    fail(ErrorCode::kUnsupported, "model_type \"{}\" has no reference forward", model_type);
-  }
-  return row->biases(checkpoint.text_json);
-}
 
 const std::string kHead = "language_model.lm_head";
 
@@ -68,41 +26,40 @@ WeightPtr output_table(const Checkpoint& checkpoint, WeightTaker& weights, const
   return table && table->shape() == shape ? table : zeros(DType::kF32, shape);
 }
 
-std::vector<double> frequencies(const RopeConfig& rope, int64_t head_dim) {
-  std::vector<double> all;
-  for (int64_t i = 0; i < head_dim; i += 2) {
-    const double base =
-        std::pow(rope.rope_theta, -static_cast<double>(i) / static_cast<double>(head_dim));
-    if (rope.rope_type == "default") {
-      all.push_back(base);
-    } else if (rope.rope_type == "linear") {
-      all.push_back(base / rope.factor);
-    } else if (rope.rope_type == "llama3") {
-      all.push_back(llama3_scaled(base, rope));
-    } else {
-      fail(ErrorCode::kUnsupported,
-           "rope_type \"{}\" has no reference forward (default, linear and llama3 have)",
-           rope.rope_type);
-    }
+template <typename T>
+BasicRows<T> columns(const BasicRows<T>& x, int64_t first, int64_t count) {
+  BasicRows<T> part(x.rows, count);
+  for (int64_t row = 0; row < x.rows; ++row) {
+    const auto line = x.row(row).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    std::ranges::copy(line, part.row(row).begin());
   }
-  return all;
+  return part;
+}
+
+// Qwen3Attention's q_norm and k_norm: every head is normalised by itself.
+template <typename T>
+void normalise_heads(const Norm& norm, int64_t head_dim, BasicRows<T>& x) {
+  const int64_t rows = x.rows;
+  const int64_t cols = x.cols;
+  x.rows = rows * cols / head_dim;
+  x.cols = head_dim;
+  x = rms_norm(norm, x);
+  x.rows = rows;
+  x.cols = cols;
 }
 
 }  // namespace
 
 Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
-    : config_(checkpoint.text.value()),
-      inverse_frequencies_(
-          frequencies(std::get<LlamaLayers>(config_.layers).rope, config_.head_dim)) {
-  const AttentionBiases biased = attention_biases(checkpoint);
+    : config_(checkpoint.text.value()), facts_(decoder_facts(checkpoint)) {
   const auto& layers = std::get<LlamaLayers>(config_.layers);
   const std::string root = "language_model.model.";
   const int64_t hidden = config_.hidden_size;
   const int64_t query = config_.num_attention_heads * config_.head_dim;
   const int64_t key = config_.num_key_value_heads * config_.head_dim;
   const int64_t wide = layers.intermediate_size;
-  const auto norm = [&](const std::string& name) {
-    return Norm{weights.take(name + ".weight", {hidden}), nullptr, layers.rms_norm_eps};
+  const auto norm = [&](const std::string& name, int64_t width) {
+    return Norm{weights.take(name + ".weight", {width}), nullptr, layers.rms_norm_eps};
   };
   table_ = weights.take(root + "embed_tokens.weight", {config_.vocab_size, hidden});
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
@@ -113,17 +70,28 @@ Decoder::Decoder(const Checkpoint& checkpoint, WeightTaker& weights)
     const auto mlp = [&](const char* part, int64_t out, int64_t in) {
       return take_linear(weights, name + "mlp." + part, out, in, layers.mlp_bias);
     };
-    layers_.push_back({norm(name + "input_layernorm"),
-                       attention("q_proj", query, hidden, biased.q),
-                       attention("k_proj", key, hidden, biased.k),
-                       attention("v_proj", key, hidden, biased.v),
-                       attention("o_proj", hidden, query, biased.o),
-                       norm(name + "post_attention_layernorm"),
-                       mlp("gate_proj", wide, hidden),
-                       mlp("up_proj", wide, hidden),
-                       mlp("down_proj", hidden, wide)});
+    Layer layer;
+    layer.input_layernorm = norm(name + "input_layernorm", hidden);
+    if (facts_.fused) {
+      layer.q = attention("qkv_proj", query + 2 * key, hidden, false);
+      layer.gate = mlp("gate_up_proj", 2 * wide, hidden);
+    } else {
+      layer.q = attention("q_proj", query, hidden, facts_.biases.q);
+      layer.k = attention("k_proj", key, hidden, facts_.biases.k);
+      layer.v = attention("v_proj", key, hidden, facts_.biases.v);
+      layer.gate = mlp("gate_proj", wide, hidden);
+      layer.up = mlp("up_proj", wide, hidden);
+    }
+    layer.o = attention("o_proj", hidden, query, facts_.biases.o);
+    if (facts_.head_norms) {
+      layer.q_norm = norm(name + "self_attn.q_norm", config_.head_dim);
+      layer.k_norm = norm(name + "self_attn.k_norm", config_.head_dim);
+    }
+    layer.post_attention_layernorm = norm(name + "post_attention_layernorm", hidden);
+    layer.down = mlp("down_proj", hidden, wide);
+    layers_.push_back(std::move(layer));
   }
-  norm_ = norm(root + "norm");
+  norm_ = norm(root + "norm", hidden);
   lm_head_ = {kHead, output_table(checkpoint, weights, {config_.vocab_size, hidden}), nullptr};
 }
 
@@ -142,24 +110,31 @@ void Decoder::embed(int64_t id, std::span<T> out) const {
 
 template <typename T>
 Decoder::Rotation<T> Decoder::rotation(int64_t positions) const {
+  if (facts_.most_positions != 0 && positions > facts_.most_positions) {
+    fail(ErrorCode::kInvalidArgument,
+         "{} positions, expected at most {}: longrope has other frequencies for longer sequences",
+         positions,
+         facts_.most_positions);
+  }
   Rotation<T> made;
   for (int64_t position = 0; position < positions; ++position) {
-    for (const double frequency : inverse_frequencies_) {
+    for (const double frequency : facts_.inverse_frequencies) {
       const double angle = static_cast<double>(position) * frequency;
-      made.cos.push_back(static_cast<T>(std::cos(angle)));
-      made.sin.push_back(static_cast<T>(std::sin(angle)));
+      made.cos.push_back(static_cast<T>(std::cos(angle) * facts_.rotary_scaling));
+      made.sin.push_back(static_cast<T>(std::sin(angle) * facts_.rotary_scaling));
     }
   }
   return made;
 }
 
-// x * cos + rotate_half(x) * sin, where rotate_half(x) = [-x2, x1] for the halves x1, x2 of a head.
+// x * cos + rotate_half(x) * sin, where rotate_half(x) = [-x2, x1] for the halves x1, x2 of a head,
+// or of its first numbers where only these are rotated (Phi3's apply_rotary_pos_emb).
 template <typename T>
 void Decoder::rotate(BasicRows<T>& x,
                      const std::vector<Span<T>>& spans,
                      const Rotation<T>& rotation) const {
   const auto width = static_cast<size_t>(config_.head_dim);
-  const size_t half = width / 2;
+  const size_t half = facts_.inverse_frequencies.size();
   int64_t row = 0;
   for (const Span<T>& span : spans) {
     for (int64_t i = 0; i < span.rows; ++i) {
@@ -181,6 +156,19 @@ void Decoder::rotate(BasicRows<T>& x,
 }
 
 template <typename T>
+Decoder::Projections<T> Decoder::projections(const Context& context,
+                                             const Layer& layer,
+                                             const BasicRows<T>& x) const {
+  BasicRows<T> q = linear(context, layer.q, x);
+  if (!facts_.fused) {
+    return {std::move(q), linear(context, layer.k, x), linear(context, layer.v, x)};
+  }
+  const int64_t key = config_.num_key_value_heads * config_.head_dim;
+  const int64_t query = q.cols - 2 * key;
+  return {columns(q, 0, query), columns(q, query, key), columns(q, query + key, key)};
+}
+
+template <typename T>
 BasicRows<T> Decoder::attention(const Context& context,
                                 size_t index,
                                 const BasicRows<T>& x,
@@ -188,11 +176,16 @@ BasicRows<T> Decoder::attention(const Context& context,
                                 const Rotation<T>& rotation,
                                 bool keep) const {
   const Layer& layer = layers_[index];
-  BasicRows<T> q = linear(context, layer.q, x);
-  BasicRows<T> k = linear(context, layer.k, x);
-  const BasicRows<T> v = linear(context, layer.v, x);
-  rotate(q, spans, rotation);
-  rotate(k, spans, rotation);
+  const LayerFacts& facts = facts_.layers[index];
+  auto [q, k, v] = projections(context, layer, x);
+  if (facts_.head_norms) {
+    normalise_heads(layer.q_norm, config_.head_dim, q);
+    normalise_heads(layer.k_norm, config_.head_dim, k);
+  }
+  if (facts.rotated) {
+    rotate(q, spans, rotation);
+    rotate(k, spans, rotation);
+  }
   BasicRows<T> joined(x.rows, q.cols);
   std::vector<AttentionPart<T>> parts;
   int64_t row = 0;
@@ -214,7 +207,11 @@ BasicRows<T> Decoder::attention(const Context& context,
     row += span.rows;
   }
   attend(context,
-         {config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim, true},
+         {config_.num_attention_heads,
+          config_.num_key_value_heads,
+          config_.head_dim,
+          true,
+          facts.window},
          parts);
   for (const Span<T>& span : spans) {
     if (!keep) {
@@ -244,7 +241,14 @@ BasicRows<T> Decoder::forward(const Context& context,
     add(stream, attention(context, i, normed, spans, turns, keep));
     const BasicRows<T> middle = rms_norm(layer.post_attention_layernorm, stream);
     BasicRows<T> gate = linear(context, layer.gate, middle);
-    silu_times(context, gate, linear(context, layer.up, middle));
+    if (facts_.fused) {
+      const int64_t wide = gate.cols / 2;
+      const BasicRows<T> up = columns(gate, wide, wide);
+      gate = columns(gate, 0, wide);
+      silu_times(context, gate, up);
+    } else {
+      silu_times(context, gate, linear(context, layer.up, middle));
+    }
     add(stream, linear(context, layer.down, gate));
     context.layer_done();
   }

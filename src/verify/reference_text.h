@@ -1,7 +1,8 @@
-// LlamaForCausalLM and Qwen2ForCausalLM, for reference.cc.
+// Decoders of Llama's kind (reference_decoders.cc lists them), for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 #define LORAPRESS_VERIFY_REFERENCE_TEXT_H_
 
+#include "verify/reference_decoders.h"
 #include "verify/reference_math.h"
 
 namespace lorapress::reference {
@@ -46,12 +47,21 @@ class Decoder {
  private:
   struct Layer {
     Norm input_layernorm;
-    Linear q, k, v, o;
+    Linear q, k, v, o;  // q: qkv_proj where the projections are fused
+    Norm q_norm, k_norm;
     Norm post_attention_layernorm;
-    Linear gate, up, down;
+    Linear gate, up, down;  // gate: gate_up_proj
   };
   template <typename T>
-  struct Rotation {  // [positions, head_dim / 2]
+  struct Projections {
+    BasicRows<T> q, k, v;
+  };
+  template <typename T>
+  [[nodiscard]] Projections<T> projections(const Context& context,
+                                           const Layer& layer,
+                                           const BasicRows<T>& x) const;
+  template <typename T>
+  struct Rotation {  // [positions, inverse frequencies]
     std::vector<T> cos;
     std::vector<T> sin;
   };
@@ -70,7 +80,7 @@ class Decoder {
                                        bool keep) const;
 
   TextConfig config_;
-  std::vector<double> inverse_frequencies_;
+  DecoderFacts facts_;
   WeightPtr table_;
   std::vector<Layer> layers_;
   Norm norm_;

@@ -1,5 +1,5 @@
-// From transformers: models/siglip/modeling_siglip.py, models/clip/modeling_clip.py,
-// models/vit/modeling_vit.py, models/dinov2/modeling_dinov2.py and
+// From transformers: models/siglip/modeling_siglip.py, models/idefics3/modeling_idefics3.py,
+// models/clip/modeling_clip.py, models/vit/modeling_vit.py, models/dinov2/modeling_dinov2.py and
 // models/dinov2_with_registers/modeling_dinov2_with_registers.py. What the trainer projects is
 // last_hidden_state: after the last LayerNorm, of CLIP before it. Pooling heads are not part of the
 // model.
@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "verify/reference_idefics3.h"
 #include "verify/reference_positions.h"
 
 namespace lorapress::reference {
@@ -22,7 +23,7 @@ const std::string kRoot = "vision_encoder.";
 VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
     : config_(checkpoint.vision.value()) {
   const std::string& type = config_.model_type;
-  if (type == "siglip_vision_model") {
+  if (type == "siglip_vision_model" || is_idefics3_tower(type)) {
     take_siglip(weights);
   } else if (type == "clip_vision_model") {
     take_clip(weights);
@@ -40,8 +41,12 @@ VisionTower::VisionTower(const Checkpoint& checkpoint, WeightTaker& weights)
   const int64_t width = checkpoint.text.value().hidden_size;
   const bool mlp = kind.type == ProjectionType::kMlp;
   projection_act_ = kind.hidden_act;
-  projection_ = {take_linear(
-      weights, kind.first, mlp ? kind.mlp_hidden_dim : width, config_.feature_size(), kind.biased)};
+  scale_ = kind.type == ProjectionType::kPixelShuffle ? kind.scale_factor : 1;
+  projection_ = {take_linear(weights,
+                             kind.first,
+                             mlp ? kind.mlp_hidden_dim : width,
+                             config_.feature_size() * scale_ * scale_,
+                             kind.biased)};
   if (mlp) {
     projection_.push_back(take_linear(weights, kind.last, width, kind.mlp_hidden_dim, kind.biased));
   }
@@ -206,22 +211,34 @@ template <typename T>
 BasicRows<T> VisionTower::attention(const Context& context,
                                     const Layer& layer,
                                     const BasicRows<T>& x,
-                                    int64_t images) const {
+                                    int64_t images,
+                                    const SeenPatches& seen) const {
   const BasicRows<T> q = linear(context, layer.q, x);
-  const BasicRows<T> k = linear(context, layer.k, x);
-  const BasicRows<T> v = linear(context, layer.v, x);
+  BasicRows<T> k = linear(context, layer.k, x);
+  BasicRows<T> v = linear(context, layer.v, x);
   BasicRows<T> joined(x.rows, x.cols);
   const int64_t tokens = config_.tokens() + config_.dropped_tokens;
   const int64_t heads = config_.num_attention_heads;
   std::vector<AttentionPart<T>> parts;
   for (int64_t image = 0; image < images; ++image) {
     const int64_t at = image * tokens * x.cols;
+    int64_t keys = tokens;
+    if (!seen.empty()) {  // the keys that are seen move to the front
+      keys = 0;
+      for (int64_t row = 0; row < tokens; ++row) {
+        if (seen[static_cast<size_t>(image)][static_cast<size_t>(row)] != 0) {
+          std::ranges::copy(k.row(image * tokens + row), k.row(image * tokens + keys).begin());
+          std::ranges::copy(v.row(image * tokens + row), v.row(image * tokens + keys).begin());
+          ++keys;
+        }
+      }
+    }
     parts.push_back({q.values.data() + at,
                      k.values.data() + at,
                      v.values.data() + at,
                      joined.values.data() + at,
                      tokens,
-                     tokens});
+                     keys});
   }
   attend(context, {heads, heads, config_.hidden_size / heads, false}, parts);
   return linear(context, layer.out, joined);
@@ -229,7 +246,9 @@ BasicRows<T> VisionTower::attention(const Context& context,
 
 template <typename T>
 BasicRows<T> VisionTower::project(const Context& context, const BasicRows<T>& features) const {
-  BasicRows<T> x = linear(context, projection_[0], features);
+  const int64_t grid = config_.image_size / config_.patch_size;
+  BasicRows<T> x = linear(
+      context, projection_[0], scale_ == 1 ? features : pixel_shuffle(features, grid, scale_));
   if (projection_.size() == 2) {
     activate(context, projection_act_, x);
     x = linear(context, projection_[1], x);
@@ -251,15 +270,34 @@ std::vector<T> VisionTower::positions() const {
   return resized_positions(values, from, to, config_.hidden_size, antialias);
 }
 
+// Rows of `table` for the patches of an image, where their positions hang on what is seen of it.
+template <typename T>
+std::vector<T> VisionTower::positions_of(const std::vector<T>& table,
+                                         const SeenPatches& seen,
+                                         size_t image) const {
+  if (!is_idefics3_tower(config_.model_type)) {
+    return table;
+  }
+  const std::vector<uint8_t> all(static_cast<size_t>(config_.patches()), 1);
+  const int64_t grid = config_.image_size / config_.patch_size;
+  std::vector<T> rows;
+  for (const int64_t id : idefics3_position_ids(seen.empty() ? all : seen[image], grid)) {
+    const auto row = table.begin() + id * config_.hidden_size;
+    rows.insert(rows.end(), row, row + config_.hidden_size);
+  }
+  return rows;
+}
+
 // The tokens of each image: class token, register tokens, patches; all but the registers with their
 // positions.
 template <typename T>
 BasicRows<T> VisionTower::embed(const Context& context,
-                                const std::vector<std::vector<float>>& pixel_values) const {
+                                const std::vector<std::vector<float>>& pixel_values,
+                                const SeenPatches& seen) const {
   const BasicRows<T> patches = linear(context, patch_embedding_, unfold<T>(pixel_values));
   const auto images = static_cast<int64_t>(pixel_values.size());
   const int64_t hidden = config_.hidden_size;
-  const std::vector<T> added = positions<T>();
+  const std::vector<T> table = positions<T>();
   const auto read = [](const WeightPtr& weight) {
     return weight ? read_all_float32(*weight) : std::vector<float>{};
   };
@@ -269,6 +307,7 @@ BasicRows<T> VisionTower::embed(const Context& context,
   auto out = tokens.values.begin();
   auto patch = patches.values.begin();
   for (int64_t image = 0; image < images; ++image) {
+    const std::vector<T> added = positions_of(table, seen, static_cast<size_t>(image));
     auto position = added.begin();
     for (const float value : class_token) {
       *out++ = static_cast<T>(value) + *position++;
@@ -312,16 +351,22 @@ BasicRows<T> VisionTower::features(const std::vector<BasicRows<T>>& states, int6
 
 template <typename T>
 BasicRows<T> VisionTower::forward(const Context& context,
-                                  const std::vector<std::vector<float>>& pixel_values) const {
+                                  const std::vector<std::vector<float>>& pixel_values,
+                                  const std::vector<std::vector<uint8_t>>& seen) const {
   const auto images = static_cast<int64_t>(pixel_values.size());
-  BasicRows<T> stream = embed<T>(context, pixel_values);
+  SeenPatches patches;
+  for (const std::vector<uint8_t>& pixels : seen) {
+    patches.push_back(seen_patches(pixels, config_.image_size, config_.patch_size));
+  }
+  BasicRows<T> stream = embed<T>(context, pixel_values, patches);
   if (first_norm_) {
     stream = layer_norm(*first_norm_, stream);
   }
   std::vector<BasicRows<T>> states;  // behind each layer, where they are wanted
   for (const Layer& layer : layers_) {
     add(stream,
-        scaled(attention(context, layer, layer_norm(layer.norm1, stream), images), layer.scale1));
+        scaled(attention(context, layer, layer_norm(layer.norm1, stream), images, patches),
+               layer.scale1));
     BasicRows<T> wide = linear(context, layer.fc1, layer_norm(layer.norm2, stream));
     activate(context, config_.hidden_act, wide);
     add(stream, scaled(linear(context, layer.fc2, wide), layer.scale2));
@@ -337,8 +382,10 @@ BasicRows<T> VisionTower::forward(const Context& context,
 }
 
 template BasicRows<float> VisionTower::forward(const Context&,
-                                               const std::vector<std::vector<float>>&) const;
+                                               const std::vector<std::vector<float>>&,
+                                               const std::vector<std::vector<uint8_t>>&) const;
 template BasicRows<double> VisionTower::forward(const Context&,
-                                                const std::vector<std::vector<float>>&) const;
+                                                const std::vector<std::vector<float>>&,
+                                                const std::vector<std::vector<uint8_t>>&) const;
 
 }  // namespace lorapress::reference

@@ -1,5 +1,5 @@
-// The vision towers (SiglipVisionTransformer, ViTModel, CLIPVisionModel, Dinov2Model) and the
-// trainer's projection, for reference.cc.
+// The vision towers (SiglipVisionTransformer, Idefics3VisionTransformer, ViTModel, CLIPVisionModel,
+// Dinov2Model) and what projects their output, for reference.cc.
 #ifndef LORAPRESS_VERIFY_REFERENCE_VISION_H_
 #define LORAPRESS_VERIFY_REFERENCE_VISION_H_
 
@@ -16,12 +16,17 @@ class VisionTower {
   VisionTower(const Checkpoint& checkpoint, WeightTaker& weights);
 
   // pixel_values [3, image_size, image_size] of each image -> rows of all images' tokens, one after
-  // the other.
+  // the other. `seen`: which pixels of each image are seen, for towers that take masks; empty: all.
   template <typename T>
   [[nodiscard]] BasicRows<T> forward(const Context& context,
-                                     const std::vector<std::vector<float>>& pixel_values) const;
+                                     const std::vector<std::vector<float>>& pixel_values,
+                                     const std::vector<std::vector<uint8_t>>& seen = {}) const;
 
-  [[nodiscard]] int64_t tokens_per_image() const { return config_.tokens(); }
+  // Positions before the decoder, of one image or one tile, and its pixel values.
+  [[nodiscard]] int64_t tokens_per_tile() const { return config_.tokens() / (scale_ * scale_); }
+  [[nodiscard]] size_t values_per_tile() const {
+    return static_cast<size_t>(config_.num_channels * config_.image_size * config_.image_size);
+  }
 
  private:
   struct Layer {
@@ -40,11 +45,18 @@ class VisionTower {
                    const std::array<const char*, 8>& parts,
                    bool scaled);
   [[nodiscard]] Norm take_norm(WeightTaker& weights, const std::string& name) const;
+  // Whether each patch of each image is seen; empty: all are.
+  using SeenPatches = std::vector<std::vector<uint8_t>>;
   template <typename T>
   [[nodiscard]] std::vector<T> positions() const;
   template <typename T>
+  [[nodiscard]] std::vector<T> positions_of(const std::vector<T>& table,
+                                            const SeenPatches& seen,
+                                            size_t image) const;
+  template <typename T>
   [[nodiscard]] BasicRows<T> embed(const Context& context,
-                                   const std::vector<std::vector<float>>& pixel_values) const;
+                                   const std::vector<std::vector<float>>& pixel_values,
+                                   const SeenPatches& seen) const;
   void take_last_norm(WeightTaker& weights, const std::string& name);
   template <typename T>
   [[nodiscard]] BasicRows<T> features(const std::vector<BasicRows<T>>& states,
@@ -55,7 +67,8 @@ class VisionTower {
   [[nodiscard]] BasicRows<T> attention(const Context& context,
                                        const Layer& layer,
                                        const BasicRows<T>& x,
-                                       int64_t images) const;
+                                       int64_t images,
+                                       const SeenPatches& seen) const;
   template <typename T>
   [[nodiscard]] BasicRows<T> project(const Context& context, const BasicRows<T>& features) const;
 
@@ -69,6 +82,7 @@ class VisionTower {
   std::optional<Norm> last_norm_;
   std::vector<Linear> projection_;  // one, or two with a GELU between them
   std::string projection_act_;
+  int64_t scale_ = 1;  // squares of so many patches become one position
 };
 
 }  // namespace lorapress::reference

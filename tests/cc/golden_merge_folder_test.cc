@@ -62,7 +62,18 @@ void expect_same(const Checkpoint& left, const Checkpoint& right) {
 
 class GoldenMergeFolder : public ::testing::TestWithParam<std::string> {
  protected:
-  static bool is_qwen2() { return GetParam() == "qwen2"; }
+  // model_type and class of the golden's decoder.
+  static std::pair<std::string, std::string> text_type() {
+    const std::map<std::string, std::pair<std::string, std::string>> others{
+        {"mistral", {"mistral", "MistralForCausalLM"}},
+        {"phi3", {"phi3", "Phi3ForCausalLM"}},
+        {"qwen2", {"qwen2", "Qwen2ForCausalLM"}},
+        {"qwen2window", {"qwen2", "Qwen2ForCausalLM"}},
+        {"qwen3", {"qwen3", "Qwen3ForCausalLM"}}};
+    const auto found = others.find(GetParam());
+    return found == others.end() ? std::pair<std::string, std::string>{"llama", "LlamaForCausalLM"}
+                                 : found->second;
+  }
 };
 
 TEST_P(GoldenMergeFolder, IsTheCheckpointWithoutAdapters) {
@@ -91,7 +102,7 @@ TEST_P(GoldenMergeFolder, IsTheCheckpointWithoutAdapters) {
     EXPECT_FALSE(key.starts_with("lora_")) << key;
   }
   EXPECT_EQ(config.at("model_type"), "prefix_conditioning_vlm");
-  EXPECT_EQ(config.at("text_config").at("model_type"), is_qwen2() ? "qwen2" : "llama");
+  EXPECT_EQ(config.at("text_config").at("model_type"), text_type().first);
   EXPECT_EQ(config.at("vision_config").at("model_type"), before.vision->model_type);
 }
 
@@ -114,13 +125,13 @@ TEST_P(GoldenMergeFolder, HasTheDecoderByItself) {
   }
   EXPECT_EQ(tensors.size(), found);
   const Json config = read_json(decoder / "config.json");
-  EXPECT_EQ(config.at("model_type"), is_qwen2() ? "qwen2" : "llama");
-  EXPECT_EQ(config.at("architectures"),
-            Json::array({is_qwen2() ? "Qwen2ForCausalLM" : "LlamaForCausalLM"}));
+  EXPECT_EQ(config.at("model_type"), text_type().first);
+  EXPECT_EQ(config.at("architectures"), Json::array({text_type().second}));
   const Checkpoint plain = open_checkpoint(source_of(decoder));
   EXPECT_EQ(plain.text->hidden_size, whole.text->hidden_size);
   EXPECT_EQ(std::get<LlamaLayers>(plain.text->layers).rope.rope_type,
             std::get<LlamaLayers>(whole.text->layers).rope.rope_type);
+  EXPECT_EQ(plain.text->max_position_embeddings, whole.text->max_position_embeddings);
   EXPECT_EQ(plain.tensors.size(), found);
   EXPECT_TRUE(fs::exists(decoder / "tokenizer.json"));
 }

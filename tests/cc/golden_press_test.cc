@@ -75,9 +75,10 @@ TEST(PressedFolder, HasTheFilesOfTransformersJs) {
 // The client sizes its caches by the decoder that it finds there.
 TEST(PressedFolder, NamesItsOwnDecoder) {
   const TempFolder folder;
-  for (const std::string name : {"dora", "qwen2"}) {
-    const std::string model_type = name == "qwen2" ? "qwen2" : "llama";
+  for (const std::string& name : test::golden_names()) {
     PressOptions options = options_of(name, folder / name);
+    const Json made = read_json(options.source.checkpoint / "config.json");  // by transformers
+    const Json& model_type = made.at("text_config").at("model_type");
     options.bundle = "llava";
     export_bundle(options);
     const Json config = read_json(options.out / "config.json");

@@ -119,7 +119,7 @@ TEST(SingleSearch, EqualsTransformersInBatches) {
       }
     }
   }
-  EXPECT_EQ(searched, 10U);
+  EXPECT_GE(searched, 10U);
 }
 
 TEST(SingleLimits, ZeroMeansTheFoldersSettingAndPositionsAreTheEnd) {

@@ -1,3 +1,3 @@
-import { testSmolvlm } from './lib/smolvlm.mjs';
+import { testPlaceholder } from './lib/placeholder.mjs';
 
-await testSmolvlm('v3');
+await testPlaceholder('v3', [['smolvlm/smolvlm'], ['smolvlm/idefics3'], ['smolvlm/smolvlm', '--ops', 'standard']]);

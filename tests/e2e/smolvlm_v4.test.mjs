@@ -1,3 +1,3 @@
-import { testSmolvlm } from './lib/smolvlm.mjs';
+import { testPlaceholder } from './lib/placeholder.mjs';
 
-await testSmolvlm('v4');
+await testPlaceholder('v4', [['smolvlm/smolvlm'], ['smolvlm/idefics3'], ['smolvlm/smolvlm', '--ops', 'standard']]);

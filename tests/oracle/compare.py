@@ -23,6 +23,7 @@ FOLDERS = [
     "float64",
     "generation",
     "images",
+    "llava",
     "merge",
     "smolvlm",
     "tables",

@@ -22,10 +22,10 @@ from layout import save_adapters, save_checkpoint
 from loader import load, new_name, read_tensors
 from make_checkpoints import draw_images, processor
 from model import PrefixConditioningVLM, build
-from specs import QKVO, Case, Lora, Spec, llama, siglip
+from specs import FUSED, QKVO, Case, Lora, Spec, llama, siglip
 
 HEADING = (
-    f"{'seed':>4} {'checkpoint':<74} {'max abs':>8} {'ulp':>7} {'decoder':>14} {'caption':>14}"
+    f"{'seed':>4} {'checkpoint':<82} {'max abs':>8} {'ulp':>7} {'decoder':>14} {'caption':>14}"
 )
 TARGETS = (*QKVO, "gate_proj", "up_proj", "down_proj")
 TIE = 1e-3  # logits closer than this may be ranked either way
@@ -43,6 +43,47 @@ class Row:
     caption: str = "-"
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+
+def windows(rng: np.random.Generator, layers: int) -> dict[str, Any]:
+    """Return layer types of both kinds and a window, which may hold all positions."""
+    types = ["sliding_attention" if rng.random() < 0.5 else "full_attention" for _ in range(layers)]
+    return {"layer_types": types, "sliding_window": int(rng.integers(1, 60))}
+
+
+def longrope(rng: np.random.Generator, part: float, frequencies: int) -> dict[str, Any]:
+    """Return rope_parameters with short factors that count and long ones that do not."""
+    factors = [float(x) for x in np.round(1.0 + 4.0 * rng.random(frequencies), 2)]
+    return {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": part,
+        "short_factor": factors,
+        "long_factor": [2.0 * factor for factor in factors],
+    }
+
+
+def as_other_decoder(text: dict[str, Any], seed: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Make the Llama config one of its relatives; also return the modules that may be adapted."""
+    rng = rng_for("live decoder", seed)
+    kind = ("llama", "llama", "qwen2", "qwen3", "mistral", "phi3")[rng.integers(6)]
+    text = text | {"model_type": kind}
+    layers = text["num_hidden_layers"]
+    if kind in ("qwen2", "mistral", "phi3"):
+        del text["attention_bias"], text["mlp_bias"]
+    if kind in ("qwen2", "qwen3"):
+        text |= windows(rng, layers) | {"use_sliding_window": True}
+    if kind in ("mistral", "phi3"):
+        text["sliding_window"] = int(rng.integers(1, 60)) if rng.random() < 0.7 else None
+    if kind == "phi3":
+        head_dim = text.pop("head_dim")
+        text["hidden_size"] = head_dim * text["num_attention_heads"]
+        text["original_max_position_embeddings"] = 128
+        part = (1.0, 0.5, 0.75)[rng.integers(3)]
+        parameters = longrope(rng, part, int(head_dim * part) // 2)
+        plain = {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": part}
+        text["rope_parameters"] = parameters if rng.random() < 0.6 else plain
+    return text, FUSED if kind == "phi3" else TARGETS
 
 
 def random_spec(seed: int) -> Spec:
@@ -74,6 +115,7 @@ def random_spec(seed: int) -> Spec:
         eos_token_id=2,
         pad_token_id=None,
     )
+    text, modules = as_other_decoder(text, seed)
     vision_heads = int(rng.integers(1, 5))
     vision = siglip(
         8 * vision_heads,
@@ -82,7 +124,7 @@ def random_spec(seed: int) -> Spec:
         image=pick(16, 24, 32, 40),
         vision_use_head=bool(rng.random() < 0.3),
     )
-    targets = tuple(t for t in TARGETS if rng.random() < 0.6) or QKVO
+    targets = tuple(t for t in modules if rng.random() < 0.6) or modules[:4]
     kind = pick("plain", "plain", "dora", "rslora")
     lora = Lora(
         int(rng.integers(1, 9)),
@@ -174,9 +216,9 @@ def check_decoder(
     row: Row, out: Path, prefix: torch.Tensor, expected: list[int], steps: list[float]
 ) -> None:
     """Load OUT/language_model with transformers and generate after the reference prefix."""
-    from transformers import LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    model = LlamaForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         out / "language_model", attn_implementation="eager", dtype=torch.float32
     ).eval()
     mask = torch.ones(prefix.shape[:2], dtype=torch.long)
@@ -230,9 +272,11 @@ def describe(spec: Spec) -> str:
     text, vision = spec.text, spec.vision
     lora = spec.lora or spec.adapters["adapter"]
     variant = "".join(k.removeprefix("use_") for k in lora.options) or "lora"
+    head_dim = text.get("head_dim", text["hidden_size"] // text["num_attention_heads"])
     return (
-        f"h{text['hidden_size']} {text['num_attention_heads']}/{text['num_key_value_heads']}"
-        f"x{text['head_dim']} L{text['num_hidden_layers']} "
+        f"{text['model_type']} h{text['hidden_size']} "
+        f"{text['num_attention_heads']}/{text['num_key_value_heads']}"
+        f"x{head_dim} L{text['num_hidden_layers']} "
         f"{'tied' if text['tie_word_embeddings'] else 'untied'} {spec.projection} "
         f"{spec.dtype} {variant} r{lora.r} a{lora.alpha:g} {len(lora.targets)}t "
         f"v{vision['hidden_size']}@{vision['image_size']} {spec.layout}"
@@ -257,7 +301,7 @@ def main() -> int:
             root = args.keep / str(seed) if args.keep else Path(scratch)
             row = check_seed(args.program.resolve(), seed, root, not args.no_press)
         print(
-            f"{seed:>4} {describe(row.spec):<74} {row.max_abs:8.1e} {row.max_ulp:>7}"
+            f"{seed:>4} {describe(row.spec):<82} {row.max_abs:8.1e} {row.max_ulp:>7}"
             f" {row.decoder:>14} {row.caption:>14}",
             flush=True,
         )

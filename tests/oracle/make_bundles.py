@@ -18,7 +18,7 @@ from golden import MAX_NEW_TOKENS, generation, margins, realise, run
 from model import PrefixConditioningVLM
 from specs import Spec
 
-CHECKPOINTS = ("base", "odd", "dora", "ropescale", "qwen2")
+CHECKPOINTS = ("base", "odd", "dora", "ropescale", "qwen2", "qwen3", "mistral", "phi3")
 BEAMS = (1, 2, 3, 5)
 LEAST_MARGIN = 2e-3
 TEXTS = ("It is", "A red", "on the", "No!", "two of 3", "What")

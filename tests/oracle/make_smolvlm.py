@@ -9,36 +9,38 @@ import argparse
 import copy
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import save_file
-from tokenizers import AddedToken
 from transformers import (
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
-    PreTrainedTokenizerFast,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionEmbeddings
 
-import tiny_tokenizer
-from common import GOLDENS, folder_bytes, quiet, read_json, rng_for, write_json
+import placeholder
+from common import GOLDENS, folder_bytes, quiet, write_json
+from make_chat import TEMPLATES
+from placeholder import PLACED_PROMPT, RULES_PROMPT, NearTie, image_name, image_of
 
 TOKENS = ("<fake_token_around_image>", "<image>", "<global-img>", "<end_of_utterance>")
 GRID = [f"<row_{row}_col_{col}>" for row in range(1, 5) for col in range(1, 5)]
 TILE = 32
 SIZES = ((40, 23), (23, 40), (64, 64), (97, 12), (5, 5), (200, 150))
+BATCH = (SIZES[0], SIZES[3])  # cut into different numbers of tiles, where images are cut
 PROMPT = "a red circle"
-LEAST_MARGIN = 2e-3
-NEW_TOKENS = 10
+SEEN = (21, 14)  # rows and columns of a tile's pixels that a mask leaves
+GRIDS = (1, 2, 5, 8, 14, 19, 25, 26, 27, 32, 41)
 
-CASES = (
+CASES: tuple[dict[str, Any], ...] = (
     {
         "name": "smolvlm",
         "seed": 1,
@@ -62,27 +64,6 @@ CASES = (
         "vision": {"hidden_size": 40, "num_attention_heads": 5, "intermediate_size": 36},
     },
 )
-
-
-def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
-    """Write the tiny tokenizer with the processor's tokens and load it."""
-    tokenizer = tiny_tokenizer.train(275)
-    tokenizer.add_special_tokens(
-        [AddedToken(token, normalized=False, special=True) for token in (*TOKENS, *GRID)]
-    )
-    tiny_tokenizer.save(tokenizer, folder, 0, 2)
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"),
-        eos_token="<|endoftext|>",
-        pad_token="<|im_end|>",
-    )
-
-
-def image_of(width: int, height: int) -> Image.Image:
-    """Return a picture with edges and a gradient."""
-    rng = rng_for("smolvlm", width, height)
-    base = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
-    return Image.fromarray(base).resize((width, height), Image.Resampling.NEAREST)
 
 
 def config_of(case: dict[str, Any], vocab: int, image_id: int) -> Any:
@@ -114,117 +95,192 @@ def config_of(case: dict[str, Any], vocab: int, image_id: int) -> Any:
     )
 
 
-def model_of(case: dict[str, Any], config: Any, seed: int) -> torch.nn.Module:
-    """Return the model with random weights under a gain."""
-    torch.manual_seed(seed)
-    smol = case["type"] == "smolvlm"
-    model = (SmolVLMForConditionalGeneration if smol else Idefics3ForConditionalGeneration)(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0.0, 8.0 * 0.02)
-            elif name.endswith("bias"):
-                parameter.normal_(0.0, 0.1)
-            parameter.copy_(parameter.bfloat16().float())
-    return model.eval()
-
-
-def generated(model: Any, inputs: Any, beams: int) -> tuple[list[int], float]:
-    """Return the new ids and the least margin between the two best logits."""
-    out = model.generate(
-        **inputs,
-        max_new_tokens=NEW_TOKENS,
-        num_beams=beams,
-        do_sample=False,
-        return_dict_in_generate=True,
-        output_logits=True,
+def inputs_of(processor: Any, sizes: Any, prompt: str) -> Any:
+    """Return what generate() takes for pictures, each with the prompt; several are padded."""
+    inputs = processor(
+        images=[[image_of(*size)] for size in sizes],
+        text=[prompt] * len(sizes),
+        padding=len(sizes) > 1,
+        padding_side="left",
+        return_tensors="pt",
     )
-    low = float("inf")
-    for logits in out.logits:
-        best = logits.topk(2, dim=-1).values
-        low = min(low, float((best[:, 0] - best[:, 1]).min()))
-    return out.sequences[0, inputs["input_ids"].shape[1] :].tolist(), low
+    inputs.pop("mm_token_type_ids", None)
+    return inputs
 
 
-def captions(model: Any, processor: Any, out: Path, name: str) -> tuple[list[Any], float]:
-    """Return what the processor and generate() make of every image."""
-    found, least = [], float("inf")
-    for width, height in SIZES:
-        image = image_of(width, height)
-        inputs = processor(images=[image], text=[f"<image>{PROMPT}"], return_tensors="pt")
-        inputs.pop("mm_token_type_ids", None)
-        ids, low = generated(model, inputs, 1)
-        beams, _ = generated(model, inputs, 3)
-        least = min(least, low)
-        pixels = inputs["pixel_values"][0].numpy()
-        levels = np.rint((pixels * 0.5 + 0.5) * 255.0).astype(np.uint8)
-        file = f"{name}_{width}x{height}.png"
-        rows = levels.transpose(0, 2, 3, 1).reshape(-1, TILE, 3)
-        Image.fromarray(rows).save(out / file, optimize=True)
+def captions(
+    model: Any, processor: Any, folder: Path
+) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    """Return what the processor and generate() make of every image, and numbers on the way."""
+    found = []
+    tensors = {}
+    for size in SIZES:
+        inputs = inputs_of(processor, [size], f"<image>{PROMPT}")
+        ids, low, logits = placeholder.greedy(model, inputs)
+        file = "tiles_{}x{}.png".format(*size)
+        levels = placeholder.levels_of(inputs["pixel_values"][0], processor.image_processor)
+        Image.fromarray(levels).save(folder / file, optimize=True)
+        if size in BATCH:
+            with torch.no_grad():
+                made = model.get_image_features(pixel_values=inputs["pixel_values"])
+            tensors[image_name(*size)] = made.pooler_output[0]
+        if size == BATCH[-1]:
+            tensors["logits"] = logits
         found.append(
             {
-                "image": f"image_{width}x{height}.png",
-                "tiles": len(pixels),
+                "image": image_name(*size),
+                "tiles": inputs["pixel_values"].shape[1],
                 "pixels": file,
                 "input_ids": inputs["input_ids"][0].tolist(),
                 "ids": ids,
-                "beams": beams,
+                "min_margin": low,
+                "beams": placeholder.beams(model, inputs),
             }
         )
-    return found, least
+    if len({tuple(row["ids"]) for row in found}) <= 3:
+        raise NearTie("captions are equal")
+    tensors["masked"] = masked(model, processor)
+    return found, tensors
 
 
-def make(case: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write one checkpoint with its adapter, merged and PEFT forms, and its golden."""
-    folder = out / case["name"]
-    base = folder / "base"
-    base.mkdir(parents=True, exist_ok=True)
-    tokenizer = tokenizer_of(base)
-    ids = tokenizer.convert_tokens_to_ids
-    config = config_of(case, len(tokenizer) + 3, ids("<image>"))
+@torch.no_grad()
+def masked(model: Any, processor: Any) -> torch.Tensor:
+    """Return the features of a tile of which a mask leaves a corner."""
+    pixels = inputs_of(processor, [BATCH[-1]], "<image>")["pixel_values"][:, :1]
+    mask = torch.zeros((1, 1, TILE, TILE), dtype=torch.bool)
+    mask[:, :, : SEEN[0], : SEEN[1]] = True
+    made = model.get_image_features(pixel_values=pixels, pixel_attention_mask=mask)
+    return made.pooler_output[0]
+
+
+@torch.no_grad()
+def positions() -> list[dict[str, Any]]:
+    """Return the positions along one side, by how many of its patches are seen."""
+    found = []
+    for grid in GRIDS:
+        side = SimpleNamespace(hidden_size=1, image_size=grid, patch_size=1, num_channels=3)
+        embeddings = Idefics3VisionEmbeddings(side)
+        for parameter in embeddings.patch_embedding.parameters():
+            parameter.zero_()
+        ids = torch.arange(grid * grid, dtype=torch.float32)
+        embeddings.position_embedding.weight.copy_(ids[:, None])
+        rows = []
+        for seen in range(1, grid + 1):
+            mask = torch.zeros((1, grid, grid), dtype=torch.bool)
+            mask[:, :seen, :1] = True
+            made = embeddings(torch.zeros((1, 3, grid, grid)), mask)[0, :, 0]
+            rows.append((made.reshape(grid, grid)[:seen, 0].long() // grid).tolist())
+        found.append({"grid": grid, "positions": rows})
+    return found
+
+
+def batch_of(model: Any, processor: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what one call makes of several images, of which some have padding tiles."""
+    inputs = inputs_of(processor, BATCH, f"<image>{PROMPT}")
+    out = model.generate(**inputs, max_new_tokens=placeholder.NEW_TOKENS, do_sample=False)
+    names = [image_name(*size) for size in BATCH]
+    ids = out[:, inputs["input_ids"].shape[1] :].tolist()
+    alone = {row["image"]: row["ids"] for row in rows}
+    if ids != [alone[name] for name in names]:
+        raise NearTie("a batch is not its rows")
+    return {"images": names, "tiles": inputs["pixel_values"].shape[1], "ids": ids}
+
+
+def golden_of(model: Any, processor: Any, folder: Path) -> Any:
+    """Return the golden of one model; throws NearTie."""
+    rows, tensors = captions(model, processor, folder)
+    golden = {
+        "tile": TILE,
+        "prompt": PROMPT,
+        "max_new_tokens": placeholder.NEW_TOKENS,
+        "captions": rows,
+        "placed": placeholder.placed(
+            model,
+            inputs_of(processor, SIZES[:1], PLACED_PROMPT),
+            image_name(*SIZES[0]),
+            PLACED_PROMPT,
+        ),
+        "batch": batch_of(model, processor, rows),
+        "masked": {"image": image_name(*BATCH[-1]), "height": SEEN[0], "width": SEEN[1]},
+        "rules": {
+            "image": image_name(*BATCH[-1]),
+            "prompt": RULES_PROMPT,
+            "variants": placeholder.variants(
+                model, inputs_of(processor, [BATCH[-1]], f"<image>{RULES_PROMPT}")
+            ),
+        },
+        "chat": [],
+    }
+    if processor.chat_template is not None:
+        golden["chat"] = placeholder.chats(model, processor, [SIZES[0], SIZES[4]])
+    return golden, tensors
+
+
+def write_wrapped(peft: Any, folder: Path) -> None:
+    """Write PEFT's names in one file, beside the base's config."""
+    wrapped = folder / "wrapped"
+    wrapped.mkdir(exist_ok=True)
+    tensors = {name: value.bfloat16().contiguous() for name, value in peft.state_dict().items()}
+    save_file(tensors, wrapped / "model.safetensors", {"format": "pt"})
+    shutil.copy(folder / "base" / "config.json", wrapped / "config.json")
+    shutil.copy(folder / "adapter" / "adapter_config.json", wrapped / "adapter_config.json")
+
+
+def processor_of(case: dict[str, Any], base: Path) -> Any:
+    """Return the processor of a case; its tokenizer's files are written."""
     images = Idefics3ImageProcessorPil(
         size={"longest_edge": 4 * TILE},
         max_image_size={"longest_edge": TILE},
         do_image_splitting=case["split"],
     )
+    tokenizer = placeholder.tokenizer_of(base, [*TOKENS, *GRID], begins=False)
+    template = None
+    if case["type"] == "smolvlm":
+        template = (TEMPLATES / "smolvlm.jinja").read_text(encoding="utf-8")
     positions = (TILE // case["patch"] // case["scale"]) ** 2
-    processor = Idefics3Processor(images, tokenizer, image_seq_len=positions)
-    for seed in range(case["seed"], case["seed"] + 40):
-        model = model_of(case, config, seed)
+    return Idefics3Processor(images, tokenizer, image_seq_len=positions, chat_template=template)
+
+
+def make(case: dict[str, Any], out: Path) -> None:
+    """Write one checkpoint with its adapter, merged and PEFT forms, and its golden."""
+    folder = out / case["name"]
+    base = folder / "base"
+    base.mkdir(parents=True, exist_ok=True)
+    processor = processor_of(case, base)
+    tokenizer = processor.tokenizer
+    config = config_of(case, len(tokenizer) + 3, tokenizer.convert_tokens_to_ids("<image>"))
+    smol = case["type"] == "smolvlm"
+    kind = SmolVLMForConditionalGeneration if smol else Idefics3ForConditionalGeneration
+    for seed in range(case["seed"], case["seed"] + 60):
+        model = placeholder.random_model(lambda: kind(copy.deepcopy(config)), seed)
         copy.deepcopy(model).bfloat16().save_pretrained(base)
         lora = LoraConfig(r=3, lora_alpha=6, target_modules=["q_proj", "v_proj", "proj"])
-        peft = get_peft_model(model, lora)
-        with torch.no_grad():
-            for name, parameter in peft.named_parameters():
-                if "lora_" in name:
-                    parameter.normal_(0.0, 0.2)
-                    parameter.copy_(parameter.bfloat16().float())
-        results, low = captions(peft.eval(), processor, folder, "tiles")
-        if low >= LEAST_MARGIN and len({tuple(row["ids"]) for row in results}) > 3:
-            break
+        peft = placeholder.randomize_lora(get_peft_model(model, lora))
+        try:
+            golden, tensors = golden_of(peft, processor, folder)
+        except NearTie as reason:
+            print(f"{case['name']}: seed {seed}: {reason}")
+            continue
+        break
     else:
-        raise ValueError(f"{case['name']}: every seed has a near tie")
-    peft.save_pretrained(folder / "adapter")
-    (folder / "adapter" / "README.md").unlink(missing_ok=True)
-    config = read_json(folder / "adapter" / "adapter_config.json")
-    config["target_modules"] = sorted(config["target_modules"])  # a set in PEFT
-    write_json(folder / "adapter" / "adapter_config.json", config)
-    write_json(base / "preprocessor_config.json", {**images.to_dict(), "resample": 1})
-    processor_class = "SmolVLMProcessor" if case["type"] == "smolvlm" else "Idefics3Processor"
+        raise ValueError(f"{case['name']}: no seed")
+    placeholder.write_adapter(peft, folder / "adapter")
+    write_json(
+        base / "preprocessor_config.json", {**processor.image_processor.to_dict(), "resample": 1}
+    )
     write_json(
         base / "processor_config.json",
-        {"processor_class": processor_class, "image_seq_len": positions},
+        {
+            "processor_class": "SmolVLMProcessor" if smol else "Idefics3Processor",
+            "image_seq_len": processor.image_seq_len,
+        },
     )
-    if case["type"] == "smolvlm":
-        wrapped = folder / "wrapped"
-        wrapped.mkdir(exist_ok=True)
-        tensors = {name: value.bfloat16().contiguous() for name, value in peft.state_dict().items()}
-        save_file(tensors, wrapped / "model.safetensors", {"format": "pt"})
-        shutil.copy(base / "config.json", wrapped / "config.json")
-        shutil.copy(folder / "adapter" / "adapter_config.json", wrapped / "adapter_config.json")
-    golden = {"tile": TILE, "prompt": PROMPT, "max_new_tokens": NEW_TOKENS, "captions": results}
-    write_json(folder / "golden.json", golden)
-    return golden
+    if smol:
+        template = processor.chat_template
+        (base / "chat_template.jinja").write_text(template, encoding="utf-8")
+        write_wrapped(peft, folder)
+    write_json(folder / "golden.json", {"seed": seed, **golden})
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "golden.safetensors")
 
 
 def main() -> int:
@@ -234,8 +290,9 @@ def main() -> int:
     args = parser.parse_args()
     quiet()
     args.out.mkdir(parents=True, exist_ok=True)
-    for width, height in SIZES:
-        image_of(width, height).save(args.out / f"image_{width}x{height}.png")
+    for size in SIZES:
+        image_of(*size).save(args.out / image_name(*size))
+    write_json(args.out / "positions.json", {"format": 1, "sides": positions()})
     for case in CASES:
         make(case, args.out)
         print(case["name"], folder_bytes(args.out / case["name"]))

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers import PreTrainedModel as HubModel
 
 from common import rng_for
-from specs import DEFAULT_TARGETS, Lora, Spec
+from specs import DEFAULT_TARGETS, QKVO, Lora, Spec
 
 LORA_GAIN = 0.15
 
@@ -156,7 +156,7 @@ def vision_model(config: dict[str, Any]) -> HubModel:
 def checkpoint_config(spec: Spec, vision: HubModel, text: HubModel) -> PrefixConfig:
     """Return config.json's object with the fields a trainer writes."""
     lora = spec.lora or Lora(16, 16)
-    default = DEFAULT_TARGETS[spec.text["model_type"]]
+    default = DEFAULT_TARGETS.get(spec.text["model_type"], QKVO)
     targets = None if lora.targets == default else list(lora.targets)
     return PrefixConfig(
         vision_config=vision.config.to_dict(),

@@ -25,7 +25,7 @@ trap 'rm -rf "$scratch"' EXIT
 target="$scratch"
 [[ $write == yes ]] && target="$root/tests/goldens"
 
-for part in adapters bundles chat checkpoints float64 generation images merge smolvlm tables text tiles tokenizers; do
+for part in adapters bundles chat checkpoints float64 generation images llava merge smolvlm tables text tiles tokenizers; do
   "$python" "$here/make_$part.py" --out "$target/${part/tokenizers/tokenizer}"
 done
 if [[ $write == yes ]]; then
@@ -37,6 +37,7 @@ status=0
 if [[ -x $program ]]; then
   "$python" "$here/live.py" "$program" --seeds "${SEEDS:-12}" || status=1
   "$python" "$here/live_tables.py" "$program" || status=1
+  "$python" "$here/live_placeholder.py" "$program" || status=1
 else
   echo "oracle: no program at $program; live check skipped (make build)"
   [[ ${CI:-} != true ]] || status=1

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
-DEFAULT_TARGETS = {"llama": QKVO, "qwen2": QKVO, "gpt2": ("c_attn", "c_proj")}
+FUSED = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
+DEFAULT_TARGETS = {"gpt2": ("c_attn", "c_proj")}  # QKVO of all others
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,13 @@ def qwen2(hidden: int, heads: int, kv: int, inter: int, **more: Any) -> dict[str
     return llama(hidden, heads, kv, inter) | {"model_type": "qwen2", "rms_norm_eps": 1e-6, **more}
 
 
+def like_llama(
+    model_type: str, hidden: int, heads: int, kv: int, inter: int, **more: Any
+) -> dict[str, Any]:
+    """Return a small config of a model that is a Llama but for what `more` says."""
+    return llama(hidden, heads, kv, inter) | {"model_type": model_type, **more}
+
+
 def vit(hidden: int, heads: int, inter: int, image: int = 32) -> dict[str, Any]:
     """Return a small ViT config; its class token makes the prefix one longer."""
     return siglip(hidden, heads, inter, image) | {"model_type": "vit"}
@@ -162,6 +170,14 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
+}
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "partial_rotary_factor": 0.75,
+    "short_factor": [1.0, 1.25, 1.5, 2.0, 2.75, 4.0],
+    "long_factor": [1.5, 2.5, 4.0, 8.0, 12.0, 16.0],
 }
 
 EVERYTHING = {

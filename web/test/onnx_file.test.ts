@@ -72,6 +72,21 @@ describe("a graph file", () => {
     expect(count(after, "GroupQueryAttention")).toBe(0); // they are in the branches
   });
 
+  // q, k and v apart (normalised heads, heads of which a part is rotated), without rotation, and beside
+  // layers of plain operators (windows).
+  it.each([
+    ["qwen3", 2],
+    ["phi3", 2],
+    ["qwen2window", 1],
+    ["mistral", 0],
+  ])("of %s gets plain attention for the first call of %i layers", (name, layers) => {
+    const file = fileOf(name, "decoder_model_merged.onnx");
+    expect(count(opTypes(file.read(0, file.size)), "GroupQueryAttention")).toBe(layers);
+    const after = opTypes(splitGraph(file, "own", HEAD_DIM).graph);
+    expect(count(after, "GroupQueryAttention")).toBe(0);
+    expect(count(after, "If")).toBe(layers);
+  });
+
   it("of half precision keeps its attention", () => {
     const file = fileOf("demo-dtypes", "decoder_model_merged_fp16.onnx");
     const before = opTypes(file.read(0, file.size));

@@ -3,11 +3,13 @@ import { Captioner } from "/bundle/lorapress.js";
 
 let captioner;
 let begin;
+let usual = {};
 const trace = [];
 
 const side = {
-  async load({ folder, dtype, threads, wait = true }) {
+  async load({ folder, dtype, threads, prompt, wait = true }) {
     begin = performance.now();
+    usual = prompt === undefined ? {} : { prompt };
     captioner = await Captioner.load(folder, {
       device: "wasm",
       dtype,
@@ -23,7 +25,7 @@ const side = {
 
   async caption(image, maxNewTokens) {
     const start = performance.now();
-    const { ids, text, timings } = await captioner.caption(image, { maxNewTokens });
+    const { ids, text, timings } = await captioner.caption(image, { ...usual, maxNewTokens });
     const ms = performance.now() - start;
     return { ms, ids, text, timings, startMs: start - begin, endMs: start - begin + ms };
   },

@@ -34,13 +34,15 @@ Json special_tokens(const Json& config) {
 
 }  // namespace
 
+ChatTemplate make_chat_template(std::string text, std::string name, const Json& tokenizer_config) {
+  return {std::move(text), std::move(name), special_tokens(tokenizer_config)};
+}
+
 ChatTemplate read_chat_template(const fs::path& folder, const std::string& file) {
-  ChatTemplate chat{read_text(folder / file), (folder / file).string(), Json::object()};
   const fs::path config = folder / kTokenizerConfig;
-  if (fs::exists(config)) {
-    chat.special_tokens = special_tokens(read_json(config));
-  }
-  return chat;
+  return make_chat_template(read_text(folder / file),
+                            (folder / file).string(),
+                            fs::exists(config) ? read_json(config) : Json::object());
 }
 
 std::string apply_chat_template(const ChatTemplate& chat,

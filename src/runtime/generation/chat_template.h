@@ -17,6 +17,8 @@ struct ChatTemplate {
   Json special_tokens = Json::object();  // "bos_token", "eos_token", ...: the texts it sees
 };
 
+// With the special tokens of a tokenizer_config.json; `name` stands for the source in messages.
+ChatTemplate make_chat_template(std::string text, std::string name, const Json& tokenizer_config);
 // The template `file` of a folder that press() wrote, with the special tokens of the folder's
 // tokenizer_config.json. Throws kNotFound, kIo, kInvalidFile.
 ChatTemplate read_chat_template(const std::filesystem::path& folder, const std::string& file);

@@ -172,8 +172,9 @@ void forbid_ngrams(int64_t size, std::span<const int64_t> generated, std::span<f
   }
   const auto latest = generated.last(n - 1);
   for (size_t i = 0; i + n <= generated.size(); ++i) {
-    if (std::ranges::equal(generated.subspan(i, n - 1), latest)) {
-      scores[static_cast<size_t>(generated[i + n - 1])] = kForbidden;
+    const auto last = static_cast<size_t>(generated[i + n - 1]);
+    if (last < scores.size() && std::ranges::equal(generated.subspan(i, n - 1), latest)) {
+      scores[last] = kForbidden;
     }
   }
 }
@@ -185,8 +186,10 @@ void penalise(double penalty, std::span<const int64_t> generated, std::span<floa
   seen.erase(std::ranges::unique(seen).begin(), seen.end());
   const auto factor = static_cast<float>(penalty);
   for (const int64_t id : seen) {
-    float& score = scores[static_cast<size_t>(id)];
-    score = score < 0.0F ? score * factor : score / factor;
+    if (static_cast<size_t>(id) < scores.size()) {
+      float& score = scores[static_cast<size_t>(id)];
+      score = score < 0.0F ? score * factor : score / factor;
+    }
   }
 }
 
@@ -256,7 +259,8 @@ void apply_rules(const TokenRules& rules,
   if (length < rules.min_new_tokens) {
     forbid(rules.eos_token_ids, scores);
   }
-  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second.
+  // generate(inputs_embeds=...) begins with no ids, so that the first "begin" token is the second; behind
+  // a prompt of several ids there is none (ForcedBOSTokenLogitsProcessor: a length of 1).
   if (rules.forced_bos_token_id && before + length == 1) {
     force({&*rules.forced_bos_token_id, 1}, scores);
   }

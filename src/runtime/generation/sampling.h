@@ -15,14 +15,16 @@ namespace lorapress {
 // GenerationMixin._get_logits_processor. Logits for greedy search and sampling, log-probabilities
 // for beams. Token ids are inside the vocabulary.
 struct TokenRules {
-  // A prompt whose ids count as generated, as in generate(input_ids=...); inside the vocabulary.
+  // A prompt whose ids count as generated, as in generate(input_ids=...): that of a placeholder folder or
+  // of a decoder alone. Here ids may lie outside the vocabulary (the image token's). Empty: none.
   std::vector<int64_t> before = {};
   double repetition_penalty = 1.0;  // above 0; 1 is off
   int64_t no_repeat_ngram_size = 0;
   std::vector<std::vector<int64_t>> bad_words_ids = {};  // none empty, none a lone end token
   int64_t min_new_tokens = 0;                            // no end token before
   std::vector<int64_t> eos_token_ids = {};
-  // The only token allowed as the second, `before` counted.
+  // The only token allowed as the second, `before` counted; so behind a prompt of several ids it has no
+  // effect.
   std::optional<int64_t> forced_bos_token_id = {};
   std::vector<int64_t> forced_eos_token_ids = {};  // the only tokens allowed as the last
   int64_t max_new_tokens = 0;
@@ -45,7 +47,7 @@ int64_t argmax(std::span<const float> scores);
 // scores - log(sum(exp(scores))), in place. Throws as argmax().
 void log_softmax(std::span<float> scores);
 
-// `generated` are the new tokens so far: neither image nor prompt. A forbidden token's score is
+// `generated` are the new tokens so far, without rules.before. A forbidden token's score is
 // minus infinity.
 void apply_rules(const TokenRules& rules,
                  std::span<const int64_t> generated,

@@ -54,10 +54,22 @@ std::vector<OrtSession::Feed> ClientCalls::feeds(const OrtTensor& ids,
   if (image != nullptr) {
     feeds.push_back({kEncoderHiddenStates, image});
   }
+  add_cache(cache, feeds);
+  return feeds;
+}
+
+std::vector<OrtSession::Feed> ClientCalls::embeds_feeds(const OrtTensor& embeddings,
+                                                        std::span<const OrtTensor> cache) const {
+  std::vector<OrtSession::Feed> feeds{{kInputsEmbeds, &embeddings}};
+  add_cache(cache, feeds);
+  return feeds;
+}
+
+void ClientCalls::add_cache(std::span<const OrtTensor> cache,
+                            std::vector<OrtSession::Feed>& feeds) const {
   for (size_t i = 0; i < past_.size(); ++i) {
     feeds.push_back({past_[i], &cache[i]});
   }
-  return feeds;
 }
 
 ClientCalls::Step ClientCalls::to_step(std::vector<OrtTensor> outputs) {

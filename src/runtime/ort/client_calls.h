@@ -37,6 +37,10 @@ class ClientCalls {
                                                     const OrtTensor* image,
                                                     std::span<const OrtTensor> cache) const;
 
+  // The same for a decoder that takes embeddings [rows, positions, hidden].
+  [[nodiscard]] std::vector<OrtSession::Feed> embeds_feeds(const OrtTensor& embeddings,
+                                                           std::span<const OrtTensor> cache) const;
+
   // One call: ids [rows, positions]. An empty cache makes it the first one, whose first id is the
   // start token that the graph drops. `session` runs as OrtSession does.
   template <typename Session>
@@ -51,6 +55,8 @@ class ClientCalls {
   [[nodiscard]] static Step to_step(std::vector<OrtTensor> outputs);
 
  private:
+  void add_cache(std::span<const OrtTensor> cache, std::vector<OrtSession::Feed>& feeds) const;
+
   CacheLayout layout_;
   std::vector<std::string> past_;
   std::vector<std::string> outputs_{kLogits};

@@ -1,8 +1,8 @@
 // The engine's GroupQueryAttention is fast for one token and, in WebAssembly, five times slower than plain
 // products for the image tokens of the first call (docs/web-performance.md). Its nodes become
 //
-//   If (cache is empty) ── then: Split, rotate, heads, q k^T + mask, Softmax, v   on the image tokens
-//                       ── else: GroupQueryAttention as it was                    on what follows
+//   If (cache is empty) ── then: (Split), (rotate), heads, q k^T + mask, Softmax, v   on the image tokens
+//                       ── else: GroupQueryAttention as it was                        on what follows
 //
 // with the condition and the causal mask, which all layers share, in front. The query heads of one key
 // head become rows of one matrix, as in src/blocks/attention.cc, which authors these graphs.
@@ -74,12 +74,15 @@ function attentionOf(bytes: Uint8Array, at: number): Attention | undefined {
   );
   const inputs = texts(NODE_INPUT);
   const outputs = texts(NODE_OUTPUT);
-  const packed =
-    inputs.length === 9 && inputs.every((name, i) => (name === "") === (i === 1 || i === 2));
-  const known = attributes.size === 3 && attributes.get("do_rotary") === 1;
+  const rotary = attributes.get("do_rotary");
+  const packed = inputs[1] === "" && inputs[2] === ""; // q, k and v in one, or each by itself
+  const known =
+    attributes.size === 3 &&
+    ((rotary === 1 && inputs.length === 9) || (rotary === 0 && inputs.length === 7)) &&
+    inputs.every((name, i) => (name === "") === (packed && (i === 1 || i === 2)));
   const heads = attributes.get("num_heads");
   const keyValueHeads = attributes.get("kv_num_heads");
-  if (!packed || !known || outputs.length !== 3 || !heads || !keyValueHeads) {
+  if (!known || outputs.length !== 3 || !heads || !keyValueHeads) {
     return undefined;
   }
   return { at, name: texts(NODE_NAME)[0] ?? "", inputs, outputs, heads, keyValueHeads };
@@ -228,13 +231,20 @@ function branchNode(attention: Attention, original: Uint8Array, headDim: number)
     .message(NODE_ATTRIBUTE, branch("else", [otherwise]));
 }
 
-//  packed ── Split ── rotate q, k ── heads first ── q k^T / sqrt d + mask ── Softmax ── v ── y
+//  packed ── Split ─┬─ (rotate q, k) ── heads first ── q k^T / sqrt d + mask ── Softmax ── v ── y
+//  or q, k and v ──┘
 // q [batch, kv_heads, group * rows, d]; k and v, which become the cache, [batch, kv_heads, rows, d].
 function plainNodes(scope: string, attention: Attention, headDim: number): Message[] {
   const { inputs, heads, keyValueHeads } = attention;
   const name = (part: string): string => `${scope}/${part}`;
-  const [packed, , , , , , , cos, sin] = inputs as [string, ...string[]];
+  const [first, second, third, , , , , cos, sin] = inputs as [string, string, string, ...string[]];
   const [key, value] = [name("then_1"), name("then_2")];
+  const packed = second === "";
+  const [q, k, v] = packed ? [name("q"), name("k"), name("v")] : [first, second, third];
+  const split = [
+    integers(name("widths"), heads * headDim, keyValueHeads * headDim, keyValueHeads * headDim),
+    node("Split", [first, name("widths")], [q, k, v], { integers: { axis: 2 } }),
+  ];
   const heads4 = (from: string, to: string, count: number): Message[] => [
     integers(name(`${to}_shape`), 0, 0, count, headDim),
     node("Reshape", [from, name(`${to}_shape`)], [name(to)]),
@@ -242,20 +252,17 @@ function plainNodes(scope: string, attention: Attention, headDim: number): Messa
   const headsFirst = (from: string, to: string): Message =>
     node("Transpose", [from], [to], { lists: { perm: [0, 2, 1, 3] } });
   const rotate = (from: string, to: string): Message =>
-    node("RotaryEmbedding", [from, `${PREFIX}/zero`, cos as string, sin as string], [to], {
-      domain: MICROSOFT,
-    });
+    cos === undefined || sin === undefined
+      ? node("Identity", [from], [to])
+      : node("RotaryEmbedding", [from, `${PREFIX}/zero`, cos, sin], [to], { domain: MICROSOFT });
   const scale = { integers: { transB: 1 }, floats: { alpha: 1 / Math.sqrt(headDim) } };
   return [
-    integers(name("widths"), heads * headDim, keyValueHeads * headDim, keyValueHeads * headDim),
-    node("Split", [packed, name("widths")], [name("q"), name("k"), name("v")], {
-      integers: { axis: 2 },
-    }),
-    rotate(name("q"), name("q_turned")),
-    rotate(name("k"), name("k_turned")),
+    ...(packed ? split : []),
+    rotate(q, name("q_turned")),
+    rotate(k, name("k_turned")),
     ...heads4(name("q_turned"), "q_heads", heads),
     ...heads4(name("k_turned"), "k_heads", keyValueHeads),
-    ...heads4(name("v"), "v_heads", keyValueHeads),
+    ...heads4(v, "v_heads", keyValueHeads),
     headsFirst(name("q_heads"), name("q_first")),
     headsFirst(name("k_heads"), key),
     headsFirst(name("v_heads"), value),

@@ -13,6 +13,15 @@ const LEFT_OUT = ["gpt2"];
 /** Those that are pressed as bundle "llava", too. */
 export const LLAVA: readonly string[] = ["base", "odd", "qwen2"];
 
+/** Below tests/goldens: checkpoints of LLaVA, SmolVLM and Idefics3, pressed under their names with "-" for "/". */
+export const REAL_PLACEHOLDERS: readonly string[] = [
+  "llava/clip",
+  "llava/siglip",
+  "llava/layers",
+  "smolvlm/smolvlm",
+  "smolvlm/idefics3",
+];
+
 export interface BeamCase {
   readonly options: Readonly<Record<string, unknown>>;
   readonly results: readonly { image: number; ids: number[][]; scores: number[] }[];

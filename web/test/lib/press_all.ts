@@ -1,9 +1,9 @@
 // Presses, before all tests, the folders that they share, and bundles what pages load.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allGoldens, LLAVA, readGolden } from "./goldens.js";
+import { allGoldens, LLAVA, REAL_PLACEHOLDERS, readGolden } from "./goldens.js";
 import { press, ROOT, WEB } from "./program.js";
 
 export default function setup(): () => void {
@@ -22,8 +22,13 @@ export default function setup(): () => void {
     const most = ["--max-new-tokens", `${maxNewTokens}`];
     press(`${name}-llava`, checkpoint, [...pressOptions, ...options, ...most]);
   }
-  const smolvlm = join(ROOT, "tests/goldens/smolvlm/smolvlm");
-  press("smolvlm", join(smolvlm, "base"), ["--adapter", join(smolvlm, "adapter")]);
+  for (const name of REAL_PLACEHOLDERS) {
+    const [base, adapter] = ["base", "adapter"].map((part) =>
+      join(ROOT, "tests/goldens", name, part),
+    );
+    const options = existsSync(adapter as string) ? ["--adapter", adapter as string] : [];
+    press(name.replace("/", "-"), base as string, options);
+  }
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
