@@ -34,6 +34,7 @@ inline std::vector<KeyValue> pair_cache(std::span<const Value> values) {
 struct DecoderOutput {
   Value logits;                   // [batch, 1, vocab_size]: the last position only
   std::vector<KeyValue> present;  // per layer: the past and this call's positions
+  bool sees_padding = false;      // the call's attention_mask was looked at
 };
 
 }  // namespace lorapress

@@ -41,6 +41,9 @@ struct DecoderInputs {
   Value table;                 // from TableBuilder; may be absent where the head has its own table
   Value embeddings;            // [batch, sequence, hidden_size]
   std::vector<KeyValue> past;  // per layer
+  // int64 [batch, past and sequence]: 0 for padding; absent for none. A family that looks at it says so in
+  // DecoderOutput::sees_padding.
+  Value attention_mask = {};
 };
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          WeightTaker& weights,
