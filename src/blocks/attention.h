@@ -10,6 +10,7 @@
 #include "blocks/decoder.h"
 #include "blocks/linear.h"
 #include "blocks/norm.h"
+#include "blocks/padded_rows.h"
 #include "blocks/rope.h"
 
 namespace lorapress {
@@ -59,24 +60,42 @@ struct CausalLayer {
 // are full layers of the fused dialect, "standard" all others.
 struct CausalContext {
   CausalHeads heads;
-  RopeTables rope;                // fused, where whole heads are rotated: of all positions
-  Value seqlens_k;                // fused: int32 [batch], total - 1
-  Value total_length;             // fused: int32 scalar
-  RopeTables call_rope;           // else: of this call's positions, for_heads()
-  std::map<int64_t, Value> mask;  // standard, by window: float32 [group * sequence, total],
-                                  // 0 or the lowest float
+  bool fused = false;    // full layers are
+  PaddedRows rows;       // of a call with a mask; else absent
+  RopeTables rope;       // fused, where whole heads are rotated: of all positions
+  Value seqlens_k;       // fused: int32 [batch], total - 1
+  Value total_length;    // fused: int32 scalar
+  RopeTables call_rope;  // else: of this call's positions, for_heads()
+  // standard, by window: float32 [group * sequence, total], with a mask [batch, 1, group * sequence,
+  // total]; 0 or the lowest float
+  std::map<int64_t, Value> mask;
 };
 
 // `hidden_states` [batch, sequence, hidden] and `past_key` [batch, kv_heads, past, head_dim] give
 // the lengths; both are read with Shape. `rope` is needed where a layer is rotated. `layers` are
 // those of all calls of causal_attention() with this context; empty means full layers only.
+// `attention_mask` int64 [batch, total] says which positions are padding (blocks/padded_rows.h); absent:
+// none. With it the hidden states are those of call_tokens(), and all layers are of one kind: standard
+// where one is.
 CausalContext causal_context(const Builder& b,
                              const std::string& scope,
                              const Value& hidden_states,
                              const Value& past_key,
                              const CausalHeads& heads,
                              const Rope& rope = {},
-                             std::span<const CausalLayer> layers = {});
+                             std::span<const CausalLayer> layers = {},
+                             const Value& attention_mask = {});
+
+// x [batch, sequence, n] in the order in which the context's layers want the tokens of a call.
+Value call_tokens(const Builder& b,
+                  const std::string& name,
+                  const Value& x,
+                  const CausalContext& context);
+// The last token of each row, [batch, 1, n], of x [batch, sequence, n] in that order.
+Value last_token(const Builder& b,
+                 const std::string& scope,
+                 const Value& x,
+                 const CausalContext& context);
 
 struct CausalOutput {
   Value attended;    // [batch, sequence, num_attention_heads * head_dim], before the out projection

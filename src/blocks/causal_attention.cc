@@ -11,36 +11,49 @@ namespace {
 //  key positions 0 … total-1 (columns) against query positions past … total-1 (rows, once per group)
 //  full:    mask = Where(key <= query, 0, lowest)
 //  window:  mask = Where(key <= query and key > query - window, 0, lowest)
+//  padding: ... and key is seen; a window counts the tokens of its row
 std::map<int64_t, Value> causal_masks(const Builder& b,
                                       const std::string& scope,
                                       const Value& past,
                                       const Value& total,
                                       int64_t group,
-                                      const std::set<int64_t>& windows) {
+                                      const std::set<int64_t>& windows,
+                                      const PaddedRows& padded) {
   Graph& graph = b.graph;
   const Value axis = graph.integers({0});
   const auto range = [&](const std::string& name, const Value& from) {
     const Value to = graph.op("Squeeze", name + "_end", {total, axis});
     return graph.op("Range", name, {from, to, graph.integer(1)});
   };
+  const auto once_per_group = [&](const std::string& name, const Value& x, int64_t at) {
+    const std::vector<Value> all(static_cast<size_t>(group), x);
+    return graph.op("Concat", name, all, {{"axis", at}});
+  };
   const Value keys = range(scope + "/key_positions", graph.integer(0));
   const Value queries =
       range(scope + "/query_positions", graph.op("Squeeze", scope + "/past", {past, axis}));
-  const Value rows = graph.op("Concat",
-                              scope + "/group_positions",
-                              std::vector<Value>(static_cast<size_t>(group), queries),
-                              {{"axis", int64_t{0}}});
+  const Value rows = once_per_group(scope + "/group_positions", queries, 0);
   const Value column = graph.op("Unsqueeze", scope + "/query_column", {rows, graph.integers({1})});
-  const Value before = graph.op("LessOrEqual", scope + "/LessOrEqual", {keys, column});
+  Value seen = graph.op("LessOrEqual", scope + "/LessOrEqual", {keys, column});
+  Value row_keys = keys;
+  Value row_column = column;
+  if (padded.seen.present()) {
+    seen = graph.op("And", scope + "/And_seen", {seen, padded.seen});
+  }
+  if (padded.seen.present() && windows.upper_bound(0) != windows.end()) {
+    const Value own = once_per_group(scope + "/row_positions", padded.positions, 1);
+    row_keys = padded.key_positions;
+    row_column = graph.op("Unsqueeze", scope + "/row_column", {own, graph.integers({1, 3})});
+  }
   std::map<int64_t, Value> masks;
   for (const int64_t window : windows) {
-    Value visible = before;
+    Value visible = seen;
     std::string name = scope;
     if (window != 0) {
       name += "/window_" + std::to_string(window);
-      const Value hidden = graph.op("Sub", name + "/Sub", {column, graph.integer(window)});
-      const Value near = graph.op("Greater", name + "/Greater", {keys, hidden});
-      visible = graph.op("And", name + "/And", {before, near});
+      const Value hidden = graph.op("Sub", name + "/Sub", {row_column, graph.integer(window)});
+      const Value near = graph.op("Greater", name + "/Greater", {row_keys, hidden});
+      visible = graph.op("And", name + "/And", {seen, near});
     }
     masks[window] =
         graph.op("Where",
@@ -52,8 +65,28 @@ std::map<int64_t, Value> causal_masks(const Builder& b,
 
 // ONNX Runtime's GroupQueryAttention rotates only heads of a multiple of 16 (its check: "head_size
 // shall be a multiple of 16"); other widths take the standard nodes in either dialect.
-bool fuses_attention(const Builder& b, const CausalHeads& heads, const CausalLayer& layer) {
-  return b.fused() && heads.head_dim % 16 == 0 && layer.window == 0;
+bool fuses_attention(const Builder& b, const CausalHeads& heads) {
+  return b.fused() && heads.head_dim % 16 == 0;
+}
+
+//  lengths ── Sub(1) ── Cast: the index of each row's last token
+void add_fused_lengths(const Builder& b,
+                       const std::string& scope,
+                       const Value& hidden_states,
+                       const Value& total,
+                       CausalContext& context) {
+  Graph& graph = b.graph;
+  const Attributes to_int32{{"to", int64_t{dtype_row(DType::kI32).onnx}}};
+  const bool padded = context.rows.lengths.present();
+  const Value length = padded ? context.rows.lengths : total;
+  Value rows = graph.op("Sub", scope + "/last_position", {length, graph.integers({1})});
+  if (!padded) {
+    const Value batch = length_of(b, scope + "/batch_size", hidden_states, 0);
+    rows = graph.op("Expand", scope + "/Expand", {rows, batch});
+  }
+  context.seqlens_k = graph.op("Cast", scope + "/seqlens_k", {rows}, to_int32);
+  const Value scalar = graph.op("Squeeze", scope + "/total_scalar", {total, graph.integers({0})});
+  context.total_length = graph.op("Cast", scope + "/total_sequence_length", {scalar}, to_int32);
 }
 
 // q or k [batch, sequence, heads * head_dim] -> [batch, sequence, heads, head_dim], normalised where
@@ -171,51 +204,68 @@ CausalContext causal_context(const Builder& b,
                              const Value& past_key,
                              const CausalHeads& heads,
                              const Rope& rope,
-                             std::span<const CausalLayer> layers) {
-  bool fused = false;
-  std::set<int64_t> windows;  // of layers of standard nodes
-  const CausalLayer full;
-  for (const CausalLayer& layer : layers.empty() ? std::span(&full, 1) : layers) {
-    if (fuses_attention(b, heads, layer)) {
-      fused = true;
-    } else {
-      windows.insert(layer.window);
-    }
+                             std::span<const CausalLayer> layers,
+                             const Value& attention_mask) {
+  std::set<int64_t> windows{0};
+  if (!layers.empty()) {
+    windows.clear();
+    std::ranges::transform(layers, std::inserter(windows, windows.end()), &CausalLayer::window);
+  }
+  const bool masked = attention_mask.present();
+  CausalContext context;
+  context.heads = heads;
+  // Rows that are packed for one layer are packed for all.
+  context.fused =
+      fuses_attention(b, heads) && windows.contains(0) && !(masked && windows.size() > 1);
+  if (context.fused) {
+    windows.erase(0);
   }
   Graph& graph = b.graph;
   const Value past = length_of(b, scope + "/past_length", past_key, 2);
   const Value sequence = length_of(b, scope + "/sequence_length", hidden_states, 1);
   const Value total = graph.op("Add", scope + "/total_length", {past, sequence});
+  if (masked) {
+    context.rows = padded_rows(b, scope + "/rows", attention_mask, sequence, context.fused);
+  }
   const bool rotary = rope.frequencies.present();
   const bool whole = rotary && 2 * rope.frequencies.dim(0).value == heads.head_dim;
-  CausalContext context;
-  context.heads = heads;
-  if (fused) {
+  if (context.fused) {
     if (whole) {
       context.rope =
           rope_tables(b, scope + "/rotary", rope, graph.integer(0), graph.integer(rope.positions));
     }
-    const Attributes to_int32{{"to", int64_t{dtype_row(DType::kI32).onnx}}};
-    const Value batch = length_of(b, scope + "/batch_size", hidden_states, 0);
-    const Value last = graph.op("Sub", scope + "/last_position", {total, graph.integers({1})});
-    const Value rows = graph.op("Expand", scope + "/Expand", {last, batch});
-    context.seqlens_k = graph.op("Cast", scope + "/seqlens_k", {rows}, to_int32);
-    const Value scalar = graph.op("Squeeze", scope + "/total_scalar", {total, graph.integers({0})});
-    context.total_length = graph.op("Cast", scope + "/total_sequence_length", {scalar}, to_int32);
+    add_fused_lengths(b, scope, hidden_states, total, context);
   }
   if (rotary && (!windows.empty() || !whole)) {
-    const std::string name = scope + (fused && whole ? "/call_rotary" : "/rotary");
+    const std::string name = scope + (context.fused && whole ? "/call_rotary" : "/rotary");
     const auto scalar = [&](const char* part, const Value& length) {
       return graph.op("Squeeze", name + part, {length, graph.integers({0})});
     };
-    context.call_rope = for_heads(
-        b, name, rope_tables(b, name, rope, scalar("/first", past), scalar("/end", total)));
+    const RopeTables tables =
+        masked ? rope_tables(b, name, rope, context.rows.positions)
+               : rope_tables(b, name, rope, scalar("/first", past), scalar("/end", total));
+    context.call_rope = for_heads(b, name, tables);
   }
   if (!windows.empty()) {
     const int64_t group = heads.num_attention_heads / heads.num_key_value_heads;
-    context.mask = causal_masks(b, scope + "/mask", past, total, group, windows);
+    context.mask = causal_masks(b, scope + "/mask", past, total, group, windows, context.rows);
   }
   return context;
+}
+
+Value call_tokens(const Builder& b,
+                  const std::string& name,
+                  const Value& x,
+                  const CausalContext& context) {
+  return context.rows.order.present() ? take_positions(b, name, x, context.rows.order) : x;
+}
+
+Value last_token(const Builder& b,
+                 const std::string& scope,
+                 const Value& x,
+                 const CausalContext& context) {
+  return context.rows.last.present() ? take_positions(b, scope + "/GatherND", x, context.rows.last)
+                                     : last_position(b, scope, x);
 }
 
 //  x ── qkv ── GroupQueryAttention(past, (rotary tables)) ── attended, present      (fused)
@@ -227,7 +277,7 @@ CausalOutput causal_attention(const Builder& b,
                               const CausalContext& context,
                               const CausalLayer& layer) {
   const Value packed = linear(b, scope + "/qkv_proj", x, packed_qkv(weights));
-  return fuses_attention(b, context.heads, layer)
+  return context.fused && layer.window == 0
              ? fused_attention(b, scope, packed, weights, past, context, layer)
              : standard_attention(b, scope, packed, weights, past, context, layer);
 }

@@ -35,6 +35,7 @@ struct DecoderOutput {
   Value logits;                   // [batch, 1, vocab_size]: the last position only
   std::vector<KeyValue> present;  // per layer: the past and this call's positions
   std::vector<KeyValue> cross;    // per layer with cross attention: see cross_attention()
+  bool sees_padding = false;      // the call's attention_mask was looked at
 };
 
 }  // namespace lorapress

@@ -14,19 +14,28 @@ Rope rope(const Builder& b,
           scaling};
 }
 
-//  Range(first, end) ── Cast ── Unsqueeze ── Mul(frequencies) ── Cos and Sin ── (Mul(scaling))
-// In float32, as in transformers' LlamaRotaryEmbedding.forward.
+//  Range(first, end)
 RopeTables rope_tables(const Builder& b,
                        const std::string& scope,
                        const Rope& rope,
                        const Value& first,
                        const Value& end) {
+  return rope_tables(
+      b, scope, rope, b.graph.op("Range", scope + "/Range", {first, end, b.graph.integer(1)}));
+}
+
+//  positions ── Cast ── Unsqueeze ── Mul(frequencies) ── Cos and Sin ── (Mul(scaling))
+// In float32, as in transformers' LlamaRotaryEmbedding.forward.
+RopeTables rope_tables(const Builder& b,
+                       const std::string& scope,
+                       const Rope& rope,
+                       const Value& positions) {
   Graph& graph = b.graph;
   const Attributes to_float{{"to", int64_t{dtype_row(DType::kF32).onnx}}};
-  const Value range = graph.op("Range", scope + "/Range", {first, end, graph.integer(1)});
-  const Value positions = graph.op("Cast", scope + "/Cast", {range}, to_float);
+  const Value numbers = graph.op("Cast", scope + "/Cast", {positions}, to_float);
+  const auto axis = static_cast<int64_t>(positions.rank());
   const Value column =
-      graph.op("Unsqueeze", scope + "/Unsqueeze", {positions, graph.integers({1})});
+      graph.op("Unsqueeze", scope + "/Unsqueeze", {numbers, graph.integers({axis})});
   const Value angles = graph.op("Mul", scope + "/Mul", {column, rope.frequencies});
   const RopeTables tables{graph.op("Cos", scope + "/Cos", {angles}),
                           graph.op("Sin", scope + "/Sin", {angles})};
@@ -40,7 +49,7 @@ RopeTables rope_tables(const Builder& b,
 }
 
 RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables) {
-  const Value axis = b.graph.integers({1});
+  const Value axis = b.graph.integers({static_cast<int64_t>(tables.cos.rank()) - 1});
   return {b.graph.op("Unsqueeze", scope + "/cos_heads", {tables.cos, axis}),
           b.graph.op("Unsqueeze", scope + "/sin_heads", {tables.sin, axis})};
 }
@@ -50,7 +59,7 @@ RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTable
 //              └─ (rest) ───────────────┘
 Value rotate(const Builder& b, const std::string& scope, const Value& x, const RopeTables& tables) {
   Graph& graph = b.graph;
-  const int64_t half = tables.cos.dim(2).value;
+  const int64_t half = tables.cos.dim(tables.cos.rank() - 1).value;
   std::vector<int64_t> widths{half, half};
   std::vector<size_t> wanted{0, 1};
   if (const int64_t rest = x.dim(3).value - 2 * half; rest > 0) {

@@ -29,14 +29,20 @@ struct RopeTables {
   Value cos;
   Value sin;
 };
-// Of the positions [first, end), which are int64 scalars.
+// Of positions int64 [positions]: the consecutive ones [first, end), which are int64 scalars.
 RopeTables rope_tables(const Builder& b,
                        const std::string& scope,
                        const Rope& rope,
                        const Value& first,
                        const Value& end);
 
-// The same with an axis for the heads of a position: [positions, 1, rotary_dim / 2].
+// Of positions int64 [batch, sequence]: [batch, sequence, rotary_dim / 2].
+RopeTables rope_tables(const Builder& b,
+                       const std::string& scope,
+                       const Rope& rope,
+                       const Value& positions);
+
+// The same with an axis for the heads of a position: [(batch,) positions, 1, rotary_dim / 2].
 RopeTables for_heads(const Builder& b, const std::string& scope, const RopeTables& tables);
 
 // x [batch, sequence, heads, head_dim], tables of its positions for_heads() -> the same shape,

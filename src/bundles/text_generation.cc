@@ -19,20 +19,19 @@ bool accepts_text(const Checkpoint& checkpoint) {
   return checkpoint.composite == nullptr && checkpoint.text && !checkpoint.vision;
 }
 
-// Prompts of different lengths are padded by the client, and a graph that did not look at the mask
+// Prompts of different lengths are padded by the client, and a family that does not look at the mask
 // would take the padding for text. With padding the Gather fails, and its name says why:
 //
-//   attention_mask ── ReduceMin ── Equal(1) ── Where(0, too large) ── Gather([1]) ── Mul(input_ids)
-Value refuse_padding(const Builder& b, const Value& ids, const Value& attention_mask) {
+//   attention_mask ── ReduceMin ── Equal(1) ── Where(0, too large) ── Gather(logits [batch, 1, vocab])
+Value refuse_padding(const Builder& b, const Value& logits, const Value& attention_mask) {
   Graph& graph = b.graph;
   const std::string scope = "/prompts_of_one_batch_must_have_one_length";
   const Value least =
       graph.op("ReduceMin", scope + "/ReduceMin", {attention_mask}, {{"keepdims", int64_t{0}}});
   const Value whole = graph.op("Equal", scope + "/Equal", {least, graph.integer(1)});
-  const Value index =
-      graph.op("Where", scope + "/Where", {whole, graph.integer(0), graph.integer(INT32_MAX)});
-  const Value one = graph.op("Gather", scope, {graph.integers({1}), index}, {{"axis", int64_t{0}}});
-  return graph.op("Mul", scope + "/Mul", {ids, one});
+  const Value index = graph.op(
+      "Where", scope + "/Where", {whole, graph.integers({0}), graph.integers({INT32_MAX})});
+  return graph.op("Gather", scope, {logits, index}, {{"axis", int64_t{1}}});
 }
 
 Graph author_model(const BundleRequest& request, WeightTaker& weights) {
@@ -44,8 +43,12 @@ Graph author_model(const BundleRequest& request, WeightTaker& weights) {
   const Value mask = graph.input(kAttentionMask, DType::kI64, {"batch_size", "mask_length"});
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
-  const Value x = embed(b, "/decoder/embed_tokens", table, refuse_padding(b, ids, mask));
-  declare_outputs(request, graph, family.decode(b, weights, text, {table, x, past}));
+  const Value x = embed(b, "/decoder/embed_tokens", table, ids);
+  DecoderOutput output = family.decode(b, weights, text, {table, x, past, ids, {}, mask});
+  if (!output.sees_padding) {
+    output.logits = refuse_padding(b, output.logits, mask);
+  }
+  declare_outputs(request, graph, output);
   return graph;
 }
 

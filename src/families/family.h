@@ -48,6 +48,9 @@ struct DecoderInputs {
   // For families whose positions depend on the tokens: int64 [batch, sequence].
   Value ids = {};
   CrossInputs cross = {};
+  // int64 [batch, past and sequence]: 0 for padding; absent for none. A family that looks at it says so in
+  // DecoderOutput::sees_padding.
+  Value attention_mask = {};
 };
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          WeightTaker& weights,

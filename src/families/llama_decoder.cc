@@ -114,13 +114,15 @@ DecoderOutput decode_llama(const Builder& b,
                      inputs.past.at(0).key,
                      {config.num_attention_heads, config.num_key_value_heads, config.head_dim},
                      build_rope(b, config, layers),
-                     layers);
+                     layers,
+                     inputs.attention_mask);
   const auto norm = [&](const std::string& name) {
     return take_norm(weights, name, config, config.hidden_size);
   };
   const auto layer_name = [](int64_t layer) { return kRoot + ".layers." + std::to_string(layer); };
   DecoderOutput output;
-  Value hidden_states = inputs.embeddings;
+  output.sees_padding = inputs.attention_mask.present();
+  Value hidden_states = call_tokens(b, "/decoder/call_tokens", inputs.embeddings, context);
   Value normalized = rms_norm(b,
                               "/decoder/layers.0/input_layernorm",
                               hidden_states,
@@ -139,8 +141,8 @@ DecoderOutput decode_llama(const Builder& b,
                                              layers[static_cast<size_t>(layer)]);
     output.present.push_back(attended.present);
     if (last) {
-      attended.attended = last_position(b, scope + "/last_attended", attended.attended);
-      hidden_states = last_position(b, scope + "/last_stream", hidden_states);
+      attended.attended = last_token(b, scope + "/last_attended", attended.attended, context);
+      hidden_states = last_token(b, scope + "/last_stream", hidden_states, context);
     }
     const Value projected =
         linear(b, scope + "/self_attn/o_proj", attended.attended, attention.out);

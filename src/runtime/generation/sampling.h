@@ -15,8 +15,8 @@ namespace lorapress {
 // GenerationMixin._get_logits_processor. Logits for greedy search and sampling, log-probabilities
 // for beams. Token ids are inside the vocabulary.
 struct TokenRules {
-  // A prompt whose ids count as generated, as in generate(input_ids=...). Ids may lie outside the
-  // vocabulary (an image token). Empty: none.
+  // A prompt whose ids count as generated, as in generate(input_ids=...): that of a placeholder folder or
+  // of a decoder alone. Here ids may lie outside the vocabulary (the image token's). Empty: none.
   std::vector<int64_t> before = {};
   double repetition_penalty = 1.0;  // above 0; 1 is off
   int64_t no_repeat_ngram_size = 0;

@@ -95,6 +95,14 @@ void ClientCalls::keep_encoder(Step& step, std::span<const OrtTensor> cache) con
   }
 }
 
+std::vector<OrtSession::Feed> ClientCalls::text_feeds(const OrtTensor& ids,
+                                                      const OrtTensor& mask,
+                                                      std::span<const OrtTensor> cache) const {
+  std::vector<OrtSession::Feed> feeds{{kInputIds, &ids}, {kAttentionMask, &mask}};
+  add_cache(cache, feeds);
+  return feeds;
+}
+
 ClientCalls::Step ClientCalls::to_step(std::vector<OrtTensor> outputs) {
   Step step{std::move(outputs[0]), {}};
   std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(step.cache));

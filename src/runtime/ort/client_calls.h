@@ -41,6 +41,11 @@ class ClientCalls {
   [[nodiscard]] std::vector<OrtSession::Feed> embeds_feeds(const OrtTensor& embeddings,
                                                            std::span<const OrtTensor> cache) const;
 
+  // The same for a decoder alone, with an attention_mask [rows, positions of cache and ids].
+  [[nodiscard]] std::vector<OrtSession::Feed> text_feeds(const OrtTensor& ids,
+                                                         const OrtTensor& mask,
+                                                         std::span<const OrtTensor> cache) const;
+
   // One call: ids [rows, positions]. An empty cache makes it the first one, whose first id is the
   // start token, which graphs without cross attention drop. `session` runs as OrtSession does.
   template <typename Session>
