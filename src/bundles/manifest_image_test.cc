@@ -28,7 +28,6 @@ Manifest read_splitting(const Json& json) {
 
 TEST(ManifestImage, ReadsHowImagesBecomeTilesAndWhatStandsForThem) {
   const Manifest manifest = read_splitting(splitting_manifest());
-  EXPECT_EQ(manifest.conditioning, "placeholder");
   ASSERT_TRUE(manifest.preprocessing.splitting);
   const ImageSplitting& splitting = *manifest.preprocessing.splitting;
   EXPECT_TRUE(splitting.enabled);

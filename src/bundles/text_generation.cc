@@ -52,7 +52,8 @@ Graph author_model(const BundleRequest& request, WeightTaker& weights) {
   return graph;
 }
 
-std::vector<BundleGraph> text_graphs(const BundleRequest& request, std::vector<std::string>& notes) {
+std::vector<BundleGraph> text_graphs(const BundleRequest& request,
+                                     std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
@@ -83,7 +84,7 @@ Json model_config(const BundleRequest& request, const std::map<std::string, int>
 }
 
 std::map<std::string, Json> text_files(const BundleRequest& request,
-                                  const std::map<std::string, int>& data_files) {
+                                       const std::map<std::string, int>& data_files) {
   return {{"config.json", model_config(request, data_files)},
           {"generation_config.json", generation_config(request)},
           {"tokenizer_config.json", pipeline_tokenizer_config(request.tokenizer)}};

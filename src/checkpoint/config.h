@@ -34,7 +34,7 @@ struct VisionConfig {
   int64_t position_size = 0;
   // Hidden states behind these numbers of layers, side by side, in place of those behind all layers
   // and the last norm (LLaVA); ascending or not, each at least 1. Empty: the tower's own output.
-  std::vector<int64_t> feature_layers;
+  std::vector<int64_t> feature_layers = {};
   int64_t dropped_tokens = 0;  // from the first on (LLaVA: the class token)
   // Pixels that make no whole patch are not seen: a convolution without padding.
   [[nodiscard]] int64_t patches() const {
@@ -64,7 +64,7 @@ struct RopeConfig {
   double high_freq_factor = 4.0;
   int64_t original_max_position_embeddings = 0;
   std::vector<double> short_factor = {};  // longrope: [rotary_dim / 2]
-  double attention_factor = 1.0;     // longrope: cosines and sines are multiplied by it
+  double attention_factor = 1.0;          // longrope: cosines and sines are multiplied by it
 };
 
 // Which projections of an attention have a bias.
@@ -89,9 +89,9 @@ struct LlamaLayers {
   RopeConfig rope = {};
   AttentionBiases attention_bias = {};
   bool mlp_bias = false;
-  bool head_norms = false;         // an RMSNorm of each query and key head: q_norm, k_norm
-  bool fused_projections = false;  // qkv_proj and gate_up_proj, whose rows are the parts'
-  std::vector<LayerKind> kinds = {}; // of each layer; empty: all layers are LayerKind{}
+  bool head_norms = false;            // an RMSNorm of each query and key head: q_norm, k_norm
+  bool fused_projections = false;     // qkv_proj and gate_up_proj, whose rows are the parts'
+  std::vector<LayerKind> kinds = {};  // of each layer; empty: all layers are LayerKind{}
 };
 
 // The layers of a decoder with LayerNorm and position embeddings: GPT-2, OPT, TrOCR, BLIP's BERT.

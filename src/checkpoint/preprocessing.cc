@@ -72,11 +72,8 @@ constexpr int64_t kMostEdge = 4096;  // MAX_IMAGE_SIZE of image_processing_idefi
 // transformers 5 saves the name of the class that was used, of which transformers.js knows the
 // plain one; transformers before 4.26 saved feature_extractor_type.
 std::string processor_type(const Json& json, const std::string& usual, const std::string& where) {
-  auto type =
-      json_or<std::string>(json,
-                           "image_processor_type",
-                           json_or<std::string>(json, "feature_extractor_type", usual, where),
-                           where);
+  const auto older = json_or<std::string>(json, "feature_extractor_type", usual, where);
+  auto type = json_or<std::string>(json, "image_processor_type", older, where);
   for (const std::string_view ending : {"Fast", "Pil"}) {
     if (type.ends_with(ending)) {
       type.erase(type.size() - ending.size());

@@ -8,8 +8,8 @@ namespace lorapress {
 // Each is defined in the file of its name.
 extern const VisionFamily kBlipVision, kClip, kDeit, kDinov2, kDinov2WithRegisters, kIdefics3Vision,
     kSiglip, kSmolvlmVision, kVit;
-extern const TextFamily kBlipText, kGpt2, kLlama, kMistral, kOpt, kPhi3, kQwen2, kQwen3,
-    kSmollm3, kTrocr;
+extern const TextFamily kBlipText, kGpt2, kLlama, kMistral, kOpt, kPhi3, kQwen2, kQwen3, kSmollm3,
+    kTrocr;
 extern const CompositeModelType kBlipModel, kIdefics3Model, kLlavaModel, kPrefixVlm, kSmolvlmModel,
     kVisionEncoderDecoder;
 
@@ -24,16 +24,8 @@ constexpr std::array kVisionFamilies = {&kSiglip,
                                         &kIdefics3Vision,
                                         &kSmolvlmVision,
                                         &kBlipVision};
-constexpr std::array kTextFamilies = {&kLlama,
-                                      &kQwen2,
-                                      &kQwen3,
-                                      &kMistral,
-                                      &kPhi3,
-                                      &kSmollm3,
-                                      &kGpt2,
-                                      &kOpt,
-                                      &kTrocr,
-                                      &kBlipText};
+constexpr std::array kTextFamilies = {
+    &kLlama, &kQwen2, &kQwen3, &kMistral, &kPhi3, &kSmollm3, &kGpt2, &kOpt, &kTrocr, &kBlipText};
 constexpr std::array kCompositeTypes = {&kPrefixVlm,
                                         &kLlavaModel,
                                         &kIdefics3Model,

@@ -87,7 +87,8 @@ class ReferenceSequences : public Sequences {
 
 class ReferenceEngine : public Decoder {
  public:
-  explicit ReferenceEngine(const Checkpoint& checkpoint) : model_(checkpoint, {1, {}}) {}
+  explicit ReferenceEngine(const Checkpoint& checkpoint)
+      : model_(checkpoint, {.threads = 1, .on_layer = {}}) {}
 
   [[nodiscard]] std::unique_ptr<EncodedImage> encode(
       std::span<const float> pixel_values) const override {

@@ -135,7 +135,7 @@ TEST(Sampling, RefusesWhatIsNotANumber) {
 }
 
 // GenerationMixin with decoder_input_ids: the processors see them, and the first id of one is the start.
-TEST(Rules, SeeTheIdsBeforeTheGeneratedOnes) {
+TEST(RulesBehindIds, SeeTheIdsBeforeTheGeneratedOnes) {
   TokenRules rules;
   rules.before = {4, 1, 2};
   rules.repetition_penalty = 2.0;
@@ -150,7 +150,7 @@ TEST(Rules, SeeTheIdsBeforeTheGeneratedOnes) {
   EXPECT_EQ(likeliest(rules, {}, std::vector<float>{0, 0, 1, 2, 0, 0}), 2);
 }
 
-TEST(Rules, ForceTheTokenBehindOneId) {
+TEST(RulesBehindIds, ForceTheTokenBehindOneId) {
   TokenRules rules;
   rules.forced_bos_token_id = 3;
   rules.begin_suppress_tokens = {0};

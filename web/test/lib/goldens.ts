@@ -9,7 +9,15 @@ import { ROOT } from "./program.js";
 const CHECKPOINTS = join(ROOT, "tests/goldens/checkpoints");
 
 /** Those that are pressed as bundle "llava", too. */
-export const LLAVA: readonly string[] = ["base", "odd", "qwen2", "qwen3", "mistral", "phi3", "smollm3"];
+export const LLAVA: readonly string[] = [
+  "base",
+  "odd",
+  "qwen2",
+  "qwen3",
+  "mistral",
+  "phi3",
+  "smollm3",
+];
 
 /** Below tests/goldens: checkpoints of LLaVA, SmolVLM and Idefics3, pressed under their names with "-" for "/". */
 export const REAL_PLACEHOLDERS: readonly string[] = [
