@@ -160,7 +160,7 @@ class BadInput(Verify):
 
     def test_folders(self):
         self.refuse_verify(BASE, BASE, code="not_found", has="lorapress press")
-        self.refuse_verify(self.model, self.model, code="unsupported", has="model_type")
+        self.refuse_verify(self.model, self.model, code="not_found", has="no model.safetensors")
         other = CHECKPOINTS / "odd"
         self.refuse_verify(other, self.model, code="mismatch", has="is not the model of")
         decoder = self.model / "onnx/decoder_model_merged.onnx"

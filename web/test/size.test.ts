@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { WEB } from "./lib/program.js";
 
 // Chat templates, by @huggingface/jinja, are 13 kB of the index.
-const LIMITS = { index: 56_000, transformers: 10_500 };
+const LIMITS = { index: 57_000, transformers: 10_500 };
 
 for (const [name, most] of Object.entries(LIMITS)) {
   it(`${name} is at most ${most} bytes without the engine, minified and packed`, async () => {

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { goldensOfOwnSize, pixelValues, pressCase, pressWithFile, readGolden, untilEnd } from './goldens.mjs';
+import { crossGoldens, goldensOfOwnSize, pixelValues, pressCase, pressWithFile, readGolden, untilEnd } from './goldens.mjs';
 import { press, ROOT } from './program.mjs';
 import { captioner, load, parts, STACKS } from './stacks.mjs';
 
@@ -33,6 +33,19 @@ export async function testVersion(version) {
       testGenerationFiles(library, stack);
     }
     testDemo(library, stack);
+  });
+}
+
+/** VisionEncoderDecoder and BLIP. @param {keyof typeof STACKS} version */
+export async function testCross(version) {
+  const stack = STACKS[version];
+  const library = await load(stack);
+  describe(`cross attention in ${stack.name} ${stack.version}`, () => {
+    for (const golden of crossGoldens()) {
+      for (const part of golden.cases) {
+        testCase(library, stack, golden, part, stack.press);
+      }
+    }
   });
 }
 

@@ -9,6 +9,7 @@ import { press, ROOT, shared } from './program.mjs';
 import { readSafetensors } from './safetensors.mjs';
 
 const CHECKPOINTS = join(ROOT, 'tests/goldens/checkpoints');
+const CROSS = join(ROOT, 'tests/goldens/cross');
 
 /**
  * @typedef {{image: number, ids: number[], text: string}} Caption
@@ -19,9 +20,9 @@ const CHECKPOINTS = join(ROOT, 'tests/goldens/checkpoints');
  *            images: string[], cases: Case[]}} Golden
  */
 
-/** @param {string} name @returns {Golden} */
-export function readGolden(name) {
-  const folder = join(CHECKPOINTS, name);
+/** @param {string} name @param {string} [goldens] @returns {Golden} */
+export function readGolden(name, goldens = CHECKPOINTS) {
+  const folder = join(goldens, name);
   const golden = JSON.parse(readFileSync(join(folder, 'golden/golden.json'), 'utf8'));
   if (golden.format !== 1) {
     throw new Error(`${folder}: golden format ${golden.format}, these tests read 1`);
@@ -40,7 +41,12 @@ export function readGolden(name) {
 /** Every golden checkpoint. @returns {Golden[]} */
 export function allGoldens() {
   const names = readdirSync(CHECKPOINTS).filter((name) => existsSync(join(CHECKPOINTS, name, 'golden')));
-  return names.map(readGolden);
+  return names.map((name) => readGolden(name));
+}
+
+/** Those whose decoder attends to the encoder. @returns {Golden[]} */
+export function crossGoldens() {
+  return readdirSync(CROSS).map((name) => readGolden(name, CROSS));
 }
 
 /**

@@ -28,6 +28,18 @@ export const REAL_PLACEHOLDERS: readonly string[] = [
   "smolvlm/idefics3",
 ];
 
+/** Below tests/goldens/cross, pressed as "NAME-cross". */
+export const CROSS: readonly string[] = [
+  "vitgpt2",
+  "vitgpt2lora",
+  "deitgpt2",
+  "siglipgpt2",
+  "trocr",
+  "trocrsin",
+  "blip",
+  "bliplora",
+];
+
 export interface BeamCase {
   readonly options: Readonly<Record<string, unknown>>;
   readonly results: readonly { image: number; ids: number[][]; scores: number[] }[];
@@ -43,11 +55,21 @@ export interface Golden {
   readonly captions: readonly { image: number; ids: number[]; text: string }[];
   readonly prompt: { image: number; prompt_ids: number[]; prompt_text: string; ids: number[] };
   readonly beams: readonly BeamCase[];
-  readonly variants: readonly { options: Record<string, number>; image: number; ids: number[] }[];
+  readonly variants: readonly {
+    options: Record<string, number>;
+    image: number;
+    ids: number[];
+    prompt_ids?: number[];
+  }[];
 }
 
-export function readGolden(name: string): Golden {
-  const folder = join(CHECKPOINTS, name);
+export const readCross = (name: string): Golden =>
+  readFrom(join(ROOT, "tests/goldens/cross"), name);
+
+export const readGolden = (name: string): Golden => readFrom(CHECKPOINTS, name);
+
+function readFrom(goldens: string, name: string): Golden {
+  const folder = join(goldens, name);
   const golden = JSON.parse(readFileSync(join(folder, "golden/golden.json"), "utf8"));
   const part = golden.cases.find(({ name }: { name: string }) => name === "default");
   return {

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allGoldens, LLAVA, REAL_PLACEHOLDERS, readGolden } from "./goldens.js";
+import { allGoldens, CROSS, LLAVA, REAL_PLACEHOLDERS, readCross, readGolden } from "./goldens.js";
 import { press, ROOT, WEB } from "./program.js";
 
 export default function setup(): () => void {
@@ -21,6 +21,11 @@ export default function setup(): () => void {
     const options = ["--bundle", "llava", "--dtype", "fp32,fp16,q8"];
     const most = ["--max-new-tokens", `${maxNewTokens}`];
     press(`${name}-llava`, checkpoint, [...pressOptions, ...options, ...most]);
+  }
+  for (const name of CROSS) {
+    const { checkpoint, pressOptions, maxNewTokens } = readCross(name);
+    const options = ["--dtype", "fp32,fp16", "--max-new-tokens", `${maxNewTokens}`];
+    press(`${name}-cross`, checkpoint, [...pressOptions, ...options]);
   }
   for (const name of REAL_PLACEHOLDERS) {
     const [base, adapter] = ["base", "adapter"].map((part) =>

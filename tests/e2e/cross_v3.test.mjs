@@ -1,0 +1,3 @@
+import { testCross } from './lib/captioning.mjs';
+
+await testCross('v3');
