@@ -47,8 +47,9 @@ void print(std::string_view title, const std::vector<FamilyInfo>& families) {
 void print(const KnownFamilies& known) {
   print("checkpoints with an encoder and a decoder (model_type, class, bundles)",
         known.checkpoints);
-  print("\ndecoders, alone or in such a checkpoint (model_type, class, bundles of one alone)",
-        known.decoders);
+  print(
+      "\ndecoders, alone or in such a checkpoint (model_type, class, bundles of one alone, if it can be)",
+      known.decoders);
   print("\nencoders, in such a checkpoint (model_type, bundles)", known.encoders);
   fmt::print(
       "\n`lorapress inspect CHECKPOINT` says what a checkpoint is and which bundles take it;\n"

@@ -60,11 +60,18 @@ KnownFamilies known_families() {
                                  std::string(conditioning_name(row->conditioning)),
                                  taken_by(pairs({&row, 1}, vision_families(), text_families()))});
   }
+  std::vector<const CompositeModelType*> cross;
+  std::ranges::copy_if(composite_model_types(), std::back_inserter(cross), [](const auto* row) {
+    return row->conditioning == Conditioning::kCross;
+  });
   for (const TextFamily* row : text_families()) {
-    known.decoders.push_back({std::string(row->model_type),
-                              std::string(row->architecture),
-                              kNoConditioning,
-                              taken_by({checkpoint_of(nullptr, nullptr, row)})});
+    const bool alone = row->cross != CrossAttention::kAlways;
+    known.decoders.push_back(
+        {std::string(row->model_type),
+         std::string(row->architecture),
+         std::string(alone ? kNoConditioning : conditioning_name(Conditioning::kCross)),
+         alone ? taken_by({checkpoint_of(nullptr, nullptr, row)})
+               : taken_by(pairs(cross, vision_families(), {&row, 1}))});
   }
   for (const VisionFamily* row : vision_families()) {
     known.encoders.push_back(

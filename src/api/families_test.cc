@@ -48,8 +48,10 @@ TEST(KnownFamilies, HaveABundleEachAndEachBundleHasOne) {
 TEST(KnownFamilies, SayWhatPressTakesThemTo) {
   const KnownFamilies known = known_families();
   for (const FamilyInfo& decoder : known.decoders) {
-    EXPECT_EQ(decoder.bundles, std::vector<std::string>{"text-generation"});
-    EXPECT_EQ(decoder.conditioning, "none");
+    const bool alone = decoder.model_type != "trocr" && decoder.model_type != "blip_text_model";
+    EXPECT_EQ(decoder.bundles,
+              std::vector<std::string>{alone ? "text-generation" : "transformers.js"});
+    EXPECT_EQ(decoder.conditioning, alone ? "none" : "cross");
   }
   const auto of = [&](const std::string& model_type) {
     return *std::ranges::find(known.checkpoints, model_type, &FamilyInfo::model_type);

@@ -16,7 +16,8 @@ namespace lorapress {
 namespace {
 
 bool accepts_text(const Checkpoint& checkpoint) {
-  return checkpoint.composite == nullptr && checkpoint.text && !checkpoint.vision;
+  return checkpoint.composite == nullptr && checkpoint.text && !checkpoint.vision &&
+         text_family(checkpoint.text->model_type).cross != CrossAttention::kAlways;
 }
 
 // Prompts of different lengths are padded by the client, and a family that does not look at the mask

@@ -158,7 +158,8 @@ class Families(Case):
                 listed = ", ".join(row["bundles"])
                 self.assertRegex(table, rf"(?m)^  {row['model_type']} .*{re.escape(listed)}$")
         for row in document["decoders"]:
-            self.assertEqual(row["bundles"], ["text-generation"])
+            alone = row["conditioning"] == "none"
+            self.assertEqual(row["bundles"], ["text-generation" if alone else "transformers.js"])
             self.assertRegex(row["architecture"], "(ForCausalLM|LMHeadModel)$")
         known = {row["name"] for row in document["bundles"]}
         for row in document["checkpoints"]:
