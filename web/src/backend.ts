@@ -1,4 +1,4 @@
-// The implementation of a Captioner: in this thread (local.ts) or in a worker (remote.ts).
+// The implementation of a Captioner or a TextGenerator: in this thread (local.ts) or in a worker (remote.ts).
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
 import type { Device } from "./engine/engine_api.js";
@@ -32,11 +32,12 @@ export interface LocalOptions extends BackendOptions {
   readonly fetch?: Fetch | undefined;
 }
 
-export interface CaptionerInfo {
+/** What is known of a folder and of how it is run. */
+export interface ModelInfo {
   readonly device: Device;
+  /** A decoder alone has no encoder, whose dtype is then "". */
   readonly dtypes: Dtypes;
   readonly threads: number;
-  readonly imageSize: readonly [height: number, width: number];
   readonly maxNewTokens: number;
   /** The folder's own prompt, or an empty text. */
   readonly prompt: string;
@@ -44,6 +45,15 @@ export interface CaptionerInfo {
   readonly chat: boolean;
   /** dtypes of the folder. */
   readonly available: readonly string[];
+}
+
+export interface CaptionerInfo extends ModelInfo {
+  readonly imageSize: readonly [height: number, width: number];
+}
+
+export interface BackendInfo extends ModelInfo {
+  /** undefined: a decoder alone. */
+  readonly imageSize: readonly [height: number, width: number] | undefined;
 }
 
 export interface Timings {
@@ -66,12 +76,12 @@ export interface Caption {
 }
 
 export interface Backend {
-  readonly info: CaptionerInfo;
+  readonly info: BackendInfo;
   /** Resolves when everything is loaded; rejects with the reason when loading fails. */
   readonly ready: Promise<void>;
-  /** `onPiece` gets text piece by piece; with beams it is not called. */
+  /** `onPiece` gets text piece by piece; with beams it is not called. Without a picture where the model takes none. */
   run(
-    picture: Picture,
+    picture: Picture | undefined,
     options: GenerateOptions,
     signal: AbortSignal,
     onPiece: (piece: string) => void,

@@ -9,7 +9,7 @@ export type DtypeChoice =
   | string
   | { readonly encoder?: string | undefined; readonly decoder?: string | undefined };
 
-/** Embeddings of tokens are a part of the decoder here. */
+/** Embeddings of tokens are a part of the decoder here; a decoder alone has no encoder, whose dtype is then "". */
 export type Dtypes = Readonly<Record<Exclude<Role, "embeddings">, string>>;
 
 export interface DeviceFacts {
@@ -89,6 +89,10 @@ export function graphOf(manifest: Manifest, dtype: string, role: Role): GraphFil
 
 export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: DeviceFacts): Dtypes {
   const wanted = typeof choice === "string" ? { encoder: choice, decoder: choice } : choice;
+  const images = manifest.conditioning !== "none";
+  if (!images && typeof choice !== "string" && choice.encoder !== undefined) {
+    fail("invalid_argument", "dtype names an encoder, and a model of text alone has none");
+  }
   const pick = (role: keyof Dtypes): string => {
     const dtype = wanted[role] ?? "auto";
     if (dtype !== "auto") {
@@ -97,7 +101,7 @@ export function chooseDtypes(manifest: Manifest, choice: DtypeChoice, facts: Dev
     }
     return automatic(manifest, role, facts);
   };
-  return { encoder: pick("encoder"), decoder: pick("decoder") };
+  return { encoder: images ? pick("encoder") : "", decoder: pick("decoder") };
 }
 
 /** The graphs that are run, in the order in which they are loaded. */

@@ -1,6 +1,6 @@
-// A captioner in this thread. Files arrive in the order in which they are needed, and each graph goes to
+// A captioner, or a generator of text, in this thread. Files arrive in the order in which they are needed, and each graph goes to
 // the engine as soon as its file is complete: an image that waits is encoded while the decoder downloads.
-import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
+import type { Backend, BackendInfo, Caption, LocalOptions } from "./backend.js";
 import {
   chooseDtypes,
   chooseThreads,
@@ -11,6 +11,7 @@ import {
 } from "./devices.js";
 import type { StartEngine } from "./engine/engine.js";
 import type { Engine } from "./engine/engine_api.js";
+import { fail } from "./errors.js";
 import { ChatTemplate } from "./generation/chat_template.js";
 import { generate } from "./generation/generate.js";
 import { fitted, type GenerateOptions, settingsOf } from "./generation/generate_options.js";
@@ -64,13 +65,13 @@ function handled<T>(promise: Promise<T>): Promise<T> {
 interface Parts {
   readonly loader: Loader;
   readonly meter: ProgressMeter;
-  readonly info: CaptionerInfo;
+  readonly info: BackendInfo;
   readonly stop: AbortController;
   readonly startEngine: StartEngine;
 }
 
 export class LocalBackend implements Backend {
-  readonly info: CaptionerInfo;
+  readonly info: BackendInfo;
   readonly ready: Promise<void>;
   private readonly manifest: Manifest;
   private readonly generation: GenerationSettings;
@@ -123,13 +124,13 @@ export class LocalBackend implements Backend {
     const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
     const { manifest } = loader;
     const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
-    const { width, height } = manifest.preprocessing;
-    const info: CaptionerInfo = {
+    const size = manifest.preprocessing;
+    const info: BackendInfo = {
       device: facts.device,
       dtypes,
       threads:
         options.threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
-      imageSize: [height, width],
+      imageSize: size && [size.height, size.width],
       maxNewTokens: manifest.maxNewTokens,
       prompt: manifest.prompt,
       chat: templateOf(manifest) !== undefined,
@@ -140,7 +141,7 @@ export class LocalBackend implements Backend {
   }
 
   async run(
-    picture: Picture,
+    picture: Picture | undefined,
     options: GenerateOptions,
     signal: AbortSignal,
     onPiece: (piece: string) => void,
@@ -149,11 +150,11 @@ export class LocalBackend implements Backend {
     return this.queue.run(async () => {
       signal.throwIfAborted();
       const lap = stopwatch();
-      const { pixels, imageText } = this.prepare(await toPixels(picture));
+      const prepared = picture && this.prepare(await toPixels(picture));
       const preprocessMs = lap();
       const encoder = await orAborted(this.encoder, signal);
       const encoderWaitMs = lap();
-      const image = await encoder.encode(pixels);
+      const image = prepared && (await encoder.encode(prepared.pixels));
       const encodeMs = lap();
       try {
         const [engine, tokenizer, chat] = await orAborted(
@@ -161,7 +162,7 @@ export class LocalBackend implements Backend {
           signal,
         );
         const decoderWaitMs = lap();
-        const prompt = promptOf(asked, this.manifest, tokenizer, chat, imageText);
+        const prompt = promptOf(asked, this.manifest, tokenizer, chat, prepared?.imageText);
         const settings = {
           ...fitted(asked, this.manifest, prompt.words, prompt.imagePositions),
           before: prompt.counts ? prompt.ids : [],
@@ -176,7 +177,7 @@ export class LocalBackend implements Backend {
         const found = await generate(engine, image, prompt.ids, settings, signal, onToken);
         const { ids, score, prefillMs, decodeMs } = found;
         const text = tokenizer.decode(ids);
-        emit(settings.numBeams > 1 ? text : stream.finish());
+        emit(settings.numBeams > 1 ? text : lastPiece(stream, ids, settings.eosTokenIds));
         const waits = { encoderWaitMs, decoderWaitMs };
         return {
           text,
@@ -185,7 +186,7 @@ export class LocalBackend implements Backend {
           timings: { ...waits, preprocessMs, encodeMs, prefillMs, decodeMs },
         };
       } finally {
-        image.dispose();
+        image?.dispose();
       }
     });
   }
@@ -202,7 +203,9 @@ export class LocalBackend implements Backend {
 
   // The vision tower's input, and what stands for it in a prompt.
   private prepare(image: Pixels): { pixels: Float32Array; imageText: string } {
-    const { preprocessing, imageSplitting, imageTokens } = this.manifest;
+    const { imageSplitting, imageTokens } = this.manifest;
+    const preprocessing =
+      this.manifest.preprocessing ?? fail("invalid_argument", "the model takes no image");
     if (imageSplitting === undefined) {
       return { pixels: preprocess(image, preprocessing), imageText: "" };
     }
@@ -271,7 +274,18 @@ export class LocalBackend implements Backend {
 
 // Only chat models are asked through a template.
 const templateOf = ({ conditioning, chatTemplate }: Manifest): string | undefined =>
-  conditioning === "placeholder" ? chatTemplate : undefined;
+  conditioning === "prefix" ? undefined : chatTemplate;
+
+// What is left, with the text of an end token that is no special one.
+function lastPiece(
+  stream: TextStream,
+  ids: readonly number[],
+  eosTokenIds: readonly number[],
+): string {
+  const last = ids.at(-1);
+  const ended = last !== undefined && eosTokenIds.includes(last);
+  return (ended ? stream.push(last) : "") + stream.finish();
+}
 
 const filesOf = ({ path, externalData }: GraphFile): string[] => [path, ...externalData];
 

@@ -1,5 +1,5 @@
 // Messages between a page and its worker. `id` names a caption.
-import type { BackendOptions, Caption, CaptionerInfo } from "./backend.js";
+import type { BackendInfo, BackendOptions, Caption } from "./backend.js";
 import type { EngineFiles } from "./engine/engine_api.js";
 import { type ErrorCode, LorapressError, messageOf } from "./errors.js";
 import type { GenerateOptions } from "./generation/generate_options.js";
@@ -16,14 +16,14 @@ export type ToWorker =
   | {
       readonly type: "caption";
       readonly id: number;
-      readonly picture: Picture;
+      readonly picture: Picture | undefined;
       readonly options: GenerateOptions;
     }
   | { readonly type: "abort"; readonly id: number }
   | { readonly type: "dispose" };
 
 export type FromWorker =
-  | { readonly type: "loaded"; readonly info: CaptionerInfo }
+  | { readonly type: "loaded"; readonly info: BackendInfo }
   | { readonly type: "refused"; readonly error: WireError }
   | { readonly type: "ready" }
   | { readonly type: "unready"; readonly error: WireError }
@@ -53,6 +53,6 @@ export function fromWire(error: WireError): Error {
 }
 
 /** Objects that are transferred and not copied. */
-export function transfersOf(picture: Picture): Transferable[] {
-  return picture.kind === "bitmap" ? [picture.bitmap] : [];
+export function transfersOf(picture: Picture | undefined): Transferable[] {
+  return picture?.kind === "bitmap" ? [picture.bitmap] : [];
 }

@@ -1,5 +1,5 @@
 // The page's side of a captioner in a worker.
-import type { Backend, Caption, CaptionerInfo, LocalOptions } from "./backend.js";
+import type { Backend, BackendInfo, Caption, LocalOptions } from "./backend.js";
 import type { EngineFiles } from "./engine/engine_api.js";
 import { LorapressError } from "./errors.js";
 import type { GenerateOptions } from "./generation/generate_options.js";
@@ -37,11 +37,11 @@ export class WorkerBackend implements Backend {
   /** The address of the worker's module, where it was started from one. */
   private readonly address: string | undefined;
   private readonly onProgress: ProgressListener | undefined;
-  private readonly loaded: Deferred<CaptionerInfo> = deferred();
+  private readonly loaded: Deferred<BackendInfo> = deferred();
   private readonly readiness: Deferred<void> = deferred();
   private readonly disposed: Deferred<void> = deferred();
   private readonly jobs = new Map<number, Job>();
-  private known: CaptionerInfo | undefined;
+  private known: BackendInfo | undefined;
   private nextId = 0;
   private broken: Error | undefined;
 
@@ -84,7 +84,7 @@ export class WorkerBackend implements Backend {
     return backend;
   }
 
-  get info(): CaptionerInfo {
+  get info(): BackendInfo {
     if (this.known === undefined) {
       throw new Error("asked before it is loaded");
     }
@@ -92,7 +92,7 @@ export class WorkerBackend implements Backend {
   }
 
   run(
-    picture: Picture,
+    picture: Picture | undefined,
     options: GenerateOptions,
     signal: AbortSignal,
     onPiece: (piece: string) => void,

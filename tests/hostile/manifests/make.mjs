@@ -63,6 +63,21 @@ function sound() {
   };
 }
 
+/** Of a decoder alone, which takes no image. */
+function textAlone() {
+  const { preprocessing: _, ...manifest } = sound();
+  const { vision_model_type: __, image_tokens: ___, ...model } = manifest.model;
+  const graph = { external_data: [], cache_dtype: 'float32', in_place_cache: true, integer_products: false };
+  return {
+    ...manifest,
+    bundle: 'text-generation',
+    model: { ...model, model_type: 'llama', conditioning: 'none' },
+    graphs: { fp32: { decoder: 'onnx/model.onnx' } },
+    graph_files: { 'onnx/model.onnx': graph },
+    files: [file('tokenizer.json'), file('onnx/model.onnx', CHUNK)],
+  };
+}
+
 /** @typedef {ReturnType<typeof sound> & Record<string, any>} Manifest */
 
 /** @type {(path: string) => (manifest: Manifest) => void} */
@@ -72,6 +87,8 @@ const firstPath = (path) => (m) => {
 
 /** @type {[file: string, code: string, wrong: string, spoil: (manifest: Manifest) => void][]} */
 const SPOILED = [
+  ['conditioning_unknown', 'unsupported', 'an image reaches the decoder in a way that is not known', (m) => { Object.assign(m.model, { conditioning: 'telepathy' }); }],
+  ['image_tokens_missing', 'invalid_file', 'a model that takes images has no image tokens', (m) => { delete (/** @type {any} */ (m.model).image_tokens); }],
   ['path_parent', 'invalid_file', 'a path leaves the folder', firstPath('../config.json')],
   ['path_parent_inside', 'invalid_file', 'a path leaves the folder and comes back', firstPath('onnx/../../tiny/config.json')],
   ['path_dot', 'invalid_file', 'a path has two spellings', firstPath('./config.json')],
@@ -227,6 +244,7 @@ export function allFiles() {
   files.set('index.tsv', rows.map((row) => `${row.join('\t')}\n`).join(''));
   files.set('accepted/one_dtype.json', text(sound()));
   files.set('accepted/prompt.json', text({ ...sound(), prompt: { default: 'a photo of', chat_template: 'tokenizer.json' } }));
+  files.set('accepted/text.json', text(textAlone()));
   files.set('accepted/several.json', text(several()));
   files.set('accepted/generation.json', text(generation()));
   files.set('accepted/version_1.json', text(versionOne(several())));

@@ -19,7 +19,8 @@ export interface EngineFiles {
 
 /** The numbers that determine the decoder's shapes. */
 export interface ModelShape {
-  readonly imageSize: readonly [height: number, width: number];
+  /** undefined: a decoder alone. */
+  readonly imageSize: readonly [height: number, width: number] | undefined;
   readonly vocabSize: number;
   readonly numHiddenLayers: number;
   readonly numKeyValueHeads: number;
@@ -71,9 +72,9 @@ export interface Engine {
   /**
    * One row. `ids` are the model's start token, in whose place the image stands unless the decoder attends to
    * it, and then the prompt's tokens; or, with an imageTokenId, a prompt that has this id once per position of the
-   * image. The engine adds none. `image` must outlive the sequences.
+   * image; or the prompt of a decoder alone, without an image. The engine adds none. `image` must outlive the sequences.
    */
-  prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]>;
+  prefill(image: EncodedImage | undefined, ids: readonly number[]): Promise<[Sequences, Logits]>;
   /**
    * Row i of the result is row parents[i] of `sequences` and then tokens[i]; rows may repeat,
    * vanish and change places. `sequences` is used up.

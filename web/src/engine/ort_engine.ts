@@ -4,6 +4,8 @@
 // image as well, which later calls get back. With an imageTokenId they are those of the llava and smolvlm
 // bundles: a graph of its own looks tokens up, and here the image's rows replace those of the placeholders.
 //
+// A decoder alone takes ids and a mask, which is all ones here.
+//
 // Tensors stay inside the engine: a step's cache is the next step's input, and only the logits of each step are
 // copied out.
 import { asLorapressError, fail } from "../errors.js";
@@ -28,6 +30,7 @@ import {
   PORTS,
   requireCache,
   requireNames,
+  TEXT_PORTS,
 } from "./ports.js";
 
 export interface Session<Tensor> extends GraphPorts {
@@ -63,6 +66,8 @@ interface OrtSequences<Tensor> extends Sequences {
   readonly images: readonly Tensor[];
   /** Those of `images` that this object frees; the caption frees the others. */
   readonly owned: readonly Tensor[];
+  /** Positions in the cache. */
+  readonly length: number;
 }
 
 export abstract class OrtEngine<Tensor> implements Engine {
@@ -115,7 +120,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     return this.inTurn("the encoder failed", async () => {
       const session = this.encoder ?? fail("runtime", "the encoder is not loaded");
       const { inputs, outputs } = this.placeholders ? PLACEHOLDER_PORTS.encoder : PORTS.encoder;
-      const [height, width] = this.shape.imageSize;
+      const [height, width] = this.shape.imageSize ?? fail("runtime", "the model takes no image");
       const tiles = pixels.length / (3 * height * width);
       const rank = session.inputs.find(({ name }) => name === inputs[0])?.dims.length ?? 4;
       const several = rank === 5 ? [1, tiles] : [tiles];
@@ -136,20 +141,24 @@ export abstract class OrtEngine<Tensor> implements Engine {
     });
   }
 
-  prefill(image: EncodedImage, ids: readonly number[]): Promise<[Sequences, Logits]> {
+  prefill(image: EncodedImage | undefined, ids: readonly number[]): Promise<[Sequences, Logits]> {
     return this.inTurn("the decoder failed", () => {
       const { numKeyValueHeads, headDim } = this.shape;
       const none = this.cacheDtype === "float16" ? new Uint16Array(0) : new Float32Array(0);
       const dims = [1, numKeyValueHeads, 0, headDim];
       const empty = (ports: CachePorts): Tensor[] =>
         ports.past.map(() => this.tensor(this.cacheDtype, dims, none));
-      const { tensor } = image as OrtImage<Tensor>;
       const cache = empty(this.cache);
+      if (image === undefined) {
+        return this.run(this.sequences(1, cache, [], [], 0), ids);
+      }
+      const { tensor } = image as OrtImage<Tensor>;
       if (this.placeholders) {
-        return this.run(this.sequences(1, cache, [], []), ids, this.floats(tensor));
+        return this.run(this.sequences(1, cache, [], [], 0), ids, this.floats(tensor));
       }
       const states = empty(this.states);
-      return this.run(this.sequences(1, cache, [tensor, ...states], states), ids, undefined, true);
+      const sequences = this.sequences(1, cache, [tensor, ...states], states, 0);
+      return this.run(sequences, ids, undefined, true);
     });
   }
 
@@ -204,7 +213,8 @@ export abstract class OrtEngine<Tensor> implements Engine {
     const present = caches.flatMap((ports) => ports.present);
     const past = caches.flatMap((ports) => ports.past);
     this.decoder = await this.open(source, bytes, present);
-    const ports = (this.placeholders ? PLACEHOLDER_PORTS : PORTS).decoder;
+    const all = this.placeholders ? PLACEHOLDER_PORTS : this.textAlone ? TEXT_PORTS : PORTS;
+    const ports = all.decoder;
     requireNames(this.decoder, "decoder", ports, { past, present });
     for (const first of caches.flatMap((ports) => ports.past.slice(0, 1))) {
       const port = this.decoder.inputs.find(({ name }) => name === first);
@@ -225,6 +235,10 @@ export abstract class OrtEngine<Tensor> implements Engine {
     return this.shape.imageTokenId !== undefined;
   }
 
+  private get textAlone(): boolean {
+    return this.shape.imageSize === undefined;
+  }
+
   private releaseAll(tensors: readonly Tensor[]): void {
     for (const tensor of tensors) {
       this.release(tensor);
@@ -236,9 +250,10 @@ export abstract class OrtEngine<Tensor> implements Engine {
     cache: readonly Tensor[],
     images: readonly Tensor[],
     owned: readonly Tensor[],
+    length: number,
   ): OrtSequences<Tensor> {
     const dispose = (): void => this.releaseAll([...cache, ...owned]);
-    return { rows, cache, images, owned, dispose };
+    return { rows, cache, images, owned, length, dispose };
   }
 
   // `ids`: those of one row, or one id per row. `first`: the image's keys and values are computed. The sequences are
@@ -250,6 +265,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     first = false,
   ): Promise<[Sequences, Logits]> {
     const { rows, cache, images, owned } = sequences;
+    const length = sequences.length + ids.length / rows;
     const { inputs, outputs } = PORTS.decoder;
     const states = first ? this.states.present : [];
     let found: Tensor[] = [];
@@ -259,29 +275,35 @@ export abstract class OrtEngine<Tensor> implements Engine {
       const input = this.placeholders
         ? await this.embedded(ids, dims, image)
         : this.tensor("int64", dims, BigInt64Array.from(ids, BigInt));
+      const mask = this.textAlone
+        ? [this.tensor("int64", [rows, length], new BigInt64Array(rows * length).fill(1n))]
+        : [];
       const names = this.placeholders
         ? [PLACEHOLDER_PORTS.decoder.inputs[0]]
-        : [...inputs, ...this.states.past];
+        : this.textAlone
+          ? TEXT_PORTS.decoder.inputs
+          : [...inputs, ...this.states.past];
       try {
-        const given = [input, ...images, ...cache];
+        const given = [input, ...mask, ...images, ...cache];
         const wanted = [...outputs, ...this.cache.present, ...states];
         found = await session.run(
           [...names, ...this.cache.past].map((name, i) => [name, given[i] as Tensor] as const),
           wanted,
         );
       } finally {
-        this.release(input);
+        this.releaseAll([input, ...mask]);
       }
       const [logits, ...next] = found as [Tensor, ...Tensor[]];
       const scores = this.readLogits(logits, rows);
       this.release(logits);
       this.releaseAll(cache);
       if (states.length === 0) {
-        return [this.sequences(rows, next, images, owned), scores];
+        return [this.sequences(rows, next, images, owned, length), scores];
       }
       const made = next.splice(this.cache.present.length);
       this.releaseAll(owned);
-      return [this.sequences(rows, next, [...images.slice(0, 1), ...made], made), scores];
+      const kept = [...images.slice(0, 1), ...made];
+      return [this.sequences(rows, next, kept, made, length), scores];
     } catch (error) {
       this.releaseAll(found);
       sequences.dispose();
@@ -330,7 +352,7 @@ export abstract class OrtEngine<Tensor> implements Engine {
     sequences: OrtSequences<Tensor>,
     parents: readonly number[],
   ): Promise<OrtSequences<Tensor>> {
-    const { rows, cache, images, owned } = sequences;
+    const { rows, cache, images, owned, length } = sequences;
     if (parents.length === rows && parents.every((parent, row) => parent === row)) {
       return sequences;
     }
@@ -341,10 +363,10 @@ export abstract class OrtEngine<Tensor> implements Engine {
       const nextImages = found.splice(cache.length);
       this.releaseAll(cache);
       if (!other) {
-        return this.sequences(parents.length, found, images, owned);
+        return this.sequences(parents.length, found, images, owned, length);
       }
       this.releaseAll(owned);
-      return this.sequences(parents.length, found, nextImages, nextImages);
+      return this.sequences(parents.length, found, nextImages, nextImages, length);
     } catch (error) {
       sequences.dispose();
       throw error;

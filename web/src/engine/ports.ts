@@ -18,6 +18,11 @@ export const PLACEHOLDER_PORTS = {
   decoder: { inputs: ["inputs_embeds"], outputs: ["logits"] },
 } as const;
 
+/** Of a decoder alone. */
+export const TEXT_PORTS = {
+  decoder: { inputs: ["input_ids", "attention_mask"], outputs: ["logits"] },
+} as const;
+
 /** Of an encoder that takes tiles of several sizes; all of ours are whole. */
 export const PIXEL_MASK = "pixel_attention_mask";
 

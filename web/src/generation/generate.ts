@@ -20,7 +20,7 @@ export interface Generated {
  */
 export async function generate(
   engine: Engine,
-  image: EncodedImage,
+  image: EncodedImage | undefined,
   ids: readonly number[],
   settings: Settings,
   signal: AbortSignal,

@@ -182,7 +182,10 @@ function refuseContradictions(
   }
 }
 
-/** The settings behind the image's positions and the prompt's other ids. Throws when these and the new tokens do not fit the model. */
+/**
+ * The settings behind the image's positions and the prompt's other ids. Throws when these and the new tokens do not fit
+ * the model; a length of the folder's own ends there where the model is a decoder alone.
+ */
 export function fitted(
   settings: OpenSettings,
   manifest: Manifest,
@@ -198,7 +201,9 @@ export function fitted(
   const { maxPositionEmbeddings } = manifest;
   const { maxLength, minLength, ...rest } = settings;
   const positions = imageTokens + prompt.length;
-  const ofLength = maxLength === undefined ? manifest.maxNewTokens : maxLength - positions;
+  const all = maxLength === undefined ? manifest.maxNewTokens : maxLength - positions;
+  const room = maxPositionEmbeddings - positions;
+  const ofLength = manifest.conditioning === "none" && room > 0 ? Math.min(all, room) : all;
   const maxNewTokens = settings.maxNewTokens ?? ofLength;
   if (maxNewTokens < 1) {
     fail(

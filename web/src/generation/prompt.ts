@@ -27,6 +27,9 @@ export function promptOf(
   if (manifest.conditioning === "placeholder") {
     return placeholderPrompt(asked, manifest, tokenizer, chat, image);
   }
+  if (manifest.conditioning === "none") {
+    return textPrompt(asked, tokenizer, chat);
+  }
   if (asked.system !== "") {
     fail("invalid_argument", `system is a message for chat models, this is none`);
   }
@@ -37,6 +40,43 @@ export function promptOf(
   return { ids, words, imagePositions: cross ? 1 : manifest.imageTokens, counts: cross };
 }
 
+// Undefined where the prompt goes through no template.
+function chosenTemplate(
+  asked: OpenSettings,
+  chat: ChatTemplate | undefined,
+): ChatTemplate | undefined {
+  const template = asked.rawPrompt ? undefined : chat;
+  if (asked.system !== "" && template === undefined) {
+    fail(
+      "invalid_argument",
+      "system needs a chat template, and the folder has none or it is left out",
+    );
+  }
+  return template;
+}
+
+// The ids of apply_chat_template(), or of a text with the tokenizer's special tokens; given ids as they are.
+function textPrompt(
+  asked: OpenSettings,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | undefined,
+): Prompt {
+  const { prompt } = asked;
+  const template = chosenTemplate(asked, chat);
+  let ids: readonly number[];
+  if (typeof prompt !== "string") {
+    ids = prompt;
+  } else if (template === undefined) {
+    ids = tokenizer.encode(prompt, true);
+  } else {
+    ids = tokenizer.encode(template.apply(chatMessages(asked.system, prompt, false), true), false);
+  }
+  if (ids.length === 0) {
+    fail("invalid_argument", "the prompt has no tokens, and the model needs one to continue");
+  }
+  return { ids, words: ids, imagePositions: 0, counts: true };
+}
+
 function placeholderPrompt(
   asked: OpenSettings,
   manifest: Manifest,
@@ -45,13 +85,7 @@ function placeholderPrompt(
   image: string,
 ): Prompt {
   const { imageTokenId, imageTokens } = manifest;
-  const template = asked.rawPrompt ? undefined : chat;
-  if (asked.system !== "" && template === undefined) {
-    fail(
-      "invalid_argument",
-      "system needs a chat template, and the folder has none or it is left out",
-    );
-  }
+  const template = chosenTemplate(asked, chat);
   const token =
     tokenizer.tokenOf(imageTokenId) ??
     fail("mismatch", `the tokenizer has no token ${imageTokenId}, the place of the image`);

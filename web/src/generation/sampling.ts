@@ -7,7 +7,10 @@ import { fail } from "../errors.js";
  * sampling, log-probabilities for beams. Token ids are inside the vocabulary.
  */
 export interface TokenRules {
-  /** Ids that count as generated, as in generate(input_ids=...): of a placeholder folder's prompt; with cross attention of the start token and the prompt. */
+  /**
+   * Ids that count as generated, as in generate(input_ids=...): the prompt of a placeholder folder or of a decoder
+   * alone; with cross attention the start token and the prompt.
+   */
   readonly before?: readonly number[] | undefined;
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;

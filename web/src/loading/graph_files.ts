@@ -9,8 +9,11 @@ const CACHED_KEYS = [...KEYS, "cache_dtype", "in_place_cache"];
 const CACHE_DTYPES = ["float32", "float16"] as const;
 const BACKENDS = ["wasm", "webgpu", "webgpu_f16"] as const;
 
-/** How the image reaches the decoder: before the text, through cross attention, or in place of the prompt's image tokens. */
-export const CONDITIONINGS = ["prefix", "cross", "placeholder"] as const;
+/**
+ * How the image reaches the decoder: before the text, through cross attention, or in place of the prompt's image
+ * tokens; "none": a decoder alone.
+ */
+export const CONDITIONINGS = ["prefix", "cross", "placeholder", "none"] as const;
 export type Conditioning = (typeof CONDITIONINGS)[number];
 
 /** The parts of a model that are run here. */
@@ -31,6 +34,7 @@ export const ROLES: Readonly<Record<Conditioning, readonly (readonly [Role, stri
     ["embeddings", "embed_tokens"],
     ["decoder", "decoder_model_merged"],
   ],
+  none: [["decoder", "decoder"]],
 };
 
 /** An .onnx file and its entry of "graph_files". */

@@ -63,6 +63,7 @@ export interface Manifest {
   readonly bundle: string;
   readonly defaultDtype: string;
   readonly conditioning: Conditioning;
+  /** 0 of a decoder alone. */
   readonly imageTokens: number;
   /** Of a prompt's image positions, with conditioning "placeholder". */
   readonly imageTokenId: number;
@@ -77,7 +78,8 @@ export interface Manifest {
   readonly maxNewTokens: number;
   /** Token ids and settings, for generation_settings.ts. */
   readonly generation: Fields;
-  readonly preprocessing: Preprocessing;
+  /** undefined of a decoder alone. */
+  readonly preprocessing: Preprocessing | undefined;
   readonly imageSplitting: ImageSplitting | undefined;
   readonly tokenizerFile: string;
   /** The folder's own prompt. */
@@ -235,13 +237,14 @@ export function parseManifest(text: string, where: string): Manifest {
     fail("invalid_file", `${where}: "graphs" has no ${shown(defaultDtype)}, the default_dtype`);
   }
   const conditioning = parseConditioning(model);
+  const images = conditioning !== "none";
   return {
     bundle: root.text("bundle"),
     conditioning,
     imageTokenId:
       conditioning === "placeholder" ? model.integer("image_token_id", 0, MAX_COUNT) : -1,
     defaultDtype,
-    imageTokens: model.integer("image_tokens", 1, MAX_COUNT),
+    imageTokens: images ? model.integer("image_tokens", 1, MAX_COUNT) : 0,
     vocabSize,
     numHiddenLayers: model.integer("num_hidden_layers", 1, 4096),
     numKeyValueHeads: model.integer("num_key_value_heads", 1, 4096),
@@ -251,9 +254,9 @@ export function parseManifest(text: string, where: string): Manifest {
     eosTokenIds: parseEos(generation, vocabSize - 1),
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
-    preprocessing: parsePreprocessing(root.object("preprocessing")),
+    preprocessing: images ? parsePreprocessing(root.object("preprocessing")) : undefined,
     imageSplitting:
-      root.get("image_splitting") === undefined
+      !images || root.get("image_splitting") === undefined
         ? undefined
         : parseSplitting(root.object("image_splitting")),
     ...parsePrompt(root, inFiles),

@@ -34,6 +34,10 @@ export default function setup(): () => void {
     const options = existsSync(adapter as string) ? ["--adapter", adapter as string] : [];
     press(name.replace("/", "-"), base as string, options);
   }
+  const text = join(ROOT, "tests/goldens/text");
+  const adapter = ["--adapter", join(text, "llama/adapter"), "--dtype", "fp32,fp16,q8"];
+  press("text-llama", join(text, "llama/base"), adapter);
+  press("text-qwen2", join(text, "qwen2/merged"), ["--external-data"]);
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
