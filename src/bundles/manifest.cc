@@ -1,6 +1,7 @@
 #include "bundles/manifest.h"
 
 #include <algorithm>
+#include <array>
 #include <ranges>
 #include <set>
 
@@ -165,6 +166,15 @@ ManifestFile parse_file(const Json& json, const std::string& where) {
 void parse_model(const Json& json, const std::string& where, Manifest& manifest) {
   constexpr int64_t kMost = 1 << 24;
   manifest.conditioning = json_or<std::string>(json, "conditioning", "prefix", where);
+  constexpr std::array<std::string_view, 4> kKnown{
+      "prefix", "cross", "placeholder", kNoConditioning};
+  if (std::ranges::find(kKnown, manifest.conditioning) == kKnown.end()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: \"conditioning\" is \"{}\", expected one of {}",
+         where,
+         manifest.conditioning.substr(0, 80),
+         fmt::join(kKnown, ", "));
+  }
   if (takes_images(manifest)) {
     manifest.image_tokens = bounded(json, "image_tokens", 1, kMost, where);
   }

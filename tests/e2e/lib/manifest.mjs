@@ -78,8 +78,12 @@ function graphProblems({ files, graphs, graph_files = undefined, preferred_dtype
   ];
 }
 
-/** The middle cannot be larger than the image that it is cut out of. */
-function cropProblems({ preprocessing: { size, shortest_edge = Infinity } }) {
+/** The middle cannot be larger than the image that it is cut out of; a decoder alone has no images. */
+function cropProblems({ preprocessing }) {
+  if (preprocessing === undefined) {
+    return [];
+  }
+  const { size, shortest_edge = Infinity } = preprocessing;
   const sides = [size.width, size.height].filter((side) => side > shortest_edge);
   return sides.map((side) => `preprocessing: ${side} of a shortest_edge of ${shortest_edge}`);
 }
