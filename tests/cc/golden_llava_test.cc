@@ -77,6 +77,22 @@ INSTANTIATE_TEST_SUITE_P(All,
                          testing::ValuesIn(test::kLlavaGoldens),
                          test::param_name);
 
+TEST(LlavaTables, AreTiedByEitherFlag) {
+  for (const char* part : {"whole", "text_config"}) {
+    const TempFolder temp;
+    const fs::path copy = test::writable_copy("llava/siglip", temp);
+    change_json(copy / "base/config.json", [&](Json& config) {
+      Json& changed = std::string_view(part) == "whole" ? config : config["text_config"];
+      changed["tie_word_embeddings"] = false;
+    });
+    const Checkpoint checkpoint = open_checkpoint(placeholder_source(copy));
+    EXPECT_TRUE(checkpoint.text->tie_word_embeddings) << part;
+    for (const std::string& note : checkpoint.notes) {
+      EXPECT_FALSE(contains(note, "tie_word_embeddings is not true")) << part << ": " << note;
+    }
+  }
+}
+
 // Changes config.json of a copy of llava/clip and expects that it cannot be pressed.
 std::string llava_refusal(ErrorCode code, const std::function<void(Json&)>& change) {
   const TempFolder temp;
