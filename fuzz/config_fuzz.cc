@@ -20,12 +20,17 @@ void check_vision(const Json& json) {
 void check_text(const Json& json) {
   const TextConfig config = parse_text_config(json, "fuzz");
   fuzz::require(config.num_attention_heads % config.num_key_value_heads == 0);
-  fuzz::require(config.head_dim >= 2 && config.max_position_embeddings >= 1);
+  fuzz::require(config.head_dim >= 1 && config.max_position_embeddings >= 1);
   constexpr int64_t kEnough = 4096;  // for this check, which is slow
   if (config.head_dim > kEnough) {
     return;
   }
-  const RopeConfig& rope = std::get<LlamaLayers>(config.layers).rope;
+  const auto* layers = std::get_if<LlamaLayers>(&config.layers);
+  if (layers == nullptr) {
+    return;
+  }
+  fuzz::require(config.head_dim >= 2);
+  const RopeConfig& rope = layers->rope;
   fuzz::require(rope.rotary_dim >= 2 && rope.rotary_dim <= config.head_dim);
   for (const float frequency : inverse_frequencies(rope, rope.rotary_dim)) {
     fuzz::require(!std::isnan(frequency));

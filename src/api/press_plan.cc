@@ -129,15 +129,16 @@ void PressPlan::check_model() const {
          folder,
          checkpoint_.composite == nullptr ? "text-only" : checkpoint_.composite->model_type);
   }
-  const int64_t images = checkpoint_.image_positions();
+  const int64_t before = checkpoint_.positions_before();
   const int64_t most = request().max_new_tokens;
   const int64_t positions = checkpoint_.text->max_position_embeddings;
-  if (images + most > positions) {
+  if (before + most > positions) {
     fail(ErrorCode::kInvalidArgument,
-         "{}: {} image tokens and {} new tokens do not fit the decoder's {} positions; pass a "
-         "lower options.max_new_tokens",
+         "{}: {} {} and {} new tokens do not fit the decoder's {} positions; pass a lower "
+         "options.max_new_tokens",
          folder,
-         images,
+         before,
+         has_cross_attention(checkpoint_) ? "start token" : "image tokens",
          most,
          positions);
   }

@@ -7,6 +7,7 @@
 #include "lorapress/press.h"
 
 #include "base/json.h"
+#include "checkpoint/checkpoint.h"
 #include "golden_util.h"
 #include "runtime/generation/tokenizer.h"
 
@@ -107,6 +108,17 @@ TEST_P(GoldenCross, MergedFoldersCaptionAlike) {
   options.out = temp_.path() / "model";
   press(options);
   expect_captions(Captioner(options.out));
+}
+
+// The image takes no positions of the decoder; the start token takes one.
+TEST_P(GoldenCross, NewTokensFillThePositionsBehindTheStartToken) {
+  PressOptions options = press_options(golden_, row_, temp_.path() / "model");
+  const int64_t positions = open_checkpoint(options.source).text->max_position_embeddings;
+  options.max_new_tokens = positions;
+  const std::string text = test::message_of(ErrorCode::kInvalidArgument, [&] { press(options); });
+  EXPECT_NE(text.find("1 start token and"), std::string::npos) << text;
+  options.max_new_tokens = positions - 1;
+  EXPECT_NO_THROW(export_bundle(options));
 }
 
 TEST_P(GoldenCross, OtherBundlesAreRefusedByName) {
