@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/tokenizer_files.h"
 #include "golden_util.h"
 #include "runtime/generation/tokenizer.h"
 #include "verify/reference.h"
@@ -63,9 +64,8 @@ void expect_prompt(const ReferenceModel& model,
 void expect_captions(const ReferenceModel& model,
                      const std::vector<Rows>& prefixes,
                      const Golden& golden,
-                     const Checkpoint& checkpoint,
+                     const Ids& eos,
                      const Json& row) {
-  Ids eos = checkpoint.text->eos_token_ids;
   const std::vector<ReferenceCaption> captions =
       model.greedy(prefixes, golden.json.at("max_new_tokens"), eos);
   const Tokenizer tokenizer = Tokenizer::from_file(
@@ -86,20 +86,21 @@ void expect_captions(const ReferenceModel& model,
   }
 }
 
-class Reference : public ::testing::TestWithParam<std::string> {};
-
-TEST_P(Reference, EqualsPyTorch) {
-  const Golden golden(GetParam());
+// `image_tensor`: the golden's name of what the decoder gets of the images, in its first case.
+void expect_pytorch(const Golden& golden, const std::string& image_tensor) {
   for (const Json& row : golden.cases()) {
     const std::string name = row.at("name");
     SCOPED_TRACE(name);
     const Checkpoint checkpoint = open_checkpoint(golden.source(row));
-    const ReferenceModel model(checkpoint);
+    const SpecialTokens tokens = find_tokenizer(checkpoint).tokens;
+    ReferenceOptions options;
+    options.decoder_start_token_id = tokens.decoder_start_token_id;
+    const ReferenceModel model(checkpoint, options);
     const std::vector<Rows> prefixes = model.encode(all_pixels(golden));
     const std::vector<Rows> first = model.logits(prefixes, {{}, {}, {}});
     for (size_t image = 0; image < prefixes.size(); ++image) {
-      if (row == golden.cases().at(0)) {  // the one whose prefix is stored
-        expect_close(prefixes[image].values, golden.row("prefix", image), "prefix");
+      if (row == golden.cases().at(0)) {
+        expect_close(prefixes[image].values, golden.row(image_tensor, image), image_tensor);
       }
       ASSERT_EQ(first[image].rows, 1);
       expect_close(first[image].values, golden.row(name + "/first_logits", image), "first logits");
@@ -113,15 +114,61 @@ TEST_P(Reference, EqualsPyTorch) {
                      fmt::format("step {}", step));
       }
     }
-    expect_captions(model, prefixes, golden, checkpoint, row);
+    expect_captions(model, prefixes, golden, tokens.eos_token_ids, row);
     expect_prompt(model, prefixes, row.at("prompt"));
   }
+}
+
+class Reference : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Reference, EqualsPyTorch) {
+  expect_pytorch(Golden(GetParam()), "prefix");
 }
 
 INSTANTIATE_TEST_SUITE_P(All,
                          Reference,
                          ::testing::ValuesIn(test::golden_names()),
                          [](const auto& row) { return row.param; });
+
+class ReferenceCross : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(ReferenceCross, EqualsPyTorch) {
+  expect_pytorch(test::cross_golden(GetParam()), "encoder_hidden_states");
+}
+
+// The same forward in double, of which float32's distance is small and not zero.
+TEST_P(ReferenceCross, InDoubleIsNear) {
+  const Golden golden = test::cross_golden(GetParam());
+  const Json& row = golden.cases().at(0);
+  const Checkpoint checkpoint = open_checkpoint(golden.source(row));
+  ReferenceOptions options;
+  options.decoder_start_token_id = golden.json.at("decoder_start_token_id");
+  const ReferenceModel model(checkpoint, options);
+  const std::vector<std::vector<float>> pixels = {golden.row("pixel_values", 0)};
+  const Ids ids = row.at("captions").at(0).at("ids");
+  const Rows single = model.logits(model.encode(pixels), {ids}).at(0);
+  const ForcedPass exact = model.forced(pixels, {ids}, Arithmetic::kFloat64);
+  const double error = relative_error(single.values, exact.logits.at(0).values);
+  EXPECT_GT(error, 0.0);
+  EXPECT_LT(error, 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(All,
+                         ReferenceCross,
+                         ::testing::ValuesIn(test::cross_golden_names()),
+                         [](const auto& row) { return row.param; });
+
+// transformers fails there, too.
+TEST(ReferenceCrossPositions, EndWhereTheTableEnds) {
+  const Golden golden = test::cross_golden("deitgpt2");
+  const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
+  const ReferenceModel model(checkpoint);
+  const std::vector<Rows> states = model.encode({golden.row("pixel_values", 0)});
+  EXPECT_EQ(model.logits(states, {Ids(48, 5)}).at(0).rows, 48);
+  const std::string text = test::message_of(
+      ErrorCode::kInvalidArgument, [&] { static_cast<void>(model.logits(states, {Ids(49, 5)})); });
+  EXPECT_TRUE(test::contains(text, "position 48 is beyond the 48 of the decoder")) << text;
+}
 
 // A family that is only registered is not taken for another one.
 TEST(ReferenceModel, RefusesAFamilyThatItDoesNotCompute) {
@@ -187,6 +234,44 @@ TEST(ReferenceListener, SeesEveryLinearLayer) {
       product += static_cast<double>(head_input[i]) * static_cast<double>(table[11 * hidden + i]);
     }
     EXPECT_NEAR(product, static_cast<double>(logits.row(0)[11]), 1e-3);
+  }
+}
+
+// Keys and values of the image are computed once for all images, the rest once for each pass.
+TEST(ReferenceListener, SeesEveryLinearLayerOfCrossAttention) {
+  for (const std::string name : {"vitgpt2", "trocrsin", "blip"}) {
+    SCOPED_TRACE(name);
+    const Golden golden = test::cross_golden(name);
+    const Checkpoint checkpoint = open_checkpoint(golden.source(golden.cases().at(0)));
+    ReferenceModel model(checkpoint);
+    std::map<std::string, int64_t> rows;
+    model.on_linear_input([&](const LinearInput& input) {
+      const bool is_new =
+          rows.emplace(input.name, std::ssize(input.rows) / input.in_features).second;
+      EXPECT_TRUE(is_new) << input.name << " twice in one pass";
+    });
+    const std::vector<Rows> states = model.encode(all_pixels(golden));
+    static_cast<void>(model.logits(states, {{5, 7}, {5, 7, 9}, {}}));
+    const std::string layer = name == "vitgpt2"    ? "transformer.h.1.crossattention."
+                              : name == "trocrsin" ? "model.decoder.layers.1.encoder_attn."
+                                                   : "bert.encoder.layer.1.crossattention.self.";
+    const auto of = [&](const std::string& part) {
+      return rows.at("language_model." + layer + part);
+    };
+    const int64_t tokens = 3 * states.at(0).rows;
+    EXPECT_EQ(of(name == "vitgpt2" ? "c_attn" : name == "trocrsin" ? "k_proj" : "key"), tokens);
+    EXPECT_EQ(of(name == "vitgpt2" ? "q_attn" : name == "trocrsin" ? "q_proj" : "query"), 6);
+    for (const auto& [weight, tensor] : checkpoint.tensors) {
+      const bool matrix = tensor.weight->shape().size() == 2 && weight.ends_with(".weight");
+      const bool used = weight.find("embed") == std::string::npos &&
+                        weight.find(".wte.") == std::string::npos &&
+                        weight.find(".wpe.") == std::string::npos &&
+                        weight.find(".pooler.") == std::string::npos &&
+                        weight.find("lm_head") == std::string::npos;
+      if (matrix && used) {
+        EXPECT_TRUE(rows.contains(weight.substr(0, weight.size() - 7))) << weight;
+      }
+    }
   }
 }
 
