@@ -4,7 +4,7 @@
 # usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|memory|visits|lazy|stores]
 #   PROGRAM   default build/lorapress
 #   --quick   fewer rounds
-# Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 12 GB of disk there; LORAPRESS_REAL
+# Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 10 GB of disk there; LORAPRESS_REAL
 # names a checkpoint of real shape, otherwise one of random weights is made (1 GB).
 set -euo pipefail
 

@@ -78,17 +78,13 @@ Value build_blip_tower(const Builder& b,
 }
 
 TextConfig read_blip_text(const Json& json, std::string_view where) {
-  TextConfig config;
-  config.vocab_size = dimension(json, "vocab_size", 30524, where);
-  config.hidden_size = dimension(json, "hidden_size", 768, where);
-  config.num_hidden_layers = count(json, "num_hidden_layers", 12, where);
-  config.num_attention_heads = count(json, "num_attention_heads", 8, where);
-  config.num_key_value_heads = config.num_attention_heads;
-  require_divisible(
-      config.hidden_size, config.num_attention_heads, "hidden_size by num_attention_heads", where);
-  config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.max_position_embeddings = dimension(json, "max_position_embeddings", 512, where);
-  config.tie_word_embeddings = json_or<bool>(json, "tie_word_embeddings", true, where);
+  TextConfig config = read_decoder_sizes(json,
+                                         where,
+                                         {{"vocab_size", 30524},
+                                          {"hidden_size", 768},
+                                          {"num_hidden_layers", 12},
+                                          {"num_attention_heads", 8},
+                                          {"max_position_embeddings", 512}});
   if (!json_or<bool>(json, "is_decoder", true, where)) {
     fail(ErrorCode::kUnsupported,
          "{}: is_decoder is false, a decoder without cross attention does not see the image",
@@ -110,36 +106,21 @@ TextConfig read_blip_text(const Json& json, std::string_view where) {
   return config;
 }
 
-LayerNormLayer take_blip_text_layer(WeightTaker& weights,
-                                    const std::string& name,
-                                    const TextConfig& config) {
-  const LayerNormLayers& layers = layer_norm_layers(config);
-  const int64_t hidden = config.hidden_size;
-  const auto take = [&](const std::string& part, int64_t out, int64_t in) {
-    return take_linear(weights, name + part, out, in, true);
-  };
-  const auto norm = [&](const std::string& part) {
-    return take_decoder_norm(weights, name + part, config);
-  };
-  AttentionWeights attention;
-  attention.name = name + ".attention";
-  attention.q = take(".attention.self.query", hidden, hidden);
-  attention.k = take(".attention.self.key", hidden, hidden);
-  attention.v = take(".attention.self.value", hidden, hidden);
-  attention.out = take(".attention.output.dense", hidden, hidden);
-  const CrossAttentionWeights cross{
-      take(".crossattention.self.query", hidden, hidden),
-      packed_kv(name + ".crossattention",
-                take(".crossattention.self.key", hidden, layers.cross_width),
-                take(".crossattention.self.value", hidden, layers.cross_width)),
-      take(".crossattention.output.dense", hidden, hidden)};
-  return {norm(".attention.output.LayerNorm"),
-          std::move(attention),
-          CrossSublayer{norm(".crossattention.output.LayerNorm"), cross},
-          norm(".output.LayerNorm"),
-          take(".intermediate.dense", layers.intermediate_size, hidden),
-          take(".output.dense", hidden, layers.intermediate_size)};
-}
+constexpr LayerNormNames kBlipTextLayer{.attention = ".attention",
+                                        .q = ".attention.self.query",
+                                        .k = ".attention.self.key",
+                                        .v = ".attention.self.value",
+                                        .out = ".attention.output.dense",
+                                        .attention_norm = ".attention.output.LayerNorm",
+                                        .up = ".intermediate.dense",
+                                        .down = ".output.dense",
+                                        .mlp_norm = ".output.LayerNorm",
+                                        .cross = ".crossattention",
+                                        .cross_q = ".crossattention.self.query",
+                                        .cross_k = ".crossattention.self.key",
+                                        .cross_v = ".crossattention.self.value",
+                                        .cross_out = ".crossattention.output.dense",
+                                        .cross_norm = ".crossattention.output.LayerNorm"};
 
 DecoderOutput decode_blip_text(const Builder& b,
                                WeightTaker& weights,
@@ -152,8 +133,8 @@ DecoderOutput decode_blip_text(const Builder& b,
   parts.positions = weights.take(parts.position_name, {config.max_position_embeddings, hidden});
   parts.embedding_norm = take_decoder_norm(weights, root + ".embeddings.LayerNorm", config);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    parts.layers.push_back(
-        take_blip_text_layer(weights, fmt::format("{}.encoder.layer.{}", root, i), config));
+    parts.layers.push_back(take_layer_norm_layer(
+        weights, fmt::format("{}.encoder.layer.{}", root, i), config, kBlipTextLayer));
   }
   parts.head_layer =
       HeadLayer{take_linear(weights, kBlipHead + ".transform.dense", hidden, hidden, true),

@@ -24,16 +24,13 @@ constexpr std::array<std::string_view, 4> kGpt2Conv1d = {".c_attn", ".q_attn", "
 constexpr std::array<std::string_view, 2> kGpt2Buffers = {".attn.bias", ".crossattention.bias"};
 
 TextConfig read_gpt2(const Json& json, std::string_view where) {
-  TextConfig config;
-  config.vocab_size = dimension(json, "vocab_size", 50257, where);
-  config.hidden_size = dimension(json, "n_embd", 768, where);
-  config.num_hidden_layers = count(json, "n_layer", 12, where);
-  config.num_attention_heads = count(json, "n_head", 12, where);
-  config.num_key_value_heads = config.num_attention_heads;
-  require_divisible(config.hidden_size, config.num_attention_heads, "n_embd by n_head", where);
-  config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.max_position_embeddings = dimension(json, "n_positions", 1024, where);
-  config.tie_word_embeddings = json_or<bool>(json, "tie_word_embeddings", true, where);
+  TextConfig config = read_decoder_sizes(json,
+                                         where,
+                                         {{"vocab_size", 50257},
+                                          {"n_embd", 768},
+                                          {"n_layer", 12},
+                                          {"n_head", 12},
+                                          {"n_positions", 1024}});
   config.eos_token_ids = {50256};
   config.bos_token_id = 50256;
   read_special_tokens(json, where, config);

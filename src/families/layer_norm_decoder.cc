@@ -4,7 +4,9 @@
 
 #include "blocks/mlp.h"
 #include "blocks/position_embeddings.h"
+#include "checkpoint/config_fields.h"
 #include "families/encoder.h"
+#include "families/linear_weights.h"
 
 namespace lorapress {
 namespace {
@@ -75,6 +77,27 @@ const LayerNormLayers& layer_norm_layers(const TextConfig& config) {
   return std::get<LayerNormLayers>(config.layers);
 }
 
+TextConfig read_decoder_sizes(const Json& json, std::string_view where, const DecoderSizes& sizes) {
+  using namespace config_fields;
+  TextConfig config;
+  config.vocab_size = dimension(json, sizes.vocab_size.key, sizes.vocab_size.usual, where);
+  config.hidden_size = dimension(json, sizes.hidden_size.key, sizes.hidden_size.usual, where);
+  config.num_hidden_layers =
+      count(json, sizes.num_hidden_layers.key, sizes.num_hidden_layers.usual, where);
+  config.num_attention_heads =
+      count(json, sizes.num_attention_heads.key, sizes.num_attention_heads.usual, where);
+  config.num_key_value_heads = config.num_attention_heads;
+  require_divisible(config.hidden_size,
+                    config.num_attention_heads,
+                    fmt::format("{} by {}", sizes.hidden_size.key, sizes.num_attention_heads.key),
+                    where);
+  config.head_dim = config.hidden_size / config.num_attention_heads;
+  config.max_position_embeddings = dimension(
+      json, sizes.max_position_embeddings.key, sizes.max_position_embeddings.usual, where);
+  config.tie_word_embeddings = json_or<bool>(json, "tie_word_embeddings", true, where);
+  return config;
+}
+
 Value build_input_table(const Builder& b, WeightTaker& weights, const TextConfig& config) {
   const std::string name = table_weight(text_names(config.model_type).input_table);
   return b.weight(name, weights.take(name, {config.vocab_size, config.embedding_width()}));
@@ -93,6 +116,37 @@ NormWeights take_decoder_norm(WeightTaker& weights,
           weights.take(name + ".weight", shape),
           weights.take(name + ".bias", shape),
           layers.layer_norm_eps};
+}
+
+LayerNormLayer take_layer_norm_layer(WeightTaker& weights,
+                                     const std::string& name,
+                                     const TextConfig& config,
+                                     const LayerNormNames& names) {
+  const LayerNormLayers& layers = layer_norm_layers(config);
+  const int64_t hidden = config.hidden_size;
+  const auto full = [&](std::string_view part) { return std::string(name).append(part); };
+  const auto take = [&](std::string_view part, int64_t out, int64_t in) {
+    return take_linear(weights, full(part), out, in, layers.linear_bias);
+  };
+  LayerNormLayer layer;
+  layer.attention.name = full(names.attention);
+  layer.attention.q = take(names.q, hidden, hidden);
+  layer.attention.k = take(names.k, hidden, hidden);
+  layer.attention.v = take(names.v, hidden, hidden);
+  layer.attention.out = take(names.out, hidden, hidden);
+  layer.attention_norm = take_decoder_norm(weights, full(names.attention_norm), config);
+  if (!names.cross_q.empty()) {
+    layer.cross = CrossSublayer{take_decoder_norm(weights, full(names.cross_norm), config),
+                                {take(names.cross_q, hidden, hidden),
+                                 packed_kv(full(names.cross),
+                                           take(names.cross_k, hidden, layers.cross_width),
+                                           take(names.cross_v, hidden, layers.cross_width)),
+                                 take(names.cross_out, hidden, hidden)}};
+  }
+  layer.mlp_norm = take_decoder_norm(weights, full(names.mlp_norm), config);
+  layer.up = take(names.up, layers.intermediate_size, hidden);
+  layer.down = take(names.down, hidden, layers.intermediate_size);
+  return layer;
 }
 
 namespace {

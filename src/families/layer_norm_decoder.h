@@ -1,7 +1,6 @@
 // Decoders with LayerNorm and position embeddings: attention, cross attention where there is an
 // encoder, then an MLP of two linear layers, each with a residual and a norm before it or behind the
-// sum. Their families take the
-// tensors by their own names.
+// sum. Their families take the tensors by their own names.
 #ifndef LORAPRESS_FAMILIES_LAYER_NORM_DECODER_H_
 #define LORAPRESS_FAMILIES_LAYER_NORM_DECODER_H_
 
@@ -51,6 +50,37 @@ struct LayerNormParts {
 };
 
 const LayerNormLayers& layer_norm_layers(const TextConfig& config);
+
+// A field of config.json, and what an absent one means.
+struct SizeField {
+  const char* key;
+  int64_t usual;
+};
+// The fields that all these decoders have, by their own keys.
+struct DecoderSizes {
+  SizeField vocab_size;
+  SizeField hidden_size;
+  SizeField num_hidden_layers;
+  SizeField num_attention_heads;
+  SizeField max_position_embeddings;
+};
+// A config with these sizes, as many key heads as query heads, and tables that are tied unless
+// tie_word_embeddings says otherwise. Throws kInvalidFile and kUnsupported.
+TextConfig read_decoder_sizes(const Json& json, std::string_view where, const DecoderSizes& sizes);
+
+// What a layer's modules are called behind the layer's own name, where q, k and v are modules of
+// their own; no cross attention where `cross_q` is empty.
+struct LayerNormNames {
+  std::string_view attention;  // the module of the attention itself
+  std::string_view q, k, v, out, attention_norm;
+  std::string_view up, down, mlp_norm;
+  std::string_view cross = {}, cross_q = {}, cross_k = {}, cross_v = {}, cross_out = {},
+                   cross_norm = {};
+};
+LayerNormLayer take_layer_norm_layer(WeightTaker& weights,
+                                     const std::string& name,
+                                     const TextConfig& config,
+                                     const LayerNormNames& names);
 
 // "language_model.MODULE.weight" of text_names().input_table, [vocab_size, embedding_width()].
 Value build_input_table(const Builder& b, WeightTaker& weights, const TextConfig& config);

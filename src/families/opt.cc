@@ -19,18 +19,14 @@ constexpr std::array<NamePrefix, 1> kOptPrefixes = {{{"decoder.", "model.decoder
 constexpr int64_t kOptOffset = 2;  // OPTLearnedPositionalEmbedding
 
 TextConfig read_opt(const Json& json, std::string_view where) {
-  TextConfig config;
-  config.vocab_size = dimension(json, "vocab_size", 50272, where);
-  config.hidden_size = dimension(json, "hidden_size", 768, where);
+  TextConfig config = read_decoder_sizes(json,
+                                         where,
+                                         {{"vocab_size", 50272},
+                                          {"hidden_size", 768},
+                                          {"num_hidden_layers", 12},
+                                          {"num_attention_heads", 12},
+                                          {"max_position_embeddings", 2048}});
   config.embedding_size = dimension(json, "word_embed_proj_dim", config.hidden_size, where);
-  config.num_hidden_layers = count(json, "num_hidden_layers", 12, where);
-  config.num_attention_heads = count(json, "num_attention_heads", 12, where);
-  config.num_key_value_heads = config.num_attention_heads;
-  require_divisible(
-      config.hidden_size, config.num_attention_heads, "hidden_size by num_attention_heads", where);
-  config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.max_position_embeddings = dimension(json, "max_position_embeddings", 2048, where);
-  config.tie_word_embeddings = json_or<bool>(json, "tie_word_embeddings", true, where);
   config.eos_token_ids = {2};
   config.bos_token_id = 2;
   config.pad_token_id = 1;
@@ -48,27 +44,15 @@ TextConfig read_opt(const Json& json, std::string_view where) {
   return config;
 }
 
-LayerNormLayer take_opt_layer(WeightTaker& weights,
-                              const std::string& name,
-                              const TextConfig& config) {
-  const LayerNormLayers& layers = layer_norm_layers(config);
-  const int64_t hidden = config.hidden_size;
-  const auto take = [&](const std::string& part, int64_t out, int64_t in) {
-    return take_linear(weights, name + part, out, in, layers.linear_bias);
-  };
-  AttentionWeights attention;
-  attention.name = name + ".self_attn";
-  attention.q = take(".self_attn.q_proj", hidden, hidden);
-  attention.k = take(".self_attn.k_proj", hidden, hidden);
-  attention.v = take(".self_attn.v_proj", hidden, hidden);
-  attention.out = take(".self_attn.out_proj", hidden, hidden);
-  return {take_decoder_norm(weights, name + ".self_attn_layer_norm", config),
-          std::move(attention),
-          std::nullopt,
-          take_decoder_norm(weights, name + ".final_layer_norm", config),
-          take(".fc1", layers.intermediate_size, hidden),
-          take(".fc2", hidden, layers.intermediate_size)};
-}
+constexpr LayerNormNames kOptLayer{.attention = ".self_attn",
+                                   .q = ".self_attn.q_proj",
+                                   .k = ".self_attn.k_proj",
+                                   .v = ".self_attn.v_proj",
+                                   .out = ".self_attn.out_proj",
+                                   .attention_norm = ".self_attn_layer_norm",
+                                   .up = ".fc1",
+                                   .down = ".fc2",
+                                   .mlp_norm = ".final_layer_norm"};
 
 DecoderOutput decode_opt(const Builder& b,
                          WeightTaker& weights,
@@ -82,7 +66,8 @@ DecoderOutput decode_opt(const Builder& b,
   parts.positions =
       weights.take(parts.position_name, {config.max_position_embeddings + kOptOffset, hidden});
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    parts.layers.push_back(take_opt_layer(weights, fmt::format("{}.layers.{}", root, i), config));
+    parts.layers.push_back(
+        take_layer_norm_layer(weights, fmt::format("{}.layers.{}", root, i), config, kOptLayer));
   }
   if (layer_norm_layers(config).last_norm) {
     parts.last_norm = take_decoder_norm(weights, root + ".final_layer_norm", config);

@@ -6,7 +6,6 @@
 #include "base/fail.h"
 #include "checkpoint/config_fields.h"
 #include "families/layer_norm_decoder.h"
-#include "families/linear_weights.h"
 
 namespace lorapress {
 namespace {
@@ -20,17 +19,13 @@ constexpr std::array<NamePrefix, 1> kTrocrPrefixes = {
 constexpr int64_t kTrocrOffset = 2;  // TrOCRLearnedPositionalEmbedding
 
 TextConfig read_trocr(const Json& json, std::string_view where) {
-  TextConfig config;
-  config.vocab_size = dimension(json, "vocab_size", 50265, where);
-  config.hidden_size = dimension(json, "d_model", 1024, where);
-  config.num_hidden_layers = count(json, "decoder_layers", 12, where);
-  config.num_attention_heads = count(json, "decoder_attention_heads", 16, where);
-  config.num_key_value_heads = config.num_attention_heads;
-  require_divisible(
-      config.hidden_size, config.num_attention_heads, "d_model by decoder_attention_heads", where);
-  config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.max_position_embeddings = dimension(json, "max_position_embeddings", 512, where);
-  config.tie_word_embeddings = json_or<bool>(json, "tie_word_embeddings", true, where);
+  TextConfig config = read_decoder_sizes(json,
+                                         where,
+                                         {{"vocab_size", 50265},
+                                          {"d_model", 1024},
+                                          {"decoder_layers", 12},
+                                          {"decoder_attention_heads", 16},
+                                          {"max_position_embeddings", 512}});
   config.eos_token_ids = {2};
   config.bos_token_id = 0;
   config.pad_token_id = 1;
@@ -61,36 +56,21 @@ TextConfig read_trocr(const Json& json, std::string_view where) {
   return config;
 }
 
-LayerNormLayer take_trocr_layer(WeightTaker& weights,
-                                const std::string& name,
-                                const TextConfig& config) {
-  const LayerNormLayers& layers = layer_norm_layers(config);
-  const int64_t hidden = config.hidden_size;
-  const auto take = [&](const std::string& part, int64_t out, int64_t in) {
-    return take_linear(weights, name + part, out, in, true);
-  };
-  const auto norm = [&](const std::string& part) {
-    return take_decoder_norm(weights, name + part, config);
-  };
-  AttentionWeights attention;
-  attention.name = name + ".self_attn";
-  attention.q = take(".self_attn.q_proj", hidden, hidden);
-  attention.k = take(".self_attn.k_proj", hidden, hidden);
-  attention.v = take(".self_attn.v_proj", hidden, hidden);
-  attention.out = take(".self_attn.out_proj", hidden, hidden);
-  const CrossAttentionWeights cross{
-      take(".encoder_attn.q_proj", hidden, hidden),
-      packed_kv(name + ".encoder_attn",
-                take(".encoder_attn.k_proj", hidden, layers.cross_width),
-                take(".encoder_attn.v_proj", hidden, layers.cross_width)),
-      take(".encoder_attn.out_proj", hidden, hidden)};
-  return {norm(".self_attn_layer_norm"),
-          std::move(attention),
-          CrossSublayer{norm(".encoder_attn_layer_norm"), cross},
-          norm(".final_layer_norm"),
-          take(".fc1", layers.intermediate_size, hidden),
-          take(".fc2", hidden, layers.intermediate_size)};
-}
+constexpr LayerNormNames kTrocrLayer{.attention = ".self_attn",
+                                     .q = ".self_attn.q_proj",
+                                     .k = ".self_attn.k_proj",
+                                     .v = ".self_attn.v_proj",
+                                     .out = ".self_attn.out_proj",
+                                     .attention_norm = ".self_attn_layer_norm",
+                                     .up = ".fc1",
+                                     .down = ".fc2",
+                                     .mlp_norm = ".final_layer_norm",
+                                     .cross = ".encoder_attn",
+                                     .cross_q = ".encoder_attn.q_proj",
+                                     .cross_k = ".encoder_attn.k_proj",
+                                     .cross_v = ".encoder_attn.v_proj",
+                                     .cross_out = ".encoder_attn.out_proj",
+                                     .cross_norm = ".encoder_attn_layer_norm"};
 
 DecoderOutput decode_trocr(const Builder& b,
                            WeightTaker& weights,
@@ -108,7 +88,8 @@ DecoderOutput decode_trocr(const Builder& b,
     parts.embedding_norm = take_decoder_norm(weights, root + ".layernorm_embedding", config);
   }
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    parts.layers.push_back(take_trocr_layer(weights, fmt::format("{}.layers.{}", root, i), config));
+    parts.layers.push_back(
+        take_layer_norm_layer(weights, fmt::format("{}.layers.{}", root, i), config, kTrocrLayer));
   }
   return decode_layer_norm(b, weights, config, parts, inputs);
 }

@@ -6,7 +6,8 @@
 #include "lorapress/inspect.h"
 #include "lorapress/press.h"
 
-#include "golden_util.h"
+#include "checkpoint/checkpoint.h"
+#include "cross_util.h"
 
 namespace lorapress {
 namespace {
@@ -18,24 +19,17 @@ using test::TempFolder;
 namespace fs = std::filesystem;
 using Ids = std::vector<int64_t>;
 
-PressOptions options_of(const Golden& golden, const fs::path& out) {
-  PressOptions options;
-  options.source = golden.source(golden.cases().at(0));
-  options.out = out;
-  return options;
-}
-
 TEST(GoldenCrossDtypes, RunInBothDialects) {
-  for (const std::string name : {"vitgpt2", "trocrsin", "blip"}) {
+  for (const std::string& name : test::cross_golden_names()) {
     const Golden golden = test::cross_golden(name);
     for (const OpDialect ops : {OpDialect::kOrt, OpDialect::kStandard}) {
       SCOPED_TRACE(name + (ops == OpDialect::kOrt ? ", ort" : ", standard"));
       const TempFolder folder;
-      PressOptions options = options_of(golden, folder / "out");
+      PressOptions options = test::cross_press_options(golden, folder / "out");
       options.ops = ops;
       options.dtypes = {"fp32", "fp16", "q8"};
       if (ops == OpDialect::kOrt) {
-        options.dtypes.insert(options.dtypes.end(), {"q4", "q4f16", "uint8", "bnb4"});
+        options.dtypes.insert(options.dtypes.end(), {"int8", "q4", "q4f16", "uint8", "bnb4"});
       }
       press(options);
       const Json& wanted = golden.cases().at(0).at("captions").at(0);
@@ -58,7 +52,7 @@ TEST(GoldenCrossDtypes, RunInBothDialects) {
 TEST(GoldenCrossDtypes, ComputeKeysOfTheEncoderOnce) {
   const Golden golden = test::cross_golden("vitgpt2");
   const TempFolder folder;
-  PressOptions options = options_of(golden, folder / "out");
+  PressOptions options = test::cross_press_options(golden, folder / "out");
   options.dtypes = {"fp32", "q8", "q4"};
   export_bundle(options);
   for (const char* suffix : {"", "_quantized", "_q4"}) {
@@ -70,31 +64,46 @@ TEST(GoldenCrossDtypes, ComputeKeysOfTheEncoderOnce) {
 }
 
 TEST(GoldenCrossRefusals, AreOneLineThatSaysWhy) {
-  const Golden golden = test::cross_golden("vitgpt2");
-  const TempFolder folder;
-  for (const std::string bundle : {"single", "components", "llava", "genai", "smolvlm"}) {
-    PressOptions options = options_of(golden, folder / "out");
-    options.bundle = bundle;
-    const std::string text = message_of(ErrorCode::kUnsupported, [&] { press(options); });
-    EXPECT_TRUE(contains(text,
-                         "bundle \"" + bundle +
-                             "\" does not take a vision-encoder-decoder model; pass "
-                             "options.bundle transformers.js"))
-        << text;
+  for (const std::string& name : test::cross_golden_names()) {
+    SCOPED_TRACE(name);
+    const Golden golden = test::cross_golden(name);
+    const std::string model_type = golden.json.at("model_type");
+    const TempFolder folder;
+    PressOptions options = test::cross_press_options(golden, folder / "out");
+    for (const std::string bundle : {"single", "components", "llava", "genai", "smolvlm"}) {
+      options.bundle = bundle;
+      const std::string text = message_of(ErrorCode::kUnsupported, [&] { press(options); });
+      const std::string why =
+          fmt::format("bundle \"{}\" does not take a {} model; pass options.bundle transformers.js",
+                      bundle,
+                      model_type);
+      EXPECT_TRUE(contains(text, why)) << text;
+    }
+    options = test::cross_press_options(golden, folder / "out");
+    options.dtypes = {"q4"};
+    options.scheme.rounding = Rounding::kSearch;
+    options.calibrate = test::source_path("models/demo/images");
+    EXPECT_TRUE(contains(message_of(ErrorCode::kUnsupported, [&] { press(options); }),
+                         "options.calibrate does not take a " + model_type + " model yet"));
+    EXPECT_TRUE(folder.names().empty());
   }
-  PressOptions options = options_of(golden, folder / "out");
-  options.max_new_tokens = 64;  // and the start token
-  EXPECT_TRUE(contains(message_of(ErrorCode::kInvalidArgument, [&] { press(options); }),
-                       "1 start token and 64 new tokens do not fit the decoder's 64 positions"));
-  options.max_new_tokens = 63;
-  export_bundle(options);
-  fs::remove_all(folder / "out");
-  options.dtypes = {"q4"};
-  options.scheme.rounding = Rounding::kSearch;
-  options.calibrate = test::source_path("models/demo/images");
-  EXPECT_TRUE(contains(message_of(ErrorCode::kUnsupported, [&] { press(options); }),
-                       "options.calibrate does not take a vision-encoder-decoder model yet"));
-  EXPECT_TRUE(folder.names().empty());
+}
+
+// The image takes no positions of the decoder; the start token takes one.
+TEST(GoldenCrossPositions, HoldTheStartTokenAndTheNewOnes) {
+  for (const std::string& name : test::cross_golden_names()) {
+    SCOPED_TRACE(name);
+    const Golden golden = test::cross_golden(name);
+    const TempFolder folder;
+    PressOptions options = test::cross_press_options(golden, folder / "out");
+    const int64_t positions = open_checkpoint(options.source).text->max_position_embeddings;
+    options.max_new_tokens = positions;
+    const std::string why = fmt::format(
+        "1 start token and {0} new tokens do not fit the decoder's {0} positions", positions);
+    EXPECT_TRUE(contains(message_of(ErrorCode::kInvalidArgument, [&] { press(options); }), why));
+    options.max_new_tokens = positions - 1;
+    EXPECT_NO_THROW(export_bundle(options));
+  }
 }
 
 // A copy of a golden's checkpoint with another config.json.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +11,11 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
+import candidates
 import loader
 import tiny_tokenizer
 from catalog import SPECS
-from common import GOLDENS, folder_bytes, quiet, rng_for, versions, write_json
+from common import GOLDENS, rng_for, versions, write_json
 from golden import (
     MAX_NEW_TOKENS,
     Golden,
@@ -181,63 +178,12 @@ def make(spec: Spec, folder: Path) -> Golden:
     return golden
 
 
-def end_candidate(document: dict[str, Any], spec: Spec) -> int:
-    """Return a token that comes late in one of the first two captions and never in the other."""
-    first, second = (c["ids"] for c in document["cases"][0]["captions"][:2])
-    for ids, other in ((first, second), (second, first)):
-        for step, token in enumerate(ids):
-            fresh = token not in ids[:step] and token not in other
-            if fresh and 6 <= step <= 15 and 3 <= token < spec.tokenizer_size:
-                return token
-    return 0
-
-
-def attempt(spec: Spec) -> tuple[Spec, list[str]]:
-    """Make a candidate in a scratch folder; where no caption ends, once more with rows swapped."""
-    with tempfile.TemporaryDirectory() as scratch:
-        document = make(spec, Path(scratch)).document
-    found = problems(document, spec)
-    if spec.stops and not spec.swap and len(found) == 1 and "no end token" in found[0]:
-        token = end_candidate(document, spec)
-        if token:
-            return attempt(dataclasses.replace(spec, swap=token))
-    return spec, found
-
-
-def search(spec: Spec, tries: int) -> None:
-    """Try seeds until no golden check complains; print why each one failed."""
-    for seed in range(1, tries + 1):
-        tried, found = attempt(dataclasses.replace(spec, seed=seed, swap=0))
-        print(f"{spec.name} seed={seed}, swap={tried.swap}: {found or 'good'}", flush=True)
-        if not found:
-            return
-    raise SystemExit(f"{spec.name}: no good seed in {tries} tries")
-
-
-def main() -> int:
-    """Make the named checkpoints (all by default) under --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="checkpoints to make; all by default")
-    parser.add_argument("--out", type=Path, default=GOLDENS / "checkpoints")
-    parser.add_argument("--search", type=int, default=0, help="try this many seeds, write nothing")
-    args = parser.parse_args()
-    quiet()
-    known = {spec.name: spec for spec in SPECS}
-    bad = 0
-    for name in args.names or known:
-        spec = known[name]
-        if args.search:
-            search(spec, args.search)
-            continue
-        shutil.rmtree(args.out / name, ignore_errors=True)
-        golden = make(spec, args.out / name)
-        found = problems(golden.document, spec)
-        bad += bool(found)
-        low = min(c["min_margin"] for case in golden.document["cases"] for c in case["captions"])
-        size = folder_bytes(args.out / name)
-        print(f"{name}: {size} bytes, min margin {low}, {found or 'good'}", flush=True)
-    return 1 if bad else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        candidates.run(
+            SPECS,
+            GOLDENS / "checkpoints",
+            lambda spec, folder: make(spec, folder).document,
+            problems,
+        )
+    )

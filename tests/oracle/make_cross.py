@@ -5,9 +5,6 @@ Usage: make_cross.py [--out DIR] [--search N] [NAME...]
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -24,11 +21,12 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from common import GOLDENS, folder_bytes, quiet, versions, write_json
+import candidates
+from common import GOLDENS, versions, write_json
 from cross_catalog import SPECS, CrossSpec
 from cross_model import build, load, plain, processor, save, save_adapter, tokens
 from golden import LOGIT_STEPS, MAX_NEW_TOKENS, Jitter, margins
-from make_checkpoints import MIN_MARGIN, draw_images, end_candidate, problems
+from make_checkpoints import MIN_MARGIN, draw_images, problems
 
 NO_LENGTH = {"max_new_tokens": None}
 
@@ -230,47 +228,5 @@ def make(spec: CrossSpec, root: Path) -> dict[str, Any]:
     return document
 
 
-def attempt(spec: CrossSpec) -> tuple[CrossSpec, list[str]]:
-    """Make a candidate in a scratch folder; where no caption ends, once more with rows swapped."""
-    with tempfile.TemporaryDirectory() as scratch:
-        document = make(spec, Path(scratch))
-    found = problems(document, spec)
-    if spec.stops and not spec.swap and len(found) == 1 and "no end token" in found[0]:
-        token = end_candidate(document, spec)
-        if token:
-            return attempt(dataclasses.replace(spec, swap=token))
-    return spec, found
-
-
-def main() -> int:
-    """Make the named checkpoints (all by default) under --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="checkpoints to make; all by default")
-    parser.add_argument("--out", type=Path, default=GOLDENS / "cross")
-    parser.add_argument("--search", type=int, default=0, help="try this many seeds, write nothing")
-    args = parser.parse_args()
-    quiet()
-    known = {spec.name: spec for spec in SPECS}
-    bad = 0
-    for name in args.names or known:
-        if args.search:
-            for seed in range(1, args.search + 1):
-                tried, found = attempt(dataclasses.replace(known[name], seed=seed, swap=0))
-                print(f"{name} seed={seed}, swap={tried.swap}: {found or 'good'}", flush=True)
-                if not found:
-                    break
-            else:
-                bad += 1
-            continue
-        shutil.rmtree(args.out / name, ignore_errors=True)
-        document = make(known[name], args.out / name)
-        found = problems(document, known[name])
-        bad += bool(found)
-        low = min(caption["min_margin"] for caption in document["cases"][0]["captions"])
-        size = folder_bytes(args.out / name)
-        print(f"{name}: {size} bytes, min margin {low}, {found or 'good'}", flush=True)
-    return 1 if bad else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(candidates.run(SPECS, GOLDENS / "cross", make, problems))
