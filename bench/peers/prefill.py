@@ -2,9 +2,9 @@
 
 usage: prefill.py MODEL_DIR OUT
 
-Every GroupQueryAttention becomes If(cache is empty) of plain products and of the node as it was, which
-is what the web package does while it loads (web/src/engine/onnx_attention.ts). The cache cannot be
-written in place inside an If, so lorapress.json says so. Then, in turns:
+Every GroupQueryAttention becomes If(cache is empty) of plain products and of the node as it was,
+which is what the web package does while it loads (web/src/engine/onnx_attention.ts). The cache
+cannot be written in place inside an If, so lorapress.json says so. Then, in turns:
     lorapress bench MODEL_DIR --dtype q4 --runs 1 --json
     lorapress bench OUT --dtype q4 --runs 1 --json
 """
