@@ -1,7 +1,7 @@
 // Writes a checkpoint as a trainer leaves it, at a real shape with random weights: PEFT's names, a
 // LoRA of rank 16 on q, k, v and o, config.json, and a byte-level BPE tokenizer. Deterministic in
 // --seed, streamed, so any shape fits in memory. The shapes smolvlm-* are SmolVLM's class with its
-// processor, the others the trainer's own.
+// processor, vit-distilgpt2 is VisionEncoderDecoder, the others are the trainer's own.
 //   make_checkpoint OUT [--shape NAME] [--dtype f32|bf16|f16] [--seed N]
 #include <array>
 #include <charconv>
@@ -19,12 +19,13 @@
 #include "checkpoint/safetensors.h"
 #include "smolvlm_files.h"
 #include "tensor_list.h"
+#include "vit_gpt2.h"
 #include "weights/stream.h"
 
 namespace lorapress {
 namespace {
 
-enum class Kind { kPrefix, kSmolvlm };
+enum class Kind { kPrefix, kSmolvlm, kVitGpt2 };
 
 struct TowerShape {
   int64_t hidden;
@@ -103,6 +104,15 @@ constexpr std::array kShapes = {
                49280,
                16,
                Kind::kSmolvlm},
+    ModelShape{"vit-distilgpt2",
+               "ViT-base-patch16-224 and DistilGPT-2",
+               {768, 3072, 12, 12},
+               224,
+               {768, 3072, 6, 12},
+               12,
+               50257,
+               16,
+               Kind::kVitGpt2},
 };
 constexpr int64_t kShuffle = 4;  // SmolVLM's scale_factor: 4 x 4 patches become one position
 constexpr int64_t kAlpha = 32;
@@ -130,6 +140,16 @@ PartNames part_names(const ModelShape& shape) {
           "projection.projection",
           "language_model.base_model.model.model.",
           ""};
+}
+
+VitGpt2Shape vit_gpt2(const ModelShape& shape) {
+  return {shape.vision.hidden,
+          shape.vision.heads,
+          shape.image_size,
+          shape.patch,
+          shape.vision.layers,
+          shape.text.layers,
+          shape.vocab};
 }
 
 void add_vision(TensorList& tensors, const ModelShape& shape) {
@@ -196,6 +216,9 @@ void add_text(TensorList& tensors, const ModelShape& shape) {
 }
 
 Json config_json(const ModelShape& shape, std::string_view torch_dtype) {
+  if (shape.kind == Kind::kVitGpt2) {
+    return vit_gpt2_config(vit_gpt2(shape), torch_dtype);
+  }
   const bool smolvlm = shape.kind == Kind::kSmolvlm;
   const Json vision = {{"model_type", smolvlm ? "smolvlm_vision" : "siglip_vision_model"},
                        {"attention_dropout", 0.0},
@@ -287,8 +310,12 @@ void make(const std::filesystem::path& out,
   const Replaceable none{[](const std::filesystem::path&) { return false; }, "nothing"};
   StagedOutput staged(out, false, none);
   TensorList list(dtype.dtype, seed);
-  add_vision(list, shape);
-  add_text(list, shape);
+  if (shape.kind == Kind::kVitGpt2) {
+    add_vit_gpt2(list, vit_gpt2(shape));
+  } else {
+    add_vision(list, shape);
+    add_text(list, shape);
+  }
   const std::vector<NamedWeight> tensors = list.take();
   FilePlan plan(staged.folder() / "model.safetensors");
   plan.literal(safetensors_header(tensors));

@@ -13,8 +13,8 @@ const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf
 const wanted = (part) => only === undefined || only === part;
 const SIDES = ["stock", "ours"];
 const SMOLVLM = ["smolvlm-1-tile", "smolvlm-17-tiles"];
-const IMAGES = { demo: "/images/scene.png", real: "/images/card.png" };
-const TOKENS = { demo: 30, real: 25 };
+const IMAGES = { demo: "/images/scene.png", real: "/images/card.png", old: "/images/card.png" };
+const TOKENS = { demo: 30, real: 25, old: 25 };
 
 /** One page per side in one browser, taking turns. */
 async function captions(origin, { model, dtype, threads, rounds }) {
@@ -195,6 +195,13 @@ if (wanted("smolvlm")) {
     say(`captions: ${model}`);
     const part = { model, dtype: "q8", threads: 2, rounds: quick ? 2 : 5 };
     results.captions.push(await smolvlm(server.origin, part));
+    save();
+  }
+}
+if (wanted("old")) {
+  for (const threads of [1, 2]) {
+    say(`captions: the old architecture, ${threads} threads`);
+    results.captions.push(await captions(server.origin, { model: "old", dtype: "q8", threads, rounds }));
     save();
   }
 }

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # Measures captions in Chromium: the npm package under web/ against the unmodified pipeline of
 # transformers.js, same browser, same folders, taking turns; memory, a second visit, a slow line.
-# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|memory|visits|lazy|stores]
+# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|old|memory|visits|lazy|stores]
+#   --only    one part; old is VisionEncoderDecoder of ViT-base and DistilGPT-2
 #   PROGRAM   default build/lorapress
 #   --quick   fewer rounds
-# Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 10 GB of disk there; LORAPRESS_REAL
+# Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 12 GB of disk there; LORAPRESS_REAL
 # names a checkpoint of real shape, otherwise one of random weights is made (1 GB).
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 program=$root/build/lorapress
+only=
 options=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     --quick) options+=(--quick) ;;
-    --only) options+=(--only "${2:?--only needs a part}") && shift ;;
-    -*) sed -n '2,9s/^# //p' "$0" >&2; exit 2 ;;
+    --only) only=${2:?--only needs a part} && options+=(--only "$only") && shift ;;
+    -*) sed -n '2,10s/^# //p' "$0" >&2; exit 2 ;;
     *) program=$1 ;;
   esac
   shift
@@ -28,35 +30,44 @@ site=$out/site
 v4=$root/tests/e2e/node_modules/transformers-v4
 "$root/tools/npm_install.sh" web tests/e2e
 mkdir -p "$out"
-real=${LORAPRESS_REAL:-$out/checkpoint}
-if [[ ! -d $real ]]; then
+checkpoint() { # NAME SHAPE: makes it unless it is there
+  [[ -d $out/$1 ]] && return
   cmake --build "$build" --target make_checkpoint >/dev/null
-  "$build/bench/make_checkpoint" "$real"
-fi
-# SmolVLM twice: its processor cuts images into tiles, or leaves them whole.
-tiled=$out/smolvlm-checkpoint
-if [[ ! -d $tiled ]]; then
-  cmake --build "$build" --target make_checkpoint >/dev/null
-  "$build/bench/make_checkpoint" "$tiled" --shape smolvlm-256m
-fi
-whole=$out/smolvlm-whole
-rm -rf "$whole"
-cp -al "$tiled" "$whole"
-rm "$whole/preprocessor_config.json"
-sed 's/"do_image_splitting": true/"do_image_splitting": false/' "$tiled/preprocessor_config.json" >"$whole/preprocessor_config.json"
+  "$build/bench/make_checkpoint" "$out/$1" --shape "$2"
+}
+models=()
 press() { # CHECKPOINT NAME
+  models+=("$out/$2")
   [[ -d $out/$2 && $out/$2 -nt $program ]] && return
   "$program" press "$1" "$out/$2" --dtype fp32,q8 --force >/dev/null
   touch "$out/$2"
 }
-press "$root/models/demo" demo
-press "$real" real
-press "$whole" smolvlm-1-tile
-press "$tiled" smolvlm-17-tiles
+if [[ -z $only || $only == smolvlm ]]; then
+  # SmolVLM twice: its processor cuts images into tiles, or leaves them whole.
+  tiled=$out/smolvlm-checkpoint
+  whole=$out/smolvlm-whole
+  checkpoint smolvlm-checkpoint smolvlm-256m
+  rm -rf "$whole"
+  cp -al "$tiled" "$whole"
+  rm "$whole/preprocessor_config.json"
+  sed 's/"do_image_splitting": true/"do_image_splitting": false/' "$tiled/preprocessor_config.json" >"$whole/preprocessor_config.json"
+  press "$whole" smolvlm-1-tile
+  press "$tiled" smolvlm-17-tiles
+fi
+if [[ -z $only || $only == old ]]; then
+  checkpoint old-checkpoint vit-distilgpt2
+  press "$out/old-checkpoint" old
+fi
+if [[ $only != smolvlm && $only != old ]]; then
+  real=${LORAPRESS_REAL:-$out/checkpoint}
+  [[ -n ${LORAPRESS_REAL:-} ]] || checkpoint checkpoint 135m
+  press "$root/models/demo" demo
+  press "$real" real
+fi
 
 rm -rf "$site"
 mkdir -p "$site/models" "$site/stock" "$site/images"
-cp -al "$out/demo" "$out/real" "$out"/smolvlm-{1-tile,17-tiles} "$site/models/"
+cp -al "${models[@]}" "$site/models/"
 node "$root/web/tools/bundle.mjs" "$site/bundle" test/page/internals.ts
 cp -a "$root/bench/web/page/." "$site/"
 cp "$v4/dist/transformers.min.js" \
