@@ -90,6 +90,7 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
     preprocessing_ = find_preprocessing(checkpoint_, report.notes);
   }
   tokenizer_ = find_tokenizer(checkpoint_);
+  note_prompts(report.notes);
   std::ranges::copy(tokenizer_.generation.notes, std::back_inserter(report.notes));
   if (options.max_new_tokens != 0) {
     tokenizer_.generation.settings.max_length.reset();
@@ -141,6 +142,35 @@ void PressPlan::check_model() const {
          has_cross_attention(checkpoint_) ? "start token" : "image tokens",
          most,
          positions);
+  }
+}
+
+// What a model whose prompt holds its images lacks: a template, or positions for all tiles of a large image.
+void PressPlan::note_prompts(std::vector<std::string>& notes) const {
+  if (checkpoint_.composite == nullptr ||
+      checkpoint_.composite->conditioning != Conditioning::kPlaceholder) {
+    return;
+  }
+  const std::string folder = tokenizer_.folder.string();
+  if (!tokenizer_.files.contains(kChatTemplate)) {
+    notes.push_back(fmt::format(
+        "{}: no chat template here or in a base; prompts are taken as they are", folder));
+  }
+  if (!preprocessing_.splitting || !preprocessing_.splitting->enabled) {
+    return;
+  }
+  const int64_t tile = preprocessing_.height;
+  const int64_t side = (preprocessing_.splitting->longest_edge + tile - 1) / tile;
+  const int64_t needed = (side * side + 1) * checkpoint_.positions_before();
+  const int64_t positions = checkpoint_.text->max_position_embeddings;
+  if (needed > positions) {
+    notes.push_back(
+        fmt::format("{}: {} tiles of an image take {} of the decoder's {} positions; images "
+                    "that do not fit are refused, a lower size.longest_edge cuts fewer tiles",
+                    checkpoint_.folder.string(),
+                    side * side + 1,
+                    needed,
+                    positions));
   }
 }
 

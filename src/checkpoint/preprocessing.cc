@@ -313,17 +313,14 @@ void fit_image_size(Checkpoint& checkpoint) {
   if (family.processor.size == 0) {
     return;
   }
-  Preprocessing settings = family_preprocessing(family, family.processor.size);
-  std::string where = checkpoint.folder.string();
-  if (const auto file = find_file(checkpoint)) {
-    settings = read_preprocessing(*file, settings);
-    where = file->string();
-  }
+  const auto file = find_file(checkpoint);
+  const Preprocessing usual = family_preprocessing(family, family.processor.size);
+  const Preprocessing settings = file ? read_preprocessing(*file, usual) : usual;
   if (settings.width != settings.height || settings.height < vision.patch_size ||
       settings.height > 8192) {
     fail(ErrorCode::kUnsupported,
          "{}: images are {} x {}, expected a square of {} to 8192 pixels",
-         where,
+         (file ? *file : checkpoint.folder).string(),
          settings.width,
          settings.height,
          vision.patch_size);
@@ -352,18 +349,21 @@ Preprocessing find_preprocessing(const Checkpoint& checkpoint, std::vector<std::
     }
     return settings;
   }
+  const std::string cropped =
+      settings.shortest_edge == 0
+          ? ""
+          : fmt::format("shorter side {}, of its middle ", settings.shortest_edge);
   notes.push_back(
-      fmt::format("no {}: the defaults of {} are used ({}{} x {}, {}, mean {}, std {})",
+      fmt::format("no {}: the defaults of {} are used ({}{} x {}, {}, mean {}, std {}{})",
                   kFile,
                   settings.image_processor_type,
-                  settings.shortest_edge == 0
-                      ? ""
-                      : fmt::format("shorter side {}, of its middle ", settings.shortest_edge),
+                  cropped,
                   settings.width,
                   settings.height,
                   settings.resample,
                   fmt::join(settings.image_mean, " "),
-                  fmt::join(settings.image_std, " ")));
+                  fmt::join(settings.image_std, " "),
+                  settings.splitting ? ", images are cut into tiles" : ""));
   return settings;
 }
 

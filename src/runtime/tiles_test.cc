@@ -44,7 +44,8 @@ TEST(Tiles, AreAtMostOneLevelFromTheProcessors) {
 TEST(Tiles, TheTextThatStandsForThemIsTheProcessors) {
   const auto positions = tiles_golden().at("image_tokens").get<int64_t>();
   for (const Json& row : tiles_golden().at("cases")) {
-    EXPECT_EQ(tiles_prompt(row.at("rows"), row.at("cols"), positions, {}), row.at("prompt"));
+    EXPECT_EQ(tiles_prompt(row.at("rows"), row.at("cols"), positions, {}),
+              row.at("prompt").get<std::string>());
   }
 }
 
