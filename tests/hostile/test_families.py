@@ -1,4 +1,4 @@
-"""Checkpoints of one family with parts of another, files that are missing, values that cannot be."""
+"""Checkpoints with parts of another family, files that are missing, values that cannot be."""
 
 import copy
 import itertools
