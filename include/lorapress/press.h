@@ -29,6 +29,7 @@ struct PressOptions {
   // Whether the decoder applies repetition penalty, no-repeat n-grams and bad words to its own logits, for
   // clients that apply no rules; absent: as the bundle does by itself
   std::optional<bool> rules_in_graph;
+  bool trainer_names = false;  // bundle "components" only: ports of the trainer's own export
   // Bundle "single" only.
   // 1: greedy; more: beam search inside the graph; absent: the checkpoint's own setting
   std::optional<int64_t> num_beams;

@@ -95,7 +95,7 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
   if (options.max_new_tokens != 0) {
     tokenizer_.generation.settings.max_length.reset();
   }
-  check_rules_in_graph();
+  check_bundle_options();
   check_model();
   start_tokenizer_check();
   report.parameters = count_parameters(checkpoint_);
@@ -121,11 +121,14 @@ void PressPlan::author(std::vector<std::string>& notes) {
   }
 }
 
-void PressPlan::check_rules_in_graph() const {
-  if (options_.rules_in_graph.value_or(false) && bundle_.rules_in_graph == RulesInGraph::kNever) {
+void PressPlan::check_bundle_options() const {
+  const bool rules =
+      options_.rules_in_graph.value_or(false) && bundle_.rules_in_graph == RulesInGraph::kNever;
+  if (rules || (options_.trainer_names && !bundle_.trainer_names)) {
     fail(ErrorCode::kUnsupported,
-         "{}: options.rules_in_graph is not supported by bundle \"{}\"; leave it out",
+         "{}: options.{} is not supported by bundle \"{}\"; leave it out",
          checkpoint_.folder.string(),
+         rules ? "rules_in_graph" : "trainer_names",
          bundle_.name);
   }
 }
@@ -214,7 +217,8 @@ BundleRequest PressPlan::request() const {
           generation,
           half_caches,
           options_.prompt,
-          options_.rules_in_graph.value_or(bundle_.rules_in_graph == RulesInGraph::kByDefault)};
+          options_.rules_in_graph.value_or(bundle_.rules_in_graph == RulesInGraph::kByDefault),
+          options_.trainer_names};
 }
 
 }  // namespace lorapress

@@ -51,7 +51,7 @@ class PressPlan {
  private:
   void check_model() const;
   void note_prompts(std::vector<std::string>& notes) const;
-  void check_rules_in_graph() const;
+  void check_bundle_options() const;
   void start_tokenizer_check();
 
   const PressOptions& options_;

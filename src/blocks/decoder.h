@@ -32,7 +32,7 @@ inline std::vector<KeyValue> pair_cache(std::span<const Value> values) {
 }
 
 struct DecoderOutput {
-  Value logits;                   // [batch, 1, vocab_size]: the last position only
+  Value logits;                   // [batch, 1, vocab_size]: the last position, or all of the call
   std::vector<KeyValue> present;  // per layer: the past and this call's positions
   std::vector<KeyValue> cross;    // per layer with cross attention: see cross_attention()
   bool sees_padding = false;      // the call's attention_mask was looked at

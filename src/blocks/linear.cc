@@ -1,5 +1,7 @@
 #include "blocks/linear.h"
 
+#include "blocks/shapes.h"
+
 namespace lorapress {
 
 //  x ── MatMul(weight^T) ── Add(bias) ── y
@@ -35,7 +37,8 @@ Value lm_head(const Builder& b,
               const std::string& scope,
               const Value& x,
               const Value& table,
-              const Value& bias) {
+              const Value& bias,
+              bool all_positions) {
   const int64_t hidden = table.dim(1).value;
   const int64_t vocab = table.dim(0).value;
   Graph& graph = b.graph;
@@ -45,7 +48,15 @@ Value lm_head(const Builder& b,
     inputs.push_back(bias);
   }
   const Value logits = graph.op("Gemm", scope + "/Gemm", inputs, {{"transB", int64_t{1}}});
-  return graph.op("Reshape", scope + "/Unflatten", {logits, graph.integers({-1, 1, vocab})});
+  Value dims = graph.integers({-1, 1, vocab});
+  if (all_positions) {
+    const Value length = length_of(b, scope + "/length", x, 1);
+    dims = graph.op("Concat",
+                    scope + "/dims",
+                    {graph.integers({-1}), length, graph.integers({vocab})},
+                    {{"axis", int64_t{0}}});
+  }
+  return graph.op("Reshape", scope + "/Unflatten", {logits, dims});
 }
 
 }  // namespace lorapress

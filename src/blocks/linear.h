@@ -28,12 +28,13 @@ Value embed(const Builder& b, const std::string& scope, const Value& table, cons
 Value last_position(const Builder& b, const std::string& scope, const Value& x);
 
 // x [batch, 1, hidden], table [vocab, hidden] (the tied embedding or the head's own), bias [vocab] or
-// absent -> logits [batch, 1, vocab]
+// absent -> logits [batch, 1, vocab]; with `all_positions` x has any number of them
 Value lm_head(const Builder& b,
               const std::string& scope,
               const Value& x,
               const Value& table,
-              const Value& bias = {});
+              const Value& bias = {},
+              bool all_positions = false);
 
 }  // namespace lorapress
 

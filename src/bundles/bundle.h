@@ -45,6 +45,7 @@ struct BundleRequest {
   std::vector<std::string> half_cache_dtypes = {};  // dtypes whose key/value cache is float16
   std::string prompt = {};                          // the folder's own; empty: none
   bool rules_in_graph = false;                      // only where the bundle's field allows it
+  bool trainer_names = false;                       // the same
 };
 
 struct BundleGraph {
@@ -68,6 +69,7 @@ struct Bundle {
   std::map<std::string, Json> (*files)(const BundleRequest& request,
                                        const std::map<std::string, int>& data_files);
   RulesInGraph rules_in_graph = RulesInGraph::kNever;
+  bool trainer_names = false;  // can have the ports of the trainer's own export
 };
 
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles

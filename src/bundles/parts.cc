@@ -88,7 +88,8 @@ std::vector<KeyValue> empty_past(const BundleRequest& request,
 
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output) {
   const TextConfig& text = request.checkpoint.text.value();
-  graph.output(output.logits, kLogits, {"batch_size", 1, text.vocab_size});
+  const Dim length = request.trainer_names ? Dim("logits_length") : Dim(1);
+  graph.output(output.logits, kLogits, {"batch_size", length, text.vocab_size});
   const auto declare = [&](const std::vector<KeyValue>& caches,
                            CacheKind kind,
                            const char* length) {

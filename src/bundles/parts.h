@@ -44,7 +44,7 @@ std::vector<KeyValue> past_inputs(const BundleRequest& request,
                                   CacheKind kind = CacheKind::kOnly);
 // Empty caches, [batch, kv_heads, 0, head_dim]; `rows` gives the batch by its first axis.
 std::vector<KeyValue> empty_past(const BundleRequest& request, const Builder& b, const Value& rows);
-// Declares logits [batch_size, 1, vocab] and present.{i}.key and .value, or with cross attention
+// Declares logits [batch_size, 1, vocab] (with the trainer's names of all positions) and present.{i}.key and .value, or with cross attention
 // present.{i}.decoder.key and .value and the same of the encoder.
 void declare_outputs(const BundleRequest& request, Graph& graph, const DecoderOutput& output);
 

@@ -8,8 +8,8 @@
 // decoderForward); ours has positions from its cache's length and one branch.
 
 #include "blocks/linear.h"
-#include "blocks/shapes.h"
 #include "bundles/parts.h"
+#include "bundles/refuse_inputs.h"
 #include "bundles/special_tokens.h"
 
 namespace lorapress {
@@ -18,21 +18,6 @@ namespace {
 bool accepts_text(const Checkpoint& checkpoint) {
   return checkpoint.composite == nullptr && checkpoint.text && !checkpoint.vision &&
          text_family(checkpoint.text->model_type).cross != CrossAttention::kAlways;
-}
-
-// Prompts of different lengths are padded by the client, and a family that does not look at the mask
-// would take the padding for text. With padding the Gather fails, and its name says why:
-//
-//   attention_mask ── ReduceMin ── Equal(1) ── Where(0, too large) ── Gather(logits [batch, 1, vocab])
-Value refuse_padding(const Builder& b, const Value& logits, const Value& attention_mask) {
-  Graph& graph = b.graph;
-  const std::string scope = "/prompts_of_one_batch_must_have_one_length";
-  const Value least =
-      graph.op("ReduceMin", scope + "/ReduceMin", {attention_mask}, {{"keepdims", int64_t{0}}});
-  const Value whole = graph.op("Equal", scope + "/Equal", {least, graph.integer(1)});
-  const Value index = graph.op(
-      "Where", scope + "/Where", {whole, graph.integers({0}), graph.integers({INT32_MAX})});
-  return graph.op("Gather", scope, {logits, index}, {{"axis", int64_t{1}}});
 }
 
 Graph author_model(const BundleRequest& request, WeightTaker& weights) {
@@ -46,6 +31,7 @@ Graph author_model(const BundleRequest& request, WeightTaker& weights) {
   const Value table = family.table(b, weights, text);
   const Value x = embed(b, "/decoder/embed_tokens", table, ids);
   DecoderOutput output = family.decode(b, weights, text, {table, x, past, ids, {}, mask});
+  // Prompts of different lengths are padded by the client; these families would take the padding for text.
   if (!output.sees_padding) {
     output.logits = refuse_padding(b, output.logits, mask);
   }

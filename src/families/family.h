@@ -51,6 +51,7 @@ struct DecoderInputs {
   // int64 [batch, past and sequence]: 0 for padding; absent for none. A family that looks at it says so in
   // DecoderOutput::sees_padding.
   Value attention_mask = {};
+  bool all_logits = false;  // of every position of the call, where no rows are padded
 };
 using DecoderBuilder = DecoderOutput (*)(const Builder& b,
                                          WeightTaker& weights,

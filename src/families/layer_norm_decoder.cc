@@ -190,7 +190,7 @@ Value head_logits(const Builder& b,
                   WeightTaker& weights,
                   const TextConfig& config,
                   const LayerNormParts& parts,
-                  const Value& table,
+                  const DecoderInputs& inputs,
                   Value x) {
   if (parts.last_norm) {
     x = layer_norm(b, "/decoder/last_norm", x, *parts.last_norm);
@@ -206,13 +206,13 @@ Value head_logits(const Builder& b,
                    activated(b, scope, dense, layer_norm_layers(config).activation),
                    parts.head_layer->norm);
   }
-  Value head = table;
+  Value head = inputs.table;
   if (!config.tie_word_embeddings) {
     const std::string name = table_weight(text_names(config.model_type).output_table);
     head = b.weight(name, weights.take(name, {config.vocab_size, config.embedding_width()}));
   }
   const Value bias = parts.head_bias ? b.weight(parts.head_bias_name, parts.head_bias) : Value{};
-  return lm_head(b, "/decoder/lm_head", x, head, bias);
+  return lm_head(b, "/decoder/lm_head", x, head, bias, inputs.all_logits);
 }
 
 }  // namespace
@@ -248,7 +248,7 @@ DecoderOutput decode_layer_norm(const Builder& b,
                          context,
                          {.rotated = false, .window = 0, .scale = scale});
     output.present.push_back(own.present);
-    if (i + 1 == parts.layers.size()) {
+    if (i + 1 == parts.layers.size() && !inputs.all_logits) {
       own.attended = last_position(b, scope + "/last_attended", own.attended);
       stream.keep_last_position(scope + "/last_stream");
     }
@@ -274,7 +274,7 @@ DecoderOutput decode_layer_norm(const Builder& b,
                  two_layer_mlp(b, scope + "/mlp", x, layer, settings.activation),
                  layer.mlp_norm);
   }
-  output.logits = head_logits(b, weights, config, parts, inputs.table, stream.x());
+  output.logits = head_logits(b, weights, config, parts, inputs, stream.x());
   return output;
 }
 

@@ -140,7 +140,7 @@ DecoderOutput decode_llama(const Builder& b,
                                              context,
                                              layers[static_cast<size_t>(layer)]);
     output.present.push_back(attended.present);
-    if (last) {
+    if (last && !inputs.all_logits) {
       attended.attended = last_token(b, scope + "/last_attended", attended.attended, context);
       hidden_states = last_token(b, scope + "/last_stream", hidden_states, context);
     }
@@ -166,7 +166,7 @@ DecoderOutput decode_llama(const Builder& b,
     const std::string name = "language_model.lm_head.weight";
     head = b.weight(name, weights.take(name, {config.vocab_size, config.hidden_size}));
   }
-  output.logits = lm_head(b, "/decoder/lm_head", normalized, head);
+  output.logits = lm_head(b, "/decoder/lm_head", normalized, head, {}, inputs.all_logits);
   return output;
 }
 

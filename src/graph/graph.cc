@@ -27,6 +27,12 @@ Value Graph::input(const std::string& name, DType dtype, Dims dims) {
   return value;
 }
 
+Value Graph::optional_input(const std::string& name, Dims dims, WeightPtr usual) {
+  Value value = input(name, usual->dtype(), std::move(dims));
+  initializers_.push_back({value.id, std::move(usual)});
+  return value;
+}
+
 Value Graph::initializer(const std::string& name, WeightPtr weight) {
   Dims dims(weight->shape().begin(), weight->shape().end());
   Value value = add_value(name, {weight->dtype(), std::move(dims)});

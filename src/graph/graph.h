@@ -53,6 +53,9 @@ class Graph {
 
   // Every name may be used once; a second use throws.
   Value input(const std::string& name, DType dtype, Dims dims);
+  // The same with a value for callers that feed none; a runtime lists these inputs apart, so clients in
+  // JavaScript cannot feed them.
+  Value optional_input(const std::string& name, Dims dims, WeightPtr usual);
   Value initializer(const std::string& name, WeightPtr weight);
   // Gives the value its public name and declares it an output; `dims` replace those that the type
   // rules could not infer.

@@ -34,7 +34,7 @@ TEST(ChatTemplate, GoldensOfTransformersAreEqual) {
         return apply_chat_template(chat, golden.at("messages").at(messages), prompt, extra);
       };
       if (given.contains("text")) {
-        EXPECT_EQ(render(), given.at("text"));
+        EXPECT_EQ(render(), given.at("text").get<std::string>());
         ++texts;
       } else {
         const std::string message = message_of(ErrorCode::kInvalidFile, render);
