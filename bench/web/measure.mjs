@@ -1,6 +1,6 @@
 // usage: node bench/web/measure.mjs PROGRAM SITE OUT [--quick] [--only PART]   (bench/web/run.sh makes SITE)
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { caption, computed, launch, launchProfile, load, open, peakRenderer, serve } from "./browser.mjs";
@@ -14,7 +14,20 @@ const wanted = (part) => only === undefined || only === part;
 const SIDES = ["stock", "ours"];
 const SMOLVLM = ["smolvlm-1-tile", "smolvlm-17-tiles"];
 const IMAGES = { demo: "/images/scene.png", real: "/images/card.png", old: "/images/card.png" };
+const GUIDE = [
+  ["real", "fp32"],
+  ["real", "q8"],
+  ["real", "q4"],
+  ["old", "fp32"],
+  ["old", "q8"],
+];
 const TOKENS = { demo: 30, real: 25, old: 25 };
+
+/** What `lorapress bench --json` found of a folder, by dtype. */
+function native(model) {
+  const { dtypes } = JSON.parse(readFileSync(join(out, `native-${model}.json`), "utf8"));
+  return Object.fromEntries(dtypes.map((one) => [one.dtype, one]));
+}
 
 /** One page per side in one browser, taking turns. */
 async function captions(origin, { model, dtype, threads, rounds }) {
@@ -23,7 +36,7 @@ async function captions(origin, { model, dtype, threads, rounds }) {
   const found = { model, dtype, threads, stock: [], ours: [] };
   for (const side of SIDES) {
     pages[side] = await open(browser, `${origin}/${side}.html`);
-    await load(pages[side], { folder: `/models/${model}`, dtype, threads });
+    found[`${side}LoadMs`] = await load(pages[side], { folder: `/models/${model}`, dtype, threads });
   }
   // The first captions run while the browser still compiles.
   const warm = 3;
@@ -202,6 +215,15 @@ if (wanted("old")) {
   for (const threads of [1, 2]) {
     say(`captions: the old architecture, ${threads} threads`);
     results.captions.push(await captions(server.origin, { model: "old", dtype: "q8", threads, rounds }));
+    save();
+  }
+}
+if (only === "guide") {
+  results.guide = { real: native("real"), old: native("old") };
+  for (const [model, dtype] of GUIDE) {
+    say(`guide: ${model} ${dtype}`);
+    const part = { model, dtype, threads: 2, rounds: quick ? 2 : 7 };
+    results.captions.push(await captions(server.origin, part));
     save();
   }
 }

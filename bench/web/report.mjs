@@ -53,6 +53,33 @@ function captionLines(captions) {
   ];
 }
 
+/** The guide's table: size, load and a caption of each form, natively and in a tab. */
+function guideLines({ guide, captions }) {
+  if (guide === undefined) {
+    return [];
+  }
+  const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
+  return [
+    "Two threads, medians; the tab loads from this machine for the first time:",
+    "",
+    ...table(
+      ["form", "size", "native: load", "a caption", "tab: load", "a caption", "the same in transformers.js"],
+      captions.map((part) => {
+        const { bytes, load_ms, caption_ms } = guide[part.model][part.dtype];
+        return [
+          `${part.model} ${part.dtype}`,
+          `${Math.round(bytes / 1e6)} MB`,
+          seconds(load_ms.median),
+          seconds(caption_ms.median),
+          seconds(part.oursLoadMs),
+          ...["ours", "stock"].map((side) => seconds(median(part[side].map(({ ms }) => ms)))),
+        ];
+      }),
+    ),
+    "",
+  ];
+}
+
 function memoryLines(memory) {
   if (memory === undefined) {
     return [];
@@ -122,10 +149,11 @@ function storeLines(stores) {
   ];
 }
 
-export function report({ machine, load, quick, captions, memory, visits, lazy, stores }) {
+export function report({ machine, load, quick, captions, guide, memory, visits, lazy, stores }) {
   return [
     `Measured on ${machine}, load ${load.toFixed(1)} at the start${quick ? ", --quick" : ""}.`,
     "",
+    ...guideLines({ guide, captions }),
     ...captionLines(captions),
     ...memoryLines(memory),
     ...visitLines(visits),

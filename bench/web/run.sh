@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures captions in Chromium: the npm package under web/ against the unmodified pipeline of
 # transformers.js, same browser, same folders, taking turns; memory, a second visit, a slow line.
-# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|old|memory|visits|lazy|stores]
-#   --only    one part; old is VisionEncoderDecoder of ViT-base and DistilGPT-2
+# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|old|guide|memory|visits|lazy|stores]
+#   --only    one part; old is VisionEncoderDecoder of ViT-base and DistilGPT-2, guide the table of docs/guide.md
 #   PROGRAM   default build/lorapress
 #   --quick   fewer rounds
 # Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 12 GB of disk there; LORAPRESS_REAL
@@ -39,7 +39,7 @@ models=()
 press() { # CHECKPOINT NAME
   models+=("$out/$2")
   [[ -d $out/$2 && $out/$2 -nt $program ]] && return
-  "$program" press "$1" "$out/$2" --dtype fp32,q8 --force >/dev/null
+  "$program" press "$1" "$out/$2" --dtype fp32,q8,q4 --force >/dev/null
   touch "$out/$2"
 }
 if [[ -z $only || $only == smolvlm ]]; then
@@ -54,7 +54,7 @@ if [[ -z $only || $only == smolvlm ]]; then
   press "$whole" smolvlm-1-tile
   press "$tiled" smolvlm-17-tiles
 fi
-if [[ -z $only || $only == old ]]; then
+if [[ -z $only || $only == old || $only == guide ]]; then
   checkpoint old-checkpoint vit-distilgpt2
   press "$out/old-checkpoint" old
 fi
@@ -70,6 +70,11 @@ mkdir -p "$site/models" "$site/stock" "$site/images"
 cp -al "${models[@]}" "$site/models/"
 node "$root/web/tools/bundle.mjs" "$site/bundle" test/page/internals.ts
 cp -a "$root/bench/web/page/." "$site/"
+if [[ $only == guide ]]; then # the same folders natively
+  for model in old real; do
+    "$program" bench "$out/$model" --json >"$out/native-$model.json"
+  done
+fi
 cp "$v4/dist/transformers.min.js" \
   "$v4/node_modules/onnxruntime-web/dist/"ort-wasm-simd-threaded.asyncify.* \
   "$site/stock/"
