@@ -191,7 +191,7 @@ TEST_P(GoldenText, ExternalDataIsReadBack) {
   EXPECT_EQ(TextGenerator(options.out).generate(options_of(row)).ids, row.at("ids").get<Ids>());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenText, testing::Values("llama", "qwen2"));
+INSTANTIATE_TEST_SUITE_P(All, GoldenText, testing::Values("llama", "qwen2", "gpt2", "opt"));
 
 TEST(TextFolder, HasWhatThePipelineReads) {
   const TempFolder temp;

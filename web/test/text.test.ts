@@ -32,7 +32,7 @@ const load = (name: string, options: LoadOptions = {}): Promise<TextGenerator> =
 
 const asked = ({ system, raw_prompt: rawPrompt }: Row) => ({ system, rawPrompt });
 
-for (const name of ["llama", "qwen2"]) {
+for (const name of ["llama", "qwen2", "gpt2", "opt"]) {
   const golden = goldenOf(name);
   const rows: readonly Row[] = golden.prompts;
   describe(`${name} is equal to transformers`, () => {

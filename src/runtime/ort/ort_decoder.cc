@@ -99,7 +99,7 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
                                             bool embedded) {
   Ports found;
   if (embedded) {
-    const OrtPort& input = port(session.inputs(), kInputsEmbeds, {-1, -1, -1}, file);
+    const OrtPort input = port(session.inputs(), kInputsEmbeds, {-1, -1, -1}, file);
     found.image_shape = {1, 1, input.shape[2]};
     found.image_dtype = input.dtype;
   } else if (!takes_images(manifest)) {
@@ -108,7 +108,7 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
     found.image_shape = {1};
   } else {
     port(session.inputs(), kInputIds, {-1, -1}, file);
-    const OrtPort& image =
+    const OrtPort image =
         port(session.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, file);
     found.image_shape = {1, manifest.image_tokens, image.shape[2]};
     found.image_dtype = image.dtype;

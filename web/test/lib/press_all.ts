@@ -38,6 +38,8 @@ export default function setup(): () => void {
   const adapter = ["--adapter", join(text, "llama/adapter"), "--dtype", "fp32,fp16,q8"];
   press("text-llama", join(text, "llama/base"), adapter);
   press("text-qwen2", join(text, "qwen2/merged"), ["--external-data"]);
+  press("text-gpt2", join(text, "gpt2/base"), ["--adapter", join(text, "gpt2/adapter")]);
+  press("text-opt", join(text, "opt/merged"), []);
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
