@@ -15,7 +15,6 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-
 LAYER_NORM_PROMPTS = ("two cats on a table", "a", "the boat is on the water")
 LLAMA_SHAPE = {
     "num_hidden_layers": 2,
