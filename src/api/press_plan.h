@@ -49,6 +49,7 @@ class PressPlan {
   [[nodiscard]] const std::vector<PlannedGraph>& graphs() const { return graphs_; }
 
  private:
+  void find_settings(std::vector<std::string>& notes);
   void check_model() const;
   void check_rules_in_graph() const;
   void start_tokenizer_check();
