@@ -127,6 +127,21 @@ void add(CLI::App& app,
       ->type_name("N");
   command
       ->add_option(
+          "--set",
+          options.set,
+          "A generation setting in place of the checkpoint's own, as repetition_penalty=1.2 or "
+          "eos_token_id=[0,2]; null: none. May be given several times")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  command
+      ->add_option(
+          "--bad-words",
+          options.bad_words,
+          "Text file of words, one a line, that captions must not hold: added to bad_words_ids "
+          "with and without a space before them")
+      ->type_name("FILE");
+  command
+      ->add_option(
           "--prompt",
           options.prompt,
           "Written as the folder's default: what is asked or continued where no other prompt "

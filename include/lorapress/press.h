@@ -30,6 +30,12 @@ struct PressOptions {
   // clients that apply no rules; absent: as the bundle does by itself
   std::optional<bool> rules_in_graph;
   bool trainer_names = false;  // bundle "components" only: ports of the trainer's own export
+  // Generation settings in place of the checkpoint's own, each "key=value" with a key of
+  // generation_config.json and a value as it stands there (text may go without quotes; null: none).
+  std::vector<std::string> set;
+  // A text file of words, one a line, that captions must not hold: added to bad_words_ids with and without
+  // a space before them. Empty: none.
+  std::filesystem::path bad_words;
   // Bundle "single" only.
   // 1: greedy; more: beam search inside the graph; absent: the checkpoint's own setting
   std::optional<int64_t> num_beams;

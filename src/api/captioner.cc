@@ -118,7 +118,8 @@ struct Captioner::Impl {
     // through cross attention.
     const int64_t image = embeds_apart(manifest) || manifest.cross() ? 1 : manifest.image_tokens;
     const int64_t prompt = std::ssize(ids) - 1;
-    const GenerationSettings settings = chosen_settings(options, manifest.generation);
+    GenerationSettings settings = chosen_settings(options, manifest.generation);
+    leave_rules_to_graph(options, manifest.generation, manifest.rules_in_graph, settings);
     const int64_t positions = image + prompt;
     const GenerationContext context{
         manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, positions};

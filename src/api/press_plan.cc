@@ -3,9 +3,13 @@
 #include <set>
 
 #include "base/fail.h"
+#include "base/file.h"
 #include "base/threads.h"
 #include "calibration/calibrate.h"
+#include "checkpoint/generation_keys.h"
+#include "checkpoint/generation_settings.h"
 #include "graph/check.h"
+#include "runtime/generation/bad_words.h"
 #include "runtime/generation/tokenizer.h"
 #include "schemes/scheme.h"
 
@@ -89,7 +93,7 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
   if (checkpoint_.vision) {
     preprocessing_ = find_preprocessing(checkpoint_, report.notes);
   }
-  tokenizer_ = find_tokenizer(checkpoint_);
+  find_settings(report.notes);
   note_prompts(report.notes);
   std::ranges::copy(tokenizer_.generation.notes, std::back_inserter(report.notes));
   if (options.max_new_tokens != 0) {
@@ -121,6 +125,44 @@ void PressPlan::author(std::vector<std::string>& notes) {
   }
 }
 
+// The tokenizer and the settings of the checkpoint, and those that the options have in their place.
+void PressPlan::find_settings(std::vector<std::string>& notes) {
+  Json overrides = parse_generation_entries(options_.set, "options.set");
+  if (options_.max_new_tokens != 0 &&
+      (overrides.contains("max_new_tokens") || overrides.contains("max_length"))) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.max_new_tokens and options.set both give a length; drop one of them");
+  }
+  tokenizer_ = find_tokenizer(checkpoint_, overrides);
+  if (options_.bad_words.empty()) {
+    return;
+  }
+  const std::string where = options_.bad_words.string();
+  const BadWords bad =
+      tokenized_bad_words(read_text(options_.bad_words),
+                          Tokenizer::from_json(tokenizer_.files.at("tokenizer.json"),
+                                               (tokenizer_.folder / "tokenizer.json").string()),
+                          checkpoint_.text->vocab_size,
+                          where);
+  auto& words = tokenizer_.generation.settings.bad_words_ids;
+  words = words.value_or(std::vector<std::vector<int64_t>>());
+  const size_t before = words->size();
+  std::ranges::copy_if(bad.ids, std::back_inserter(*words), [&](const std::vector<int64_t>& word) {
+    return std::ranges::find(*words, word) == words->end();
+  });
+  overrides["bad_words_ids"] = *words;
+  (void)parse_generation_settings(overrides, checkpoint_.text->vocab_size, where);  // not too many
+  tokenizer_.generation.overrides = overrides;
+  notes.push_back(fmt::format(
+      "{}: {} words are {} sequences of tokens, added to {} of the checkpoint's "
+      "bad_words_ids{}",
+      where,
+      bad.words,
+      words->size() - before,
+      before,
+      bad.without_tokens == 0 ? "" : fmt::format("; {} words have no token", bad.without_tokens)));
+}
+
 void PressPlan::check_bundle_options() const {
   const bool rules =
       options_.rules_in_graph.value_or(false) && bundle_.rules_in_graph == RulesInGraph::kNever;
@@ -130,6 +172,14 @@ void PressPlan::check_bundle_options() const {
          checkpoint_.folder.string(),
          rules ? "rules_in_graph" : "trainer_names",
          bundle_.name);
+  }
+  const int64_t beams = tokenizer_.generation.settings.num_beams.value_or(1);
+  if (request().rules_in_graph && beams > 1) {
+    fail(ErrorCode::kUnsupported,
+         "{}: options.rules_in_graph and num_beams {}: beams need scores without the rules; pass "
+         "options.set num_beams=1, or leave the rules out of the graph",
+         checkpoint_.folder.string(),
+         beams);
   }
 }
 
@@ -203,6 +253,8 @@ BundleRequest PressPlan::request() const {
   if (!options_.num_beams && bundle_.generates && !options_.step) {
     generation.num_beams = tokenizer_.generation.settings.num_beams.value_or(1);
   }
+  const bool by_default = bundle_.rules_in_graph == RulesInGraph::kByDefault &&
+                          tokenizer_.generation.settings.num_beams.value_or(1) == 1;
   std::vector<std::string> half_caches;
   std::ranges::copy_if(options_.dtypes, std::back_inserter(half_caches), [](const auto& dtype) {
     return scheme(dtype).half_cache;
@@ -217,7 +269,7 @@ BundleRequest PressPlan::request() const {
           generation,
           half_caches,
           options_.prompt,
-          options_.rules_in_graph.value_or(bundle_.rules_in_graph == RulesInGraph::kByDefault),
+          options_.rules_in_graph.value_or(by_default),
           options_.trainer_names};
 }
 

@@ -49,6 +49,7 @@ class PressPlan {
   [[nodiscard]] const std::vector<PlannedGraph>& graphs() const { return graphs_; }
 
  private:
+  void find_settings(std::vector<std::string>& notes);
   void check_model() const;
   void note_prompts(std::vector<std::string>& notes) const;
   void check_bundle_options() const;

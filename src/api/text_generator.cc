@@ -61,6 +61,7 @@ struct TextGenerator::Impl {
   // A length that a call asks for has to fit; the folder's own is what is generated at most.
   [[nodiscard]] GenerationSettings fitted(const GenerateOptions& options, int64_t prompt) const {
     GenerationSettings settings = chosen_settings(options, manifest.generation);
+    leave_rules_to_graph(options, manifest.generation, manifest.rules_in_graph, settings);
     const int64_t room = manifest.max_position_embeddings - prompt;
     const GenerationContext context{
         manifest.eos_token_ids, manifest.vocab_size, manifest.max_new_tokens, prompt};

@@ -56,6 +56,7 @@ class Verifier {
         manifest_(read_manifest(options.model)) {
     require_checkpoint();
     require_layout();
+    require_plain_logits();
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
     std::ranges::copy(check_.notes, std::back_inserter(report_.notes));
@@ -115,6 +116,17 @@ class Verifier {
            kTransformersJs.name,
            kLlava.name,
            kSmolvlm.name);
+    }
+  }
+
+  void require_plain_logits() const {
+    if (!manifest_.rules_in_graph.empty()) {
+      fail(
+          ErrorCode::kUnsupported,
+          "{}: its decoder applies {} to its own logits, which verify does not compare yet; verify the "
+          "same press without options.rules_in_graph",
+          options_.model.string(),
+          fmt::join(manifest_.rules_in_graph, ", "));
     }
   }
 

@@ -178,7 +178,8 @@ class BeamSearch {
                     generation_.rules,
                     graph_.op("LogSoftmax", name("LogSoftmax"), {logits}, {{"axis", int64_t{-1}}}),
                     now[kRunning],
-                    iteration);
+                    iteration,
+                    generation_.max_new_tokens);
     const Value shape = graph_.op("Concat",
                                   name("beam_shape"),
                                   {batch_, beams, graph_.integers({vocab})},

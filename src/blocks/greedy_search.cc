@@ -40,8 +40,13 @@ Value greedy_search(const Builder& b, const std::string& scope, const Generation
     const Value& ended = values[3];
     const DecoderOutput output =
         generation.step(values[2], pair_cache(std::span(values).subspan(5)));
-    const Value scores =
-        apply_rules(b, scope + "/rules", generation.rules, output.logits, values[4], values[0]);
+    const Value scores = apply_rules(b,
+                                     scope + "/rules",
+                                     generation.rules,
+                                     output.logits,
+                                     values[4],
+                                     values[0],
+                                     generation.max_new_tokens);
     const Value best = graph.op(
         "ArgMax", scope + "/ArgMax", {scores}, {{"axis", int64_t{2}}, {"keepdims", int64_t{0}}});
     const Value token =

@@ -19,42 +19,27 @@ Value mask_of(const Builder& b,
   return b.graph.initializer(name, constant_weight(DType::kBool, {vocab}, std::move(mask)));
 }
 
-//  zeros [rows, vocab] ── ScatterElements(ids, ones) ── seen ── Where(seen, ., scores)
-//  scores ── Less(0) ── Where(scores * penalty, scores / penalty) ─┘
-Value penalise(const Builder& b,
-               const std::string& scope,
-               double penalty,
-               const Value& scores,
-               const Value& ids) {
-  Graph& graph = b.graph;
-  const int64_t vocab = scores.dim(2).value;
-  const Value rows = length_of(b, scope + "/rows", ids, 0);
-  const Value nothing =
-      filled(b, scope + "/nothing", graph.scalar(0.0F), {rows, graph.integers({vocab})});
-  const Value shape = graph.op("Shape", scope + "/ids_shape", {ids});
-  const Value ones = graph.op("Expand", scope + "/ones", {graph.scalar(1.0F), shape});
-  const Value marks =
-      graph.op("ScatterElements", scope + "/marks", {nothing, ids, ones}, {{"axis", int64_t{1}}});
-  const Value seen =
-      graph.op("Unsqueeze",
-               scope + "/seen",
-               {to_dtype(b, scope + "/seen_tokens", marks, DType::kBool), graph.integers({1})});
-  const Value factor = graph.scalar(static_cast<float>(penalty));
-  const Value less = graph.op("Less", scope + "/negative", {scores, graph.scalar(0.0F)});
-  const Value times = graph.op("Mul", scope + "/times", {scores, factor});
-  const Value over = graph.op("Div", scope + "/over", {scores, factor});
-  const Value penalised = graph.op("Where", scope + "/penalised", {less, times, over});
-  return graph.op("Where", scope + "/penalty", {seen, penalised, scores});
+Value never(const Builder& b) {
+  return b.graph.scalar(-std::numeric_limits<float>::infinity());
 }
 
-// bool [vocab]: `mask` while the iteration is below `end`.
-Value until(const Builder& b,
+// scores, but minus infinity where `mask` (bool, broadcast) is set
+Value forbid(const Builder& b, const std::string& name, const Value& mask, const Value& scores) {
+  return b.graph.op("Where", name, {mask, never(b), scores});
+}
+
+// In iteration `at` only the ids may come, with score 0.
+Value force(const Builder& b,
             const std::string& scope,
-            const Value& mask,
+            const std::vector<int64_t>& ids,
             const Value& iteration,
-            int64_t end) {
-  const Value early = b.graph.op("Less", scope + "/early", {iteration, b.graph.integer(end)});
-  return b.graph.op("And", scope, {mask, early});
+            const Value& at,
+            const Value& scores) {
+  Graph& graph = b.graph;
+  const Value now = graph.op("Equal", scope + "/now", {iteration, at});
+  const Value mask = mask_of(b, scope + "/ids", ids, scores.dim(2).value);
+  const Value forced = graph.op("Where", scope + "/forced", {mask, graph.scalar(0.0F), never(b)});
+  return graph.op("Where", scope, {now, forced, scores});
 }
 
 }  // namespace
@@ -64,29 +49,37 @@ Value apply_rules(const Builder& b,
                   const LoopRules& rules,
                   const Value& scores,
                   const Value& ids,
-                  const Value& iteration) {
+                  const Value& iteration,
+                  const Value& max_new_tokens) {
   Graph& graph = b.graph;
   const int64_t vocab = scores.dim(2).value;
-  Value ruled = scores;
-  if (rules.repetition_penalty != 1.0) {
-    ruled = penalise(b, scope + "/repetition", rules.repetition_penalty, ruled, ids);
+  Value ruled = apply_history_rules(b, scope, rules.history, scores, ids);
+  if (rules.min_new_tokens > 0) {
+    const Value early = graph.op(
+        "Less", scope + "/too_short/early", {iteration, graph.integer(rules.min_new_tokens)});
+    const Value mask = mask_of(b, scope + "/ends", rules.ends, vocab);
+    ruled = forbid(
+        b, scope + "/forbid_ends", graph.op("And", scope + "/too_short", {mask, early}), ruled);
   }
-  std::vector<Value> masks;
+  if (rules.forced_second) {
+    ruled = force(
+        b, scope + "/force_second", {*rules.forced_second}, iteration, graph.integer(1), ruled);
+  }
+  if (!rules.forced_last.empty()) {
+    const Value last =
+        graph.op("Sub", scope + "/last_iteration", {max_new_tokens, graph.integer(1)});
+    ruled = force(b, scope + "/force_last", rules.forced_last, iteration, last, ruled);
+  }
   if (!rules.forbidden.empty()) {
-    masks.push_back(mask_of(b, scope + "/forbidden", rules.forbidden, vocab));
+    ruled = forbid(
+        b, scope + "/forbid", mask_of(b, scope + "/forbidden", rules.forbidden, vocab), ruled);
   }
   if (!rules.forbidden_first.empty()) {
+    const Value first = graph.op(
+        "Equal", scope + "/at_first/now", {iteration, graph.integer(rules.forced_second ? 1 : 0)});
     const Value mask = mask_of(b, scope + "/forbidden_first", rules.forbidden_first, vocab);
-    masks.push_back(until(b, scope + "/at_first", mask, iteration, 1));
-  }
-  if (rules.min_new_tokens > 0) {
-    const Value mask = mask_of(b, scope + "/ends", rules.ends, vocab);
-    masks.push_back(until(b, scope + "/too_short", mask, iteration, rules.min_new_tokens));
-  }
-  for (size_t i = 0; i < masks.size(); ++i) {
-    const std::string name = scope + "/forbid." + std::to_string(i);
-    const Value out = graph.scalar(-std::numeric_limits<float>::infinity());
-    ruled = graph.op("Where", name, {masks[i], out, ruled});
+    ruled = forbid(
+        b, scope + "/forbid_first", graph.op("And", scope + "/at_first", {mask, first}), ruled);
   }
   return ruled;
 }

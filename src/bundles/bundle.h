@@ -30,7 +30,7 @@ struct GenerationChoice {
 enum class RulesInGraph {
   kNever,
   kOnRequest,
-  kByDefault,
+  kByDefault,  // unless the checkpoint searches with beams
 };
 
 struct BundleRequest {

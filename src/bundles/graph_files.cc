@@ -52,6 +52,12 @@ bool attends_in_place(const onnx::GraphProto& graph, int64_t layers, CacheKind k
   return layers > 0;
 }
 
+// Whether the port holds token ids in place of keys or values.
+bool holds_ids(const onnx::ValueInfoProto& port) {
+  const auto& dims = port.type().tensor_type().shape().dim();
+  return dims.size() == 4 && dims[2].dim_param() == kPastIdsLength;
+}
+
 bool multiplies_integers(const onnx::GraphProto& main) {
   constexpr int64_t kInt8 = 4;  // MatMulNBits, accuracy_level
   bool found = false;
@@ -78,7 +84,7 @@ GraphFile graph_facts(const onnx::GraphProto& graph) {
         kind = CacheKind::kDecoder;
       } else if (is_cache_port(port.name())) {
         facts.cache_dtype = dtype_from_onnx(port.type().tensor_type().elem_type());
-        past += ports == &graph.input() ? 1 : 0;
+        past += ports == &graph.input() && !holds_ids(port) ? 1 : 0;
       }
     }
   }

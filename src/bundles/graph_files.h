@@ -19,7 +19,7 @@ struct GraphFile {
   // Weight files that the graph reads, relative to the folder.
   std::vector<std::string> external_data;
   std::optional<DType> cache_dtype;  // kF32 or kF16; none where the graph has no cache ports
-  // All layers but the first may have one buffer as past and present: their only reader and writer is
+  // All layers but the first, and without the cache of token ids (graph_rules.h), may have one buffer as past and present: their only reader and writer is
   // GroupQueryAttention, which gets the true lengths from other inputs. No other node may see a buffer
   // that is longer than the first layer's: ONNX Runtime plans memory by the names of dimensions, which
   // are the same for all layers.

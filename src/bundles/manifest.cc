@@ -7,9 +7,9 @@
 
 #include "base/fail.h"
 #include "bundles/manifest_1.h"
+#include "bundles/manifest_generation.h"
 #include "bundles/manifest_image.h"
 #include "bundles/preferred_dtypes.h"
-#include "checkpoint/generation_settings.h"
 #include "schemes/scheme.h"
 
 namespace lorapress {
@@ -188,22 +188,6 @@ void parse_model(const Json& json, const std::string& where, Manifest& manifest)
   }
 }
 
-void parse_generation(const Json& json, const std::string& where, Manifest& manifest) {
-  const int64_t last = manifest.vocab_size - 1;
-  manifest.decoder_start_token_id = bounded(json, "decoder_start_token_id", 0, last, where);
-  manifest.max_new_tokens = bounded(json, "max_new_tokens", 1, 1 << 20, where);
-  manifest.generation = parse_generation_settings(json, manifest.vocab_size, where);
-  manifest.generation.max_new_tokens.reset();
-  const auto eos = json.find("eos_token_id");
-  if (eos == json.end() || !eos->is_array() || eos->empty() || eos->size() > 1024) {
-    fail(ErrorCode::kInvalidFile, "{}: \"eos_token_id\" is not a list of token ids", where);
-  }
-  for (const Json& id : *eos) {
-    manifest.eos_token_ids.push_back(
-        bounded({{"eos_token_id", id}}, "eos_token_id", 0, last, where));
-  }
-}
-
 // Absent in folders without either.
 void parse_prompt(const Json& json, const std::string& where, Manifest& manifest) {
   if (json.contains("prompt")) {
@@ -282,13 +266,6 @@ void check_files(const Json& json, const std::string& where, const Manifest& man
 Json manifest_json(const BundleRequest& request,
                    const std::string& bundle_name,
                    const std::vector<std::string>& dtypes) {
-  const SpecialTokens& tokens = request.tokenizer.tokens;
-  Json generation = generation_settings_json(request.tokenizer.generation.settings);
-  generation.update({{"decoder_start_token_id", tokens.decoder_start_token_id},
-                     {"bos_token_id", tokens.bos_token_id},
-                     {"eos_token_id", tokens.eos_token_ids},
-                     {"pad_token_id", tokens.pad_token_id},
-                     {"max_new_tokens", request.max_new_tokens}});
   Json manifest = {{"format_version", kManifestVersion},
                    {"generator", std::string("lorapress ") + LORAPRESS_VERSION},
                    {"bundle", bundle_name},
@@ -296,11 +273,11 @@ Json manifest_json(const BundleRequest& request,
                    {"model", model_json(request.checkpoint)},
                    {"ops", request.ops == OpDialect::kOrt ? "ort" : "standard"},
                    {"opset", request.opset},
-                   {"generation", generation},
                    {"tokenizer", {{"file", "tokenizer.json"}}},
                    {"default_dtype", dtypes.at(0)},
                    {"preferred_dtypes", preferred_dtypes_json(dtypes)},
                    {"chunk_bytes", kChunkBytes}};
+  add_generation(request, manifest);
   if (!request.prompt.empty()) {
     manifest["prompt"]["default"] = request.prompt;
   }
@@ -370,7 +347,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
   manifest.bundle = json_get<std::string>(json, "bundle", where);
   manifest.default_dtype = json_get<std::string>(json, "default_dtype", where);
   parse_model(object(json, "model", where), where, manifest);
-  parse_generation(object(json, "generation", where), where, manifest);
+  read_generation(json, where, manifest);
   parse_prompt(json, where, manifest);
   if (takes_images(manifest)) {
     manifest.preprocessing = parse_preprocessing(object(json, "preprocessing", where), where);

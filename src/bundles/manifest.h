@@ -46,6 +46,10 @@ struct Manifest {
   std::vector<int64_t> eos_token_ids;
   int64_t max_new_tokens = 0;     // behind the image tokens
   GenerationSettings generation;  // all settings but max_new_tokens
+  // Keys of `generation` and token ids that press was given in place of the checkpoint's own, with their values.
+  Json overrides = Json::object();
+  // Keys of `generation` that the decoder applies to its own logits; its ids then are one more cache.
+  std::vector<std::string> rules_in_graph;
   Preprocessing preprocessing;
   std::string prompt;         // the folder's own; empty: none
   std::string chat_template;  // file; empty: none

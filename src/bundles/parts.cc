@@ -4,6 +4,7 @@
 
 #include "blocks/linear.h"
 #include "blocks/shapes.h"
+#include "bundles/graph_rules.h"
 #include "checkpoint/generation_settings.h"
 
 namespace lorapress {
@@ -223,6 +224,9 @@ Json generation_config(const BundleRequest& request) {
     if (!kept.empty()) {  // no client takes an empty list
       json["bad_words_ids"] = kept;
     }
+  }
+  for (const std::string& rule : rules_in_graph(request)) {
+    json.erase(rule);  // clients would apply it a second time
   }
   json["eos_token_id"] = eos_json(tokens);
   json["bos_token_id"] = tokens.bos_token_id;

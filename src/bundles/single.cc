@@ -79,17 +79,16 @@ LoopRules loop_rules(const BundleRequest& request) {
   const GenerationSettings& settings = request.tokenizer.generation.settings;
   const std::vector<int64_t> none;
   LoopRules rules;
-  rules.repetition_penalty = settings.repetition_penalty.value_or(1.0);
+  rules.history.repetition_penalty = settings.repetition_penalty.value_or(1.0);
+  rules.history.no_repeat_ngram_size = settings.no_repeat_ngram_size.value_or(0);
   rules.min_new_tokens = min_new_tokens(request);
   rules.ends = request.tokenizer.tokens.eos_token_ids;
+  rules.forced_second = settings.forced_bos_token_id;
+  rules.forced_last = settings.forced_eos_token_id.value_or(none);
   rules.forbidden = settings.suppress_tokens.value_or(none);
   rules.forbidden_first = settings.begin_suppress_tokens.value_or(none);
   if (settings.bad_words_ids) {
-    for (const auto& word : without_end_words(*settings.bad_words_ids, rules.ends)) {
-      if (word.size() == 1) {
-        rules.forbidden.push_back(word[0]);
-      }
-    }
+    rules.history.bad_words = without_end_words(*settings.bad_words_ids, rules.ends);
   }
   return rules;
 }
@@ -102,24 +101,10 @@ LoopBeams loop_beams(const BundleRequest& request) {
           settings.early_stopping == EarlyStopping::kNever};
 }
 
-// Notes settings that would need many nodes per step, or random numbers.
+// A graph has no random numbers of its own that another runtime would repeat.
 void note_left_out(const GenerationSettings& settings, std::vector<std::string>& notes) {
-  std::vector<std::string_view> names;
-  const auto add = [&](const char* name, bool is_set) {
-    if (is_set) {
-      names.emplace_back(name);
-    }
-  };
-  const auto has_several = [](const std::vector<int64_t>& word) { return word.size() > 1; };
-  add("no_repeat_ngram_size", settings.no_repeat_ngram_size.has_value());
-  add("bad_words_ids of several tokens",
-      settings.bad_words_ids && std::ranges::any_of(*settings.bad_words_ids, has_several));
-  add("forced_bos_token_id", settings.forced_bos_token_id.has_value());
-  add("forced_eos_token_id", settings.forced_eos_token_id.has_value());
-  add("do_sample", settings.do_sample.value_or(false));
-  if (!names.empty()) {
-    notes.push_back(
-        fmt::format("the loop inside the graph does not follow {}", fmt::join(names, ", ")));
+  if (settings.do_sample.value_or(false)) {
+    notes.emplace_back("the loop inside the graph does not follow do_sample");
   }
 }
 

@@ -12,41 +12,77 @@
 
 #include "base/fail.h"
 #include "blocks/linear.h"
+#include "blocks/shapes.h"
+#include "bundles/graph_rules.h"
 #include "bundles/parts.h"
 
 namespace lorapress {
 namespace {
 
+// bool [1]: whether the cache is empty.
+Value is_first_call(const Builder& b, const Value& past_key) {
+  const Value past = length_of(b, "/prefix/past_length", past_key, 2);
+  return b.graph.op("Equal", "/prefix/first", {past, b.graph.integers({0})});
+}
+
+Value choose(const Builder& b,
+             const std::string& name,
+             const Value& first,
+             int64_t then,
+             int64_t otherwise) {
+  return b.graph.op(
+      "Where", name, {first, b.graph.integers({then}), b.graph.integers({otherwise})});
+}
+
+// x [batch, positions, ...] of the call's ids, without the start token in the first call.
+Value behind_start(const Builder& b, const std::string& scope, const Value& x, const Value& first) {
+  return b.graph.op("Slice",
+                    scope + "/text",
+                    {x,
+                     choose(b, scope + "/text_start", first, 1, 0),
+                     b.graph.integers({INT32_MAX}),
+                     b.graph.integers({1})});
+}
+
 // The first call (empty cache) puts the image tokens before the text and drops the start token that
 // the client begins with; later calls see only the new tokens. Branch-free:
 //
-//   first   = past_length == 0
-//   x       = Concat(encoder_hidden_states[:, 0 : first ? N : 0], embeddings[:, first ? 1 : 0 :])
+//   x = Concat(encoder_hidden_states[:, 0 : first ? N : 0], embeddings[:, first ? 1 : 0 :])
 Value prefixed_embeddings(const Builder& b,
                           const Value& image,
                           const Value& embeddings,
-                          const Value& past_key,
+                          const Value& first,
                           int64_t image_tokens) {
   Graph& graph = b.graph;
   const std::string scope = "/prefix";
-  const Value shape = graph.op("Shape", scope + "/past_shape", {past_key});
-  const Value past = graph.op(
-      "Gather", scope + "/past_length", {shape, graph.integers({2})}, {{"axis", int64_t{0}}});
-  const Value first = graph.op("Equal", scope + "/first", {past, graph.integers({0})});
-  const auto choose = [&](const std::string& name, int64_t then, int64_t otherwise) {
-    return graph.op(
-        "Where", scope + "/" + name, {first, graph.integers({then}), graph.integers({otherwise})});
-  };
-  const Value axis = graph.integers({1});
-  const Value kept =
-      graph.op("Slice",
-               scope + "/image",
-               {image, graph.integers({0}), choose("image_end", image_tokens, 0), axis});
+  const Value kept = graph.op("Slice",
+                              scope + "/image",
+                              {image,
+                               graph.integers({0}),
+                               choose(b, scope + "/image_end", first, image_tokens, 0),
+                               graph.integers({1})});
+  return graph.op("Concat",
+                  scope + "/Concat",
+                  {kept, behind_start(b, scope, embeddings, first)},
+                  {{"axis", int64_t{1}}});
+}
+
+// The ids that generate(inputs_embeds=...) sees at the positions of the call: those of later calls. Image and
+// prompt are -1.
+//
+//   Concat(-1 [batch, first ? N : 0], first ? -1 : ids[:, first ? 1 : 0 :])
+Value generated_ids(const Builder& b, const Value& ids, const Value& first, int64_t image_tokens) {
+  Graph& graph = b.graph;
+  const std::string scope = "/rules/call";
+  const Value none = graph.integer(-1);
+  const Value image = filled(b,
+                             scope + "/image",
+                             none,
+                             {length_of(b, scope + "/batch_size", ids, 0),
+                              choose(b, scope + "/image_end", first, image_tokens, 0)});
   const Value text =
-      graph.op("Slice",
-               scope + "/text",
-               {embeddings, choose("text_start", 1, 0), graph.integers({INT32_MAX}), axis});
-  return graph.op("Concat", scope + "/Concat", {kept, text}, {{"axis", int64_t{1}}});
+      graph.op("Where", scope + "/seen", {first, none, behind_start(b, scope, ids, first)});
+  return graph.op("Concat", scope + "/Concat", {image, text}, {{"axis", int64_t{1}}});
 }
 
 Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
@@ -61,8 +97,13 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const std::vector<KeyValue> past = past_inputs(request, graph);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
-  const Value x = prefixed_embeddings(b, image, embeddings, past[0].key, image_tokens);
-  const DecoderOutput output = family.decode(b, weights, text, {table, x, past});
+  const Value first = is_first_call(b, past[0].key);
+  const Value x = prefixed_embeddings(b, image, embeddings, first, image_tokens);
+  const std::optional<KeyValue> past_ids = past_ids_input(request, graph);
+  DecoderOutput output = family.decode(b, weights, text, {table, x, past});
+  if (past_ids) {
+    add_rules(request, b, *past_ids, generated_ids(b, ids, first, image_tokens), output);
+  }
   declare_outputs(request, graph, output);
   return graph;
 }
@@ -82,9 +123,13 @@ Graph author_cross_decoder(const BundleRequest& request, WeightTaker& weights) {
   const std::vector<KeyValue> cross = past_inputs(request, graph, CacheKind::kEncoder);
   const Value table = family.table(b, weights, text);
   const Value embeddings = embed(b, "/decoder/embed_tokens", table, ids);
-  declare_outputs(request,
-                  graph,
-                  family.decode(b, weights, text, {table, embeddings, past, ids, {states, cross}}));
+  const std::optional<KeyValue> past_ids = past_ids_input(request, graph, CacheKind::kDecoder);
+  DecoderOutput output =
+      family.decode(b, weights, text, {table, embeddings, past, ids, {states, cross}});
+  if (past_ids) {
+    add_rules(request, b, *past_ids, ids, output, CacheKind::kDecoder);
+  }
+  declare_outputs(request, graph, output);
   return graph;
 }
 
@@ -96,9 +141,11 @@ bool starts_with_an_end(const SpecialTokens& tokens) {
 std::vector<BundleGraph> transformers_js_graphs(const BundleRequest& request,
                                                 std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
+  note_rules_in_graph(request, notes);
   const bool cross = has_cross_attention(request.checkpoint);
   if (const GenerationSettings& settings = request.tokenizer.generation.settings;
-      !cross && settings.repetition_penalty && starts_with_an_end(request.tokenizer.tokens)) {
+      !cross && settings.repetition_penalty && !request.rules_in_graph &&
+      starts_with_an_end(request.tokenizer.tokens)) {
     notes.push_back(fmt::format(
         "repetition_penalty: stock transformers.js counts its start token {} as generated, which "
         "is an end token here, as the checkpoint has no other special one",
@@ -125,12 +172,12 @@ Json decoder_block(const BundleRequest& request) {
   Json block{{"vocab_size", text.vocab_size}, {"is_decoder", true}, {"add_cross_attention", true}};
   if (has_cross_attention(request.checkpoint)) {
     block.update({{"model_type", "trocr"},
-                  {"decoder_layers", text.num_hidden_layers},
+                  {"decoder_layers", cached_pairs(request)},
                   {"decoder_attention_heads", text.num_key_value_heads},
                   {"d_model", text.num_key_value_heads * text.head_dim}});
   } else {
     block.update({{"model_type", "gpt2"},
-                  {"n_layer", text.num_hidden_layers},
+                  {"n_layer", cached_pairs(request)},
                   {"n_head", text.num_key_value_heads},
                   {"n_embd", text.num_key_value_heads * text.head_dim}});
   }
@@ -178,6 +225,7 @@ const Bundle kTransformersJs{
     accepts_prefix_or_cross,
     transformers_js_graphs,
     transformers_js_files,
+    RulesInGraph::kOnRequest,
 };
 
 }  // namespace lorapress

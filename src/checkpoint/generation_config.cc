@@ -1,10 +1,10 @@
 #include "checkpoint/generation_config.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "checkpoint/generation_keys.h"
 #include "checkpoint/generation_settings.h"
 
 namespace lorapress {
@@ -13,78 +13,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFile = "generation_config.json";
+constexpr const char* kOverrides = "options.set";
 constexpr uint64_t kMostBytes = uint64_t{8} << 20;
 constexpr size_t kMostEnds = 1024;
 constexpr int64_t kTopKOfSampling = 50;    // generate()'s default
 constexpr int64_t kNewTokensOfText = 256;  // that of text-generation pipelines
-
-// transformers' GenerationConfig._get_default_generation_params(). "off" is a value that changes
-// nothing; older versions saved all of them.
-struct Key {
-  const char* key;
-  const char* off = "null";    // JSON
-  bool only_sampling = false;  // without effect unless do_sample
-};
-constexpr std::array kFollowed = {
-    Key{"max_new_tokens"},
-    Key{"max_length", "20"},
-    Key{"min_new_tokens"},
-    Key{"min_length", "0"},
-    Key{"repetition_penalty", "1.0"},
-    Key{"no_repeat_ngram_size", "0"},
-    Key{"bad_words_ids", "[]"},
-    Key{"suppress_tokens", "[]"},
-    Key{"begin_suppress_tokens", "[]"},
-    Key{"forced_bos_token_id"},
-    Key{"forced_eos_token_id"},
-    Key{"num_beams", "1"},
-    Key{"length_penalty", "1.0"},
-    Key{"early_stopping", "false"},
-    Key{"do_sample", "false"},
-    Key{"temperature", "1.0", true},
-    Key{"top_k", "50", true},
-    Key{"top_p", "1.0", true},
-};
-// They change the generated tokens, and LoraPress does not implement them.
-constexpr std::array kNotFollowed = {
-    Key{"max_time"},
-    Key{"stop_strings"},
-    Key{"num_return_sequences", "1"},
-    Key{"encoder_repetition_penalty", "1.0"},
-    Key{"encoder_no_repeat_ngram_size", "0"},
-    Key{"renormalize_logits", "false"},
-    Key{"remove_invalid_values", "false"},
-    Key{"exponential_decay_length_penalty"},
-    Key{"sequence_bias"},
-    Key{"token_healing", "false"},
-    Key{"guidance_scale", "1.0"},
-    Key{"watermarking_config"},
-    Key{"forced_decoder_ids"},
-    Key{"penalty_alpha", "0.0"},
-    Key{"dola_layers"},
-    Key{"num_beam_groups", "1"},
-    Key{"diversity_penalty", "0.0"},
-    Key{"constraints"},
-    Key{"force_words_ids"},
-    Key{"min_p", "null", true},
-    Key{"top_h", "null", true},
-    Key{"typical_p", "1.0", true},
-    Key{"epsilon_cutoff", "0.0", true},
-    Key{"eta_cutoff", "0.0", true},
-};
-// They change what generate() returns besides tokens; clients of a bundle expect plain ids.
-constexpr std::array kOfTheCall = {"output_attentions",
-                                   "output_hidden_states",
-                                   "output_scores",
-                                   "output_logits",
-                                   "return_dict_in_generate",
-                                   "num_return_sequences",
-                                   "guidance_scale"};
-
-bool is_set(const Json& json, const Key& row) {
-  const auto found = json.find(row.key);
-  return found != json.end() && !found->is_null() && *found != Json::parse(row.off);
-}
 
 Json read_object(const fs::path& path) {
   Json json = read_json(path, kMostBytes);
@@ -100,13 +33,13 @@ Json settings_of_model_config(const Json& config, bool is_trainers) {
   if (!config.is_object()) {
     return found;
   }
-  const auto take = [&](const Key& row) {
+  const auto take = [&](const GenerationKey& row) {
     if (is_set(config, row) && !(is_trainers && std::string_view(row.key) == "max_length")) {
       found[row.key] = config.at(row.key);
     }
   };
-  std::ranges::for_each(kFollowed, take);
-  std::ranges::for_each(kNotFollowed, take);
+  std::ranges::for_each(followed_keys(), take);
+  std::ranges::for_each(not_followed_keys(), take);
   return found;
 }
 
@@ -132,8 +65,10 @@ std::vector<int64_t> ids_of(const Json& json, const char* key, const std::string
 
 class ConfigReader {
  public:
-  explicit ConfigReader(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), vocab_size_(checkpoint.text.value().vocab_size) {}
+  ConfigReader(const Checkpoint& checkpoint, const Json& overrides)
+      : checkpoint_(checkpoint),
+        overrides_(overrides),
+        vocab_size_(checkpoint.text.value().vocab_size) {}
 
   GenerationConfig read() {
     config_.max_new_tokens =
@@ -141,6 +76,7 @@ class ConfigReader {
             ? checkpoint_.max_new_tokens
             : std::clamp<int64_t>(
                   checkpoint_.text->max_position_embeddings - 1, 1, kNewTokensOfText);
+    add_overrides();
     for (const fs::path& folder : checkpoint_.folders) {
       if (fs::exists(folder / kFile)) {
         read_file(folder);
@@ -150,30 +86,64 @@ class ConfigReader {
     const bool is_trainers = checkpoint_.composite != nullptr &&
                              checkpoint_.composite->conditioning == Conditioning::kPrefix;
     const std::string where = (checkpoint_.folder / "config.json").string();
-    add(settings_of_model_config(checkpoint_.config, is_trainers), where);
+    add(displaced(settings_of_model_config(checkpoint_.config, is_trainers)), where);
     const std::string_view key =
         checkpoint_.composite != nullptr ? checkpoint_.composite->text_key : "text_config";
-    add(settings_of_model_config(checkpoint_.text_json, false), fmt::format("{}: {}", where, key));
+    add(displaced(settings_of_model_config(checkpoint_.text_json, false)),
+        fmt::format("{}: {}", where, key));
     require_some_token_allowed(checkpoint_.folder.string());
     finish_length();
     finish_choice();
     note_what_is_not_followed();
     drop_what_is_off();
-    for (const char* key : kOfTheCall) {
-      config_.kept.erase(key);
+    for (const char* other : keys_of_the_call()) {
+      config_.kept.erase(other);
     }
     return std::move(config_);
   }
 
  private:
+  void add_overrides() {
+    config_.overrides = overrides_;
+    try {
+      take_token_ids(overrides_, kOverrides);
+      add(overrides_, kOverrides);
+    } catch (const Error& error) {
+      throw Error(ErrorCode::kInvalidArgument, error.what());
+    }
+  }
+
+  // Without what the overrides replace; a length under one name replaces that under the other.
+  [[nodiscard]] Json displaced(Json json) const {
+    for (const auto& [key, value] : overrides_.items()) {
+      json.erase(key);
+    }
+    const auto replaces = [&](const char* key, const char* other) {
+      if (overrides_.contains(key) && !overrides_.at(key).is_null()) {
+        json.erase(other);
+      }
+    };
+    replaces("max_length", "max_new_tokens");
+    replaces("min_length", "min_new_tokens");
+    return json;
+  }
+
+  void take_token_ids(const Json& json, const std::string& where) {
+    const std::vector<int64_t> ends = ids_of(json, "eos_token_id", where);
+    config_.eos_token_ids = ends.empty() ? config_.eos_token_ids : ends;
+    const auto take = [&](const char* key, int64_t& id) {
+      const std::vector<int64_t> ids = ids_of(json, key, where);
+      id = ids.empty() ? id : ids[0];
+    };
+    take("bos_token_id", config_.bos_token_id);
+    take("pad_token_id", config_.pad_token_id);
+    take("decoder_start_token_id", config_.decoder_start_token_id);
+  }
+
   void read_file(const fs::path& folder) {
     const std::string where = (folder / kFile).string();
-    Json json = read_object(folder / kFile);
-    config_.eos_token_ids = ids_of(json, "eos_token_id", where);
-    const auto first = [](const std::vector<int64_t>& ids) { return ids.empty() ? -1 : ids[0]; };
-    config_.bos_token_id = first(ids_of(json, "bos_token_id", where));
-    config_.pad_token_id = first(ids_of(json, "pad_token_id", where));
-    config_.decoder_start_token_id = first(ids_of(json, "decoder_start_token_id", where));
+    Json json = displaced(read_object(folder / kFile));
+    take_token_ids(json, where);
     const bool own = folder == checkpoint_.folders[0];
     const bool trained = checkpoint_.composite != nullptr && checkpoint_.config.is_object() &&
                          checkpoint_.config.contains("max_length");
@@ -326,7 +296,7 @@ class ConfigReader {
   void note_what_is_not_followed() {
     std::vector<std::string_view> names;
     const bool samples = config_.settings.do_sample.value_or(false);
-    for (const Key& row : kNotFollowed) {
+    for (const GenerationKey& row : not_followed_keys()) {
       if (is_set(config_.kept, row) && (samples || !row.only_sampling)) {
         names.emplace_back(row.key);
       }
@@ -362,14 +332,15 @@ class ConfigReader {
   }
 
   const Checkpoint& checkpoint_;
+  const Json& overrides_;
   int64_t vocab_size_;
   GenerationConfig config_;
 };
 
 }  // namespace
 
-GenerationConfig read_generation_config(const Checkpoint& checkpoint) {
-  return ConfigReader(checkpoint).read();
+GenerationConfig read_generation_config(const Checkpoint& checkpoint, const Json& overrides) {
+  return ConfigReader(checkpoint, overrides).read();
 }
 
 std::vector<std::vector<int64_t>> without_end_words(const std::vector<std::vector<int64_t>>& words,

@@ -21,7 +21,8 @@ struct GenerationConfig {
   int64_t bos_token_id = -1;           // -1: none
   int64_t pad_token_id = -1;
   int64_t decoder_start_token_id = -1;
-  Json kept = Json::object();  // all keys for other runtimes' generation_config.json
+  Json kept = Json::object();       // all keys for other runtimes' generation_config.json
+  Json overrides = Json::object();  // what was read in place of the files' own keys
   std::vector<std::string> notes;
 };
 
@@ -29,8 +30,11 @@ struct GenerationConfig {
 // key that is absent there is read from the checkpoint's config.json and then from the decoder's,
 // where older versions of transformers stored generation settings together with all defaults.
 // `max_length` in the checkpoint's config.json has the trainer's meaning: new tokens. Throws
-// kInvalidFile for values that no generate() accepts. REQUIRES: checkpoint.text.
-GenerationConfig read_generation_config(const Checkpoint& checkpoint);
+// kInvalidFile for values that no generate() accepts. Keys of the object `overrides` (generation_keys.h) take the place
+// of the files' own, null that of a key which they have not; such a value is refused as kInvalidArgument.
+// REQUIRES: checkpoint.text.
+GenerationConfig read_generation_config(const Checkpoint& checkpoint,
+                                        const Json& overrides = Json::object());
 
 // `words` without those that consist of one end token, as NoBadWordsLogitsProcessor ignores them.
 std::vector<std::vector<int64_t>> without_end_words(const std::vector<std::vector<int64_t>>& words,

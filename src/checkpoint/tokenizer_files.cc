@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kStartKey = "decoder_start_token_id";
 constexpr const char* kTokenizer = "tokenizer.json";
 constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 constexpr std::array kOptional = {"special_tokens_map.json", "added_tokens.json", kChatTemplate};
@@ -152,9 +153,11 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
                              const TokenizerFiles& tokenizer) {
   const TextConfig& text = checkpoint.text.value();
   const GenerationConfig& generation = tokenizer.generation;
-  const bool own = checkpoint.own_special_tokens;
+  const auto own = [&](const char* key) {
+    return checkpoint.own_special_tokens && !generation.overrides.contains(key);
+  };
   SpecialTokens tokens;
-  if (!own) {
+  if (!own("eos_token_id")) {
     tokens.eos_token_ids = generation.eos_token_ids;
   }
   if (tokens.eos_token_ids.empty()) {
@@ -184,13 +187,16 @@ SpecialTokens special_tokens(const Checkpoint& checkpoint,
   }
   const int64_t eos = tokens.eos_token_ids[0];
   const auto inside = [&](int64_t id) { return id >= 0 && id < text.vocab_size; };
-  const auto first_inside = [&](int64_t id, int64_t second) {
-    return inside(id) && !own ? id : inside(second) ? second : eos;
+  const auto first_inside = [&](const char* key, int64_t id, int64_t second) {
+    return inside(id) && !own(key) ? id : inside(second) ? second : eos;
   };
-  tokens.bos_token_id = first_inside(generation.bos_token_id, text.bos_token_id);
-  tokens.pad_token_id = first_inside(generation.pad_token_id, text.pad_token_id);
+  tokens.bos_token_id = first_inside("bos_token_id", generation.bos_token_id, text.bos_token_id);
+  tokens.pad_token_id = first_inside("pad_token_id", generation.pad_token_id, text.pad_token_id);
+  const bool is_chosen =
+      generation.overrides.contains(kStartKey) && inside(generation.decoder_start_token_id);
   tokens.decoder_start_token_id =
-      has_cross_attention(checkpoint)
+      is_chosen ? generation.decoder_start_token_id
+      : has_cross_attention(checkpoint)
           ? cross_start_token(checkpoint, generation.decoder_start_token_id)
           : start_token(tokens, generation.settings);
   return tokens;
@@ -212,7 +218,7 @@ void add_chat_template(TokenizerFiles& found) {
 
 }  // namespace
 
-TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
+TokenizerFiles find_tokenizer(const Checkpoint& checkpoint, const Json& overrides) {
   for (const fs::path& folder : checkpoint.tokenizer_folders()) {
     if (!fs::exists(folder / kTokenizer)) {
       continue;
@@ -236,7 +242,7 @@ TokenizerFiles find_tokenizer(const Checkpoint& checkpoint) {
       }
     }
     add_chat_template(found);
-    found.generation = read_generation_config(checkpoint);
+    found.generation = read_generation_config(checkpoint, overrides);
     found.tokens = special_tokens(checkpoint, folder, found);
     return found;
   }

@@ -36,8 +36,8 @@ struct TokenizerFiles {
 // processor_config.json; of several the one named "default") is written as kChatTemplate, too, and one of another file into
 // tokenizer_config.json. Merges are
 // written as "a b" strings, which every version of transformers.js reads. Throws
-// kNotFound.
-TokenizerFiles find_tokenizer(const Checkpoint& checkpoint);
+// kNotFound. `overrides`: of generation settings, as read_generation_config() takes them.
+TokenizerFiles find_tokenizer(const Checkpoint& checkpoint, const Json& overrides = Json::object());
 
 }  // namespace lorapress
 

@@ -200,6 +200,10 @@ Types gather(const OpContext& op) {
   return {{op.input(0).type.dtype, std::move(dims)}};
 }
 
+Types gather_elements(const OpContext& op) {
+  return {{op.input(0).type.dtype, op.input(1).type.dims}};
+}
+
 Types shape(const OpContext& op) {
   return {{DType::kI64, {Dim(static_cast<int64_t>(op.input(0).type.dims.size()))}}};
 }
@@ -296,6 +300,7 @@ constexpr std::array kOps = {
     OpRow{"Expand", "", 13, expand},
     OpRow{"Floor", "", 13, same_as_first},
     OpRow{"Gather", "", 13, gather},
+    OpRow{"GatherElements", "", 13, gather_elements},
     OpRow{"GatherND", "", 13, gather_nd},
     OpRow{"Gemm", "", 13, gemm},
     OpRow{"Greater", "", 13, comparison},

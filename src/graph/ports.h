@@ -39,6 +39,9 @@ std::string cache_port(CacheSide side,
                        int64_t layer,
                        CachePart part,
                        CacheKind kind = CacheKind::kOnly);
+// The length of a cache that holds token ids in place of keys and values, by which it is known
+// (bundles/graph_rules.h).
+inline constexpr const char* kPastIdsLength = "past_ids_length";
 // True if a graph's input or output of this name belongs to the key/value cache.
 bool is_cache_port(std::string_view name);
 // True for one of the encoder's keys and values.

@@ -197,7 +197,7 @@ FolderCheck check_folder(const std::filesystem::path& folder,
                          const Manifest& manifest,
                          const Checkpoint& checkpoint) {
   FolderCheck check;
-  check.files = find_tokenizer(checkpoint);
+  check.files = find_tokenizer(checkpoint, manifest.overrides);
   check_shapes(folder, manifest, checkpoint, check.files);
   check.preprocessing = find_preprocessing(checkpoint, check.notes);
   check.generation = check.files.generation.settings;

@@ -87,6 +87,7 @@ void require_port(const std::vector<OrtPort>& ports,
 ClientCalls client_calls(const Manifest& manifest, const OrtSession& decoder) {
   CacheLayout layout{
       manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim, DType::kF32};
+  layout.ids = !manifest.rules_in_graph.empty();
   layout.encoder_tokens = manifest.cross() ? manifest.image_tokens : 0;
   const std::string first = cache_port(CacheSide::kPast, 0, CachePart::kKey, layout.kind());
   const auto past = std::ranges::find(decoder.inputs(), first, &OrtPort::name);

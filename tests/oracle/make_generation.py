@@ -22,6 +22,7 @@ from transformers import (
 )
 
 import generation_files
+import generation_rules
 import loader
 from catalog import SPECS
 from common import GOLDENS, quiet, rng_for, versions, write_json
@@ -32,6 +33,7 @@ from specs import Spec
 
 CHECKPOINTS = ("base", "odd", "dora", "ropescale")
 FILES = ("base", "odd")  # of which generation_config.json files are tried
+RULED = ("base", "odd", "gpt2")  # by which rules are tried that look back
 IMAGES = (0, 1)
 STEPS = 14
 TABLE_STEPS = 9
@@ -277,6 +279,17 @@ def checkpoint_part(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, 
     return part, {**known, **generation_files.checkpoint_files(vlm, rows, plain, eos, draw)}
 
 
+def rules_part(name: str, folder: Path) -> dict[str, Any]:
+    """Return what the rules that look back make of one checkpoint."""
+    spec = next(spec for spec in SPECS if spec.name == name)
+    vlm = realise(loader.load(folder / spec.checkpoint, spec), spec.cases[0], folder, torch.float32)
+    pixels = load_file(str(folder / "golden" / "golden.safetensors"))["pixel_values"]
+    with torch.no_grad():
+        rows = [vlm.prefix(pixels[image][None]) for image in IMAGES]
+    known = {"checkpoint": name, "case": spec.cases[0].name}
+    return {**known, **generation_rules.checkpoint_rules(vlm, rows, spec, folder / spec.checkpoint)}
+
+
 def main() -> int:
     """Write the files under --out."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -302,6 +315,8 @@ def main() -> int:
         args.out / "beams.json",
         {"format": 1, "versions": said, "tables": beam_cases(beam_rows(), TABLE_STEPS)},
     )
+    rules = [rules_part(name, args.checkpoints / name) for name in RULED]
+    write_json(args.out / "rules.json", {"format": 1, "versions": said, "checkpoints": rules})
     parts = [checkpoint_part(name, args.checkpoints / name) for name in CHECKPOINTS]
     for name, rows in (("searches", [a for a, _ in parts]), ("files", [b for _, b in parts if b])):
         write_json(args.out / f"{name}.json", {"format": 1, "versions": said, "checkpoints": rows})

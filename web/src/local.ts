@@ -238,13 +238,15 @@ export class LocalBackend implements Backend {
   }
 
   private startEngine(): Promise<Engine> {
-    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, conditioning } = this.manifest;
+    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, conditioning, rulesInGraph } =
+      this.manifest;
     const { imageSize, threads, device } = this.info;
     const imageTokenId = conditioning === "placeholder" ? this.manifest.imageTokenId : undefined;
     const shape = {
       imageSize,
       vocabSize,
       numHiddenLayers,
+      idsInCache: rulesInGraph.length > 0,
       numKeyValueHeads,
       headDim,
       imageTokenId,

@@ -82,6 +82,39 @@ GenerationSettings chosen_settings(const GenerateOptions& options,
   return settings;
 }
 
+void leave_rules_to_graph(const GenerateOptions& options,
+                          const GenerationSettings& folder,
+                          std::span<const std::string> rules,
+                          GenerationSettings& settings) {
+  if (rules.empty()) {
+    return;
+  }
+  const Json asked = generation_settings_json(options);
+  const Json there = generation_settings_json(folder);
+  for (const std::string& rule : rules) {
+    if (asked.contains(rule) && asked.at(rule) != there.value(rule, Json())) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "options.{} asks for another value than the folder's, which its decoder applies to its own "
+          "logits; press without options.rules_in_graph to change it here",
+          rule);
+    }
+  }
+  if (settings.num_beams.value_or(1) > 1) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "options.num_beams {}: the folder's decoder applies {} to its own logits, beams need them without; "
+        "press without options.rules_in_graph, or take one beam",
+        *settings.num_beams,
+        fmt::join(rules, ", "));
+  }
+  Json left = generation_settings_json(settings);
+  for (const std::string& rule : rules) {
+    left.erase(rule);
+  }
+  settings = parse_generation_settings(left, INT64_MAX, "settings");
+}
+
 int64_t new_tokens(const GenerationSettings& settings, const GenerationContext& context) {
   if (settings.max_new_tokens || !settings.max_length) {
     return settings.max_new_tokens.value_or(context.max_new_tokens);

@@ -3,6 +3,8 @@
 #define LORAPRESS_RUNTIME_GENERATION_GENERATE_OPTIONS_H_
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "lorapress/caption.h"
@@ -16,6 +18,14 @@ namespace lorapress {
 // and num_beams overrides its sampling.
 GenerationSettings chosen_settings(const GenerateOptions& options,
                                    const GenerationSettings& folder);
+
+// Takes out of `settings`, which chosen_settings() made, the keys of `rules`: those that the folder's decoder applies to its own
+// logits (rules_in_graph of lorapress.json). Throws kInvalidArgument where an option wants another value than
+// the folder has, and for beams, whose scores the rules would have to change behind the logarithm.
+void leave_rules_to_graph(const GenerateOptions& options,
+                          const GenerationSettings& folder,
+                          std::span<const std::string> rules,
+                          GenerationSettings& settings);
 
 // Limits of a decoder, and the positions before the new tokens.
 struct GenerationContext {

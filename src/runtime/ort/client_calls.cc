@@ -32,23 +32,29 @@ CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
   while (find(past_key(layout.layers)) != inputs.end()) {
     ++layout.layers;
   }
+  const std::string encoder =
+      cache_port(CacheSide::kPast, layout.layers - 1, CachePart::kKey, CacheKind::kEncoder);
+  if (cross && find(encoder) == inputs.end()) {
+    layout.ids = true;
+    --layout.layers;
+  }
   return layout;
 }
 
 }  // namespace
 
 ClientCalls::ClientCalls(const CacheLayout& layout) : layout_(layout) {
-  const auto add = [&](CacheKind kind) {
-    for (int64_t layer = 0; layer < layout.layers; ++layer) {
+  const auto add = [&](CacheKind kind, int64_t pairs) {
+    for (int64_t layer = 0; layer < pairs; ++layer) {
       for (const CachePart part : kCacheParts) {
         past_.push_back(cache_port(CacheSide::kPast, layer, part, kind));
         outputs_.push_back(cache_port(CacheSide::kPresent, layer, part, kind));
       }
     }
   };
-  add(layout.kind());
+  add(layout.kind(), layout.pairs());
   if (layout.encoder_tokens != 0) {
-    add(CacheKind::kEncoder);
+    add(CacheKind::kEncoder, layout.layers);
   }
 }
 

@@ -17,21 +17,21 @@ KvCache::KvCache(const CacheLayout& layout, int64_t slots, int64_t capacity)
   require_cache_memory(
       slots,
       capacity + layout.encoder_tokens,
-      checked_product(std::array{layout.heads, layout.head_dim, 4 * layout.layers, element_bytes})
+      checked_product(std::array{layout.heads, layout.head_dim, 4 * layout.pairs(), element_bytes})
           .value_or(INT64_MAX));
   const size_t bytes = static_cast<size_t>(slots * layout.heads * capacity) * position_bytes_;
-  for (int64_t layer = 0; layer < layout.layers; ++layer) {
+  for (int64_t layer = 0; layer < layout.pairs(); ++layer) {
     for (const CachePart part : kCacheParts) {
       Entry entry{cache_port(CacheSide::kPast, layer, part, layout.kind()),
                   cache_port(CacheSide::kPresent, layer, part, layout.kind()),
-                  layout.in_place && layer > 0,
+                  layout.in_place && layer > 0 && layer < layout.layers,
                   {}};
       entry.arenas[0] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       if (!entry.in_place) {
         entry.arenas[1] = std::make_unique_for_overwrite<std::byte[]>(bytes);
       }
       entries_.push_back(std::move(entry));
-      if (layout.encoder_tokens != 0) {
+      if (layout.encoder_tokens != 0 && layer < layout.layers) {
         const auto all = static_cast<size_t>(slots * layout.heads * layout.encoder_tokens);
         encoder_.push_back({cache_port(CacheSide::kPast, layer, part, CacheKind::kEncoder),
                             cache_port(CacheSide::kPresent, layer, part, CacheKind::kEncoder),

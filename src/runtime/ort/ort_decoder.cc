@@ -115,10 +115,11 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
   }
   found.logits_dtype = port(session.outputs(), kLogits, {-1, 1, manifest.vocab_size}, file).dtype;
   found.cache = {manifest.num_hidden_layers, manifest.num_key_value_heads, manifest.head_dim};
+  found.cache.ids = !manifest.rules_in_graph.empty();
   found.cache.encoder_tokens = manifest.cross() ? manifest.image_tokens : 0;
   const Shape cached{-1, found.cache.heads, -1, found.cache.head_dim};
-  const auto check = [&](CacheKind kind) {
-    for (int64_t layer = 0; layer < found.cache.layers; ++layer) {
+  const auto check = [&](CacheKind kind, int64_t pairs) {
+    for (int64_t layer = 0; layer < pairs; ++layer) {
       for (const CachePart part : kCacheParts) {
         const std::string past = cache_port(CacheSide::kPast, layer, part, kind);
         found.cache.dtype = port(session.inputs(), past, cached, file).dtype;
@@ -127,9 +128,9 @@ OrtDecoder::Ports OrtDecoder::check_decoder(const OrtSession& session,
     }
   };
   if (manifest.cross()) {
-    check(CacheKind::kEncoder);
+    check(CacheKind::kEncoder, found.cache.layers);
   }
-  check(found.cache.kind());
+  check(found.cache.kind(), found.cache.pairs());
   return found;
 }
 

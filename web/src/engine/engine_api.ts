@@ -23,6 +23,8 @@ export interface ModelShape {
   readonly imageSize: readonly [height: number, width: number] | undefined;
   readonly vocabSize: number;
   readonly numHiddenLayers: number;
+  /** Whether a pair behind the layers' caches holds token ids. */
+  readonly idsInCache?: boolean | undefined;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
   /** The image stands where a prompt has this id; undefined: in place of the start token, or nowhere. */

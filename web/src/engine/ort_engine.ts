@@ -85,8 +85,9 @@ export abstract class OrtEngine<Tensor> implements Engine {
 
   constructor(shape: ModelShape) {
     this.shape = shape;
-    const { own, states } = crossCachePorts(shape.numHiddenLayers);
-    this.cache = shape.crossAttention ? own : cachePorts(shape.numHiddenLayers);
+    const pairs = shape.numHiddenLayers + (shape.idsInCache === true ? 1 : 0);
+    const { own, states } = crossCachePorts(shape.numHiddenLayers, pairs);
+    this.cache = shape.crossAttention ? own : cachePorts(pairs);
     this.states = shape.crossAttention ? states : NO_CACHE;
   }
 

@@ -41,15 +41,21 @@ export function cachePorts(layers: number): CachePorts {
   return { past: all("past_key_values"), present: all("present") };
 }
 
-/** Of a decoder with cross attention: the cache of the positions so far, and that of the encoder's states. */
-export function crossCachePorts(layers: number): { own: CachePorts; states: CachePorts } {
-  const of = (owner: string): CachePorts => {
+/**
+ * Of a decoder with cross attention: the cache of the positions so far, which has `pairs`, and that of the encoder's
+ * states.
+ */
+export function crossCachePorts(
+  layers: number,
+  pairs: number = layers,
+): { own: CachePorts; states: CachePorts } {
+  const of = (owner: string, count: number): CachePorts => {
     const named = (ports: readonly string[]): string[] =>
       ports.map((name) => name.replace(/\.(?=[a-z]+$)/, `.${owner}.`));
-    const { past, present } = cachePorts(layers);
+    const { past, present } = cachePorts(count);
     return { past: named(past), present: named(present) };
   };
-  return { own: of("decoder"), states: of("encoder") };
+  return { own: of("decoder", pairs), states: of("encoder", layers) };
 }
 
 const BATCH_SYMBOL = "batch_size";

@@ -5,6 +5,7 @@ import {
   type EarlyStopping,
   type GenerationSettings,
   generationOf,
+  settingName,
 } from "./generation_settings.js";
 import type { SamplingFilters, TokenRules } from "./sampling.js";
 
@@ -106,7 +107,38 @@ export function settingsOf(
     eosTokenIds: manifest.eosTokenIds,
   };
   refuseContradictions(options, settings, manifest);
-  return settings;
+  return withoutRulesInGraph(options, settings, manifest, folder);
+}
+
+// Without the rules that the folder's decoder applies to its own logits.
+function withoutRulesInGraph(
+  options: GenerateOptions,
+  settings: OpenSettings,
+  { rulesInGraph }: Manifest,
+  folder: GenerationSettings,
+): OpenSettings {
+  if (rulesInGraph.length === 0) {
+    return settings;
+  }
+  const off = { repetitionPenalty: 1, noRepeatNgramSize: 0, badWordsIds: [] };
+  const inside = rulesInGraph.map(settingName) as (keyof typeof off)[];
+  const other = inside.find(
+    (name) =>
+      options[name] !== undefined && JSON.stringify(options[name]) !== JSON.stringify(folder[name]),
+  );
+  if (other !== undefined) {
+    fail(
+      "invalid_argument",
+      `${other} is not the folder's, which its decoder applies to its own logits; press without rules_in_graph to change it here`,
+    );
+  }
+  if (settings.numBeams > 1) {
+    fail(
+      "invalid_argument",
+      `numBeams ${settings.numBeams}: the folder's decoder applies ${rulesInGraph.join(", ")} to its own logits, beams need them without; press without rules_in_graph, or take one beam`,
+    );
+  }
+  return { ...settings, ...Object.fromEntries(inside.map((name) => [name, off[name]])) };
 }
 
 /** Settings whose lengths depend on the prompt. */

@@ -37,7 +37,9 @@ export interface GenerationSettings {
   readonly topP?: number | undefined;
 }
 
-const camel = (key: string): string => key.replace(/_./g, (found) => found.slice(1).toUpperCase());
+/** The name here of a key of lorapress.json. */
+export const settingName = (key: string): string =>
+  key.replace(/_./g, (found) => found.slice(1).toUpperCase());
 
 /** The folder's settings, which apply where a caption has no option. Throws invalid_file. */
 export function generationOf({ generation: fields, vocabSize }: Manifest): GenerationSettings {
@@ -45,7 +47,7 @@ export function generationOf({ generation: fields, vocabSize }: Manifest): Gener
   const read = (keys: string, parse: (value: unknown, key: string) => unknown): void => {
     for (const key of keys.split(" ")) {
       const value = fields.get(key) ?? undefined;
-      settings[camel(key)] = value === undefined ? value : parse(value, key);
+      settings[settingName(key)] = value === undefined ? value : parse(value, key);
     }
   };
   const range =

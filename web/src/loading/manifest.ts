@@ -59,6 +59,9 @@ export interface ImageSplitting {
   readonly tokens: Readonly<Record<(typeof SPLITTING_TOKENS)[number], string>>;
 }
 
+/** Settings that a decoder can apply to its own logits. */
+const RULES_IN_GRAPH = ["repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"];
+
 export interface Manifest {
   readonly bundle: string;
   readonly defaultDtype: string;
@@ -78,6 +81,8 @@ export interface Manifest {
   readonly maxNewTokens: number;
   /** Token ids and settings, for generation_settings.ts. */
   readonly generation: Fields;
+  /** Keys of `generation` that the decoder applies to its own logits; its ids then are one more cache. */
+  readonly rulesInGraph: readonly string[];
   /** undefined of a decoder alone. */
   readonly preprocessing: Preprocessing | undefined;
   readonly imageSplitting: ImageSplitting | undefined;
@@ -189,6 +194,16 @@ function parseEos(fields: Fields, last: number): number[] {
   return ids.map((id) => fields.bounded("eos_token_id", id, 0, last));
 }
 
+function parseRulesInGraph(root: Fields, generation: Fields): string[] {
+  const key = "rules_in_graph";
+  const rules = root.get(key) === undefined ? [] : root.list(key, RULES_IN_GRAPH.length);
+  return rules.map((rule) =>
+    typeof rule === "string" && RULES_IN_GRAPH.includes(rule) && generation.get(rule) !== undefined
+      ? rule
+      : root.refuse(key, "is not a list of rules of generation"),
+  );
+}
+
 // Absent in folders that were written before there was another.
 function parseConditioning(model: Fields): Conditioning {
   const name = model.get("conditioning") ?? "prefix";
@@ -254,6 +269,7 @@ export function parseManifest(text: string, where: string): Manifest {
     eosTokenIds: parseEos(generation, vocabSize - 1),
     maxNewTokens: generation.integer("max_new_tokens", 1, 2 ** 20),
     generation,
+    rulesInGraph: parseRulesInGraph(root, generation),
     preprocessing: images ? parsePreprocessing(root.object("preprocessing")) : undefined,
     imageSplitting:
       !images || root.get("image_splitting") === undefined

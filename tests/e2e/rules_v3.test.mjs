@@ -1,0 +1,3 @@
+import { testRules } from './lib/rules.mjs';
+
+await testRules('v3');
