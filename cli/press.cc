@@ -139,6 +139,10 @@ void add(CLI::App& app,
           "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
       ->check(number(1, 64))
       ->type_name("N");
+  command->add_flag("--rules-in-graph,!--no-rules-in-graph",
+                    options.rules_in_graph,
+                    "The decoder applies repetition penalty, no-repeat n-grams and bad words to its own "
+                    "logits, for clients that apply no rules (as the bundle does by itself)");
   command->add_flag("--uint8-input",
                     options.uint8_input,
                     "single: takes raw RGB bytes of any size, preprocessing inside the graph");

@@ -26,6 +26,9 @@ struct PressOptions {
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
   std::string prompt;          // written as the folder's default; empty: none
+  // Whether the decoder applies repetition penalty, no-repeat n-grams and bad words to its own logits, for
+  // clients that apply no rules; absent: as the bundle does by itself
+  std::optional<bool> rules_in_graph;
   // Bundle "single" only.
   // 1: greedy; more: beam search inside the graph; absent: the checkpoint's own setting
   std::optional<int64_t> num_beams;

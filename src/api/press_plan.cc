@@ -94,6 +94,7 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
   if (options.max_new_tokens != 0) {
     tokenizer_.generation.settings.max_length.reset();
   }
+  check_rules_in_graph();
   check_model();
   start_tokenizer_check();
   report.parameters = count_parameters(checkpoint_);
@@ -116,6 +117,15 @@ void PressPlan::author(std::vector<std::string>& notes) {
     SourceOrder order(model);
     lorapress::check_model(model);
     graphs_.push_back({std::move(graph), std::move(model), std::move(order)});
+  }
+}
+
+void PressPlan::check_rules_in_graph() const {
+  if (options_.rules_in_graph.value_or(false) && bundle_.rules_in_graph == RulesInGraph::kNever) {
+    fail(ErrorCode::kUnsupported,
+         "{}: options.rules_in_graph is not supported by bundle \"{}\"; leave it out",
+         checkpoint_.folder.string(),
+         bundle_.name);
   }
 }
 
@@ -173,7 +183,8 @@ BundleRequest PressPlan::request() const {
           options_.dtypes[0],
           generation,
           half_caches,
-          options_.prompt};
+          options_.prompt,
+          options_.rules_in_graph.value_or(bundle_.rules_in_graph == RulesInGraph::kByDefault)};
 }
 
 }  // namespace lorapress

@@ -50,6 +50,7 @@ class PressPlan {
 
  private:
   void check_model() const;
+  void check_rules_in_graph() const;
   void start_tokenizer_check();
 
   const PressOptions& options_;

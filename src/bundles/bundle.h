@@ -26,6 +26,13 @@ struct GenerationChoice {
   [[nodiscard]] bool is_default() const { return num_beams == 1 && !uint8_input && !step; }
 };
 
+// Whether a bundle's decoder can apply the rules of generation_config.json to its own logits.
+enum class RulesInGraph {
+  kNever,
+  kOnRequest,
+  kByDefault,
+};
+
 struct BundleRequest {
   const Checkpoint& checkpoint;
   const Preprocessing& preprocessing;
@@ -37,6 +44,7 @@ struct BundleRequest {
   GenerationChoice generation = {};
   std::vector<std::string> half_cache_dtypes = {};  // dtypes whose key/value cache is float16
   std::string prompt = {};                          // the folder's own; empty: none
+  bool rules_in_graph = false;                      // only where the bundle's field allows it
 };
 
 struct BundleGraph {
@@ -59,6 +67,7 @@ struct Bundle {
   // name (0 for none).
   std::map<std::string, Json> (*files)(const BundleRequest& request,
                                        const std::map<std::string, int>& data_files);
+  RulesInGraph rules_in_graph = RulesInGraph::kNever;
 };
 
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles
