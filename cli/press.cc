@@ -101,7 +101,7 @@ void add(CLI::App& app,
       ->add_option("--dtype",
                    options.dtypes,
                    describe_dtypes("Dtypes to write, separated by commas; the first is the "
-                                   "folder's default (fp32)."))
+                                   "folder's default (fp32; of bundle firefox q8)."))
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LIST");
@@ -139,16 +139,26 @@ void add(CLI::App& app,
           "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
       ->check(number(1, 64))
       ->type_name("N");
-  command->add_flag("--rules-in-graph,!--no-rules-in-graph",
-                    options.rules_in_graph,
-                    "The decoder applies repetition penalty, no-repeat n-grams and bad words to its own "
-                    "logits, for clients that apply no rules (as the bundle does by itself)");
+  command->add_flag(
+      "--rules-in-graph,!--no-rules-in-graph",
+      options.rules_in_graph,
+      "The decoder applies repetition penalty, no-repeat n-grams and bad words to its own "
+      "logits, for clients that apply no rules (as the bundle does by itself)");
   command->add_flag("--uint8-input",
                     options.uint8_input,
                     "single: takes raw RGB bytes of any size, preprocessing inside the graph");
   command->add_flag("--step",
                     options.step,
                     "single: pixel_values, input_ids -> logits in place of the whole loop");
+  command
+      ->add_option("--model-id",
+                   options.model_id,
+                   "firefox: the model's name on the hub; OUT/ORG/NAME/REVISION is written")
+      ->type_name("ORG/NAME");
+  command
+      ->add_option(
+          "--revision", options.revision, "firefox: main, or a version such as v1.0.0 (main)")
+      ->type_name("NAME");
   command->add_flag("--external-data",
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
@@ -170,9 +180,9 @@ void add(CLI::App& app,
       add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
-        print_json(to_json(report, arguments->out, peak_memory_bytes()));
+        print_json(to_json(report, report.folder.string(), peak_memory_bytes()));
       } else {
-        print(report, arguments->out);
+        print(report, report.folder.string());
       }
       return 0;
     };
