@@ -76,16 +76,14 @@ it("is isolated by its service worker and captions on any host", async () => {
   );
   const texts = await page.locator(".card .text").allTextContents();
   expect(texts.reverse()).toEqual(FILES.map((file) => CAPTIONS[file]));
-  const found = await page.evaluate(
-    async (base64) => {
-      const { Captioner } = await import(`${location.origin}/lorapress.js`);
-      const image = new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))]);
-      const captioner = await Captioner.load("model/", { device: "wasm", threads: 2 });
-      const { text } = await captioner.caption(image);
-      return { text, threads: captioner.info.threads };
-    },
-    readFileSync(join(IMAGES, FILES[0] ?? "")).toString("base64"),
-  );
+  const base64 = readFileSync(join(IMAGES, FILES[0] ?? "")).toString("base64");
+  const found = await page.evaluate(`(async () => {
+    const { Captioner } = await import(location.origin + "/lorapress.js");
+    const image = new Blob([Uint8Array.from(atob("${base64}"), (c) => c.charCodeAt(0))]);
+    const captioner = await Captioner.load("model/", { device: "wasm", threads: 2 });
+    const { text } = await captioner.caption(image);
+    return { text, threads: captioner.info.threads };
+  })()`);
   expect(found).toEqual({ text: CAPTIONS[FILES[0] ?? ""], threads: 2 });
   expect(problems).toEqual([]);
   await context.close();
