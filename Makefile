@@ -75,6 +75,12 @@ demo: build ## Press the trained demo checkpoint, caption, serve its page (DEMO_
 	$(call say,press and caption)
 	tools/demo.sh $(PROGRAM) $(DEMO_ARGS)
 
+.PHONY: page
+page: ## Bundle the page and its runtime into web/build/demo, which `lorapress deploy` puts into sites
+	$(call say,the page)
+	@tools/npm_install.sh web
+	node web/tools/bundle.mjs --demo web/build/demo
+
 .PHONY: bench
 bench: build ## Measure speed and memory; bench/ says what is measured
 	bench/run.sh $(PROGRAM)

@@ -23,9 +23,11 @@ void add_caption(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
+void add_deploy(CLI::App& app, Run& run);
 void add_families(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 void add_serve(CLI::App& app, Run& run);
+void add_upload(CLI::App& app, Run& run);
 
 // A number from `least` to `most`; help texts say the range in words.
 inline CLI::Validator number(int64_t least, int64_t most) {

@@ -101,7 +101,7 @@ void add(CLI::App& app,
       ->add_option("--dtype",
                    options.dtypes,
                    describe_dtypes("Dtypes to write, separated by commas; the first is the "
-                                   "folder's default (fp32)."))
+                                   "folder's default (fp32; of bundle firefox q8)."))
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LIST");
@@ -168,6 +168,15 @@ void add(CLI::App& app,
   command->add_flag("--step",
                     options.step,
                     "single: pixel_values, input_ids -> logits in place of the whole loop");
+  command
+      ->add_option("--model-id",
+                   options.model_id,
+                   "firefox: the model's name on the hub; OUT/ORG/NAME/REVISION is written")
+      ->type_name("ORG/NAME");
+  command
+      ->add_option(
+          "--revision", options.revision, "firefox: main, or a version such as v1.0.0 (main)")
+      ->type_name("NAME");
   command->add_flag("--external-data",
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
@@ -189,9 +198,9 @@ void add(CLI::App& app,
       add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
-        print_json(to_json(report, arguments->out, peak_memory_bytes()));
+        print_json(to_json(report, report.folder.string(), peak_memory_bytes()));
       } else {
-        print(report, arguments->out);
+        print(report, report.folder.string());
       }
       return 0;
     };

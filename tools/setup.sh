@@ -2,7 +2,7 @@
 # Installs the Debian packages (12 or 13) that LoraPress is built with; quick and silent when all are there.
 # usage: tools/setup.sh [build|test|dev]
 #   build  compiler, CMake, libraries, Rust, Python, Node (default)
-#   test   build + clang-format-19, shellcheck, chromium
+#   test   build + clang-format-19, shellcheck, chromium, firefox-esr
 #   dev    test + clang-19, clang-tidy-19, the fuzzer runtime, ccache
 set -euo pipefail
 
@@ -12,8 +12,8 @@ packages=(g++ make cmake ninja-build pkg-config libprotobuf-dev protobuf-compile
   libpcre2-dev libmicrohttpd-dev libgtest-dev libeigen3-dev python3 python3-pip python3-venv debian-archive-keyring)
 case $level in
   build) ;;
-  test) packages+=(clang-format-19 shellcheck chromium) ;;
-  dev) packages+=(clang-format-19 shellcheck chromium clang-19 clang-tidy-19 libclang-rt-19-dev ccache) ;;
+  test) packages+=(clang-format-19 shellcheck chromium firefox-esr) ;;
+  dev) packages+=(clang-format-19 shellcheck chromium firefox-esr clang-19 clang-tidy-19 libclang-rt-19-dev ccache) ;;
   *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
 esac
 

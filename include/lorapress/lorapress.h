@@ -8,6 +8,8 @@
 //   generate.h  generates text with a folder of a decoder alone
 //   bench.h     how fast such a folder is
 //   serve.h     such folders, and pages, for browsers
+//   deploy.h    such a folder as a static site
+//   upload.h    and on a model hub
 //   inspect.h   what a file or folder is
 //   families.h  what can be pressed
 //   source.h    how to say what to read
@@ -19,6 +21,7 @@
 
 #include "lorapress/bench.h"
 #include "lorapress/caption.h"
+#include "lorapress/deploy.h"
 #include "lorapress/error.h"
 #include "lorapress/families.h"
 #include "lorapress/generate.h"
@@ -28,6 +31,7 @@
 #include "lorapress/quantize.h"
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
+#include "lorapress/upload.h"
 #include "lorapress/verify.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

@@ -19,9 +19,10 @@ struct PressOptions {
   Source source;
   std::filesystem::path out;
   std::string bundle;  // empty: the first of known_bundles() that takes the checkpoint
-  std::vector<std::string> dtypes = {"fp32"};  // the first is the folder's default
-  SchemeOptions scheme;                        // how the other dtypes are made
-  std::filesystem::path calibrate;             // images to calibrate with; empty: none
+  std::vector<std::string>
+      dtypes;            // the first is the folder's default; none: the bundle's own, fp32
+  SchemeOptions scheme;  // how the other dtypes are made
+  std::filesystem::path calibrate;  // images to calibrate with; empty: none
   OpDialect ops = OpDialect::kOrt;
   int opset = 17;              // 17 to 23
   int64_t max_new_tokens = 0;  // 0: the checkpoint's own setting
@@ -42,6 +43,9 @@ struct PressOptions {
   bool uint8_input = false;    // raw RGB bytes of any size in, preprocessing inside the graph
   bool step = false;           // pixel_values, input_ids -> logits in place of the whole loop
   bool external_data = false;  // weights beside the graphs; always above 2 GB
+  // Bundle "firefox" only: the folder is out/model_id/revision.
+  std::string model_id;  // ORG/NAME
+  std::string revision;  // main where empty, or a version: v1, 1.0.0, 1.0.0-beta1
   bool force = false;
   unsigned threads = 0;
   ProgressFn progress;
@@ -58,8 +62,9 @@ struct PressReport {
   double caption_seconds = 0.0;  // loading the result and running it once
   // Of bundles that this program can run from pixels, or from a prompt, to text.
   std::optional<Caption> caption;
-  std::string bundle;        // the folder's layout
-  bool takes_images = true;  // false: of a decoder alone, which generate.h runs
+  std::string bundle;            // the folder's layout
+  std::filesystem::path folder;  // what was written: `out`, or a folder in it
+  bool takes_images = true;      // false: of a decoder alone, which generate.h runs
 };
 
 // Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a

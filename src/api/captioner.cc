@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
+#include "bundles/layout.h"
 #include "bundles/manifest.h"
 #include "runtime/engines.h"
 #include "runtime/generation/generate.h"
@@ -32,7 +33,7 @@ const Manifest& require_bundle(const Manifest& manifest, const fs::path& folder)
   const auto& roles = manifest.graphs.at(manifest.default_dtype);
   if (!roles.contains(role_of(manifest, "encoder")) ||
       !roles.contains(role_of(manifest, "decoder")) ||
-      (manifest.bundle != kTransformersJs.name && !embeds_apart(manifest))) {
+      (!has_transformers_js_layout(manifest.bundle) && !embeds_apart(manifest))) {
     fail(ErrorCode::kUnsupported,
          "{}: is a bundle \"{}\", caption needs one of \"{}\"; press it with options.bundle {}",
          folder.string(),

@@ -50,7 +50,8 @@ TEST(KnownFamilies, SayWhatPressTakesThemTo) {
   for (const FamilyInfo& decoder : known.decoders) {
     const bool alone = decoder.model_type != "trocr" && decoder.model_type != "blip_text_model";
     EXPECT_EQ(decoder.bundles,
-              std::vector<std::string>{alone ? "text-generation" : "transformers.js"});
+              alone ? std::vector<std::string>{"text-generation"}
+                    : (std::vector<std::string>{"transformers.js", "firefox"}));
     EXPECT_EQ(decoder.conditioning, alone ? "none" : "cross");
   }
   const auto of = [&](const std::string& model_type) {

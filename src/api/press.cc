@@ -30,8 +30,8 @@ PressReport run(const PressOptions& options, bool verify) {
   PressReport report;
   PressPlan plan(options, report);
   report.read_seconds = watch.lap();
-  protect_sources(options.out, plan.checkpoint().folders);
-  StagedOutput staged(options.out, options.force, kOwnFolders);
+  protect_sources(plan.folder(), plan.checkpoint().folders);
+  StagedOutput staged(plan.folder(), options.force, kOwnFolders);
   PressReport made = staged.fill([&](const fs::path& folder) {
     plan.author(report.notes);
     report.author_seconds = watch.lap();

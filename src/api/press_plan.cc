@@ -46,19 +46,49 @@ void check_generation_choice(const PressOptions& options) {
   }
 }
 
-void check_options(const PressOptions& options) {
-  if (options.dtypes.empty()) {
-    fail(ErrorCode::kInvalidArgument, "no dtype given, expected fp32 or others");
+FolderRules folder_rules(const PressOptions& options) {
+  return options.bundle.empty() ? FolderRules{} : bundle(options.bundle).folder;
+}
+
+HubPlace hub_place(const PressOptions& options) {
+  return {options.model_id, options.revision.empty() ? "main" : options.revision};
+}
+
+void check_hub_options(const PressOptions& options) {
+  if (folder_rules(options).on_hub) {
+    check_hub_place(hub_place(options));
+    if (options.external_data) {
+      fail(ErrorCode::kInvalidArgument,
+           "options.external_data: bundle \"{}\" has each graph in one file; leave it out",
+           options.bundle);
+    }
+  } else if (!options.model_id.empty() || !options.revision.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.model_id and options.revision apply to bundle \"firefox\" only; the bundle is "
+         "\"{}\"",
+         options.bundle.empty() ? "the checkpoint's own" : options.bundle);
   }
+}
+
+std::vector<std::string> chosen_dtypes(const PressOptions& options) {
+  const FolderRules rules = folder_rules(options);
+  std::vector<std::string> dtypes = options.dtypes;
+  if (dtypes.empty() || (rules.on_hub && std::ranges::find(dtypes, rules.dtype) == dtypes.end())) {
+    dtypes.emplace_back(rules.dtype);
+  }
+  return dtypes;
+}
+
+void check_options(const PressOptions& options, const std::vector<std::string>& dtypes) {
   std::set<std::string> given;
-  for (const std::string& dtype : options.dtypes) {
+  for (const std::string& dtype : dtypes) {
     scheme(dtype);
     if (!given.insert(dtype).second) {
       fail(ErrorCode::kInvalidArgument, "options.dtype names {} twice", dtype);
     }
   }
   check_scheme_options(options.scheme);
-  check_calibration(options.calibrate, options.scheme, options.dtypes);
+  check_calibration(options.calibrate, options.scheme, dtypes);
   if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
     fail(ErrorCode::kInvalidArgument,
          "options.max_new_tokens {}, expected 1 to {}",
@@ -66,6 +96,7 @@ void check_options(const PressOptions& options) {
          1 << 20);
   }
   check_generation_choice(options);
+  check_hub_options(options);
 }
 
 uint64_t count_parameters(const Checkpoint& checkpoint) {
@@ -76,8 +107,8 @@ uint64_t count_parameters(const Checkpoint& checkpoint) {
   return count;
 }
 
-Checkpoint open(const PressOptions& options) {
-  check_options(options);
+Checkpoint open(const PressOptions& options, const std::vector<std::string>& dtypes) {
+  check_options(options, dtypes);
   return open_checkpoint(options.source);
 }
 
@@ -85,9 +116,11 @@ Checkpoint open(const PressOptions& options) {
 
 PressPlan::PressPlan(const PressOptions& options, PressReport& report)
     : options_(options),
-      checkpoint_(open(options)),
+      dtypes_(chosen_dtypes(options)),
+      checkpoint_(open(options, dtypes_)),
       bundle_(bundle_for(options.bundle, checkpoint_)) {
   report.bundle = bundle_.name;
+  report.folder = folder();
   report.notes = checkpoint_.notes;
   report.takes_images = checkpoint_.vision.has_value();
   if (checkpoint_.vision) {
@@ -99,13 +132,16 @@ PressPlan::PressPlan(const PressOptions& options, PressReport& report)
   if (options.max_new_tokens != 0) {
     tokenizer_.generation.settings.max_length.reset();
   }
+  if (bundle_.folder.on_hub) {
+    keep_to_hub(report.notes);
+  }
   check_bundle_options();
   check_model();
   start_tokenizer_check();
   report.parameters = count_parameters(checkpoint_);
   for (auto& [name, tensor] : checkpoint_.tensors) {
     report.adapted_tensors += tensor.adapted ? 1 : 0;
-    if (options.dtypes.size() > 1) {
+    if (dtypes_.size() > 1) {
       tensor.weight = shared_.share(std::move(tensor.weight));
     }
   }
@@ -123,6 +159,30 @@ void PressPlan::author(std::vector<std::string>& notes) {
     lorapress::check_model(model);
     graphs_.push_back({std::move(graph), std::move(model), std::move(order)});
   }
+}
+
+HubPlace PressPlan::place() const {
+  return hub_place(options_);
+}
+
+std::filesystem::path PressPlan::folder() const {
+  return bundle_.folder.on_hub ? hub_folder(options_.out, place()) : options_.out;
+}
+
+// Leaves out what the hub's file-name rule refuses, and says which dtype is added.
+void PressPlan::keep_to_hub(std::vector<std::string>& notes) {
+  if (std::ranges::find(options_.dtypes, bundle_.folder.dtype) == options_.dtypes.end() &&
+      !options_.dtypes.empty()) {
+    notes.push_back(
+        fmt::format("{} is written, too: clients of this hub ask for it", bundle_.folder.dtype));
+  }
+  std::erase_if(tokenizer_.files, [&](const auto& file) {
+    if (hub_takes_file(file.first)) {
+      return false;
+    }
+    notes.push_back(fmt::format("{} is left out: Firefox refuses its name", file.first));
+    return true;
+  });
 }
 
 // The tokenizer and the settings of the checkpoint, and those that the options have in their place.
@@ -256,7 +316,7 @@ BundleRequest PressPlan::request() const {
   const bool by_default = bundle_.rules_in_graph == RulesInGraph::kByDefault &&
                           tokenizer_.generation.settings.num_beams.value_or(1) == 1;
   std::vector<std::string> half_caches;
-  std::ranges::copy_if(options_.dtypes, std::back_inserter(half_caches), [](const auto& dtype) {
+  std::ranges::copy_if(dtypes_, std::back_inserter(half_caches), [](const auto& dtype) {
     return scheme(dtype).half_cache;
   });
   return {checkpoint_,
@@ -265,7 +325,7 @@ BundleRequest PressPlan::request() const {
           options_.ops,
           options_.opset,
           most,
-          options_.dtypes[0],
+          dtypes_[0],
           generation,
           half_caches,
           options_.prompt,

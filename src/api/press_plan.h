@@ -9,6 +9,7 @@
 #include "lorapress/press.h"
 
 #include "bundles/bundle.h"
+#include "bundles/hub_place.h"
 #include "graph/model.h"
 #include "graph/source_order.h"
 #include "weights/shared.h"
@@ -42,6 +43,11 @@ class PressPlan {
   // Refers to the plan.
   [[nodiscard]] BundleRequest request() const;
   [[nodiscard]] const PressOptions& options() const { return options_; }
+  [[nodiscard]] const std::vector<std::string>& dtypes() const { return dtypes_; }
+  // Where the model lies on a hub. REQUIRES: the bundle's folder is on one.
+  [[nodiscard]] HubPlace place() const;
+  // The folder to write.
+  [[nodiscard]] std::filesystem::path folder() const;
   [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
   [[nodiscard]] const Bundle& bundle() const { return bundle_; }
   [[nodiscard]] const Preprocessing& preprocessing() const { return preprocessing_; }
@@ -53,9 +59,11 @@ class PressPlan {
   void check_model() const;
   void note_prompts(std::vector<std::string>& notes) const;
   void check_bundle_options() const;
+  void keep_to_hub(std::vector<std::string>& notes);
   void start_tokenizer_check();
 
   const PressOptions& options_;
+  std::vector<std::string> dtypes_;
   Checkpoint checkpoint_;
   const Bundle& bundle_;
   SharedReads shared_;

@@ -5,9 +5,11 @@
 #include <set>
 
 #include "api/folder_files.h"
+#include "base/fail.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "bundles/manifest.h"
+#include "bundles/model_card.h"
 #include "calibration/calibrate.h"
 #include "graph/write.h"
 #include "quant/weight_scan.h"
@@ -51,6 +53,15 @@ ActivationStats measure_activations(const PressPlan& plan,
   return stats;
 }
 
+std::string human_size(const std::vector<FilePlan>& parts) {
+  constexpr double kGiga = 1e9;
+  uint64_t bytes = 0;
+  for (const FilePlan& part : parts) {
+    bytes += part.size();
+  }
+  return fmt::format("{:.1f} GB", static_cast<double>(bytes) / kGiga);
+}
+
 // The files of all graphs in all dtypes, and what lorapress.json and the client's files say of them.
 struct GraphPlans {
   std::vector<FilePlan> files;
@@ -68,7 +79,7 @@ class GraphPlanner {
       : plan_(plan), folder_(folder), statistics_(statistics), notes_(notes) {}
 
   GraphPlans plan_all() {
-    for (const std::string& dtype : plan_.options().dtypes) {
+    for (const std::string& dtype : plan_.dtypes()) {
       std::map<std::string, SharedData> shared;  // by BundleGraph::data
       for (const PlannedGraph& graph : plan_.graphs()) {
         add(graph, dtype, shared);
@@ -113,6 +124,16 @@ class GraphPlanner {
       data = files.first->second.take_used();
     } else {
       std::vector<FilePlan> parts = plan_onnx(model, folder_ / name, plan_.options().external_data);
+      if (parts.size() > 1 && plan_.bundle().folder.on_hub) {
+        fail(
+            ErrorCode::kUnsupported,
+            "{}: {} is above the 2 GB of one protobuf file, and bundle \"{}\" has each graph in one "
+            "file; choose smaller options.dtypes than {}",
+            name,
+            human_size(parts),
+            plan_.bundle().name,
+            dtype);
+      }
       for (const FilePlan& part : parts | std::views::drop(1)) {
         data.insert(part.path());
       }
@@ -133,7 +154,8 @@ class GraphPlanner {
   GraphPlans made_;
 };
 
-void write_manifest(const fs::path& folder,
+void write_manifest(const PressPlan& plan,
+                    const fs::path& folder,
                     const TextFiles& texts,
                     const std::vector<WrittenFile>& written,
                     Json manifest) {
@@ -144,6 +166,9 @@ void write_manifest(const fs::path& folder,
   for (const WrittenFile& file : written) {
     manifest["files"].push_back(manifest_file_json(
         {file.path.lexically_relative(folder).generic_string(), file.bytes, file.chunk_sha256}));
+  }
+  if (plan.bundle().folder.on_hub) {
+    write_text(folder / kModelCard, model_card(manifest, {.place = plan.place()}));
   }
   write_text(folder / kManifestName, manifest.dump(2) + "\n");
 }
@@ -166,10 +191,10 @@ void write_press(PressPlan& plan, const fs::path& folder, std::vector<std::strin
   write_text_files(folder, texts);
   const std::vector<WrittenFile> written = write_files(
       graphs.files, {.hash = true, .threads = options.threads, .progress = options.progress});
-  Json manifest = manifest_json(plan.request(), std::string(plan.bundle().name), options.dtypes);
+  Json manifest = manifest_json(plan.request(), std::string(plan.bundle().name), plan.dtypes());
   manifest["graphs"] = std::move(graphs.graphs);
   manifest["graph_files"] = std::move(graphs.graph_files);
-  write_manifest(folder, texts, written, std::move(manifest));
+  write_manifest(plan, folder, texts, written, std::move(manifest));
   plan.drop_shared_rows();
 }
 

@@ -12,6 +12,7 @@
 #include "base/staged_files.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
+#include "bundles/layout.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
@@ -107,7 +108,7 @@ class Verifier {
 
   void require_layout() const {
     const std::string& bundle = manifest_.bundle;
-    if (bundle != kTransformersJs.name && bundle != kLlava.name && bundle != kSmolvlm.name) {
+    if (!has_transformers_js_layout(bundle) && bundle != kLlava.name && bundle != kSmolvlm.name) {
       fail(ErrorCode::kUnsupported,
            "{}: is a bundle \"{}\", verify runs \"{}\", \"{}\" and \"{}\"; press the checkpoint as "
            "one of these",

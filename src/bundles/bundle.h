@@ -33,6 +33,14 @@ enum class RulesInGraph {
   kByDefault,  // unless the checkpoint searches with beams
 };
 
+// What a bundle's client asks of the folder as a whole.
+struct FolderRules {
+  // The folder is OUT/ORG/NAME/REVISION of a hub (hub_place.h): file names by the hub's rule, every graph in one file,
+  // a model card.
+  bool on_hub = false;
+  std::string_view dtype = "fp32";  // unless others are given; on a hub one of them in any case
+};
+
 struct BundleRequest {
   const Checkpoint& checkpoint;
   const Preprocessing& preprocessing;
@@ -70,6 +78,7 @@ struct Bundle {
                                        const std::map<std::string, int>& data_files);
   RulesInGraph rules_in_graph = RulesInGraph::kNever;
   bool trainer_names = false;  // can have the ports of the trainer's own export
+  FolderRules folder = {};
 };
 
 const Bundle& bundle(std::string_view name);  // throws kUnsupported, listing the known bundles
@@ -85,6 +94,7 @@ bool accepts_prefix_or_cross(const Checkpoint& checkpoint);
 std::span<const Bundle* const> bundles();
 
 extern const Bundle kComponents;
+extern const Bundle kFirefox;
 extern const Bundle kGenai;
 extern const Bundle kLlava;
 extern const Bundle kSingle;

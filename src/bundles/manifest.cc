@@ -9,6 +9,7 @@
 #include "bundles/manifest_1.h"
 #include "bundles/manifest_generation.h"
 #include "bundles/manifest_image.h"
+#include "bundles/model_card.h"
 #include "bundles/preferred_dtypes.h"
 #include "schemes/scheme.h"
 
@@ -25,7 +26,8 @@ Json source_json(const Checkpoint& checkpoint) {
                         {"modules", adapter.modules}});
   }
   const std::filesystem::path folder = std::filesystem::weakly_canonical(checkpoint.folder);
-  return {{"checkpoint", folder.filename().string()}, {"adapters", adapters}};
+  return with_base_models(checkpoint,
+                          {{"checkpoint", folder.filename().string()}, {"adapters", adapters}});
 }
 
 Json model_json(const Checkpoint& checkpoint) {

@@ -7,8 +7,14 @@
 namespace lorapress {
 namespace {
 
-constexpr std::array<const Bundle*, 7> kBundles = {
-    &kTransformersJs, &kSingle, &kComponents, &kLlava, &kGenai, &kSmolvlm, &kTextGeneration};
+constexpr std::array<const Bundle*, 8> kBundles = {&kTransformersJs,
+                                                   &kSingle,
+                                                   &kComponents,
+                                                   &kLlava,
+                                                   &kGenai,
+                                                   &kSmolvlm,
+                                                   &kTextGeneration,
+                                                   &kFirefox};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "bundles/bundle.h"
+#include "bundles/layout.h"
 #include "bundles/manifest.h"
 #include "graph/read_onnx.h"
 #include "rewrite/fold.h"
@@ -37,7 +38,7 @@ std::optional<Part> find_part(const fs::path& file) {
       continue;
     }
     Part part{folder, read_manifest(folder), {}, {}};
-    if (part.manifest.bundle != kTransformersJs.name) {
+    if (!has_transformers_js_layout(part.manifest.bundle)) {
       return std::nullopt;
     }
     for (const auto& [dtype, roles] : part.manifest.graphs) {

@@ -1,5 +1,6 @@
 #include "serve/answer.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -147,6 +148,19 @@ std::optional<ServedFolder::Entry> ServedFolder::open(const std::string& path) c
   return entry;
 }
 
+namespace {
+
+// ORG/NAME/resolve/REVISION/FILE is the address that other hubs give ORG/NAME/REVISION/FILE; empty: another path.
+std::string without_resolve(const std::string& path) {
+  constexpr std::string_view kResolve = "/resolve/";
+  const size_t at = path.find(kResolve);
+  const bool third = at != std::string::npos &&
+                     std::count(path.begin(), path.begin() + static_cast<ptrdiff_t>(at), '/') == 1;
+  return third ? path.substr(0, at + 1) + path.substr(at + kResolve.size()) : "";
+}
+
+}  // namespace
+
 Reply answer(const ServedFolder& folder, const Request& request, bool loopback_only) {
   if (request.method != "GET" && request.method != "HEAD") {
     Reply reply = refuse(405, "GET and HEAD only");
@@ -160,10 +174,14 @@ Reply answer(const ServedFolder& folder, const Request& request, bool loopback_o
   if (!path) {
     return refuse(404, "no such file");
   }
-  std::optional<ServedFolder::Entry> entry = folder.open(*path);
   std::string name = *path;
+  std::optional<ServedFolder::Entry> entry = folder.open(name);
+  if (std::string plain = without_resolve(name); !entry && !plain.empty()) {
+    entry = folder.open(plain);
+    name = std::move(plain);
+  }
   if (entry && entry->is_folder) {
-    if (!path->empty() && !path->ends_with('/')) {
+    if (!name.empty() && !name.ends_with('/')) {
       Reply reply = refuse(301, "a folder ends with a slash");
       reply.headers.emplace_back("Location", std::string(request.path) + "/");
       return reply;

@@ -159,7 +159,8 @@ class Families(Case):
                 self.assertRegex(table, rf"(?m)^  {row['model_type']} .*{re.escape(listed)}$")
         for row in document["decoders"]:
             alone = row["conditioning"] == "none"
-            self.assertEqual(row["bundles"], ["text-generation" if alone else "transformers.js"])
+            taking = ["text-generation"] if alone else ["transformers.js", "firefox"]
+            self.assertEqual(row["bundles"], taking)
             self.assertRegex(row["architecture"], "(ForCausalLM|LMHeadModel)$")
         known = {row["name"] for row in document["bundles"]}
         for row in document["checkpoints"]:

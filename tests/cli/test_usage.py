@@ -35,6 +35,9 @@ COMMANDS = {
         "--uint8-input",
         "--step",
         "--external-data",
+        "--model-id",
+        "--revision",
+        "--rules-in-graph",
         "--threads",
         "--force",
         "--json",
@@ -109,6 +112,16 @@ COMMANDS = {
         "--markdown",
     ],
     "serve": ["--port", "--host", "--open", "--json"],
+    "deploy": ["--page", "--report", "--license", "--base-model", "--force", "--json"],
+    "upload": [
+        "--tag",
+        "--message",
+        "--private",
+        "--report",
+        "--license",
+        "--base-model",
+        "--json",
+    ],
 }
 COMMANDS["export"] = COMMANDS["press"]
 

@@ -49,7 +49,7 @@ export async function bundle(out, more = {}) {
  */
 export async function demo(out) {
   await bundle(out, { demo: "demo/demo.ts" });
-  for (const file of ["index.html", "style.css"]) {
+  for (const file of ["index.html", "style.css", "isolate.js", "isolation-worker.js"]) {
     cpSync(join(WEB, "demo", file), join(out, file));
   }
 }

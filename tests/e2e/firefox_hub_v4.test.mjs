@@ -1,0 +1,3 @@
+import { testHub } from './lib/firefox_hub.mjs';
+
+await testHub('v4');
