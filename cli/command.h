@@ -22,6 +22,7 @@ void add_quantize(CLI::App& app, Run& run);
 void add_caption(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
+void add_score(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_deploy(CLI::App& app, Run& run);
 void add_families(CLI::App& app, Run& run);

@@ -93,6 +93,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_caption(app, run);
   lorapress::cli::add_generate(app, run);
   lorapress::cli::add_verify(app, run);
+  lorapress::cli::add_score(app, run);
   lorapress::cli::add_inspect(app, run);
   lorapress::cli::add_families(app, run);
   lorapress::cli::add_bench(app, run);

@@ -11,6 +11,10 @@
 
 #include "lorapress/error.h"
 
+namespace lorapress {
+struct CaptionMetrics;
+}
+
 namespace lorapress::cli {
 
 // Learns the flags of all commands of the program. Call it once, before with_flags().
@@ -24,6 +28,8 @@ Error with_flags(const Error& error);
 void print_notes(const std::vector<std::string>& notes);  // "note: ...", a line each
 // On standard output, indented by two blanks. Invalid UTF-8 is replaced.
 void print_json(const nlohmann::json& document);
+// The metrics of `score` and `verify`, in cli/score.cc.
+nlohmann::json metrics_json(const CaptionMetrics& metrics);
 
 }  // namespace lorapress::cli
 

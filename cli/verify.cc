@@ -19,6 +19,7 @@ struct VerifyArguments {
   SourceArguments source;
   std::string model;
   std::string images;
+  std::string references;
   std::string html;
   double min_match = 0.0;
   VerifyOptions options;
@@ -33,6 +34,23 @@ nlohmann::json to_json(const LogitDistance& distance) {
           {"relative_logit_error", distance.relative_error},
           {"kl_mean", distance.kl_mean},
           {"kl_max", distance.kl_max}};
+}
+
+nlohmann::json to_json(const MetricDifference& difference) {
+  return {{"difference", difference.value}, {"low", difference.low}, {"high", difference.high}};
+}
+
+nlohmann::json to_json(const CaptionQuality& quality, bool compared) {
+  nlohmann::json json = metrics_json(quality.metrics);
+  if (compared) {
+    const MetricDifferences& to = quality.to_reference;
+    json["to_reference"] = {{"cider", to_json(to.cider)},
+                            {"bleu_4", to_json(to.bleu_4)},
+                            {"rouge_l", to_json(to.rouge_l)},
+                            {"meteor_exact_stem", to_json(to.meteor)},
+                            {"words", to_json(to.words)}};
+  }
+  return json;
 }
 
 nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>& images) {
@@ -53,6 +71,9 @@ nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>&
                          {"seconds", dtype.seconds},
                          {"images", nlohmann::json::array()},
                          {"layers", nlohmann::json::array()}};
+  if (dtype.quality) {
+    json["quality"] = to_json(*dtype.quality, true);
+  }
   for (const ImageParity& parity : dtype.images) {
     json["images"].push_back({{"image", images[parity.image].name},
                               {"teacher_forced", to_json(parity.forced)},
@@ -80,6 +101,10 @@ nlohmann::json to_json(const VerifyReport& report) {
                          {"peak_memory_bytes", peak_memory_bytes()},
                          {"images", nlohmann::json::array()},
                          {"dtypes", nlohmann::json::array()}};
+  if (report.quality) {
+    json["quality"] = to_json(*report.quality, false);
+    json["scored_images"] = report.scored_images;
+  }
   for (const VerifyImage& image : report.images) {
     if (image.error.empty()) {
       json["images"].push_back({{"image", image.name},
@@ -124,6 +149,51 @@ void print_images(const VerifyReport& report, const DtypeParity& dtype) {
   }
 }
 
+void print_quality(const std::string& name, const CaptionQuality& quality, bool compared) {
+  const auto& [metrics, to] = quality;
+  fmt::print("{:<10} {:>16.3f} {:>16.3f} {:>16.3f} {:>16.3f} {:>16.2f}\n",
+             name,
+             metrics.cider,
+             metrics.bleu[3],
+             metrics.rouge_l,
+             metrics.meteor,
+             metrics.words);
+  if (compared) {
+    const auto interval = [](const MetricDifference& difference) {
+      return fmt::format("[{:+.3f}, {:+.3f}]", difference.low, difference.high);
+    };
+    fmt::print("{:<10} {:>16} {:>16} {:>16} {:>16} {:>16}\n",
+               "",
+               interval(to.cider),
+               interval(to.bleu_4),
+               interval(to.rouge_l),
+               interval(to.meteor),
+               interval(to.words));
+  }
+}
+
+void print_qualities(const VerifyReport& report) {
+  if (!report.quality) {
+    return;
+  }
+  fmt::print(
+      "\ncaptions of {} images against references (METEOR: exact and stem); below each dtype the 95 % interval of its\n"
+      "difference to the reference forward:\n{:<10} {:>16} {:>16} {:>16} {:>16} {:>16}\n",
+      report.scored_images,
+      "",
+      "CIDEr-D",
+      "BLEU-4",
+      "ROUGE-L",
+      "METEOR",
+      "words");
+  print_quality("reference", *report.quality, false);
+  for (const DtypeParity& dtype : report.dtypes) {
+    if (dtype.quality) {
+      print_quality(one_line(dtype.dtype), *dtype.quality, true);
+    }
+  }
+}
+
 void print(const VerifyReport& report, const VerifyArguments& arguments) {
   fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
              "dtype",
@@ -149,6 +219,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
   for (const DtypeParity& dtype : report.dtypes) {
     print_images(report, dtype);
   }
+  print_qualities(report);
   double seconds = 0.0;
   for (const DtypeParity& dtype : report.dtypes) {
     seconds += dtype.seconds;
@@ -182,6 +253,7 @@ int run_verify(VerifyArguments& arguments) {
   options.source = to_source(arguments.source);
   options.model = arguments.model;
   options.images = arguments.images;
+  options.references = arguments.references;
   options.html = arguments.html;
   options.layers = arguments.json || !arguments.html.empty();
   options.progress = progress_bar();
@@ -212,6 +284,14 @@ void add_verify(CLI::App& app, Run& run) {
                    arguments->images,
                    "Folder of JPEG, PNG, WebP, GIF, BMP or TIFF files (drawn pictures)")
       ->type_name("DIR");
+  command
+      ->add_option(
+          "--references",
+          arguments->references,
+          "Captions of these images: JSON lines, COCO, Karpathy's JSON, CSV; adds CIDEr-D, BLEU-4, ROUGE-L, METEOR")
+      ->type_name("FILE");
+  command->add_option("--split", options.split, "Split of Karpathy's file, as test (all)")
+      ->type_name("NAME");
   command->add_option("--dtype", options.dtypes, "Dtypes, separated by commas (all of the folder)")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -4,6 +4,7 @@
 //   merge.h     adapters merged into a plain checkpoint
 //   quantize.h  any .onnx file with smaller weights
 //   verify.h    what such a folder costs against its checkpoint
+//   score.h     what captions are worth against references
 //   caption.h   captions images with such a folder
 //   generate.h  generates text with a folder of a decoder alone
 //   bench.h     how fast such a folder is
@@ -29,6 +30,7 @@
 #include "lorapress/merge.h"
 #include "lorapress/press.h"
 #include "lorapress/quantize.h"
+#include "lorapress/score.h"
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
 #include "lorapress/upload.h"

@@ -11,14 +11,18 @@
 
 #include "lorapress/error.h"
 #include "lorapress/progress.h"
+#include "lorapress/score.h"
 #include "lorapress/source.h"
 
 namespace lorapress {
 
 struct VerifyOptions {
-  Source source;                    // what the folder was made from, adapters included
-  std::filesystem::path model;      // a folder that press() wrote
-  std::filesystem::path images;     // a folder of images; empty: a few drawn ones
+  Source source;                 // what the folder was made from, adapters included
+  std::filesystem::path model;   // a folder that press() wrote
+  std::filesystem::path images;  // a folder of images; empty: a few drawn ones
+  // Captions that people wrote of these images, in any layout of ScoreOptions::references; empty: none.
+  std::filesystem::path references;
+  std::string split;                // of `references`, as in ScoreOptions
   std::vector<std::string> dtypes;  // empty: all that the folder has
   int64_t max_new_tokens = 0;       // 0: the folder's own setting
   // The least share of teacher-forced tokens that must equal the reference's, for every dtype.
@@ -72,6 +76,12 @@ struct LayerError {
   double error = 0;   // relative error of the normalised hidden stream behind it
 };
 
+// What captions are worth, against VerifyOptions::references.
+struct CaptionQuality {
+  CaptionMetrics metrics;
+  MetricDifferences to_reference;  // minus those of the reference forward; not set for that itself
+};
+
 struct DtypeParity {
   std::string dtype;
   uint64_t bytes = 0;    // of its .onnx files and their external data
@@ -91,6 +101,7 @@ struct DtypeParity {
   bool passed = false;
   std::vector<ImageParity> images;
   std::vector<LayerError> layers;
+  std::optional<CaptionQuality> quality;  // of the file's own captions
   double seconds = 0.0;
 };
 
@@ -102,6 +113,8 @@ struct VerifyReport {
   int64_t unreadable_images = 0;
   std::vector<VerifyImage> images;
   std::vector<DtypeParity> dtypes;
+  std::optional<CaptionQuality> quality;  // of the reference forward's captions
+  int64_t scored_images = 0;              // those with references
   double reference_seconds = 0.0;
 };
 

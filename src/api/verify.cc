@@ -17,6 +17,7 @@
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/graph_choice.h"
+#include "verify/caption_quality.h"
 #include "verify/folder_check.h"
 #include "verify/graph_claims.h"
 #include "verify/image_results.h"
@@ -379,7 +380,11 @@ void check_options(const VerifyOptions& options) {
 VerifyReport verify(const VerifyOptions& options) {
   return with_file_errors([&] {
     check_options(options);
+    const std::optional<CaptionFile> references = read_references(options);
     VerifyReport report = Verifier(options).run();
+    if (references) {
+      add_caption_quality(options, *references, report);
+    }
     if (!options.html.empty()) {
       StagedFiles staged(options.html, options.force);
       std::ranges::copy(staged.notes(), std::back_inserter(report.notes));

@@ -87,10 +87,13 @@ COMMANDS = {
         "--ids",
         "--json",
     ],
+    "score": ["--split", "--json"],
     "verify": [
         "--adapter",
         "--base",
         "--images",
+        "--references",
+        "--split",
         "--dtype",
         "--max-new-tokens",
         "--min-match",

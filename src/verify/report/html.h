@@ -8,6 +8,10 @@
 #include <string_view>
 #include <vector>
 
+namespace lorapress {
+struct VerifyReport;
+}
+
 namespace lorapress::html {
 
 // For content and quoted attributes. Invalid UTF-8, control characters and bidirectional overrides
@@ -36,6 +40,9 @@ std::string log_plot(std::string_view title,
                      std::string_view x_title,
                      const std::vector<Split>& splits,
                      const std::vector<Series>& series);
+
+// The metrics of captions, where the report has them; otherwise empty.
+std::string caption_quality(const VerifyReport& report);
 
 // Of the lines, told apart by colour and dashes, one class per series: kPlotColors then repeats.
 inline constexpr size_t kPlotColors = 6;

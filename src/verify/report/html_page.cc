@@ -274,7 +274,7 @@ std::string verify_page(const VerifyReport& report, const std::string& title) {
       escaped(dtype_names(report)),
       report.max_new_tokens);
   html += faults(report);
-  html += summary(report);
+  html += summary(report) + html::caption_quality(report);
   html += "<h2>Where the error is</h2>\n" + layer_plot(report) + position_plot(report);
   html += image_cards(report);
   if (!report.notes.empty()) {
