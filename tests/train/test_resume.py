@@ -10,9 +10,9 @@ import unittest
 from pathlib import Path
 
 import torch
+
 from harness import CHECKPOINTS, SEED
 from sets import write_jsonl
-
 from train.errors import TrainError
 from train.tune import run as work
 from train.tune.run_folder import checkpoints, own

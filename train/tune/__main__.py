@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--encoder", metavar="DIR", help="folder, or ORG/NAME for the hub's client")
     add("--decoder", metavar="DIR", help="folder, or ORG/NAME for the hub's client")
     add("--from", dest="start", metavar="DIR", help="checkpoint to go on from, with its adapter")
+    add("--qat", metavar="q4", help="with --from: train through weights rounded to 4 bit")
     add("--epochs", type=_positive, default=usual.epochs)
     add("--sample", type=_whole(1), metavar="N", help="so many pictures only")
     add("--max-length", type=_whole(2), default=usual.max_length, help="tokens of a caption")

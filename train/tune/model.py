@@ -47,22 +47,40 @@ class PrefixConditioningVLM(nn.Module):
         self.vision_encoder = vision
         self.projection = projection
         self.language_model = get_peft_model(text, lora)
+        self.learn_from(None)
+
+    def learn_from(self, teacher: PrefixConditioningVLM | None) -> None:
+        """With a teacher the loss is the mean KL divergence of the next token's distribution from
+        the teacher's. The teacher is no submodule: it is neither saved nor trained.
+        """
+        object.__setattr__(self, "teacher", teacher)
 
     def prefix(self, pixels: Tensor) -> Tensor:
         """Projected image tokens."""
         return self.projection(self.vision_encoder(pixel_values=pixels).last_hidden_state)
 
-    def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """`labels` [batch, tokens], filled up with `IGNORED`."""
+    def logits(self, pixel_values: Tensor, labels: Tensor) -> Tensor:
+        """What is predicted for each of `labels`, [batch, tokens, vocabulary]."""
         prefix = self.prefix(pixel_values)
         shown = self.language_model.get_input_embeddings()(labels[:, :-1].clamp(min=0))
         embedded = torch.cat([prefix, shown.to(prefix.dtype)], dim=1)
-        logits = self.language_model(
+        return self.language_model(
             inputs_embeds=embedded, use_cache=False, logits_to_keep=labels.shape[1]
-        ).logits
-        loss = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-        )
+        ).logits.float()
+
+    def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """`labels` [batch, tokens], filled up with `IGNORED`."""
+        found = self.logits(pixel_values, labels)
+        if self.teacher is None:
+            loss = nn.functional.cross_entropy(
+                found.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
+            )
+            return {"loss": loss}
+        with torch.no_grad():
+            wanted = self.teacher.to(labels.device).logits(pixel_values, labels)
+        seen = labels != IGNORED
+        found, wanted = (nn.functional.log_softmax(x[seen], -1) for x in (found, wanted))
+        loss = nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
         return {"loss": loss}
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from .batches import Captions, Squares
 from .metrics import score
 from .model import PrefixConditioningVLM, choose_trained
 from .parts import Parts, gather
+from .qat import check_kind, teach
 from .run_folder import checkpoints, own, publish, staging
 from .settings import Settings, remember, write_atomically
 from .trainer import SHOWN, STATE, CaptionTrainer
@@ -42,6 +43,7 @@ def read_split(settings: Settings) -> tuple[Split, str]:
 
 def build(settings: Settings, shares: Split) -> tuple[Parts, PrefixConditioningVLM]:
     """Model and parts; what is new is random by the seed."""
+    check_kind(settings.qat, settings.start)
     set_seed(settings.seed)
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # eager is faster on CPUs
     learned_from = None
@@ -53,6 +55,8 @@ def build(settings: Settings, shares: Split) -> tuple[Parts, PrefixConditioningV
     if settings.start is not None:
         checkpoint.load(model, Path(settings.start))
     choose_trained(model, settings.unfreeze, parts.fresh)
+    if settings.qat is not None:
+        teach(model)
     config = model.language_model.config
     tokens = (parts.preprocessing.side // model.vision_encoder.config.patch_size) ** 2
     room = getattr(config, "max_position_embeddings", None)

@@ -41,6 +41,7 @@ def own(run: Path) -> TextIO:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        lock.close()
         raise TrainError(f"{run}: another training runs here") from None
     clean(run)
     return lock
