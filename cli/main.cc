@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_families(app, run);
   lorapress::cli::add_bench(app, run);
   lorapress::cli::add_serve(app, run);
+  lorapress::cli::add_watch(app, run);
   lorapress::cli::learn_flags(app);
   bool json = false;
   for (int i = 1; i < argc; ++i) {

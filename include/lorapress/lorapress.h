@@ -8,6 +8,7 @@
 //   generate.h  generates text with a folder of a decoder alone
 //   bench.h     how fast such a folder is
 //   serve.h     such folders, and pages, for browsers
+//   watch.h     such folders while a training runs
 //   inspect.h   what a file or folder is
 //   families.h  what can be pressed
 //   source.h    how to say what to read
@@ -29,5 +30,6 @@
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
 #include "lorapress/verify.h"
+#include "lorapress/watch.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

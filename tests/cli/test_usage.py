@@ -109,6 +109,7 @@ COMMANDS = {
         "--markdown",
     ],
     "serve": ["--port", "--host", "--open", "--json"],
+    "watch": ["--dtype", "--bundle", "--images", "--metric", "--once", "--threads", "--json"],
 }
 COMMANDS["export"] = COMMANDS["press"]
 

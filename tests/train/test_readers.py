@@ -7,7 +7,6 @@ import unittest
 from pathlib import Path
 
 from sets import NAMES, WRITERS, told, write_coco, write_csv, write_flickr8k, write_jsonl
-
 from train.data.collect import Picture, read_pictures
 from train.data.split import split
 from train.errors import TrainError

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import set_seed
 
 from ..data.collect import SHAPES, SHAPES_COUNT, digest, read_pictures
+from ..data.rows import fields, read_json
 from ..data.split import Split, split
 from ..errors import TrainError
 from . import checkpoint
 from .batches import Captions, Squares
 from .metrics import score
 from .model import PrefixConditioningVLM, choose_trained
-from .parts import Parts, gather
+from .parts import OWN, Parts, gather
 from .qat import check_kind, teach
 from .run_folder import checkpoints, own, publish, staging
 from .settings import Settings, remember, write_atomically
@@ -31,6 +33,21 @@ SMALL = 30_000_000  # parameters
 def tell(text: str) -> None:
     """Progress is on standard error; standard output has the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def follow_start(settings: Settings) -> Settings:
+    """With FROM, projection and adapter are of the checkpoint's kind, whatever else was given."""
+    if settings.start is None:
+        return settings
+    path = Path(settings.start) / "config.json"
+    if not path.is_file():
+        raise TrainError(f"FROM {settings.start}: no config.json there, expected a checkpoint")
+    config = read_json(path)
+    keys = ("model_type", "lora_r", "lora_alpha", "projection_type")
+    kind, rank, alpha, projection = fields(config, keys, str(path))
+    if kind != OWN or not isinstance(rank, int) or not isinstance(alpha, int | float):
+        raise TrainError(f"{path}: {kind} with lora_r {rank}, expected {OWN} with a LoRA")
+    return replace(settings, lora_rank=rank, lora_alpha=alpha, projection=projection)
 
 
 def read_split(settings: Settings) -> tuple[Split, str]:
@@ -94,6 +111,7 @@ def _report(trainer: CaptionTrainer, shares: Split, best: Path) -> dict[str, obj
 
 def train(settings: Settings, run: Path) -> dict[str, object]:
     """Trains in `run` until the end; returns the report of the best checkpoint."""
+    settings = follow_start(settings)
     lock = own(run)
     try:
         shares, pictures = read_split(settings)
