@@ -111,7 +111,9 @@ class Resume(unittest.TestCase):
     def test_goes_on_only_as_it_began(self):
         run = self.folder / "run"
         own(run).close()
+        work.remember(Settings("elsewhere"), "digest", run)  # never came to a checkpoint
         work.remember(self.settings, "digest", run)
+        (run / "checkpoint-3").mkdir()
         work.remember(self.settings, "digest", run)
         for changed, words in (
             ({"epochs": 5}, "epochs 4, now it is 5"),

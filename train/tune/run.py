@@ -21,8 +21,8 @@ from .metrics import score
 from .model import PrefixConditioningVLM, choose_trained
 from .parts import OWN, Parts, gather
 from .qat import check_kind, teach
-from .run_folder import checkpoints, own, publish, staging
-from .settings import Settings, remember, write_atomically
+from .run_folder import checkpoints, own, publish, staging, write_atomically
+from .settings import Settings, remember
 from .trainer import SHOWN, STATE, CaptionTrainer
 
 BEST = "best"

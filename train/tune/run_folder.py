@@ -81,3 +81,13 @@ def remove(target: Path) -> None:
         shutil.rmtree(old)
     target.rename(old)
     shutil.rmtree(old)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The file is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import TrainError
+from .run_folder import checkpoints, write_atomically
 
 FILE = "run.json"
 
@@ -41,21 +41,13 @@ class Settings:
     qat: str | None = None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """The file is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-
-
 def remember(settings: Settings, pictures: str, folder: Path) -> None:
-    """Keeps the settings in the run's folder, or holds this start to those of the first."""
+    """Keeps the settings in the run's folder, or holds this start to those of the first that came
+    as far as a checkpoint.
+    """
     path = folder / FILE
     now = json.loads(json.dumps({**asdict(settings), "pictures": pictures}))
-    if not path.exists():
+    if not path.exists() or not (checkpoints(folder) or (folder / "best").exists()):
         write_atomically(path, json.dumps(now, indent=2) + "\n")
         return
     try:

@@ -17,8 +17,8 @@ from .batches import Captions, Collate, Squares
 from .metrics import score
 from .model import PrefixConditioningVLM
 from .parts import Parts
-from .run_folder import checkpoints, publish, remove, staging
-from .settings import Settings, write_atomically
+from .run_folder import checkpoints, publish, remove, staging, write_atomically
+from .settings import Settings
 
 STATE = "trainer_state.json"
 KEPT = 2  # checkpoints beside the best one
