@@ -93,9 +93,41 @@ bench-web: build ## Measure captions in Chromium against transformers.js; bench/
 oracle: ## Make tests/goldens again with the real Python libraries (needs the training environment)
 	tests/oracle/run.sh
 
+# The variables of `make train`, `press`, `verify` and `serve`; docs/training.md says what each is.
+OUT ?= $(if $(DATASET),runs/$(notdir $(patsubst %/,%,$(DATASET))))
+PRESSED ?= $(OUT)/pressed
+DTYPE ?= q4,fp32
+TRAIN_VARIABLES := DATASET EPOCHS ENCODER DECODER FROM SAMPLE MAX_LENGTH PROJECTION UNFREEZE OUT FORMAT BATCH SEED QAT LORA_RATE LORA_RANK LORA_ALPHA
+lower = $(shell echo $(1) | tr A-Z_ a-z-)
+need_run = @[ -n "$(OUT)" ] || { echo "make $@: DATASET=DIR|shapes or OUT=DIR is needed, as make train had it" >&2; exit 2; }
+
 .PHONY: train
-train: ## Train models/demo again (needs PEFT and transformers; about half an hour)
+train: ## Train a captioner: DATASET=DIR EPOCHS=5 [ENCODER= DECODER= SAMPLE= MAX_LENGTH= PROJECTION= UNFREEZE= FROM= QAT= OUT=]
+	@[ -n "$(DATASET)" ] || { echo "make train: DATASET=DIR|shapes is needed; docs/training.md; make train-demo makes models/demo again" >&2; exit 2; }
+	@train/setup.sh
+	@.venv-train/bin/python -m train.tune $(foreach v,$(TRAIN_VARIABLES),$(if $($(v)),--$(call lower,$(v)) '$($(v))'))
+
+.PHONY: train-demo
+train-demo: ## Train models/demo again (needs PEFT and transformers; about half an hour)
 	train/run.sh
+
+.PHONY: press
+press: build ## Press what make train made: DATASET= or OUT= as there [DTYPE=q4,fp32 PRESSED=DIR PRESS_ARGS=]
+	$(need_run)
+	$(PROGRAM) press $(OUT)/best $(PRESSED) --dtype $(DTYPE) --force $(PRESS_ARGS)
+
+.PHONY: verify
+verify: build ## Compare what make press wrote with its checkpoint: DATASET= or OUT= [IMAGES=DIR]
+	$(need_run)
+	$(PROGRAM) verify $(OUT)/best $(PRESSED) $(if $(IMAGES),--images $(IMAGES)) $(VERIFY_ARGS)
+
+.PHONY: serve
+serve: build ## The page with what make press wrote: DATASET= or OUT= [PORT=8080]
+	$(need_run)
+	@tools/npm_install.sh web
+	@node web/tools/bundle.mjs --demo $(OUT)/page
+	@rm -rf $(OUT)/page/model && cp -r $(PRESSED) $(OUT)/page/model
+	$(PROGRAM) serve $(OUT)/page --port $(or $(PORT),8080)
 
 .PHONY: e2e
 e2e: build ## End-to-end tests only

@@ -29,6 +29,7 @@ void add_families(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 void add_serve(CLI::App& app, Run& run);
 void add_upload(CLI::App& app, Run& run);
+void add_watch(CLI::App& app, Run& run);
 
 // A number from `least` to `most`; help texts say the range in words.
 inline CLI::Validator number(int64_t least, int64_t most) {

@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   lorapress::cli::add_serve(app, run);
   lorapress::cli::add_deploy(app, run);
   lorapress::cli::add_upload(app, run);
+  lorapress::cli::add_watch(app, run);
   lorapress::cli::learn_flags(app);
   bool json = false;
   for (int i = 1; i < argc; ++i) {

@@ -95,7 +95,7 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost web=230 oracle=190 hostile=120 e2e=100 bundlers=80 install=10)
+foreach(cost train=240 web=230 oracle=190 hostile=120 e2e=100 bundlers=80 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)

@@ -11,6 +11,7 @@
 //   serve.h     such folders, and pages, for browsers
 //   deploy.h    such a folder as a static site
 //   upload.h    and on a model hub
+//   watch.h     such folders while a training runs
 //   inspect.h   what a file or folder is
 //   families.h  what can be pressed
 //   source.h    how to say what to read
@@ -35,5 +36,6 @@
 #include "lorapress/source.h"
 #include "lorapress/upload.h"
 #include "lorapress/verify.h"
+#include "lorapress/watch.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

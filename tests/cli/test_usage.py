@@ -125,6 +125,7 @@ COMMANDS = {
         "--base-model",
         "--json",
     ],
+    "watch": ["--dtype", "--bundle", "--images", "--metric", "--once", "--threads", "--json"],
 }
 COMMANDS["export"] = COMMANDS["press"]
 

@@ -1,0 +1,169 @@
+"""One training: read, split, build, go on where it stood, keep the best."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import set_seed
+
+from ..data.collect import SHAPES, SHAPES_COUNT, digest, read_pictures
+from ..data.rows import fields, read_json
+from ..data.split import Split, split
+from ..errors import TrainError
+from . import checkpoint
+from .batches import Captions, Squares
+from .metrics import score
+from .model import PrefixConditioningVLM, choose_trained
+from .parts import OWN, Parts, gather
+from .qat import check_kind, teach
+from .run_folder import checkpoints, own, publish, staging, write_atomically
+from .settings import Settings, remember
+from .trainer import SHOWN, STATE, CaptionTrainer
+
+BEST = "best"
+REPORT = "report.json"
+SMALL = 30_000_000  # parameters
+
+
+def tell(text: str) -> None:
+    """Progress is on standard error; standard output has the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def follow_start(settings: Settings) -> Settings:
+    """With FROM, projection and adapter are of the checkpoint's kind, whatever else was given."""
+    if settings.start is None:
+        return settings
+    path = Path(settings.start) / "config.json"
+    if not path.is_file():
+        raise TrainError(f"FROM {settings.start}: no config.json there, expected a checkpoint")
+    config = read_json(path)
+    keys = ("model_type", "lora_r", "lora_alpha", "projection_type")
+    kind, rank, alpha, projection = fields(config, keys, str(path))
+    if kind != OWN or not isinstance(rank, int) or not isinstance(alpha, int | float):
+        raise TrainError(f"{path}: {kind} with lora_r {rank}, expected {OWN} with a LoRA")
+    return replace(settings, lora_rank=rank, lora_alpha=alpha, projection=projection)
+
+
+def read_split(settings: Settings) -> tuple[Split, str]:
+    """The pictures in three shares, and their digest."""
+    drawn = settings.sample or SHAPES_COUNT
+    pictures = read_pictures(settings.dataset, settings.format, drawn)
+    sample = None if settings.dataset == SHAPES else settings.sample
+    return split(pictures, settings.seed, sample), digest(pictures)
+
+
+def build(settings: Settings, shares: Split) -> tuple[Parts, PrefixConditioningVLM]:
+    """Model and parts; what is new is random by the seed."""
+    check_kind(settings.qat, settings.start)
+    set_seed(settings.seed)
+    attention = "sdpa" if torch.cuda.is_available() else "eager"  # eager is faster on CPUs
+    learned_from = None
+    if settings.dataset == SHAPES:
+        learned_from = [caption for p in shares.train for caption in p.captions]
+    encoder, decoder = settings.encoder or settings.start, settings.decoder or settings.start
+    parts = gather(encoder, decoder, learned_from, attention)
+    model = checkpoint.build(parts, settings)
+    if settings.start is not None:
+        checkpoint.load(model, Path(settings.start))
+    choose_trained(model, settings.unfreeze, parts.fresh)
+    if settings.qat is not None:
+        teach(model)
+    config = model.language_model.config
+    tokens = (parts.preprocessing.side // model.vision_encoder.config.patch_size) ** 2
+    room = getattr(config, "max_position_embeddings", None)
+    if room is not None and tokens + settings.max_length > room:
+        raise TrainError(
+            f"MAX_LENGTH {settings.max_length}: with {tokens} image tokens the decoder's "
+            f"{room} positions are not enough"
+        )
+    return parts, model
+
+
+def _stopped_early(run: Path, settings: Settings) -> bool:
+    """Whether the last checkpoint is one behind which early stopping had ended the training."""
+    state = json.loads((checkpoints(run)[-1] / STATE).read_text(encoding="utf-8"))
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    counted = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return counted >= settings.patience or state["global_step"] >= state["max_steps"]
+
+
+def _best(run: Path) -> Path:
+    state = json.loads((checkpoints(run)[-1] / STATE).read_text(encoding="utf-8"))
+    return run / f"checkpoint-{state['best_global_step']}"
+
+
+def _report(trainer: CaptionTrainer, shares: Split, best: Path) -> dict[str, object]:
+    """What the best model does on pictures that no choice was made on."""
+    checked = shares.test[: 5 * SHOWN]
+    said = trainer.caption(checked)
+    exact = sum(said[p.name] in p.captions for p in checked) / len(checked)
+    measured = score(said, {p.name: list(p.captions) for p in checked})
+    return {"step": int(best.name.split("-")[1]), "test_pictures": len(checked), "exact": exact} | {
+        key: round(value, 6) for key, value in measured.items()
+    }
+
+
+def train(settings: Settings, run: Path) -> dict[str, object]:
+    """Trains in `run` until the end; returns the report of the best checkpoint."""
+    settings = follow_start(settings)
+    lock = own(run)
+    try:
+        shares, pictures = read_split(settings)
+        remember(settings, pictures, run)
+        if (run / BEST).is_dir() and (run / REPORT).is_file():
+            tell(f"{run} is trained already; remove it to train again")
+            return json.loads((run / REPORT).read_text(encoding="utf-8"))
+        parts, model = build(settings, shares)
+        squares = Squares(parts.preprocessing)
+        most = settings.max_length
+        rows = Captions(shares.train, squares, parts.tokenizer, most)
+        checks = Captions(shares.validation, squares, parts.tokenizer, most)
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        whole = sum(p.numel() for p in model.parameters())
+        choose_threads(whole)
+        tell(
+            f"{len(shares.train)} pictures to train on ({len(rows)} captions), "
+            f"{len(shares.validation)} to validate, {len(shares.test)} to test; "
+            f"{learning:,} of {whole:,} parameters learn"
+        )
+        if rows.cut:
+            tell(f"note: {rows.cut} captions are cut to MAX_LENGTH {most} tokens")
+        trainer = CaptionTrainer(
+            model, parts, settings, run, rows, checks, shares.validation[:SHOWN]
+        )
+        saved = checkpoints(run)
+        if saved:
+            tell(f"goes on from {saved[-1].name}")
+        if not saved or not _stopped_early(run, settings):
+            trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
+        best = _best(run)
+        checkpoint.load(model, best)
+        report = _report(trainer, shares, best)
+        target = run / BEST
+        part = staging(target)
+        checkpoint.save(model, parts, settings, part)
+        publish(part, target)
+        write_atomically(run / REPORT, json.dumps(report, indent=2) + "\n")
+        return report
+    finally:
+        lock.close()
+
+
+def make_deterministic() -> None:
+    """The same numbers in every run on the same machine."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def choose_threads(parameters: int) -> None:
+    """One thread for small models: their operators gain little from a second one, and lose much
+    where another program wants its core.
+    """
+    if parameters < SMALL and not torch.cuda.is_available():
+        torch.set_num_threads(1)

@@ -1,0 +1,201 @@
+"""transformers' Trainer for this model: the trainer's layout, whole checkpoints, captions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from ..data.collect import Picture
+from . import checkpoint
+from .batches import Captions, Collate, Squares
+from .metrics import score
+from .model import PrefixConditioningVLM
+from .parts import Parts
+from .run_folder import checkpoints, publish, remove, staging, write_atomically
+from .settings import Settings
+
+STATE = "trainer_state.json"
+KEPT = 2  # checkpoints beside the best one
+SHOWN = 100  # validation pictures that are captioned each time
+STEP_LINES = 50
+
+
+def arguments(settings: Settings, run: Path, steps_per_epoch: int) -> TrainingArguments:
+    """Trainer's own settings; a GPU is used where there is one."""
+    gpu = torch.cuda.is_available()
+    every = min(settings.save_steps, steps_per_epoch)
+    total = max(1, round(steps_per_epoch * settings.epochs))
+    return TrainingArguments(
+        output_dir=str(run),
+        max_steps=total,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
+        learning_rate=settings.lora_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(settings.warmup * total),
+        weight_decay=0.0,
+        bf16=gpu and torch.cuda.is_bf16_supported(),
+        use_cpu=not gpu,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        logging_steps=STEP_LINES,
+        logging_nan_inf_filter=False,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        restore_callback_states_from_checkpoint=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        dataloader_pin_memory=gpu,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to="none",
+    )
+
+
+class Lines(TrainerCallback):
+    """One plain line now and then, for pipes and files."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        shown = [f"{k} {v:.4g}" for k, v in (logs or {}).items() if k in ("loss", "learning_rate")]
+        shown += [f"{k} {v:.4f}" for k, v in (logs or {}).items() if _is_quality(k)]
+        if shown:
+            told = f"step {state.global_step}/{state.max_steps}  {'  '.join(shown)}"
+            print(told, file=sys.stderr, flush=True)
+
+
+def _is_quality(key: str) -> bool:
+    timed = key.endswith(("_runtime", "_per_second", "_time"))
+    return key.startswith("eval_") and not timed
+
+
+class CaptionTrainer(Trainer):
+    """What is special: parameter groups, atomic checkpoints, captions of validation pictures."""
+
+    def __init__(
+        self,
+        model: PrefixConditioningVLM,
+        parts: Parts,
+        settings: Settings,
+        run: Path,
+        train: Captions,
+        validation: Captions,
+        shown: list[Picture],
+    ) -> None:
+        self.parts, self.settings, self.run_folder = parts, settings, run
+        self.shown = shown
+        self.squares: Squares = validation.squares
+        self.saving_in: Path | None = None
+        steps = -(-len(train) // settings.batch)
+        super().__init__(
+            model=model,
+            args=arguments(settings, run, steps),
+            data_collator=Collate(parts.preprocessing),
+            train_dataset=train,
+            eval_dataset=validation,
+            callbacks=[EarlyStoppingCallback(settings.patience)],
+        )
+        self.remove_callback(PrinterCallback)
+        if not any(isinstance(c, ProgressCallback) for c in self.callback_handler.callbacks):
+            self.add_callback(Lines())
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """A rate for each part, as the trainer has them."""
+        if self.optimizer is not None:
+            return self.optimizer
+        settings, fresh = self.settings, self.parts.fresh
+        rates: dict[float, list[torch.nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if fresh:
+                rate = settings.fresh_rate
+            elif name.startswith("projection."):
+                rate = settings.projection_rate
+            elif name.startswith("vision_encoder."):
+                rate = settings.lora_rate * settings.vision_factor
+            else:
+                rate = settings.lora_rate
+            rates.setdefault(rate, []).append(parameter)
+        groups = [{"params": found, "lr": rate} for rate, found in rates.items()]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
+        return self.optimizer
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.saving_in or self.run_folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(self.model, self.parts, self.settings, folder)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Trainer's own, in a hidden folder that takes its name when it is whole."""
+        name = f"checkpoint-{self.state.global_step}"
+        target = self.run_folder / name
+        self.saving_in = staging(target)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            part, self.saving_in = self.saving_in, None
+        best = self.run_folder / f"checkpoint-{self.state.best_global_step}"
+        known = best.exists() or best == target
+        self.state.best_model_checkpoint = str(best) if known else None
+        self.state.save_to_json(str(part / name / STATE))
+        publish(part / name, target)
+        part.rmdir()
+        kept = [c for c in checkpoints(self.run_folder) if c != best]
+        for old in kept[:-KEPT]:
+            remove(old)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        checkpoint.load(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        checkpoint.load(self.model, Path(self.state.best_model_checkpoint))
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """The loss, then captions of some pictures, kept in the run's folder and measured."""
+        found = super().evaluate(*args, **options)
+        said = self.caption(self.shown)
+        self._keep(said)
+        measured = score(said, {p.name: list(p.captions) for p in self.shown})
+        exact = sum(said[p.name] in p.captions for p in self.shown) / len(self.shown)
+        self.log({f"eval_{key}": value for key, value in {"exact": exact, **measured}.items()})
+        return found
+
+    def caption(self, pictures: list[Picture]) -> dict[str, str]:
+        """Greedy captions by picture."""
+        self.model.eval()
+        tokenizer, said = self.parts.tokenizer, {}
+        for start in range(0, len(pictures), self.settings.batch):
+            chosen = pictures[start : start + self.settings.batch]
+            rows = [(self.squares.of(picture), [0]) for picture in chosen]
+            pixels = self.data_collator(rows)["pixel_values"].to(self.args.device)
+            end = tokenizer.eos_token_id
+            tokens = self.model.captions(pixels, self.settings.max_length, end)
+            texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+            said.update(zip((p.name for p in chosen), (t.strip() for t in texts), strict=True))
+        return said
+
+    def _keep(self, said: dict[str, str]) -> None:
+        folder = self.run_folder / "captions"
+        folder.mkdir(exist_ok=True)
+        lines = [
+            json.dumps(
+                {"image": p.name, "caption": said[p.name], "references": list(p.captions)},
+                ensure_ascii=False,
+            )
+            for p in self.shown
+        ]
+        write_atomically(folder / f"{self.state.global_step}.jsonl", "\n".join(lines) + "\n")
