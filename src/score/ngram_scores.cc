@@ -10,7 +10,7 @@ namespace {
 constexpr double kSmall = 1e-9;
 constexpr double kTiny = 1e-15;
 constexpr double kSigma = 6.0;  // of CIDEr-D's Gaussian
-constexpr double kBeta = 1.2;   // of ROUGE-L
+constexpr double kRougeBeta = 1.2;   // of ROUGE-L
 
 struct Vector {
   std::array<std::map<std::vector<int>, double>, kMaxGram> weights;
@@ -173,9 +173,9 @@ double rouge_l(const Words& caption, std::span<const Words> references) {
     precision = std::max(precision, common / static_cast<double>(words.size()));
     recall = std::max(recall, common / static_cast<double>(reference.size()));
   }
-  const double below = recall + kBeta * kBeta * precision;
+  const double below = recall + kRougeBeta * kRougeBeta * precision;
   return precision == 0.0 || recall == 0.0 ? 0.0
-                                           : (1.0 + kBeta * kBeta) * precision * recall / below;
+                                           : (1.0 + kRougeBeta * kRougeBeta) * precision * recall / below;
 }
 
 }  // namespace lorapress
