@@ -4,7 +4,6 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/fail.h"
@@ -110,25 +109,24 @@ class Verifier {
   void require_layout() const {
     const std::string& bundle = manifest_.bundle;
     if (!has_transformers_js_layout(bundle) && bundle != kLlava.name && bundle != kSmolvlm.name) {
-      fail(ErrorCode::kUnsupported,
-           "{}: is a bundle \"{}\", verify runs \"{}\", \"{}\" and \"{}\"; press the checkpoint as "
-           "one of these",
-           options_.model.string(),
-           bundle,
-           kTransformersJs.name,
-           kLlava.name,
-           kSmolvlm.name);
+      fail(
+          ErrorCode::kUnsupported,
+          "{}: is a bundle \"{}\", verify runs \"{}\", \"{}\" and \"{}\"; press it as one of these",
+          options_.model.string(),
+          bundle,
+          kTransformersJs.name,
+          kLlava.name,
+          kSmolvlm.name);
     }
   }
 
   void require_plain_logits() const {
     if (!manifest_.rules_in_graph.empty()) {
-      fail(
-          ErrorCode::kUnsupported,
-          "{}: its decoder applies {} to its own logits, which verify does not compare yet; verify the "
-          "same press without options.rules_in_graph",
-          options_.model.string(),
-          fmt::join(manifest_.rules_in_graph, ", "));
+      fail(ErrorCode::kUnsupported,
+           "{}: its decoder applies {}, which verify does not compare yet; leave out "
+           "options.rules_in_graph",
+           options_.model.string(),
+           fmt::join(manifest_.rules_in_graph, ", "));
     }
   }
 

@@ -9,8 +9,8 @@ namespace {
 // What the scorers add so that nothing is divided by zero.
 constexpr double kSmall = 1e-9;
 constexpr double kTiny = 1e-15;
-constexpr double kSigma = 6.0;  // of CIDEr-D's Gaussian
-constexpr double kRougeBeta = 1.2;   // of ROUGE-L
+constexpr double kSigma = 6.0;      // of CIDEr-D's Gaussian
+constexpr double kRougeBeta = 1.2;  // of ROUGE-L
 
 struct Vector {
   std::array<std::map<std::vector<int>, double>, kMaxGram> weights;
@@ -174,8 +174,9 @@ double rouge_l(const Words& caption, std::span<const Words> references) {
     recall = std::max(recall, common / static_cast<double>(reference.size()));
   }
   const double below = recall + kRougeBeta * kRougeBeta * precision;
-  return precision == 0.0 || recall == 0.0 ? 0.0
-                                           : (1.0 + kRougeBeta * kRougeBeta) * precision * recall / below;
+  return precision == 0.0 || recall == 0.0
+             ? 0.0
+             : (1.0 + kRougeBeta * kRougeBeta) * precision * recall / below;
 }
 
 }  // namespace lorapress
