@@ -3,6 +3,7 @@
 // generation_config.json then has no rules.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -70,7 +71,8 @@ function testFolder({ library, stack, ort }, golden, { options: rules, captions 
         '--set',
         `${key}=${JSON.stringify(value)}`,
       ]);
-      folder = await press(name.replace(/[^a-z0-9]+/g, '-').replace(/-$/, ''), golden.checkpoint, ['--rules-in-graph', ...set, ...options]);
+      const hash = createHash('sha256').update(name).digest('hex').slice(0, 16);
+      folder = await press(`${golden.name}-rules-${hash}`, golden.checkpoint, ['--rules-in-graph', ...set, ...options]);
     });
 
     it('is a folder whose clients find no rule to apply', () => {
