@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <utility>
+#include <set>
 
 #include "base/fail.h"
 #include "base/file.h"
