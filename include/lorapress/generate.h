@@ -17,7 +17,7 @@ struct TextGeneratorOptions {
   // the whole prompt), or "auto" for the dtypes that measured fastest. Empty, or a part that is not
   // named: the folder's default.
   std::string dtype;
-  unsigned threads = 0;  // 0: one per core
+  unsigned threads = 0;     // 0: one per core
   std::string engine = {};  // as CaptionerOptions::engine
 };
 

@@ -2,12 +2,12 @@
 
 #include "lorapress/caption.h"
 
+#include "api/used_engine.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
-#include "api/used_engine.h"
 #include "runtime/engines.h"
 #include "runtime/generation/generate.h"
 #include "runtime/generation/generate_options.h"

@@ -2,11 +2,11 @@
 
 #include "lorapress/generate.h"
 
+#include "api/used_engine.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "bundles/bundle.h"
 #include "bundles/manifest.h"
-#include "api/used_engine.h"
 #include "runtime/engines.h"
 #include "runtime/generation/generate.h"
 #include "runtime/generation/generate_options.h"

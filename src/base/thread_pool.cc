@@ -62,8 +62,12 @@ bool ThreadPool::take(unsigned worker) {
 }
 
 void ThreadPool::serve(unsigned worker, const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
-    const uint32_t job = jobs_.load();
+  while (true) {
+    const uint32_t job =
+        jobs_.load();  // before looking for work and for the end, so that no change is missed
+    if (stop.stop_requested()) {
+      return;
+    }
     if (take(worker)) {
       continue;
     }

@@ -11,10 +11,9 @@ namespace lorapress::engine {
 struct AttentionHeads {
   const float* q = nullptr;  // q[i * q_row + h * head_dim + d]
   int64_t q_row = 0;
-  const float* k = nullptr;  // k[g * k_head + j * kv_row + d]
+  const float* k = nullptr;  // k[g * kv_head + j * kv_row + d]
   const float* v = nullptr;
-  int64_t k_head = 0;
-  int64_t v_head = 0;
+  int64_t kv_head = 0;
   int64_t kv_row = 0;
   float* out = nullptr;  // as q
   int64_t out_row = 0;
@@ -29,7 +28,7 @@ struct AttentionHeads {
   bool causal = false;
   float scale = 1.0F;
 };
-void attend_plainly(Workers& workers, Pool& pool, const AttentionHeads& run);
+void attend(const Call& call, const AttentionHeads& heads);
 
 }  // namespace lorapress::engine
 

@@ -6,7 +6,8 @@
 namespace lorapress::engine {
 namespace {
 
-constexpr int64_t kFirstOpset = 13;  // before it, Softmax, Squeeze and others were defined otherwise
+constexpr int64_t kFirstOpset =
+    13;  // before it, Softmax, Squeeze and others were defined otherwise
 constexpr int64_t kLastOpset = 23;
 
 std::string node_text(const NodeDef& node) {
@@ -87,7 +88,8 @@ class Compiler {
   Steps add_graph(GraphDef& graph) {
     for (TensorDef& tensor : graph.initializers) {
       if (scopes_.size() == 1 && find(tensor.name) != kNoSlot) {
-        refuse(Problem::kUnsupported, "input " + tensor.name + " has a default, or a name is used twice");
+        refuse(Problem::kUnsupported,
+               "input " + tensor.name + " has a default, or a name is used twice");
       }
       const Slot slot = add_value(tensor.name, *computed_type(tensor.type));
       program_.values[static_cast<size_t>(slot)].stored = std::move(tensor);
@@ -121,7 +123,8 @@ class Compiler {
     }
     const std::vector<Type> types = output_types(def, node);
     for (size_t i = 0; i < def.outputs.size(); ++i) {
-      node.outputs.push_back(def.outputs[i].empty() ? kNoSlot : add_value(def.outputs[i], types[i]));
+      node.outputs.push_back(def.outputs[i].empty() ? kNoSlot
+                                                    : add_value(def.outputs[i], types[i]));
     }
     return node;
   }
@@ -165,9 +168,10 @@ class Compiler {
       const Type type = type_of(node.inputs[i]);
       const bool listed = (masks[std::min(i, masks.size() - 1)] & one_of(type)) != 0;
       if (!listed || (masks.size() == 1 && type != type_of(node.inputs[0]))) {
-        refuse_node(Problem::kUnsupported,
-                    def,
-                    "input " + std::to_string(i) + " of type " + type_name(type) + " is not supported");
+        refuse_node(
+            Problem::kUnsupported,
+            def,
+            "input " + std::to_string(i) + " of type " + type_name(type) + " is not supported");
       }
     }
   }
@@ -186,7 +190,8 @@ class Compiler {
         ++at;
       }
       if (at == node.attributes.size()) {
-        refuse_node(Problem::kUnsupported, def, "attribute " + attribute.name + " is not supported");
+        refuse_node(
+            Problem::kUnsupported, def, "attribute " + attribute.name + " is not supported");
       }
       static constexpr int64_t kKinds[] = {2, 1, 7, 3, 5};  // of AttributeKind in onnx.proto
       const AttributeKind kind = node.row->attributes[at].kind;

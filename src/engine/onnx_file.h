@@ -45,7 +45,8 @@ struct GraphDef;
 
 struct AttributeDef {
   std::string name;
-  int64_t kind = 0;  // AttributeProto.AttributeType: 1 float, 2 int, 3 string, 4 tensor, 5 graph, 7 ints
+  int64_t kind =
+      0;  // AttributeProto.AttributeType: 1 float, 2 int, 3 string, 4 tensor, 5 graph, 7 ints
   float number = 0.0F;
   int64_t integer = 0;
   std::string text;

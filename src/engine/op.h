@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/kernels/kernels.h"
 #include "engine/tensor.h"
 #include "engine/workers.h"
 
@@ -40,8 +41,8 @@ inline constexpr Types kAllTypes = (1U << kTypes) - 1;
 
 // The types of a node's outputs.
 enum class OutputTypes : uint8_t {
-  kFirst,      // that of input 0
-  kSecond,     // that of input 1
+  kFirst,   // that of input 0
+  kSecond,  // that of input 1
   kBool,
   kInt64,
   kInt32,
@@ -99,9 +100,12 @@ struct Node {
 
 // One call's values and memory.
 struct Run {
+  Run() = default;
+  explicit Run(size_t limit) : pool(limit) {}
   Pool pool;
   std::vector<Tensor> slots;
   Workers* workers = nullptr;
+  const kernels::KernelSet* kernels = &kernels::best_kernel_set();
 };
 
 struct Call {

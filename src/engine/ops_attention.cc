@@ -1,9 +1,6 @@
-// Attention as ONNX Runtime's operators have it, in plain loops: what the plan does not fuse, and what
-// its kernels are compared with.
+// Attention as ONNX Runtime's operators have it.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "engine/attention.h"
 #include "engine/ops.h"
@@ -14,44 +11,16 @@ namespace {
 // Attributes of GroupQueryAttention in ops.cc's table.
 enum { kHeads, kKvHeads, kDoRotary, kInterleaved, kScale };
 
-float dot(const float* a, const float* b, int64_t count) {
-  float sum = 0.0F;
-  for (int64_t i = 0; i < count; ++i) {
-    sum += a[i] * b[i];
-  }
-  return sum;
-}
-
-// One query over the keys first ... keys - 1, as AttentionHeads describes it.
-void attend_one(const AttentionHeads& run, int64_t head, int64_t query, float* scores) {
-  const float* q = run.q + query * run.q_row + head * run.head_dim;
-  float* out = run.out + query * run.out_row + head * run.head_dim;
-  const int64_t group = head / (run.heads / run.kv_heads);
-  const float* keys = run.k + group * run.k_head;
-  const float* values = run.v + group * run.v_head;
-  const int64_t last = run.causal ? run.keys - run.queries + query + 1 : run.keys;
-  const float* mask = run.mask == nullptr
-                          ? nullptr
-                          : run.mask + head * run.mask_head + query * run.mask_row;
-  float most = -std::numeric_limits<float>::infinity();
-  for (int64_t j = 0; j < last; ++j) {
-    scores[j] = dot(q, keys + j * run.kv_row, run.head_dim) * run.scale;
-    scores[j] += mask == nullptr ? 0.0F : mask[j];
-    most = std::max(most, scores[j]);
-  }
-  float sum = 0.0F;
-  for (int64_t j = 0; j < last; ++j) {
-    scores[j] = std::exp(scores[j] - most);
-    sum += scores[j];
-  }
-  std::fill_n(out, run.head_dim, 0.0F);
-  for (int64_t j = 0; j < last; ++j) {
-    const float weight = scores[j] / sum;
-    const float* value = values + j * run.kv_row;
-    for (int64_t d = 0; d < run.head_dim; ++d) {
-      out[d] += weight * value[d];
+// Keys or values of all heads, [kv_heads, keys, head_dim], from rows that hold all heads.
+Tensor heads_first(Workers& workers, Pool& pool, const AttentionHeads& run, const float* rows) {
+  Tensor packed(pool, Type::kF32, Dims{run.kv_heads, run.keys, run.head_dim});
+  for_parts(workers, run.kv_heads, [&](int64_t head, unsigned) {
+    float* to = packed.floats() + head * run.keys * run.head_dim;
+    for (int64_t j = 0; j < run.keys; ++j) {
+      std::copy_n(rows + head * run.kv_head + j * run.kv_row, run.head_dim, to + j * run.head_dim);
     }
-  }
+  });
+  return packed;
 }
 
 // Where q, k and v of the new positions lie: packed behind each other, or three inputs.
@@ -79,23 +48,28 @@ NewHeads new_heads(const Call& call, int64_t q_width, int64_t kv_width) {
   return {call.in(0).floats(), call.in(1).floats(), call.in(2).floats(), q_width, kv_width};
 }
 
-// Rotates `heads` heads of one row into `to`.
+// `count` numbers of one position, heads of `width`, rotated into `to`; copied where there are no tables.
 void rotate_row(const float* x,
                 float* to,
-                int64_t heads,
+                int64_t count,
                 int64_t width,
                 const float* cos,
                 const float* sin,
                 bool interleaved) {
+  if (cos == nullptr) {
+    std::copy_n(x, count, to);
+    return;
+  }
   const int64_t half = width / 2;
-  for (int64_t h = 0; h < heads; ++h) {
+  const int64_t step = interleaved ? 2 : 1;
+  const int64_t second = interleaved ? 1 : half;
+  for (int64_t head = 0; head < count; head += width) {
     for (int64_t d = 0; d < half; ++d) {
-      const int64_t first = h * width + (interleaved ? 2 * d : d);
-      const int64_t second = h * width + (interleaved ? 2 * d + 1 : d + half);
-      const float a = x[first];
-      const float b = x[second];
-      to[first] = a * cos[d] - b * sin[d];
-      to[second] = b * cos[d] + a * sin[d];
+      const int64_t at = head + d * step;
+      const float a = x[at];
+      const float b = x[at + second];
+      to[at] = a * cos[d] - b * sin[d];
+      to[at + second] = b * cos[d] + a * sin[d];
     }
   }
 }
@@ -122,12 +96,48 @@ Tensor with_room(const Call& call, int index, int64_t total) {
 
 }  // namespace
 
-void attend_plainly(Workers& workers, Pool& pool, const AttentionHeads& run) {
-  const Tensor scores(pool, Type::kF32, Dims{int64_t{workers.count()}, run.keys});
-  for_parts(workers, run.heads, [&](int64_t head, unsigned worker) {
-    for (int64_t query = 0; query < run.queries; ++query) {
-      attend_one(run, head, query, scores.floats() + worker * run.keys);
-    }
+void attend(const Call& call, const AttentionHeads& heads) {
+  call.require(heads.head_dim <= 1024, "heads of more than 1024 numbers");
+  Pool& pool = call.run.pool;
+  Workers& workers = call.workers();
+  kernels::AttentionRun run;
+  run.q = heads.q;
+  run.q_row = heads.q_row;
+  run.q_head = run.out_head = heads.head_dim;
+  run.k = heads.k;
+  run.v = heads.v;
+  run.kv_head = heads.kv_head;
+  Tensor keys;
+  Tensor values;
+  if (heads.kv_row != heads.head_dim) {
+    keys = heads_first(workers, pool, heads, heads.k);
+    values = heads_first(workers, pool, heads, heads.v);
+    run.k = keys.floats();
+    run.v = values.floats();
+    run.kv_head = heads.keys * heads.head_dim;
+  }
+  run.out = heads.out;
+  run.out_row = heads.out_row;
+  run.mask = heads.mask;
+  run.mask_row = heads.mask_row;
+  run.mask_head = heads.mask_head;
+  run.heads = heads.heads;
+  run.kv_heads = heads.kv_heads;
+  run.head_dim = heads.head_dim;
+  run.queries = heads.queries;
+  run.keys = heads.keys;
+  run.causal = heads.causal;
+  run.scale = heads.scale;
+  const size_t scratch =
+      (kernels::attention_scratch_bytes(heads.keys, heads.head_dim) + 63) / 64 * 64;
+  const Tensor memory(
+      pool, Type::kU8, Dims{static_cast<int64_t>(scratch) * int64_t{workers.count()} + 64});
+  for_parts(workers, heads.heads, [&](int64_t head, unsigned worker) {
+    kernels::AttentionRun part = run;
+    part.first_head = head;
+    part.last_head = head + 1;
+    part.scratch = memory.data() + scratch * worker;
+    call.run.kernels->attention(part);
   });
 }
 
@@ -160,51 +170,45 @@ void group_query_attention(Call& call) {
   call.require(values.capacity() == keys.capacity(), "keys and values of two capacities");
   const Tensor out = call.out(0, Type::kF32, Dims{batch, queries, heads * width});
   const bool rotates = call.integer(kDoRotary) != 0;
-  call.require(!rotates || (call.has(7) && call.has(8) && call.in(7).dims().rank() == 2 &&
-                            call.in(7).dims()[1] == width / 2 && call.in(8).dims() == call.in(7).dims()),
-               "rotary tables of another shape");
+  const bool interleaved = call.integer(kInterleaved) != 0;
+  call.require(
+      !rotates || (call.has(7) && call.has(8) && call.in(7).dims().rank() == 2 &&
+                   call.in(7).dims()[1] == width / 2 && call.in(8).dims() == call.in(7).dims()),
+      "rotary tables of another shape");
   const Tensor q(call.run.pool, Type::kF32, Dims{queries, heads * width});
   for (int64_t row = 0; row < batch; ++row) {
     const int64_t length = int64_t{call.in(5).as<int32_t>()[row]} + 1;
     const int64_t begin = queries == total ? 0 : length - queries;
     call.require(begin >= 0 && begin + queries <= room && begin <= past[2] && length <= total,
                  "lengths that do not fit the past");
-    for (int64_t i = 0; i < queries; ++i) {
-      const int64_t at = row * queries + i;
-      const float* new_q = fresh.q + at * fresh.q_row;
-      const float* new_k = fresh.k + at * fresh.kv_row;
-      const float* new_v = fresh.v + at * fresh.kv_row;
-      float key[4096];
-      for (int64_t g = 0; g < kv_heads; ++g) {
-        float* k = keys.floats() + ((row * kv_heads + g) * room + begin + i) * width;
-        if (rotates) {
-          call.require(begin + i < call.in(7).dims()[0], "a position behind the rotary tables");
-          const float* cos = call.in(7).floats() + (begin + i) * width / 2;
-          const float* sin = call.in(8).floats() + (begin + i) * width / 2;
-          rotate_row(new_k + g * width, key, 1, width, cos, sin, call.integer(kInterleaved) != 0);
-          std::copy_n(key, width, k);
-        } else {
-          std::copy_n(new_k + g * width, width, k);
+    call.require(!rotates || begin + queries <= call.in(7).dims()[0],
+                 "a position behind the rotary tables");
+    for_range(call.workers(), queries, 16, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t at = row * queries + i;
+        const float* cos = rotates ? call.in(7).floats() + (begin + i) * width / 2 : nullptr;
+        const float* sin = rotates ? call.in(8).floats() + (begin + i) * width / 2 : nullptr;
+        rotate_row(fresh.q + at * fresh.q_row,
+                   q.floats() + i * heads * width,
+                   heads * width,
+                   width,
+                   cos,
+                   sin,
+                   interleaved);
+        for (int64_t g = 0; g < kv_heads; ++g) {
+          const int64_t to = ((row * kv_heads + g) * room + begin + i) * width;
+          const int64_t from = at * fresh.kv_row + g * width;
+          rotate_row(fresh.k + from, keys.floats() + to, width, width, cos, sin, interleaved);
+          std::copy_n(fresh.v + from, width, values.floats() + to);
         }
-        std::copy_n(new_v + g * width,
-                    width,
-                    values.floats() + ((row * kv_heads + g) * room + begin + i) * width);
       }
-      float* rotated = q.floats() + i * heads * width;
-      if (rotates) {
-        const float* cos = call.in(7).floats() + (begin + i) * width / 2;
-        const float* sin = call.in(8).floats() + (begin + i) * width / 2;
-        rotate_row(new_q, rotated, heads, width, cos, sin, call.integer(kInterleaved) != 0);
-      } else {
-        std::copy_n(new_q, heads * width, rotated);
-      }
-    }
+    });
     AttentionHeads run;
     run.q = q.floats();
     run.q_row = heads * width;
     run.k = keys.floats() + row * kv_heads * room * width;
     run.v = values.floats() + row * kv_heads * room * width;
-    run.k_head = run.v_head = room * width;
+    run.kv_head = room * width;
     run.kv_row = width;
     run.out = out.floats() + row * queries * heads * width;
     run.out_row = heads * width;
@@ -216,7 +220,7 @@ void group_query_attention(Call& call) {
     run.causal = true;
     run.scale = call.number(kScale) != 0.0F ? call.number(kScale)
                                             : 1.0F / std::sqrt(static_cast<float>(width));
-    attend_plainly(call.workers(), call.run.pool, run);
+    attend(call, run);
   }
   call.set(1, keys);
   call.set(2, values);
@@ -250,7 +254,7 @@ void multi_head_attention(Call& call) {
     run.q_row = run.out_row = run.kv_row = dims[2];
     run.k = call.in(1).floats() + row * kv[1] * kv[2];
     run.v = call.in(2).floats() + row * kv[1] * kv[2];
-    run.k_head = run.v_head = width;
+    run.kv_head = width;
     run.heads = run.kv_heads = heads;
     run.head_dim = width;
     run.queries = dims[1];
@@ -261,9 +265,9 @@ void multi_head_attention(Call& call) {
       run.mask_head = bias[1] == 1 ? 0 : matrix;
       run.mask_row = bias[2] == 1 ? 0 : bias[3];
     }
-    run.scale = call.number(1) != 0.0F ? call.number(1)
-                                       : 1.0F / std::sqrt(static_cast<float>(width));
-    attend_plainly(call.workers(), call.run.pool, run);
+    run.scale =
+        call.number(1) != 0.0F ? call.number(1) : 1.0F / std::sqrt(static_cast<float>(width));
+    attend(call, run);
   }
 }
 

@@ -20,7 +20,7 @@ void binary_of(Call& call, Type result, const F& function) {
   const BroadcastWalk<2> walk(dims, inputs);
   const int64_t step_a = walk.stride[0][walk.rank - 1];
   const int64_t step_b = walk.stride[1][walk.rank - 1];
-  const auto row = [&](int64_t at, const int64_t (&from)[2], int64_t count) {
+  const auto row = [&](int64_t at, const int64_t(&from)[2], int64_t count) {
     const T* x = left + from[0];
     const T* y = right + from[1];
     R* z = to + at;
@@ -92,7 +92,8 @@ T wrapping(T a, T b, const F& function) {
 }
 
 template <typename T>
-void three_way(Call& call, const Tensor& condition, const Tensor& a, const Tensor& b, const Dims& dims) {
+void three_way(
+    Call& call, const Tensor& condition, const Tensor& a, const Tensor& b, const Dims& dims) {
   const Tensor out = call.out(0, a.type(), dims);
   const Dims* const inputs[3] = {&condition.dims(), &a.dims(), &b.dims()};
   const BroadcastWalk<3> walk(dims, inputs);
@@ -101,7 +102,7 @@ void three_way(Call& call, const Tensor& condition, const Tensor& a, const Tenso
   const T* left = a.as<T>();
   const T* right = b.as<T>();
   T* to = out.as<T>();
-  walk.rows([&](int64_t at, const int64_t (&from)[3], int64_t count) {
+  walk.rows([&](int64_t at, const int64_t(&from)[3], int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
       to[at + i] = flags[from[0] + i * walk.stride[0][last]]
                        ? left[from[1] + i * walk.stride[1][last]]
@@ -126,21 +127,18 @@ void require_divisor(const Call& call) {
 }  // namespace
 
 void add(Call& call) {
-  arithmetic(call, [](auto a, auto b) {
-    return wrapping(a, b, [](auto x, auto y) { return x + y; });
-  });
+  arithmetic(call,
+             [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x + y; }); });
 }
 
 void sub(Call& call) {
-  arithmetic(call, [](auto a, auto b) {
-    return wrapping(a, b, [](auto x, auto y) { return x - y; });
-  });
+  arithmetic(call,
+             [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x - y; }); });
 }
 
 void mul(Call& call) {
-  arithmetic(call, [](auto a, auto b) {
-    return wrapping(a, b, [](auto x, auto y) { return x * y; });
-  });
+  arithmetic(call,
+             [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x * y; }); });
 }
 
 void div(Call& call) {
@@ -219,8 +217,7 @@ void where(Call& call) {
   const Tensor& a = call.in(1);
   const Tensor& b = call.in(2);
   call.require(a.type() == b.type(), "branches of two types");
-  const Dims dims =
-      broadcast(call, call.in(0).dims(), broadcast(call, a.dims(), b.dims()));
+  const Dims dims = broadcast(call, call.in(0).dims(), broadcast(call, a.dims(), b.dims()));
   switch (type_size(a.type())) {
     case 8:
       three_way<int64_t>(call, call.in(0), a, b, dims);

@@ -123,7 +123,7 @@ void non_zero(Call& call) {
       return non_zero_of<int64_t>(call);
     case 4:
       return call.in(0).type() == Type::kF32 ? non_zero_of<float>(call)
-                                              : non_zero_of<int32_t>(call);
+                                             : non_zero_of<int32_t>(call);
     default:
       return non_zero_of<uint8_t>(call);
   }

@@ -10,7 +10,8 @@ namespace {
 
 // c [rows, cols] = a [rows, inner] b [inner, cols], row-major; the sums run over inner in order.
 template <typename C, typename A, typename B>
-void product(const A* a, const B* b, C* c, int64_t first, int64_t last, int64_t inner, int64_t cols) {
+void product(
+    const A* a, const B* b, C* c, int64_t first, int64_t last, int64_t inner, int64_t cols) {
   for (int64_t i = first; i < last; ++i) {
     C* to = c + i * cols;
     std::fill_n(to, cols, C{0});
@@ -72,7 +73,7 @@ void run_product(Call& call, const Product& plan, const A* a, const B* b, C* c) 
   const Dims* const inputs[2] = {&plan.a, &plan.b};
   const BroadcastWalk<2> walk(plan.batch, inputs);
   int64_t matrix = 0;
-  walk.rows([&](int64_t, const int64_t (&from)[2], int64_t count) {
+  walk.rows([&](int64_t, const int64_t(&from)[2], int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
       const A* left = a + (from[0] + i * walk.stride[0][walk.rank - 1]) * plan.rows * plan.inner;
       const B* right = b + (from[1] + i * walk.stride[1][walk.rank - 1]) * plan.inner * plan.cols;
@@ -154,11 +155,22 @@ void require_sizes(const Call& call, int64_t inputs, int64_t outputs, int64_t bl
 }
 
 // NormalFloat's levels (onnxruntime/contrib_ops/cpu/quantization/blockwise_quant_block_bnb4.h).
-constexpr float kNormalFloat[16] = {
-    -1.0F, -0.6961928009986877F, -0.5250730514526367F, -0.39491748809814453F, -0.28444138169288635F,
-    -0.18477343022823334F, -0.09105003625154495F, 0.0F, 0.07958029955625534F, 0.16093020141124725F,
-    0.24611230194568634F, 0.33791524171829224F, 0.44070982933044434F, 0.5626170039176941F,
-    0.7229568362236023F, 1.0F};
+constexpr float kNormalFloat[16] = {-1.0F,
+                                    -0.6961928009986877F,
+                                    -0.5250730514526367F,
+                                    -0.39491748809814453F,
+                                    -0.28444138169288635F,
+                                    -0.18477343022823334F,
+                                    -0.09105003625154495F,
+                                    0.0F,
+                                    0.07958029955625534F,
+                                    0.16093020141124725F,
+                                    0.24611230194568634F,
+                                    0.33791524171829224F,
+                                    0.44070982933044434F,
+                                    0.5626170039176941F,
+                                    0.7229568362236023F,
+                                    1.0F};
 
 }  // namespace
 
@@ -268,17 +280,18 @@ void matmul_nbits(Call& call) {
   const int64_t outputs = call.integer(1);
   const int64_t block = call.integer(3);
   require_sizes(call, inputs, outputs, block);
-  call.require(call.integer(2) == 4 && block % 2 == 0 && !call.has(4), "bits other than 4, or g_idx");
+  call.require(call.integer(2) == 4 && block % 2 == 0 && !call.has(4),
+               "bits other than 4, or g_idx");
   const int64_t blocks = (inputs + block - 1) / block;
   const int64_t pitch = (blocks + 1) / 2;
   const Tensor& packed = call.in(1);
   const Tensor& scales = call.in(2);
   const bool centered = call.has(3);
-  call.require(packed.type() == Type::kU8 && packed.count() == outputs * blocks * block / 2 &&
-                   scales.count() == outputs * blocks &&
-                   (!centered || (call.in(3).type() == Type::kU8 &&
-                                  call.in(3).count() == outputs * pitch)),
-               "weights of another size");
+  call.require(
+      packed.type() == Type::kU8 && packed.count() == outputs * blocks * block / 2 &&
+          scales.count() == outputs * blocks &&
+          (!centered || (call.in(3).type() == Type::kU8 && call.in(3).count() == outputs * pitch)),
+      "weights of another size");
   product_of_rows(call, inputs, outputs, [&](int64_t n, float* row) {
     for (int64_t k = 0; k < inputs; ++k) {
       const int64_t at = k / block;

@@ -8,8 +8,8 @@ namespace {
 
 // The walk of a reduction: elements `at + outer` for every outer of the kept dimensions.
 struct Reduction {
-  Dims dims;                 // of the output
-  std::vector<int> kept;     // axes of the input
+  Dims dims;              // of the output
+  std::vector<int> kept;  // axes of the input
   std::vector<int> reduced;
 };
 
@@ -118,6 +118,26 @@ float largest(const float* from, int64_t width) {
   return most;
 }
 
+// Rows of input 0 through a norm, shared out to the workers; `run` lacks rows, x and y.
+void normalize(Call& call, const kernels::NormRun& run, void (*norm)(const kernels::NormRun&)) {
+  const Tensor& x = call.in(0);
+  const Tensor out = call.out(0, Type::kF32, x.dims());
+  const int64_t rows = run.width == 0 ? 0 : x.count() / run.width;
+  const int64_t grain = 1 + 16384 / (run.width + 1);
+  for_range(call.workers(), rows, grain, [&](int64_t first, int64_t last) {
+    kernels::NormRun part = run;
+    const int64_t at = first * run.width;
+    part.rows = last - first;
+    part.x = x.floats() + at;
+    part.y = out.floats() + at;
+    part.residual = run.residual == nullptr ? nullptr : run.residual + at;
+    part.sum = run.sum == nullptr ? nullptr : run.sum + at;
+    if (part.rows > 0) {
+      norm(part);
+    }
+  });
+}
+
 template <typename T>
 void arg_max_of(Call& call, bool last) {
   const Tensor& x = call.in(0);
@@ -197,25 +217,14 @@ void layer_normalization(Call& call) {
   const int64_t width = call.in(0).dims().rank() == 0 ? 0 : call.in(0).dims().back();
   call.require(call.in(1).count() == width && (!call.has(2) || call.in(2).count() == width),
                "a scale or bias that is not of the last dimension");
-  const float* gamma = call.in(1).floats();
-  const float* beta = call.has(2) ? call.in(2).floats() : nullptr;
-  for_rows(call, [&](const float* from, float* to, int64_t count) {
-    double sum = 0.0;
-    for (int64_t i = 0; i < count; ++i) {
-      sum += static_cast<double>(from[i]);
-    }
-    const auto mean = static_cast<float>(sum / static_cast<double>(count));
-    double squares = 0.0;
-    for (int64_t i = 0; i < count; ++i) {
-      const float off = from[i] - mean;
-      squares += static_cast<double>(off * off);
-    }
-    const float factor =
-        1.0F / std::sqrt(static_cast<float>(squares / static_cast<double>(count)) + epsilon);
-    for (int64_t i = 0; i < count; ++i) {
-      to[i] = (from[i] - mean) * factor * gamma[i] + (beta == nullptr ? 0.0F : beta[i]);
-    }
-  });
+  call.require(call.axis(call.integer(0), call.in(0).dims().rank()) == call.in(0).dims().rank() - 1,
+               "an axis that is not the last");
+  kernels::NormRun run;
+  run.gamma = call.in(1).floats();
+  run.beta = call.has(2) ? call.in(2).floats() : nullptr;
+  run.epsilon = epsilon;
+  run.width = width;
+  normalize(call, run, call.run.kernels->layer_norm);
 }
 
 void log_softmax(Call& call) {
@@ -253,47 +262,29 @@ void reduce_mean(Call& call) {
       [](float sum, int64_t count) { return sum / static_cast<float>(count); });
 }
 
-// onnxruntime/docs/ContribOperators.md: input, skip, gamma, (bias) -> output, -, -, input + skip + bias.
+// onnxruntime/docs/ContribOperators.md: input, skip, gamma -> output, -, -, input + skip.
 void skip_rms_norm(Call& call) {
   const Tensor& x = call.in(0);
   const Tensor& skip = call.in(1);
   const int rank = x.dims().rank();
   call.require(rank > 0 && skip.dims() == x.dims(), "an input and a skip of two shapes");
   const int64_t width = x.dims().back();
-  call.require(call.in(2).count() == width && (!call.has(3) || call.in(3).count() == width),
-               "a scale or bias that is not of the last dimension");
-  const float* gamma = call.in(2).floats();
-  const float* bias = call.has(3) ? call.in(3).floats() : nullptr;
-  const float epsilon = call.number(0);
-  const Tensor out = call.out(0, Type::kF32, x.dims());
+  call.require(call.in(2).count() == width, "a scale or bias that is not of the last dimension");
+  call.require(!call.has(3), "a bias");
   const Tensor sum = call.out(3, Type::kF32, x.dims());
-  for (int64_t row = 0; row < x.dims().product(0, rank - 1); ++row) {
-    const float* left = x.floats() + row * width;
-    const float* right = skip.floats() + row * width;
-    float* both = sum.floats() + row * width;
-    double squares = 0.0;
-    for (int64_t i = 0; i < width; ++i) {
-      both[i] = left[i] + right[i] + (bias == nullptr ? 0.0F : bias[i]);
-      squares += static_cast<double>(both[i] * both[i]);
-    }
-    const float factor =
-        1.0F / std::sqrt(static_cast<float>(squares / static_cast<double>(width)) + epsilon);
-    for (int64_t i = 0; i < width; ++i) {
-      out.floats()[row * width + i] = both[i] * factor * gamma[i];
-    }
-  }
+  kernels::NormRun run;
+  run.residual = skip.floats();
+  run.sum = sum.floats();
+  run.gamma = call.in(2).floats();
+  run.epsilon = call.number(0);
+  run.width = width;
+  normalize(call, run, call.run.kernels->rms_norm);
 }
 
 void softmax(Call& call) {
-  for_rows(call, [](const float* from, float* to, int64_t width) {
-    const float most = largest(from, width);
-    float sum = 0.0F;
-    for (int64_t i = 0; i < width; ++i) {
-      to[i] = std::exp(from[i] - most);
-      sum += to[i];
-    }
-    for (int64_t i = 0; i < width; ++i) {
-      to[i] /= sum;
+  for_rows(call, [&](const float* from, float* to, int64_t width) {
+    if (width > 0) {
+      call.run.kernels->softmax(from, to, 1, width);
     }
   });
 }

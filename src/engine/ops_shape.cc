@@ -27,7 +27,7 @@ void expand_of(const Tensor& x, const Tensor& out) {
   const Dims* const inputs[1] = {&x.dims()};
   const BroadcastWalk<1> walk(out.dims(), inputs);
   const int64_t step = walk.stride[0][walk.rank - 1];
-  walk.rows([&](int64_t at, const int64_t (&from)[1], int64_t count) {
+  walk.rows([&](int64_t at, const int64_t(&from)[1], int64_t count) {
     const T* values = x.as<T>() + from[0];
     for (int64_t i = 0; i < count; ++i) {
       out.as<T>()[at + i] = values[i * step];
@@ -37,7 +37,10 @@ void expand_of(const Tensor& x, const Tensor& out) {
 
 // Neighbouring axes that stay neighbours are one; the innermost is copied in one piece where it stays.
 template <typename T>
-void transpose_of(Workers& workers, const Tensor& x, const Tensor& out, const std::vector<int64_t>& perm) {
+void transpose_of(Workers& workers,
+                  const Tensor& x,
+                  const Tensor& out,
+                  const std::vector<int64_t>& perm) {
   int rank = 0;
   int64_t size[kMostDims] = {};
   int64_t stride[kMostDims] = {};
@@ -212,9 +215,9 @@ void slice(Call& call) {
   if (call.has(4)) {
     steps = call.list(4);
   }
-  call.require(ends.size() == starts.size() && axes.size() == starts.size() &&
-                   steps.size() == starts.size(),
-               "lists of several lengths");
+  call.require(
+      ends.size() == starts.size() && axes.size() == starts.size() && steps.size() == starts.size(),
+      "lists of several lengths");
   sorted_axes(call, axes, x.dims().rank());
   Dims dims = x.dims();
   int64_t first[kMostDims] = {};
@@ -335,8 +338,7 @@ void unsqueeze(Call& call) {
   const Tensor& x = call.in(0);
   Dims dims = x.dims();
   const std::vector<int64_t> list = call.list(1);
-  for (const int axis :
-       sorted_axes(call, list, dims.rank() + static_cast<int>(list.size()))) {
+  for (const int axis : sorted_axes(call, list, dims.rank() + static_cast<int>(list.size()))) {
     dims.insert(axis, 1);
   }
   call.set(0, x.shaped(dims));

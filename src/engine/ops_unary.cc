@@ -1,6 +1,5 @@
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <type_traits>
 
 #include "engine/ops.h"
@@ -51,16 +50,22 @@ void cast_from(Call& call, Type to) {
     case Type::kI32:
       return unary_of<T, int32_t>(call, to, plain(int32_t{}));
     case Type::kI8:
-      return unary_of<T, int8_t>(call, to, [&](T x) {
-        return static_cast<int8_t>(plain(int32_t{})(x));
-      });
+      return unary_of<T, int8_t>(
+          call, to, [&](T x) { return static_cast<int8_t>(plain(int32_t{})(x)); });
     case Type::kU8:
-      return unary_of<T, uint8_t>(call, to, [&](T x) {
-        return static_cast<uint8_t>(plain(int32_t{})(x));
-      });
+      return unary_of<T, uint8_t>(
+          call, to, [&](T x) { return static_cast<uint8_t>(plain(int32_t{})(x)); });
     case Type::kBool:
       return unary_of<T, bool>(call, to, [](T x) { return x != T{0}; });
   }
+}
+
+void activate(Call& call, kernels::Activation activation) {
+  const Tensor& x = call.in(0);
+  const Tensor out = call.out(0, Type::kF32, x.dims());
+  for_range(call.workers(), x.count(), 4096, [&](int64_t first, int64_t last) {
+    call.run.kernels->activate(activation, x.floats() + first, out.floats() + first, last - first);
+  });
 }
 
 float sigmoid_of(float x) {
@@ -130,12 +135,9 @@ void erf(Call& call) {
   floats(call, [](float x) { return std::erf(x); });
 }
 
-//  0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))); with a bias, x is x + bias of the last axis.
+//  0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 void fast_gelu(Call& call) {
-  const float factor = static_cast<float>(std::sqrt(2.0 / std::numbers::pi));
-  floats(call, [factor](float x) {
-    return 0.5F * x * (1.0F + std::tanh(factor * (x + 0.044715F * x * x * x)));
-  });
+  activate(call, kernels::Activation::kGeluTanh);
 }
 
 void floor(Call& call) {
@@ -143,8 +145,7 @@ void floor(Call& call) {
 }
 
 void gelu(Call& call) {
-  const float root = static_cast<float>(std::numbers::sqrt2 / 2.0);
-  floats(call, [root](float x) { return 0.5F * x * (1.0F + std::erf(x * root)); });
+  activate(call, kernels::Activation::kGeluErf);
 }
 
 void logical_not(Call& call) {
@@ -153,6 +154,10 @@ void logical_not(Call& call) {
 
 void quick_gelu(Call& call) {
   const float alpha = call.number(0);
+  if (alpha == 1.0F || alpha == 1.702F) {
+    return activate(call,
+                    alpha == 1.0F ? kernels::Activation::kSilu : kernels::Activation::kQuickGelu);
+  }
   floats(call, [alpha](float x) { return x * sigmoid_of(alpha * x); });
 }
 
@@ -161,7 +166,7 @@ void relu(Call& call) {
 }
 
 void sigmoid(Call& call) {
-  floats(call, sigmoid_of);
+  activate(call, kernels::Activation::kSigmoid);
 }
 
 void sin(Call& call) {
@@ -173,7 +178,7 @@ void sqrt(Call& call) {
 }
 
 void tanh(Call& call) {
-  floats(call, [](float x) { return std::tanh(x); });
+  activate(call, kernels::Activation::kTanh);
 }
 
 }  // namespace lorapress::engine::ops

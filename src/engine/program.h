@@ -29,10 +29,13 @@ struct Port {
   Slot slot;
 };
 
+struct Linear;
+
 // Memory of constants, which all runs read.
 struct Program {
   std::unique_ptr<Pool> constants = std::make_unique<Pool>();  // outlives the values
   std::vector<Value> values;
+  std::vector<std::shared_ptr<const Linear>> linears;  // packed weights that nodes point to
   Steps steps;
   std::vector<Port> inputs;
   std::vector<Port> outputs;
@@ -44,7 +47,10 @@ Program compile(ModelDef model);
 
 // The numbers of a constant: read once, float16 widened.
 const Tensor& constant(Program& program, const Sources& sources, Slot slot);
-// Bytes of a stored tensor as they are in its file. REQUIRES: offset + out.size() <= tensor.bytes.
+// Refuses a tensor that passes the end of its file.
+void require_stored(const TensorDef& tensor, const Sources& sources);
+// Bytes of a stored tensor as they are in its file. REQUIRES: require_stored(); offset + out.size() <=
+// tensor.bytes.
 void read_stored(const TensorDef& tensor,
                  const Sources& sources,
                  uint64_t offset,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/linear.h"
+
 namespace lorapress::engine {
 namespace {
 
@@ -30,6 +32,7 @@ int find(const std::vector<Port>& ports, const std::string& name) {
 
 Session::Session(const Sources& sources) : program_(compile(read_onnx_file(sources.graph()))) {
   fold(program_, sources);
+  fuse(program_, sources);
   finish(program_, sources);
 }
 

@@ -89,7 +89,7 @@ class Folder {
   Program& program_;
   const Sources& sources_;
   Workers workers_;
-  Run run_;
+  Run run_{4 * kMostFolded};
 };
 
 // The last node of a list that reads each of the list's own values.
@@ -142,14 +142,23 @@ void read_stored(const TensorDef& tensor,
     std::memcpy(out.data(), tensor.values.data() + offset, out.size());
     return;
   }
-  const std::shared_ptr<const Source> beside = tensor.file.empty() ? nullptr : sources.open(tensor.file);
-  const Source& source = beside == nullptr ? sources.graph() : *beside;
+  const std::shared_ptr<const Source> beside =
+      tensor.file.empty() ? nullptr : sources.open(tensor.file);
+  (beside == nullptr ? sources.graph() : *beside).read(tensor.offset + offset, out);
+}
+
+void require_stored(const TensorDef& tensor, const Sources& sources) {
+  if (!tensor.values.empty()) {
+    return;
+  }
+  const std::shared_ptr<const Source> beside =
+      tensor.file.empty() ? nullptr : sources.open(tensor.file);
+  const uint64_t size = beside == nullptr ? sources.graph().size() : beside->size();
   uint64_t end = 0;
-  if (__builtin_add_overflow(tensor.offset, tensor.bytes, &end) || end > source.size()) {
+  if (__builtin_add_overflow(tensor.offset, tensor.bytes, &end) || end > size) {
     refuse(Problem::kInvalid,
            "tensor " + tensor.name + " passes the end of its file; an incomplete download?");
   }
-  source.read(tensor.offset + offset, out);
 }
 
 const Tensor& constant(Program& program, const Sources& sources, Slot slot) {
@@ -158,6 +167,7 @@ const Tensor& constant(Program& program, const Sources& sources, Slot slot) {
     return value.constant;
   }
   const TensorDef& stored = *value.stored;
+  require_stored(stored, sources);
   Tensor made(*program.constants, value.type, stored.dims);
   if (stored.type == static_cast<int32_t>(OnnxType::kFloat16)) {
     widen(stored, sources, made.floats());

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kMostElements = int64_t{1} << 40;
 constexpr std::byte kNothing{};  // where tensors without elements lie
-constexpr size_t kSlack = 32;  // so that a vector may be read across the end
+constexpr size_t kSlack = 32;    // so that a vector may be read across the end
 
 struct TypeRow {
   const char* name;
@@ -112,7 +112,7 @@ Pool::Block* Pool::take(size_t bytes) {
     free_.pop_back();
     return block;
   }
-  void* memory = std::aligned_alloc(64, kHeader + wanted);
+  void* memory = limit_ - bytes_ < wanted ? nullptr : std::aligned_alloc(64, kHeader + wanted);
   if (memory == nullptr) {
     refuse(Problem::kRun, "no memory for " + std::to_string(wanted) + " bytes");
   }

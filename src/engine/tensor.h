@@ -53,7 +53,9 @@ class Dims {
   [[nodiscard]] int64_t product(int first, int last) const;
   [[nodiscard]] std::string text() const;
   bool operator==(const Dims& other) const;
-  [[nodiscard]] std::span<const int64_t> span() const { return {size_, static_cast<size_t>(rank_)}; }
+  [[nodiscard]] std::span<const int64_t> span() const {
+    return {size_, static_cast<size_t>(rank_)};
+  }
 
  private:
   int rank_ = 0;
@@ -72,7 +74,8 @@ class Pool {
   };
   static constexpr size_t kHeader = 64;
 
-  Pool() = default;
+  // Refuses more than `limit` bytes.
+  explicit Pool(size_t limit = SIZE_MAX) : limit_(limit) {}
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -87,6 +90,7 @@ class Pool {
   std::vector<Block*> free_;
   std::vector<Block*> all_;
   size_t bytes_ = 0;
+  size_t limit_;
 };
 
 // Copies are views of the same memory.

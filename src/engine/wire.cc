@@ -23,7 +23,8 @@ uint8_t WireBytes::at(uint64_t at) {
 
 void WireBytes::copy(uint64_t from, std::span<std::byte> out) {
   if (from >= begin_ && from - begin_ + out.size() <= size_) {
-    std::copy_n(window_.begin() + static_cast<std::ptrdiff_t>(from - begin_), out.size(), out.begin());
+    std::copy_n(
+        window_.begin() + static_cast<std::ptrdiff_t>(from - begin_), out.size(), out.begin());
   } else {
     source_.read(from, out);
   }

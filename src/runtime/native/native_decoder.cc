@@ -34,11 +34,9 @@ int find_port(const std::vector<engine::Port>& ports,
     fits = found->dims[i] == wanted[i] || found->dims[i] == -1 || wanted[i] == -1;
   }
   if (!fits) {
-    fail_port(file,
-              fmt::format("{} is {}, expected {} (-1 is any)",
-                          name,
-                          found->dims.text(),
-                          wanted.text()));
+    fail_port(
+        file,
+        fmt::format("{} is {}, expected {} (-1 is any)", name, found->dims.text(), wanted.text()));
   }
   return static_cast<int>(found - ports.begin());
 }
@@ -114,15 +112,16 @@ NativeDecoder::Graph NativeDecoder::decoder_graph(const NativeSession& session,
       found.mask = find_port(graph.inputs(), kAttentionMask, {-1, -1}, session.file());
     }
   }
-  found.logits =
-      find_port(graph.outputs(), kLogits, {-1, 1, manifest.vocab_size}, session.file());
+  found.logits = find_port(graph.outputs(), kLogits, {-1, 1, manifest.vocab_size}, session.file());
   const engine::Dims cached{-1, manifest.num_key_value_heads, -1, manifest.head_dim};
   const auto add = [&](CacheKind kind) {
     for (int64_t layer = 0; layer < manifest.num_hidden_layers; ++layer) {
       for (const CachePart part : kCacheParts) {
         NativeCachePort port;
-        port.past = find_port(
-            graph.inputs(), cache_port(CacheSide::kPast, layer, part, kind), cached, session.file());
+        port.past = find_port(graph.inputs(),
+                              cache_port(CacheSide::kPast, layer, part, kind),
+                              cached,
+                              session.file());
         port.present = find_port(graph.outputs(),
                                  cache_port(CacheSide::kPresent, layer, part, kind),
                                  cached,

@@ -14,7 +14,7 @@ namespace lorapress {
 
 // Where one tensor of the cache goes in and comes out.
 struct NativeCachePort {
-  int past = -1;  // inputs of the graph
+  int past = -1;     // inputs of the graph
   int present = -1;  // outputs
   bool in_place = false;
   bool encoder = false;
@@ -44,9 +44,9 @@ class NativeDecoder : public Decoder {
   // The graph of the first or of later calls, and where its inputs and outputs are.
   struct Graph {
     const NativeSession* session = nullptr;
-    int ids = -1;     // or embeddings
-    int image = -1;   // encoder_hidden_states
-    int mask = -1;    // attention_mask
+    int ids = -1;    // or embeddings
+    int image = -1;  // encoder_hidden_states
+    int mask = -1;   // attention_mask
     int logits = -1;
     std::vector<NativeCachePort> cache;
   };

@@ -45,7 +45,8 @@ NativeSequences::NativeSequences(const NativeDecoder& decoder, const SequencesSi
   cache_.resize(later.cache.size());
   for (size_t i = 0; i < cache_.size(); ++i) {
     if (const NativeCachePort& port = later.cache[i]; port.in_place) {
-      cache_[i] = Tensor(memory_, Type::kF32, engine::Dims{rows_, port.heads, capacity_, port.width});
+      cache_[i] =
+          Tensor(memory_, Type::kF32, engine::Dims{rows_, port.heads, capacity_, port.width});
     }
   }
 }
@@ -187,10 +188,11 @@ void NativeSequences::step(std::span<const int64_t> parents, std::span<const int
   feeds_[static_cast<size_t>(graph.ids)] =
       decoder_->embed_ ? decoder_->embeddings(embed_run_, ids) : ids;
   if (graph.image >= 0) {
-    feeds_[static_cast<size_t>(graph.image)] =
-        Tensor(Type::kF32,
-               engine::Dims{rows_, decoder_->image_tokens_, std::ssize(images_) / rows_ / decoder_->image_tokens_},
-               images_.data());
+    feeds_[static_cast<size_t>(graph.image)] = Tensor(
+        Type::kF32,
+        engine::Dims{
+            rows_, decoder_->image_tokens_, std::ssize(images_) / rows_ / decoder_->image_tokens_},
+        images_.data());
   }
   if (graph.mask >= 0) {
     feeds_[static_cast<size_t>(graph.mask)] =

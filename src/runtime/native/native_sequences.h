@@ -37,15 +37,16 @@ class NativeSequences : public Sequences {
   int64_t capacity_;
   int64_t length_ = 0;
   SlotTable slots_;
-  std::vector<int64_t> tokens_;     // one per slot
-  std::vector<float> logits_;       // [slots, vocab]
-  std::vector<float> images_;       // for the steps, which do not read them
-  std::vector<int64_t> ones_;       // attention_mask of rows without padding
+  std::vector<int64_t> tokens_;  // one per slot
+  std::vector<float> logits_;    // [slots, vocab]
+  std::vector<float> images_;    // for the steps, which do not read them
+  std::vector<int64_t> ones_;    // attention_mask of rows without padding
   engine::Run first_run_;
   engine::Run run_;
   engine::Run embed_run_;
   engine::Pool memory_;
-  std::vector<engine::Tensor> cache_;  // in place: [rows, heads, capacity, width]; else [.., length, ..]
+  std::vector<engine::Tensor>
+      cache_;  // in place: [rows, heads, capacity, width]; else [.., length, ..]
   std::vector<engine::Tensor> feeds_;
   std::vector<engine::Tensor> results_;
 };

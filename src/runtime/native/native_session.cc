@@ -31,10 +31,11 @@ class FolderSources final : public engine::Sources {
   [[nodiscard]] const engine::Source& graph() const override { return graph_; }
   [[nodiscard]] std::shared_ptr<const engine::Source> open(const std::string& name) const override {
     const fs::path path(name);
-    const bool inside = !path.empty() && path.is_relative() &&
-                        std::ranges::count(path, fs::path("..")) == 0;
+    const bool inside =
+        !path.empty() && path.is_relative() && std::ranges::count(path, fs::path("..")) == 0;
     if (!inside) {
-      engine::refuse(engine::Problem::kInvalid, "external data in " + name + ", outside of the folder");
+      engine::refuse(engine::Problem::kInvalid,
+                     "external data in " + name + ", outside of the folder");
     }
     std::shared_ptr<const engine::Source>& source = opened_[name];
     if (source == nullptr) {
