@@ -14,6 +14,13 @@
 #include <arm_neon.h>
 #endif
 
+// Before a loop of a few rounds whose number is known: the arrays that it indexes stay in registers.
+#if defined(__clang__)
+#define LORAPRESS_UNROLLED _Pragma("unroll")
+#else
+#define LORAPRESS_UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 namespace lorapress::kernels {
 
 #if defined(__AVX2__)

@@ -90,7 +90,9 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
   for (int64_t b = 0; b < blocks; ++b) {
     const std::byte* block = tile + (b * block_step) + kNibbleBytes + column;
     Ints sum[Rows][2];
+    LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
+      LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
         const Ints zeros = Zeros ? load<Ints>(block + kTileFloats + (c * kVectorBytes)) : Ints{};
         sum[r][c] = block_start<Zeros>(rows.starts + (((b * Rows) + r) * 2), zeros);
@@ -100,14 +102,18 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
     const std::byte* values = rows.values + (b * kBlock * Rows * kOperand);
     for (int64_t step = 0; step < kSteps; ++step) {
       Ints w[2][kOperand];
+      LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
+        LORAPRESS_UNROLLED
         for (int i = 0; i < kOperand; ++i) {
           w[c][i] =
               load<Ints>(weights + (((step * kOperand) + i) * kTileFloats) + (c * kVectorBytes));
         }
       }
+      LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         Ints x[kOperand];
+        LORAPRESS_UNROLLED
         for (int i = 0; i < kOperand; ++i) {
           x[i] = broadcast(values + ((((step * Rows) + r) * kOperand) + i) * 4);
         }
@@ -115,15 +121,19 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
         sum[r][1] = multiply_add(sum[r][1], w[1], x);
       }
     }
+    LORAPRESS_UNROLLED
     for (int c = 0; c < 2; ++c) {
       const Floats scale = load<Floats>(block + (c * kVectorBytes));
+      LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         total[r][c] =
             total[r][c] + (block_sum(sum[r][c]) * broadcast(rows.scales[(b * Rows) + r])) * scale;
       }
     }
   }
+  LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
+    LORAPRESS_UNROLLED
     for (int c = 0; c < 2; ++c) {
       store(reinterpret_cast<std::byte*>(sums + (r * kTile)) + column + (c * kVectorBytes),
             total[r][c]);
@@ -173,7 +183,9 @@ static inline void multiply_one4(const Blocks4Rows& rows,
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t at = (b * block_step) + column;
     Ints sum[Tiles][2];
+    LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
+      LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
         const Ints zeros =
             Zeros ? load<Ints>(tiles[t] + at + kNibbleBytes + kTileFloats + (c * kVectorBytes))
@@ -184,11 +196,14 @@ static inline void multiply_one4(const Blocks4Rows& rows,
     const std::byte* values = rows.values + (b * kBlock * kOperand);
     for (int64_t p = 0; p < 4; ++p) {
       Ints x[2][kOperand];
+      LORAPRESS_UNROLLED
       for (int i = 0; i < kOperand; ++i) {
         x[0][i] = broadcast(values + ((2 * p * kOperand) + i) * 4);
         x[1][i] = broadcast(values + ((((2 * p) + 1) * kOperand) + i) * 4);
       }
+      LORAPRESS_UNROLLED
       for (int t = 0; t < Tiles; ++t) {
+        LORAPRESS_UNROLLED
         for (int c = 0; c < 2; ++c) {
           const Ints w = load<Ints>(tiles[t] + at + (p * kTileFloats) + (c * kVectorBytes));
           Ints low[kOperand];
@@ -207,14 +222,18 @@ static inline void multiply_one4(const Blocks4Rows& rows,
       }
     }
     const Floats row_scale = broadcast(rows.scales[b]);
+    LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
+      LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
         const Floats scale = load<Floats>(tiles[t] + at + kNibbleBytes + (c * kVectorBytes));
         total[t][c] = total[t][c] + (block_sum(sum[t][c]) * row_scale) * scale;
       }
     }
   }
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
+    LORAPRESS_UNROLLED
     for (int c = 0; c < 2; ++c) {
       store(reinterpret_cast<std::byte*>(sums + (t * kTile)) + column + (c * kVectorBytes),
             total[t][c]);
@@ -230,6 +249,7 @@ static inline void multiply_tiles4(const LinearRun& run,
                                    int64_t first,
                                    int64_t step) {
   const std::byte* tiles[Tiles];
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     tiles[t] = tile_at(*run.linear, first + (t * step));
   }
@@ -239,6 +259,7 @@ static inline void multiply_tiles4(const LinearRun& run,
     multiply_one4<Tiles, Zeros>(
         rows, tiles, block_bytes(run.linear->spec), view.blocks, strip * 2 * kVectorBytes, sums);
   }
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     store_tile(run, 0, 1, (first + (t * step)) * kTile, sums + (t * kTile));
   }

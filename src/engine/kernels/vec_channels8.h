@@ -36,11 +36,14 @@ static inline void multiply_strip8(
   constexpr int kParts = Wide ? 2 : 1;
   Ints sum[Rows * Tiles][2] = {};
   for (int64_t k = 0; k < padded / 4; ++k) {
+    LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
       const Ints w[2] = {load<Ints>(tiles[t] + (k * kTileFloats) + column),
                          load<Ints>(tiles[t] + (k * kTileFloats) + column + kVectorBytes)};
+      LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         Ints x[kParts];
+        LORAPRESS_UNROLLED
         for (int i = 0; i < kParts; ++i) {
           x[i] = broadcast(rows.values + ((((k * Rows) + r) * kParts) + i) * 4);
         }
@@ -49,9 +52,12 @@ static inline void multiply_strip8(
       }
     }
   }
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     const std::byte* channels = tiles[t] + (padded * kTile) + column;
+    LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
+      LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
         const Ints zeros = load<Ints>(channels + kTileFloats + (c * kVectorBytes));
         const Floats scale = load<Floats>(channels + (c * kVectorBytes));
@@ -89,6 +95,7 @@ static inline void multiply_tiles8(const LinearRun& run,
                                    int64_t first,
                                    int64_t step) {
   const std::byte* tiles[Tiles];
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     tiles[t] = tile_at(*run.linear, first + (t * step));
   }
@@ -98,6 +105,7 @@ static inline void multiply_tiles8(const LinearRun& run,
     multiply_strip8<1, Tiles, Wide>(
         rows, tiles, padded_inputs(run.linear->spec.inputs), strip * 2 * kVectorBytes, sums);
   }
+  LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     store_tile(run, 0, 1, (first + (t * step)) * kTile, sums + (t * kTile));
   }

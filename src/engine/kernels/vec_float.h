@@ -23,24 +23,31 @@ static inline void float_strip(const FloatRows& rows,
                                float* sums,
                                int64_t sums_stride) {
   Floats sum[Rows][Vectors];
+  LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
+    LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
       sum[r][c] = load<Floats>(sums + (r * sums_stride) + (c * kLanes));
     }
   }
   for (int64_t k = 0; k < inputs; ++k) {
     Floats weight[Vectors];
+    LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
       weight[c] = load<Floats>(w + (k * w_stride) + (c * kLanes));
     }
+    LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
       const Floats x = broadcast(rows.x[r][k]);
+      LORAPRESS_UNROLLED
       for (int c = 0; c < Vectors; ++c) {
         sum[r][c] = sum[r][c] + x * weight[c];
       }
     }
   }
+  LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
+    LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
       store(sums + (r * sums_stride) + (c * kLanes), sum[r][c]);
     }
@@ -64,6 +71,7 @@ static inline void float_columns(const FloatRows& rows,
     float_strip<Rows, 1>(rows, w + c, w_stride, inputs, sums + c, sums_stride);
   }
   for (; c < columns; ++c) {
+    LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
       float sum = sums[(r * sums_stride) + c];
       for (int64_t k = 0; k < inputs; ++k) {
