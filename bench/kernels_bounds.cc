@@ -1,5 +1,4 @@
-// Vectors of 256 bits natively (AVX2; AVX-512 VNNI for kDot8), written with empty assembly that keeps the compiler
-// from simplifying the loops.
+// Vectors of 256 bits: AVX2, and AVX-512 VNNI for kDot8.
 #include "kernels_bounds.h"
 
 #include <cstdint>
@@ -7,77 +6,102 @@
 
 namespace {
 
-constexpr int kSums = 12;  // more than the longest latency needs
+// Ten sums in ymm0 to ymm9, more than latency needs; products in ymm10 and ymm11. Eight rounds a call.
+#define LORAPRESS_ONE(multiply, widen, add, sum, product)                                  \
+  multiply " %0, %1, %%ymm" product "\n" widen(product) add " %%ymm" product ", %%ymm" sum \
+                                                            ", %%ymm" sum "\n"
+#define LORAPRESS_TEN(multiply, widen, add)                                                     \
+  LORAPRESS_ONE(multiply, widen, add, "0", "10")                                                \
+  LORAPRESS_ONE(multiply, widen, add, "1", "11")                                                \
+  LORAPRESS_ONE(multiply, widen, add, "2", "10")                                                \
+  LORAPRESS_ONE(multiply, widen, add, "3", "11") LORAPRESS_ONE(multiply, widen, add, "4", "10") \
+      LORAPRESS_ONE(multiply, widen, add, "5", "11")                                            \
+          LORAPRESS_ONE(multiply, widen, add, "6", "10")                                        \
+              LORAPRESS_ONE(multiply, widen, add, "7", "11")                                    \
+                  LORAPRESS_ONE(multiply, widen, add, "8", "10")                                \
+                      LORAPRESS_ONE(multiply, widen, add, "9", "11")
+#define LORAPRESS_ROUNDS(multiply, widen, add)                           \
+  asm volatile(".rept 8\n" LORAPRESS_TEN(multiply, widen, add) ".endr\n" \
+               :                                                         \
+               : "x"(w), "x"(x), "x"(ones)                               \
+               : "xmm0",                                                 \
+                 "xmm1",                                                 \
+                 "xmm2",                                                 \
+                 "xmm3",                                                 \
+                 "xmm4",                                                 \
+                 "xmm5",                                                 \
+                 "xmm6",                                                 \
+                 "xmm7",                                                 \
+                 "xmm8",                                                 \
+                 "xmm9",                                                 \
+                 "xmm10",                                                \
+                 "xmm11")
+#define LORAPRESS_AS_IT_IS(product)
+#define LORAPRESS_WIDENED(product) "vpmaddwd %2, %%ymm" product ", %%ymm" product "\n"
+#define LORAPRESS_DOT(sum) "vpdpbusd %%ymm0, %%ymm0, %%ymm" sum "\n"
 
-// One product in assembly, so that equal ones are not computed once.
-#define LORAPRESS_PRODUCT(instruction) \
-  asm volatile(instruction " %2, %1, %0" : "=x"(product) : "x"(w), "x"(x))
-
-template <Bound Kind>
-__attribute__((target("avx2"))) void loop(int64_t macs_of_vector, __m256i w, __m256i x) {
-  __m256i sums[kSums];
-  for (auto& sum : sums) {
-    sum = _mm256_setzero_si256();
-  }
-  const __m256i ones = _mm256_set1_epi16(1);
-  const int64_t rounds = static_cast<int64_t>(kRegisterMacs) / (macs_of_vector * kSums);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) {
-      __m256i product;
-      if constexpr (Kind == Bound::kFloats) {
-        LORAPRESS_PRODUCT("vmulps");
-        sum = _mm256_castps_si256(
-            _mm256_add_ps(_mm256_castsi256_ps(sum), _mm256_castsi256_ps(product)));
-      } else if constexpr (Kind == Bound::kPairs16) {
-        LORAPRESS_PRODUCT("vpmaddwd");
-        sum = _mm256_add_epi32(sum, product);
-      } else {
-        LORAPRESS_PRODUCT("vpmaddubsw");
-        sum = Kind == Bound::kPairs8 ? _mm256_add_epi16(sum, product)
-                                     : _mm256_add_epi32(sum, _mm256_madd_epi16(product, ones));
-      }
-    }
-  }
-  for (auto& sum : sums) {
-    asm volatile("" : "+x"(sum));
-  }
-}
-
-void dot8() {
-  for (int64_t i = 0; i < static_cast<int64_t>(kRegisterMacs) / (32 * 12); ++i) {
-    asm volatile(
-        "{vex} vpxor %%ymm0, %%ymm0, %%ymm0\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm16\nvpdpbusd %%ymm0, %%ymm0, %%ymm17\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm18\nvpdpbusd %%ymm0, %%ymm0, %%ymm19\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm20\nvpdpbusd %%ymm0, %%ymm0, %%ymm21\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm22\nvpdpbusd %%ymm0, %%ymm0, %%ymm23\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm24\nvpdpbusd %%ymm0, %%ymm0, %%ymm25\n"
-        "vpdpbusd %%ymm0, %%ymm0, %%ymm26\nvpdpbusd %%ymm0, %%ymm0, %%ymm27\n"
-        :
-        :
-        : "xmm0");
-  }
+constexpr int64_t kProducts = 80;  // vectors of a call of LORAPRESS_ROUNDS
+int64_t rounds(int64_t macs_of_vector) {
+  return static_cast<int64_t>(kRegisterMacs) / (macs_of_vector * kProducts);
 }
 
 }  // namespace
 
 __attribute__((target("avx2"))) void multiply_registers(Bound bound) {
-  const __m256i w = _mm256_set1_epi8(3);
-  const __m256i x = _mm256_set1_epi8(1);
+  const __m256i ones = _mm256_set1_epi16(1);
+  const bool floats = bound == Bound::kFloats;
+  const __m256i w = floats ? _mm256_castps_si256(_mm256_set1_ps(0.5F)) : _mm256_set1_epi8(3);
+  const __m256i x = floats ? w : _mm256_set1_epi8(1);
+  asm volatile("vzeroall"
+               :
+               :
+               : "xmm0",
+                 "xmm1",
+                 "xmm2",
+                 "xmm3",
+                 "xmm4",
+                 "xmm5",
+                 "xmm6",
+                 "xmm7",
+                 "xmm8",
+                 "xmm9",
+                 "xmm10",
+                 "xmm11",
+                 "xmm12",
+                 "xmm13",
+                 "xmm14",
+                 "xmm15");  // no slow numbers in the sums
   switch (bound) {
     case Bound::kPairs8:
-      return loop<Bound::kPairs8>(32, w, x);
+      for (int64_t i = 0; i < rounds(32); ++i) {
+        LORAPRESS_ROUNDS("vpmaddubsw", LORAPRESS_AS_IT_IS, "vpaddw");
+      }
+      return;
     case Bound::kPairs8Widened:
-      return loop<Bound::kPairs8Widened>(32, w, x);
+      for (int64_t i = 0; i < rounds(32); ++i) {
+        LORAPRESS_ROUNDS("vpmaddubsw", LORAPRESS_WIDENED, "vpaddd");
+      }
+      return;
     case Bound::kPairs16:
-      return loop<Bound::kPairs16>(16, w, x);
+      for (int64_t i = 0; i < rounds(16); ++i) {
+        LORAPRESS_ROUNDS("vpmaddwd", LORAPRESS_AS_IT_IS, "vpaddd");
+      }
+      return;
     case Bound::kDot8:
-      return dot8();
-    case Bound::kFloats: {
-      const __m256i half = _mm256_castps_si256(_mm256_set1_ps(0.5F));
-      return loop<Bound::kFloats>(8, half, half);
-    }
+      for (int64_t i = 0; i < rounds(32); ++i) {
+        asm volatile(".rept 8\n" LORAPRESS_DOT("16") LORAPRESS_DOT("17") LORAPRESS_DOT("18")
+                         LORAPRESS_DOT("19") LORAPRESS_DOT("20") LORAPRESS_DOT("21")
+                             LORAPRESS_DOT("22") LORAPRESS_DOT("23") LORAPRESS_DOT("24")
+                                 LORAPRESS_DOT("25") ".endr\n"
+                     :
+                     : "x"(w));
+      }
+      return;
+    case Bound::kFloats:
+      for (int64_t i = 0; i < rounds(8); ++i) {
+        LORAPRESS_ROUNDS("vmulps", LORAPRESS_AS_IT_IS, "vaddps");
+      }
+      return;
   }
 }
 

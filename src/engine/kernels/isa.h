@@ -196,6 +196,9 @@ static inline F8 copy_sign(F8 magnitude, F8 sign) {
 static inline F8 select_less(F8 less, F8 than, F8 yes, F8 no) {
   return F8(less.v < than.v ? yes.v : no.v);
 }
+static inline F8 keep_nan(F8 x, F8 value) {
+  return F8(x.v == x.v ? value.v : x.v);
+}
 static inline F8 scale_by_power(F8 value, F8 shifted) {
   const Words8 n = bits(shifted) - 0x4B400000U;
   const Words8 half = reinterpret_cast<Words8>(reinterpret_cast<Ints8>(n) >> 1);

@@ -100,6 +100,7 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
     }
     const std::byte* weights = unpacked + (b * kSteps * kTileFloats * kOperand) + column;
     const std::byte* values = rows.values + (b * kBlock * Rows * kOperand);
+    LORAPRESS_UNROLLED
     for (int64_t step = 0; step < kSteps; ++step) {
       Ints w[2][kOperand];
       LORAPRESS_UNROLLED
@@ -194,6 +195,7 @@ static inline void multiply_one4(const Blocks4Rows& rows,
       }
     }
     const std::byte* values = rows.values + (b * kBlock * kOperand);
+    LORAPRESS_UNROLLED
     for (int64_t p = 0; p < 4; ++p) {
       Ints x[2][kOperand];
       LORAPRESS_UNROLLED
