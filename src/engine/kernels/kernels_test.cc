@@ -19,16 +19,6 @@ const KernelSet& scalar() {
   return *kernel_sets().sets[0];
 }
 
-std::vector<const KernelSet*> other_sets() {
-  std::vector<const KernelSet*> sets;
-  for (size_t i = 1; i < kernel_sets().count; ++i) {
-    if (kernel_sets().sets[i]->runs_here()) {
-      sets.push_back(kernel_sets().sets[i]);
-    }
-  }
-  return sets;
-}
-
 // ---- scalar kernels against the definitions, in double precision --------------------------------
 
 // Rows whose quantization is exact: integers of -127..127 with 127 in each block, times a power of 2.
@@ -168,100 +158,139 @@ TEST(Kernels, FunctionsKeepInfinitiesAndNaN) {
   EXPECT_EQ(y[1], 0.0F);
 }
 
-// ---- every set against scalar --------------------------------------------------------------------
-
-constexpr Epilogue kEpilogues[] = {Epilogue::kNone,
-                                   Epilogue::kAdd,
-                                   Epilogue::kSiluGate,
-                                   Epilogue::kMultiply,
-                                   Epilogue::kGeluErf,
-                                   Epilogue::kGeluTanh,
-                                   Epilogue::kQuickGelu,
-                                   Epilogue::kSilu,
-                                   Epilogue::kRelu};
-
-TEST(Kernels, ProductsOfEverySetAreEqual) {
-  struct Size {
-    int64_t rows;
-    int64_t inputs;
-    int64_t outputs;
-  };
-  const Size sizes[] = {{0, 64, 32},
-                        {1, 64, 32},
-                        {1, 100, 129},
-                        {3, 33, 50},
-                        {4, 96, 16},
-                        {5, 1, 1},
-                        {9, 576, 49},
-                        {1, 576, 300},
-                        {197, 96, 33}};
-  uint32_t seed = 0;
-  for (const KernelSet* set : other_sets()) {
-    for (Case each : test::all_weights()) {
-      for (const Size& size : sizes) {
-        SCOPED_TRACE(std::string(set->name) + ": " + each.name + ", " + std::to_string(size.rows) +
-                     " x " + std::to_string(size.inputs) + " x " + std::to_string(size.outputs));
-        each.spec.inputs = size.inputs;
-        each.spec.outputs = size.outputs;
-        Numbers numbers(++seed);
-        const SourceWeight weight = test::make_weight(each.spec, each.extent, numbers);
-        std::vector<float> x = numbers.normals(size.rows * size.inputs);
-        if (each.extent == Extent::kLargest) {  // all of one sign and of one size: the largest sums
-          std::fill(x.begin(), x.end(), seed % 2 == 0 ? 1.0F : -1.0F);
-        }
-        const Product how{kEpilogues[seed % std::size(kEpilogues)], seed % 3 != 0, 1 + (seed % 3)};
-        const std::vector<float> wanted = test::multiply(scalar(), weight, x, size.rows, how, seed);
-        const std::vector<float> found = test::multiply(*set, weight, x, size.rows, how, seed);
-        ASSERT_EQ(test::first_difference(found, wanted), -1);
+// One head, whose definition is short.
+TEST(Kernels, ScalarAttentionFollowsItsDefinition) {
+  constexpr int64_t kKeys = 9;
+  constexpr int64_t kDim = 5;
+  Numbers numbers(3);
+  const std::vector<float> q = numbers.normals(2 * kDim);
+  const std::vector<float> k = numbers.normals(kKeys * kDim);
+  const std::vector<float> v = numbers.normals(kKeys * kDim);
+  const std::vector<float> mask = numbers.normals(2 * kKeys);
+  std::vector<float> out(2 * kDim);
+  Aligned scratch(attention_scratch_bytes(kKeys, kDim));
+  AttentionRun run;
+  run.q = q.data();
+  run.q_row = kDim;
+  run.k = k.data();
+  run.v = v.data();
+  run.out = out.data();
+  run.out_row = kDim;
+  run.mask = mask.data();
+  run.mask_row = kKeys;
+  run.heads = run.kv_heads = run.last_head = 1;
+  run.head_dim = kDim;
+  run.queries = 2;
+  run.keys = kKeys;
+  run.causal = true;
+  run.first_key = 2;
+  run.scale = 0.5F;
+  run.scratch = scratch.data();
+  scalar().attention(run);
+  for (size_t i = 0; i < 2; ++i) {
+    std::vector<double> p;
+    double sum = 0;
+    for (size_t j = 2; j < 8 + i; ++j) {
+      double score = 0;
+      for (size_t d = 0; d < kDim; ++d) {
+        score += double{q[(i * kDim) + d]} * k[(j * kDim) + d];
       }
+      p.push_back(std::exp((score * 0.5) + mask[(i * kKeys) + j]));
+      sum += p.back();
+    }
+    for (size_t d = 0; d < kDim; ++d) {
+      double wanted = 0;
+      for (size_t j = 2; j < 8 + i; ++j) {
+        wanted += p[j - 2] / sum * v[(j * kDim) + d];
+      }
+      ASSERT_NEAR(out[(i * kDim) + d], wanted, 1e-6);
     }
   }
 }
 
-TEST(Kernels, RowsThatAreNotFiniteGiveNaN) {
-  Numbers numbers(5);
+TEST(Kernels, ScalarNormsFollowTheirDefinitions) {
+  Numbers numbers(4);
+  const std::vector<float> x = numbers.normals(13);
+  const std::vector<float> residual = numbers.normals(13);
+  const std::vector<float> gamma = numbers.normals(13);
+  const std::vector<float> beta = numbers.normals(13);
+  std::vector<float> y(13);
+  std::vector<float> sum(13);
+  const NormRun run{
+      x.data(), residual.data(), sum.data(), y.data(), gamma.data(), beta.data(), 1, 13, 1e-3F};
+  double mean = 0;
+  double squares = 0;
+  for (size_t i = 0; i < 13; ++i) {
+    mean += (double{x[i]} + residual[i]) / 13;
+    squares += std::pow(double{x[i]} + residual[i], 2) / 13;
+  }
+  scalar().layer_norm(run);
+  for (size_t i = 0; i < 13; ++i) {
+    const double added = double{x[i]} + residual[i];
+    ASSERT_EQ(sum[i], x[i] + residual[i]);
+    ASSERT_NEAR(y[i],
+                ((added - mean) / std::sqrt(squares - (mean * mean) + 1e-3) * gamma[i]) + beta[i],
+                2e-6);
+  }
+  scalar().rms_norm(run);
+  for (size_t i = 0; i < 13; ++i) {
+    const double added = double{x[i]} + residual[i];
+    ASSERT_NEAR(y[i], (added / std::sqrt(squares + 1e-3) * gamma[i]) + beta[i], 2e-6);
+  }
+}
+
+TEST(Kernels, ScalarRotationTurnsPairs) {
+  const float cos[] = {0.0F, 0.6F};
+  const float sin[] = {1.0F, 0.8F};
+  std::vector<float> x = {1, 2, 3, 4, 9};
+  RotaryRun run;
+  run.x = x.data();
+  run.cos = cos;
+  run.sin = sin;
+  run.rows = run.heads = 1;
+  run.half = 2;
+  scalar().rotate(run);
+  const std::vector<float> halves = {
+      -3.0F, (2 * 0.6F) - (4 * 0.8F), 1.0F, (4 * 0.6F) + (2 * 0.8F), 9};
+  EXPECT_EQ(x, halves);
+  x = {1, 2, 3, 4, 9};
+  run.interleaved = true;
+  scalar().rotate(run);
+  const std::vector<float> pairs = {
+      -2.0F, 1.0F, (3 * 0.6F) - (4 * 0.8F), (4 * 0.6F) + (3 * 0.8F), 9};
+  EXPECT_EQ(x, pairs);
+}
+
+TEST(Kernels, ArgmaxTakesTheFirstOfEqualNumbers) {
   for (size_t i = 0; i < kernel_sets().count; ++i) {
     const KernelSet* set = kernel_sets().sets[i];
-    if (!set->runs_here()) {
-      continue;
-    }
-    for (Case each : test::all_weights()) {
-      SCOPED_TRACE(std::string(set->name) + ": " + each.name);
-      each.spec.inputs = 64;
-      each.spec.outputs = 16;
-      const SourceWeight weight = test::make_weight(each.spec, each.extent, numbers);
-      std::vector<float> x = numbers.normals(5 * 64);
-      x[10] = std::nanf("");
-      x[64 + 40] = std::numeric_limits<float>::infinity();
-      std::fill_n(x.begin() + 128, 64, 1e-38F);
-      const std::vector<float> y = test::multiply(*set, weight, x, 5, {}, 1);
-      for (size_t n = 0; n < 16; ++n) {
-        ASSERT_FALSE(std::isfinite(y[n]));
-        ASSERT_FALSE(std::isfinite(y[19 + n]));
-        ASSERT_NEAR(y[38 + n], 0.0F, 1e-30F);
-      }
+    if (set->runs_here()) {
+      std::vector<float> x(37, -1.0F);
+      EXPECT_EQ(set->argmax(x.data(), 37), 0);
+      x[36] = 2.0F;
+      EXPECT_EQ(set->argmax(x.data(), 37), 36);
+      x[20] = x[11] = 2.0F;
+      EXPECT_EQ(set->argmax(x.data(), 37), 11);
+      x[3] = std::nanf("");
+      EXPECT_EQ(set->argmax(x.data(), 37), 11);
+      std::fill(x.begin(), x.end(), std::nanf(""));
+      EXPECT_EQ(set->argmax(x.data(), 37), 0);
     }
   }
 }
 
-TEST(Kernels, GatherOfEverySetIsEqual) {
-  for (const KernelSet* set : other_sets()) {
-    Numbers numbers(6);
-    for (Case each : test::all_weights()) {
-      SCOPED_TRACE(std::string(set->name) + ": " + each.name);
-      each.spec.inputs = 77;
-      each.spec.outputs = 40;
-      const SourceWeight weight = test::make_weight(each.spec, each.extent, numbers);
-      Aligned packed(packed_bytes(each.spec));
-      const PackedLinear table = test::pack(weight, *set, packed.data(), numbers);
-      const std::vector<int64_t> ids = {39, 0, 12, 17, 12};
-      std::vector<float> wanted(ids.size() * 80, 7.0F);
-      std::vector<float> found = wanted;
-      scalar().gather(table, ids.data(), 5, wanted.data(), 80);
-      set->gather(table, ids.data(), 5, found.data(), 80);
-      ASSERT_EQ(test::first_difference(found, wanted), -1);
-    }
-  }
+TEST(Kernels, WeightsThatCannotBePackedAreRefused) {
+  EXPECT_TRUE(can_pack({.kind = WeightKind::kBlocks4, .inputs = 5, .outputs = 3}));
+  EXPECT_FALSE(
+      can_pack({.kind = WeightKind::kBlocks4, .inputs = 5, .outputs = 3, .block_size = 48}));
+  EXPECT_FALSE(
+      can_pack({.kind = WeightKind::kBlocks4, .inputs = 5, .outputs = 3, .block_size = 8}));
+  EXPECT_FALSE(can_pack({.kind = WeightKind::kFloat32, .inputs = 0, .outputs = 3}));
+  EXPECT_FALSE(can_pack({.kind = WeightKind::kFloat32, .inputs = 3, .outputs = -1}));
+  EXPECT_FALSE(
+      can_pack({.kind = WeightKind::kChannels8, .inputs = kMostInputs8 + 1, .outputs = 3}));
+  EXPECT_FALSE(can_pack(
+      {.kind = WeightKind::kFloat32, .inputs = int64_t{1} << 31, .outputs = int64_t{1} << 31}));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Functions of one number, written once for all kernel sets. F is float or a vector of floats with the
 // operations of vec_scalar.h; each step is one IEEE operation, so all sets give the same bits.
-// Constants stand first in max and min, so that a NaN stays one.
 #ifndef LORAPRESS_ENGINE_KERNELS_MATH_H_
 #define LORAPRESS_ENGINE_KERNELS_MATH_H_
 
@@ -25,8 +24,8 @@ static inline F exp(F x) {
   p = p * r + F(5.0000001201e-1F);
   p = (p * (r * r) + r) + F(1.0F);
   const F value = scale_by_power(p, shifted);
-  return select_less(
-      x, F(-87.33654F), F(0.0F), select_less(F(88.72283F), x, F(__builtin_inff()), value));
+  const F bounded_value = select_less(F(88.72283F), x, F(__builtin_inff()), value);
+  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), bounded_value));
 }
 
 // To 2e-7. The forms on both sides of 0.93 are by Norbert Juffa.
@@ -47,7 +46,7 @@ static inline F erf(F x) {
   near = near * s + F(-3.76125336e-1F);
   near = near * s + F(1.28379166e-1F);
   near = near * x + x;
-  return select_less(F(0.927734375F), t, far, near);
+  return keep_nan(x, select_less(F(0.927734375F), t, far, near));
 }
 
 // To 2e-7. Cephes' tanhf.
@@ -61,7 +60,7 @@ static inline F tanh(F x) {
   near = near * s + F(1.33314422036e-1F);
   near = near * s + F(-3.33332819422e-1F);
   near = near * (s * x) + x;
-  return select_less(F(0.625F), t, far, near);
+  return keep_nan(x, select_less(F(0.625F), t, far, near));
 }
 
 template <typename F>

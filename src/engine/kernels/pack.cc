@@ -158,8 +158,8 @@ size_t linear_scratch_bytes(const LinearSpec& spec) {
 }
 
 size_t attention_scratch_bytes(int64_t keys, int64_t head_dim) {
-  constexpr int64_t kRows = 8;
-  const int64_t floats = (round_up(keys, kTile) * kRows) + (head_dim * kTile) + (2 * kRows * kTile);
+  constexpr int64_t kRows = 8;  // at least those that a set computes together
+  const int64_t floats = round_up(keys, kTile) * (kRows + head_dim);
   return static_cast<size_t>(round_up(floats * 4, static_cast<int64_t>(kAlignment)));
 }
 

@@ -15,10 +15,21 @@ bool equal(const char* a, const char* b) {
 }  // namespace
 
 KernelSets kernel_sets() {
-  static const KernelSet* const kSets[] = {
-      &scalar_set(),
+  struct Table {
+    const KernelSet* sets[5] = {};
+    size_t count = 0;
+    Table() {
+      const KernelSet* const all[] = {
+          &scalar_set(), vector128_set(), avx2_set(), avx_vnni_set(), avx512_vnni_set()};
+      for (const KernelSet* set : all) {
+        if (set != nullptr) {
+          sets[count++] = set;
+        }
+      }
+    }
   };
-  return {kSets, sizeof kSets / sizeof kSets[0]};
+  static const Table kTable;
+  return {kTable.sets, kTable.count};
 }
 
 const KernelSet& best_kernel_set() {

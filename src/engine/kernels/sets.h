@@ -7,6 +7,11 @@
 namespace lorapress::kernels {
 
 const KernelSet& scalar_set();
+// Null where this build cannot have the set.
+const KernelSet* vector128_set();
+const KernelSet* avx2_set();
+const KernelSet* avx_vnni_set();
+const KernelSet* avx512_vnni_set();
 
 // Kernels of the scalar set in scalar_linear.cc.
 void scalar_quantize(

@@ -29,6 +29,10 @@ static inline float copy_sign(float magnitude, float sign) {
 static inline float select_less(float less, float than, float yes, float no) {
   return less < than ? yes : no;
 }
+// `value`, or x where x is NaN: compilers and engines differ in what max and min make of one.
+static inline float keep_nan(float x, float value) {
+  return x == x ? value : x;
+}
 // value * 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 128 (128 as 2 * 2^127).
 static inline float scale_by_power(float value, float shifted) {
   const uint32_t n = bits(shifted) - 0x4B400000U;
