@@ -100,6 +100,9 @@ std::vector<std::string> child_arguments(const BenchArguments& arguments,
                                  "--json",
                                  "--dtype=" + dtype,
                                  fmt::format("--threads={}", arguments.options.threads)};
+  if (!arguments.options.engine.empty()) {
+    words.push_back("--engine=" + arguments.options.engine);
+  }
   if (arguments.options.new_tokens != 0) {
     words.push_back(fmt::format("--max-new-tokens={}", arguments.options.new_tokens));
   }
@@ -364,7 +367,8 @@ void add_bench(CLI::App& app, Run& run) {
                    arguments->prompt,
                    "Text to continue, of a decoder alone, without its chat template (128 tokens)")
       ->type_name("WORDS");
-  add_threads(*command, arguments->options.threads, "Threads of ONNX Runtime (one per core)");
+  add_threads(*command, arguments->options.threads, "Threads of the engine (one per core)");
+  add_engine(*command, arguments->options.engine);
   command->add_flag("--measure", arguments->measure)->group("");  // for this program itself
   CLI::Option* as_json =
       command->add_flag("--json", arguments->json, "Print all figures as one JSON document");

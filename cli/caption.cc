@@ -194,6 +194,9 @@ int run_caption(const CaptionArguments& arguments) {
                 "--jsonl with --json or --ids; its lines hold the ids, take one of them");
   }
   const Captioner captioner(arguments.folder, arguments.captioner);
+  if (const UsedEngine engine = captioner.engine(); !engine.note.empty()) {
+    print_notes({engine.note});
+  }
   return arguments.jsonl.empty() ? caption_images(captioner, arguments)
                                  : caption_jsonl(captioner, arguments);
 }

@@ -78,7 +78,8 @@ void add_output(CLI::App& command, CaptionArguments& arguments) {
 
 void add_caption_options(CLI::App& command, CaptionArguments& arguments) {
   add_inputs(command, arguments);
-  add_threads(command, arguments.captioner.threads, "Threads of ONNX Runtime (one per core)");
+  add_threads(command, arguments.captioner.threads, "Threads of the engine (one per core)");
+  add_engine(command, arguments.captioner.engine);
   add_generation_options(command, arguments, "caption");
   add_output(command, arguments);
   command.footer(kFooter);

@@ -42,6 +42,19 @@ inline void add_threads(CLI::App& command, unsigned& threads, const std::string&
   command.add_option("--threads", threads, what)->check(number(0, kMost))->type_name("N");
 }
 
+// --engine of the commands that run a folder.
+inline void add_engine(CLI::App& command, std::string& engine) {
+  command
+      .add_option(
+          "--engine",
+          engine,
+          "ort: ONNX Runtime; native: LoraPress' own; auto: native, and ort for graphs that it does "
+          "not know")
+      ->check(CLI::IsMember({"ort", "native", "auto"}))
+      ->type_name("NAME")
+      ->option_text("NAME:{ort,native,auto}=ort");
+}
+
 // CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source.
 struct SourceArguments {
   std::string checkpoint;

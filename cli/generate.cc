@@ -85,6 +85,9 @@ int run_generate(GenerateArguments& arguments) {
     }
   }
   const TextGenerator generator(arguments.folder, arguments.generator);
+  if (const UsedEngine engine = generator.engine(); !engine.note.empty()) {
+    print_notes({engine.note});
+  }
   nlohmann::json texts = nlohmann::json::array();
   for (const std::string& prompt : arguments.prompts) {
     arguments.generate.prompt = prompt;
@@ -130,7 +133,8 @@ void add_generate(CLI::App& app, Run& run) {
           "here")
       ->type_name("NAME");
   add_chat_options(*command, *arguments);
-  add_threads(*command, arguments->generator.threads, "Threads of ONNX Runtime (one per core)");
+  add_threads(*command, arguments->generator.threads, "Threads of the engine (one per core)");
+  add_engine(*command, arguments->generator.engine);
   add_generation_options(*command, *arguments, "text");
   command->add_flag("--ids", arguments->ids, "Also print the token ids")->group("Output");
   command

@@ -27,6 +27,7 @@ struct BenchOptions {
   std::filesystem::path image;  // empty: a test card, preprocessed already
   std::string prompt;           // of a decoder alone, without its chat template; empty: 128 tokens
   unsigned threads = 0;         // of the engine; 0: one per core
+  std::string engine;           // as CaptionerOptions::engine
   int64_t captions = 3;         // measured captions; one warm-up caption precedes them
   int64_t new_tokens = 0;       // of each caption, end of text or not; 0: the folder's setting
   ProgressFn progress;          // "bench", in captions
@@ -50,7 +51,7 @@ struct BenchReport {
   double load_ms = 0.0;  // until all graphs and the tokenizer are ready
   std::vector<BenchCaption> captions;
   uint64_t peak_memory_bytes = 0;  // of the whole process until now
-  std::string engine;              // "ONNX Runtime"
+  std::string engine;              // "ONNX Runtime", "LoraPress"
   std::string ort_version;         // of the engine
   std::string cpu;                 // its name, empty where the system does not say
 };

@@ -16,12 +16,22 @@
 
 namespace lorapress {
 
+// What computes the graphs.
+struct UsedEngine {
+  std::string name;     // "ONNX Runtime", "LoraPress"
+  std::string version;  // of its library
+  std::string note;     // why "auto" took another engine than the first it tried, else empty
+};
+
 struct CaptionerOptions {
   // One of the folder's dtypes, or one per part: "encoder=q8,prefill=q8,decoder=q4" (prefill is the
   // decoder's first call, named or as decoder), or "auto" for the dtypes that measured fastest.
   // Empty, or a part that is not named: the folder's default.
   std::string dtype;
   unsigned threads = 0;  // 0: one per core
+  // "ort": ONNX Runtime; "native": the project's own engine, docs/engine.md; "auto": the second, and ONNX
+  // Runtime for graphs that it does not know. Empty: "ort".
+  std::string engine = {};
 };
 
 // An absent option takes the folder's own setting. Sampling and beams exclude each other: options
@@ -88,6 +98,8 @@ class Captioner {
 
   // The dtypes that CaptionerOptions::dtype selected.
   [[nodiscard]] GraphDtypes dtypes() const;
+  // The engine that CaptionerOptions::engine selected.
+  [[nodiscard]] UsedEngine engine() const;
 
   // height and width of pixel_values.
   [[nodiscard]] int64_t height() const;

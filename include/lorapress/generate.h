@@ -17,7 +17,8 @@ struct TextGeneratorOptions {
   // the whole prompt), or "auto" for the dtypes that measured fastest. Empty, or a part that is not
   // named: the folder's default.
   std::string dtype;
-  unsigned threads = 0;  // 0: one per core
+  unsigned threads = 0;     // 0: one per core
+  std::string engine = {};  // as CaptionerOptions::engine
 };
 
 struct GeneratedText {
@@ -50,6 +51,8 @@ class TextGenerator {
 
   // The dtypes that TextGeneratorOptions::dtype selected; the encoder's is empty.
   [[nodiscard]] GraphDtypes dtypes() const;
+  // The engine that TextGeneratorOptions::engine selected.
+  [[nodiscard]] UsedEngine engine() const;
 
  private:
   struct Impl;

@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "bundles/manifest.h"
-#include "runtime/engines.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/image/test_card.h"
 
@@ -115,11 +114,17 @@ void measure(const BenchOptions& options,
   }
 }
 
+void set_engine(BenchReport& report, const UsedEngine& engine) {
+  report.engine = engine.name;
+  report.ort_version = engine.version;
+}
+
 void run_captions(const BenchOptions& options,
                   const GenerateOptions& generate,
                   BenchReport& report) {
   const Stopwatch watch;
-  const Captioner captioner(options.folder, {report.dtype, options.threads});
+  const Captioner captioner(options.folder, {report.dtype, options.threads, options.engine});
+  set_engine(report, captioner.engine());
   report.load_ms = watch.milliseconds();
   const std::vector<float> card = options.image.empty()
                                       ? test_card(captioner.height(), captioner.width())
@@ -129,7 +134,8 @@ void run_captions(const BenchOptions& options,
 
 void run_texts(const BenchOptions& options, const GenerateOptions& generate, BenchReport& report) {
   Stopwatch watch;
-  const TextGenerator generator(options.folder, {report.dtype, options.threads});
+  const TextGenerator generator(options.folder, {report.dtype, options.threads, options.engine});
+  set_engine(report, generator.engine());
   report.load_ms = watch.milliseconds();
   measure(options, report, [&] {
     watch.lap();
@@ -176,8 +182,6 @@ BenchReport run(const BenchOptions& options) {
   }
   report.bytes = dtype_bytes(manifest, report.dtype);
   report.peak_memory_bytes = peak_memory();
-  report.engine = default_engine().name;
-  report.ort_version = default_engine().version();
   report.cpu = system_value("/proc/cpuinfo", "model name");
   return report;
 }

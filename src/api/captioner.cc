@@ -2,6 +2,7 @@
 
 #include "lorapress/caption.h"
 
+#include "api/used_engine.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
@@ -63,7 +64,7 @@ struct Captioner::Impl {
   Impl(const fs::path& folder, const CaptionerOptions& options)
       : manifest(read_manifest(folder)),
         choice(choose_graphs(require_bundle(manifest, folder), folder, options.dtype)),
-        decoder(default_engine().open(folder, manifest, choice, options.threads)),
+        opened(open_decoder(options.engine, folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {
     if (!manifest.chat_template.empty()) {
       chat = read_chat_template(folder, manifest.chat_template);
@@ -181,7 +182,7 @@ struct Captioner::Impl {
 
   Manifest manifest;
   GraphChoice choice;
-  std::unique_ptr<Decoder> decoder;
+  OpenedDecoder opened;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat;
 };
@@ -225,11 +226,11 @@ void Captioner::Impl::caption_together(std::span<const Pixels> images,
   std::vector<std::unique_ptr<EncodedImage>> encoded;
   for (const size_t i : group) {
     const Stopwatch watch;
-    encoded.push_back(decoder->encode(images[i].values));
+    encoded.push_back(opened.decoder->encode(images[i].values));
     results[i].encode_ms = watch.milliseconds();
   }
   GenerationTimes times;
-  std::vector<Generated> generated = generate(*decoder, encoded, asked, times, on_token);
+  std::vector<Generated> generated = generate(*opened.decoder, encoded, asked, times, on_token);
   const auto share = static_cast<double>(group.size());
   for (size_t at = 0; at < group.size(); ++at) {
     Caption& result = results[group[at]];
@@ -248,6 +249,10 @@ Captioner::Captioner(Captioner&&) noexcept = default;
 
 GraphDtypes Captioner::dtypes() const {
   return {impl_->choice.encoder, impl_->choice.prefill, impl_->choice.decoder};
+}
+
+UsedEngine Captioner::engine() const {
+  return used_engine(impl_->opened);
 }
 
 GenerationSettings Captioner::settings(const GenerateOptions& options) const {

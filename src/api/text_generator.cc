@@ -2,6 +2,7 @@
 
 #include "lorapress/generate.h"
 
+#include "api/used_engine.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "bundles/bundle.h"
@@ -33,7 +34,7 @@ struct TextGenerator::Impl {
   Impl(const fs::path& folder, const TextGeneratorOptions& options)
       : manifest(read_manifest(folder)),
         choice(choose_graphs(require_text_alone(manifest, folder), folder, options.dtype)),
-        decoder(default_engine().open(folder, manifest, choice, options.threads)),
+        opened(open_decoder(options.engine, folder, manifest, choice, options.threads)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {
     if (!manifest.chat_template.empty()) {
       chat = read_chat_template(folder, manifest.chat_template);
@@ -98,7 +99,7 @@ struct TextGenerator::Impl {
 
   Manifest manifest;
   GraphChoice choice;
-  std::unique_ptr<Decoder> decoder;
+  OpenedDecoder opened;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat;
 };
@@ -110,6 +111,10 @@ TextGenerator::TextGenerator(TextGenerator&&) noexcept = default;
 
 GraphDtypes TextGenerator::dtypes() const {
   return {impl_->choice.encoder, impl_->choice.prefill, impl_->choice.decoder};
+}
+
+UsedEngine TextGenerator::engine() const {
+  return used_engine(impl_->opened);
 }
 
 GenerationSettings TextGenerator::settings(const GenerateOptions& options) const {
@@ -129,10 +134,10 @@ GeneratedText TextGenerator::generate(const GenerateOptions& options, const Text
     on_token = [&](int64_t token) { on_text(stream.push(token)); };
   }
   std::vector<std::unique_ptr<EncodedImage>> none;
-  none.push_back(impl_->decoder->encode({}));
+  none.push_back(impl_->opened.decoder->encode({}));
   GenerationTimes times;
   std::vector<Generated> generated =
-      lorapress::generate(*impl_->decoder, none, asked, times, on_token);
+      lorapress::generate(*impl_->opened.decoder, none, asked, times, on_token);
   GeneratedText result;
   result.ids = std::move(generated[0].ids);
   result.text = impl_->tokenizer.decode(result.ids);

@@ -14,7 +14,8 @@
 namespace lorapress {
 
 struct Engine {
-  std::string_view name;
+  std::string_view key;   // on the command line
+  std::string_view name;  // in reports
   // The version of the library in use, as "1.32.0". Throws kRuntime where there is none.
   std::string (*version)();
   // Loads the chosen graphs of a folder whose decoder has a cache. `threads` 0 means one per core.
@@ -28,6 +29,20 @@ struct Engine {
 
 // The engine that captions use: the first row of the table.
 const Engine& default_engine();
+
+struct OpenedDecoder {
+  const Engine* engine = nullptr;
+  std::unique_ptr<Decoder> decoder;
+  std::string note;  // why "auto" took another engine than the first it tried, else empty
+};
+
+// `wish` is the key of a row, "auto" for the project's own engine and ONNX Runtime where that does not know
+// a graph, or empty for default_engine(). Throws kInvalidArgument for other words, and as Engine::open.
+OpenedDecoder open_decoder(std::string_view wish,
+                           const std::filesystem::path& folder,
+                           const Manifest& manifest,
+                           const GraphChoice& choice,
+                           unsigned threads);
 
 }  // namespace lorapress
 

@@ -1,0 +1,30 @@
+// Processors with AVX-512 VNNI, in vectors of 256 bits: Intel since 2019, AMD since 2022.
+#include "engine/kernels/sets.h"
+
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#include "engine/kernels/vec_set.h"
+
+namespace lorapress::kernels {
+namespace {
+
+bool runs_here() {
+  return __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+}
+
+}  // namespace
+
+const KernelSet* avx512_vnni_set() {
+  static constexpr KernelSet kSet = vec_set("avx512_vnni", runs_here);
+  return &kSet;
+}
+
+}  // namespace lorapress::kernels
+#else
+namespace lorapress::kernels {
+
+const KernelSet* avx512_vnni_set() {
+  return nullptr;
+}
+
+}  // namespace lorapress::kernels
+#endif

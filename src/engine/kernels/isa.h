@@ -1,0 +1,231 @@
+// The vectors of the instruction set that a file is compiled for, in compilers' own vector types, and the few
+// instructions that need a name: products of integers and float16. All else of the vector kernels is written once.
+#ifndef LORAPRESS_ENGINE_KERNELS_ISA_H_
+#define LORAPRESS_ENGINE_KERNELS_ISA_H_
+
+#include "engine/kernels/layout.h"
+#include "engine/kernels/math.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+// Before a loop of a few rounds whose number is known: the arrays that it indexes stay in registers.
+#if defined(__clang__)
+#define LORAPRESS_UNROLLED _Pragma("unroll")
+#else
+#define LORAPRESS_UNROLLED _Pragma("GCC unroll 16")
+#endif
+
+namespace lorapress::kernels {
+
+#if defined(__AVX2__)
+inline constexpr int64_t kLanes = 8;
+#else
+inline constexpr int64_t kLanes = 4;
+#endif
+inline constexpr int kVectorBytes = 4 * static_cast<int>(kLanes);
+
+using Ints = int32_t __attribute__((vector_size(kVectorBytes)));
+using Words = uint32_t __attribute__((vector_size(kVectorBytes)));
+using Shorts = int16_t __attribute__((vector_size(kVectorBytes)));
+using Floats = float __attribute__((vector_size(kVectorBytes)));
+using Floats8 = float __attribute__((vector_size(32)));
+using Ints8 = int32_t __attribute__((vector_size(32)));
+using Words8 = uint32_t __attribute__((vector_size(32)));
+
+template <typename Vector>
+static inline Vector load(const void* from) {
+  Vector value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+template <typename Vector>
+static inline void store(void* to, Vector value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+static inline Ints broadcast(const void* from) {
+  int32_t value = 0;
+  __builtin_memcpy(&value, from, 4);
+#if defined(__AVX2__)
+  return Ints{value, value, value, value, value, value, value, value};
+#else
+  return Ints{value, value, value, value};
+#endif
+}
+static inline Floats broadcast(float value) {
+#if defined(__AVX2__)
+  return Floats{value, value, value, value, value, value, value, value};
+#else
+  return Floats{value, value, value, value};
+#endif
+}
+static inline Ints broadcast_int(int32_t value) {
+  return broadcast(&value);
+}
+static inline Floats to_floats(Ints value) {
+  return __builtin_convertvector(value, Floats);
+}
+static inline Ints add16(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(reinterpret_cast<Shorts>(a) + reinterpret_cast<Shorts>(b));
+}
+static inline Ints multiply16(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(reinterpret_cast<Shorts>(a) * reinterpret_cast<Shorts>(b));
+}
+// The halves of each 32-bit lane.
+static inline Ints shift_right(Ints value, int count) {
+  return reinterpret_cast<Ints>(reinterpret_cast<Words>(value) >> count);
+}
+
+// ---- products ------------------------------------------------------------------------------------
+//
+// sum_pairs(a, b):    a0 b0 + a1 b1 of 16-bit halves of each 32-bit lane
+// pairs8(w, x):       w0 x0 + w1 x1 | w2 x2 + w3 x3 in 16 bits, w unsigned, x signed
+// dot8(sum, w, x):    sum + w0 x0 + w1 x1 + w2 x2 + w3 x3, w unsigned, x signed
+
+#if defined(__AVX2__)
+static inline Ints sum_pairs(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+static inline Ints pairs8(Ints w, Ints x) {
+  return reinterpret_cast<Ints>(
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(x)));
+}
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+inline constexpr Products kProducts = Products::k8;
+static inline Ints dot8(Ints sum, Ints w, Ints x) {
+  return reinterpret_cast<Ints>(_mm256_dpbusd_epi32(
+      reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(x)));
+}
+#elif defined(__AVXVNNI__)
+inline constexpr Products kProducts = Products::k8;
+static inline Ints dot8(Ints sum, Ints w, Ints x) {
+  return reinterpret_cast<Ints>(_mm256_dpbusd_avx_epi32(
+      reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(x)));
+}
+#else
+inline constexpr Products kProducts = Products::kPairs8;
+#endif
+#elif defined(__wasm_relaxed_simd__)
+inline constexpr Products kProducts = Products::kPairs7;
+static inline Ints sum_pairs(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(
+      wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
+}
+// The second operand is of 7 bits, in which all processors agree.
+static inline Ints pairs8(Ints w, Ints x) {
+  return reinterpret_cast<Ints>(
+      wasm_i16x8_relaxed_dot_i8x16_i7x16(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(w)));
+}
+#elif defined(__wasm_simd128__)
+inline constexpr Products kProducts = Products::k16;
+static inline Ints sum_pairs(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(
+      wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
+}
+#elif defined(__SSE2__)
+inline constexpr Products kProducts = Products::k16;
+static inline Ints sum_pairs(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(
+      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+}
+#elif defined(__ARM_NEON)
+static inline Ints sum_pairs(Ints a, Ints b) {
+  const int16x8_t x = reinterpret_cast<int16x8_t>(a);
+  const int16x8_t y = reinterpret_cast<int16x8_t>(b);
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  const int32x4_t high = vmull_s16(vget_high_s16(x), vget_high_s16(y));
+  return reinterpret_cast<Ints>(vpaddq_s32(low, high));
+}
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+inline constexpr Products kProducts = Products::k8;
+static inline Ints dot8(Ints sum, Ints w, Ints x) {
+  return reinterpret_cast<Ints>(vusdotq_s32(reinterpret_cast<int32x4_t>(sum),
+                                            reinterpret_cast<uint8x16_t>(w),
+                                            reinterpret_cast<int8x16_t>(x)));
+}
+#else
+inline constexpr Products kProducts = Products::k16;
+#endif
+#endif
+
+// ---- eight floats, as math.h wants them ----------------------------------------------------------
+
+struct F8 {
+  Floats8 v;
+  F8() = default;
+  explicit F8(Floats8 value) : v(value) {}
+  explicit F8(float value) : v{value, value, value, value, value, value, value, value} {}
+};
+static inline F8 operator+(F8 a, F8 b) {
+  return F8(a.v + b.v);
+}
+static inline F8 operator-(F8 a, F8 b) {
+  return F8(a.v - b.v);
+}
+static inline F8 operator*(F8 a, F8 b) {
+  return F8(a.v * b.v);
+}
+static inline F8 operator/(F8 a, F8 b) {
+  return F8(a.v / b.v);
+}
+static inline F8 max(F8 a, F8 b) {
+  return F8(a.v > b.v ? a.v : b.v);
+}
+static inline F8 min(F8 a, F8 b) {
+  return F8(a.v < b.v ? a.v : b.v);
+}
+static inline Words8 bits(F8 value) {
+  return reinterpret_cast<Words8>(value.v);
+}
+static inline F8 from_bits(Words8 value) {
+  return F8(reinterpret_cast<Floats8>(value));
+}
+static inline F8 abs(F8 value) {
+  return from_bits(bits(value) & 0x7FFFFFFFU);
+}
+static inline F8 copy_sign(F8 magnitude, F8 sign) {
+  return from_bits((bits(magnitude) & 0x7FFFFFFFU) | (bits(sign) & 0x80000000U));
+}
+static inline F8 select_less(F8 less, F8 than, F8 yes, F8 no) {
+  return F8(less.v < than.v ? yes.v : no.v);
+}
+static inline F8 keep_nan(F8 x, F8 value) {
+  return F8(x.v == x.v ? value.v : x.v);
+}
+static inline F8 scale_by_power(F8 value, F8 shifted) {
+  const Words8 n = bits(shifted) - 0x4B400000U;
+  const Words8 half = reinterpret_cast<Words8>(reinterpret_cast<Ints8>(n) >> 1);
+  const F8 first = from_bits((half + 127U) << 23U);
+  const F8 second = from_bits((n - half + 127U) << 23U);
+  return (value * first) * second;
+}
+static inline F8 load8(const float* from) {
+  return F8(load<Floats8>(from));
+}
+static inline void store8(float* to, F8 value) {
+  store(to, value.v);
+}
+
+// Eight float16 numbers that stand one after another.
+static inline F8 load_halves8(const std::byte* from) {
+#if defined(__AVX2__)
+  return F8(reinterpret_cast<Floats8>(
+      _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))));
+#else
+  using Halves8 = uint16_t __attribute__((vector_size(16)));
+  const Words8 half = __builtin_convertvector(load<Halves8>(from), Words8);
+  const F8 magnitude = from_bits((half & 0x7FFFU) << 13U) * F8(0x1p112F);
+  return from_bits(bits(magnitude) | ((half & 0x8000U) << 16U));
+#endif
+}
+
+}  // namespace lorapress::kernels
+
+#endif  // LORAPRESS_ENGINE_KERNELS_ISA_H_

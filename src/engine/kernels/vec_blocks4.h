@@ -1,0 +1,293 @@
+// Products of 4-bit blocks. A block of 32 inputs is summed in integers: in 16 bits where the set adds pairs (|sum of
+// (w - zero) x| <= 16 * 15 * 127 fits), otherwise in 32 bits; then once a block in float32.
+#ifndef LORAPRESS_ENGINE_KERNELS_VEC_BLOCKS4_H_
+#define LORAPRESS_ENGINE_KERNELS_VEC_BLOCKS4_H_
+
+#include "engine/kernels/vec_epilogue.h"
+
+namespace lorapress::kernels {
+
+inline constexpr int64_t kSteps = kBlock / 4;  // groups of 4 inputs in a block
+inline constexpr int64_t kOperand =
+    kProducts == Products::k16 ? 2 : 1;  // bytes of an integer in products
+inline constexpr int kStrips = static_cast<int>(kTile / (2 * kLanes));  // of two vectors in a tile
+
+// sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
+static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
+  if constexpr (kProducts == Products::k8) {
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_MATMUL_INT8)
+    return dot8(sum, w[0], x[0]);
+#endif
+  } else if constexpr (kProducts == Products::k16) {
+    return (sum + sum_pairs(w[0], x[0])) + sum_pairs(w[1], x[1]);
+  } else {
+#if defined(__AVX2__) || defined(__wasm_relaxed_simd__)
+    return add16(sum, pairs8(w[0], x[0]));
+#endif
+  }
+  return sum;
+}
+
+// Where the sum of a block begins: -zero * (sum of the lane's activations), so that the zero point costs
+// nothing later. `zeros` holds each output's zero point twice in 16 bits.
+template <bool Zeros>
+static inline Ints block_start(const int16_t* starts, Ints zeros) {
+  Ints start = broadcast(starts);
+  if constexpr (Zeros) {  // -8 a becomes -zero a
+    const auto eighth = reinterpret_cast<Ints>(reinterpret_cast<Shorts>(start) >> 3);
+    start = multiply16(eighth, zeros);
+  }
+  if constexpr (kProducts == Products::k8 || kProducts == Products::k16) {
+    start = sum_pairs(start, broadcast_int(0x00010001));
+  }
+  return start;
+}
+
+static inline Floats block_sum(Ints sum) {
+  if constexpr (kProducts == Products::kPairs8 || kProducts == Products::kPairs7) {
+    sum = sum_pairs(sum, broadcast_int(0x00010001));
+  }
+  return to_floats(sum);
+}
+
+// A block's nibbles as operands: [8 groups of 4 inputs][kOperand][16 outputs][4 bytes], in the order of rows' values.
+static inline void unpack_block4(const std::byte* from, std::byte* to) {
+  for (int64_t p = 0; p < 4; ++p) {
+    for (int64_t c = 0; c < kTileFloats; c += kVectorBytes) {
+      const Ints w = load<Ints>(from + (p * kTileFloats) + c);
+      std::byte* low = to + (2 * p * kTileFloats * kOperand) + c;
+      std::byte* high = low + (kTileFloats * kOperand);
+      if constexpr (kOperand == 1) {
+        store(low, w & 0x0F0F0F0F);
+        store(high, shift_right(w, 4) & 0x0F0F0F0F);
+      } else {
+        store(low, w & 0x000F000F);
+        store(low + kTileFloats, shift_right(w, 8) & 0x000F000F);
+        store(high, shift_right(w, 4) & 0x000F000F);
+        store(high + kTileFloats, shift_right(w, 12) & 0x000F000F);
+      }
+    }
+  }
+}
+
+// Activations of `Rows` rows that stand together.
+struct Blocks4Rows {
+  const std::byte* values;
+  const float* scales;
+  const int16_t* starts;
+};
+
+// A tile whose nibbles were unpacked, times Rows rows: sums [Rows][16].
+template <int Rows, bool Zeros>
+static inline void multiply_strip4(const Blocks4Rows& rows,
+                                   const std::byte* tile,
+                                   int64_t block_step,
+                                   const std::byte* unpacked,
+                                   int64_t blocks,
+                                   int64_t column,
+                                   float* sums) {
+  Floats total[Rows][2] = {};
+  for (int64_t b = 0; b < blocks; ++b) {
+    const std::byte* block = tile + (b * block_step) + kNibbleBytes + column;
+    Ints sum[Rows][2];
+    LORAPRESS_UNROLLED
+    for (int r = 0; r < Rows; ++r) {
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < 2; ++c) {
+        const Ints zeros = Zeros ? load<Ints>(block + kTileFloats + (c * kVectorBytes)) : Ints{};
+        sum[r][c] = block_start<Zeros>(rows.starts + (((b * Rows) + r) * 2), zeros);
+      }
+    }
+    const std::byte* weights = unpacked + (b * kSteps * kTileFloats * kOperand) + column;
+    const std::byte* values = rows.values + (b * kBlock * Rows * kOperand);
+    LORAPRESS_UNROLLED
+    for (int64_t step = 0; step < kSteps; ++step) {
+      Ints w[2][kOperand];
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < 2; ++c) {
+        LORAPRESS_UNROLLED
+        for (int i = 0; i < kOperand; ++i) {
+          w[c][i] =
+              load<Ints>(weights + (((step * kOperand) + i) * kTileFloats) + (c * kVectorBytes));
+        }
+      }
+      LORAPRESS_UNROLLED
+      for (int r = 0; r < Rows; ++r) {
+        Ints x[kOperand];
+        LORAPRESS_UNROLLED
+        for (int i = 0; i < kOperand; ++i) {
+          x[i] = broadcast(values + ((((step * Rows) + r) * kOperand) + i) * 4);
+        }
+        sum[r][0] = multiply_add(sum[r][0], w[0], x);
+        sum[r][1] = multiply_add(sum[r][1], w[1], x);
+      }
+    }
+    LORAPRESS_UNROLLED
+    for (int c = 0; c < 2; ++c) {
+      const Floats scale = load<Floats>(block + (c * kVectorBytes));
+      LORAPRESS_UNROLLED
+      for (int r = 0; r < Rows; ++r) {
+        total[r][c] =
+            total[r][c] + (block_sum(sum[r][c]) * broadcast(rows.scales[(b * Rows) + r])) * scale;
+      }
+    }
+  }
+  LORAPRESS_UNROLLED
+  for (int r = 0; r < Rows; ++r) {
+    LORAPRESS_UNROLLED
+    for (int c = 0; c < 2; ++c) {
+      store(reinterpret_cast<std::byte*>(sums + (r * kTile)) + column + (c * kVectorBytes),
+            total[r][c]);
+    }
+  }
+}
+
+template <bool Zeros>
+static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
+  const LinearSpec& spec = run.linear->spec;
+  const int64_t block_step = block_bytes(spec);
+  for (int64_t tile = run.first_tile; tile < run.last_tile; ++tile) {
+    const std::byte* packed = tile_at(*run.linear, tile);
+    for (int64_t b = 0; b < view.blocks; ++b) {
+      unpack_block4(packed + (b * block_step), run.scratch + (b * kSteps * kTileFloats * kOperand));
+    }
+    alignas(64) float sums[kGroup * kTile];
+    for (int64_t row = 0; row < run.rows;) {
+      const int64_t group = group_rows(row, run.quantized.rows);
+      const Blocks4Rows rows{view.values + (row * view.values_row),
+                             view.scales + (row * view.blocks),
+                             view.starts + (row * view.blocks * 2)};
+      for (int strip = 0; strip < kStrips; ++strip) {
+        const int64_t column = strip * 2 * kVectorBytes;
+        group == kGroup ? multiply_strip4<kGroup, Zeros>(
+                              rows, packed, block_step, run.scratch, view.blocks, column, sums)
+                        : multiply_strip4<1, Zeros>(
+                              rows, packed, block_step, run.scratch, view.blocks, column, sums);
+      }
+      store_tile(run, row, least(group, run.rows - row), tile * kTile, sums);
+      row += group;
+    }
+  }
+}
+
+// ---- one row -------------------------------------------------------------------------------------
+
+// One row times `Tiles` tiles, from the nibbles: the tiles lie far apart, so that the memory is read in as many streams.
+template <int Tiles, bool Zeros>
+static inline void multiply_one4(const Blocks4Rows& rows,
+                                 const std::byte* const* tiles,
+                                 int64_t block_step,
+                                 int64_t blocks,
+                                 int64_t column,
+                                 float* sums) {
+  Floats total[Tiles][2] = {};
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t at = (b * block_step) + column;
+    Ints sum[Tiles][2];
+    LORAPRESS_UNROLLED
+    for (int t = 0; t < Tiles; ++t) {
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < 2; ++c) {
+        const Ints zeros =
+            Zeros ? load<Ints>(tiles[t] + at + kNibbleBytes + kTileFloats + (c * kVectorBytes))
+                  : Ints{};
+        sum[t][c] = block_start<Zeros>(rows.starts + (b * 2), zeros);
+      }
+    }
+    const std::byte* values = rows.values + (b * kBlock * kOperand);
+    LORAPRESS_UNROLLED
+    for (int64_t p = 0; p < 4; ++p) {
+      Ints x[2][kOperand];
+      LORAPRESS_UNROLLED
+      for (int i = 0; i < kOperand; ++i) {
+        x[0][i] = broadcast(values + ((2 * p * kOperand) + i) * 4);
+        x[1][i] = broadcast(values + ((((2 * p) + 1) * kOperand) + i) * 4);
+      }
+      LORAPRESS_UNROLLED
+      for (int t = 0; t < Tiles; ++t) {
+        LORAPRESS_UNROLLED
+        for (int c = 0; c < 2; ++c) {
+          const Ints w = load<Ints>(tiles[t] + at + (p * kTileFloats) + (c * kVectorBytes));
+          Ints low[kOperand];
+          Ints high[kOperand];
+          if constexpr (kOperand == 1) {
+            low[0] = w & 0x0F0F0F0F;
+            high[0] = shift_right(w, 4) & 0x0F0F0F0F;
+          } else {
+            low[0] = w & 0x000F000F;
+            low[1] = shift_right(w, 8) & 0x000F000F;
+            high[0] = shift_right(w, 4) & 0x000F000F;
+            high[1] = shift_right(w, 12) & 0x000F000F;
+          }
+          sum[t][c] = multiply_add(multiply_add(sum[t][c], low, x[0]), high, x[1]);
+        }
+      }
+    }
+    const Floats row_scale = broadcast(rows.scales[b]);
+    LORAPRESS_UNROLLED
+    for (int t = 0; t < Tiles; ++t) {
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < 2; ++c) {
+        const Floats scale = load<Floats>(tiles[t] + at + kNibbleBytes + (c * kVectorBytes));
+        total[t][c] = total[t][c] + (block_sum(sum[t][c]) * row_scale) * scale;
+      }
+    }
+  }
+  LORAPRESS_UNROLLED
+  for (int t = 0; t < Tiles; ++t) {
+    LORAPRESS_UNROLLED
+    for (int c = 0; c < 2; ++c) {
+      store(reinterpret_cast<std::byte*>(sums + (t * kTile)) + column + (c * kVectorBytes),
+            total[t][c]);
+    }
+  }
+}
+
+inline constexpr int kStreams = 4;
+
+template <int Tiles, bool Zeros>
+static inline void multiply_tiles4(const LinearRun& run,
+                                   const RowsView& view,
+                                   int64_t first,
+                                   int64_t step) {
+  const std::byte* tiles[Tiles];
+  LORAPRESS_UNROLLED
+  for (int t = 0; t < Tiles; ++t) {
+    tiles[t] = tile_at(*run.linear, first + (t * step));
+  }
+  const Blocks4Rows rows{view.values, view.scales, view.starts};
+  alignas(64) float sums[Tiles * kTile];
+  for (int strip = 0; strip < kStrips; ++strip) {
+    multiply_one4<Tiles, Zeros>(
+        rows, tiles, block_bytes(run.linear->spec), view.blocks, strip * 2 * kVectorBytes, sums);
+  }
+  LORAPRESS_UNROLLED
+  for (int t = 0; t < Tiles; ++t) {
+    store_tile(run, 0, 1, (first + (t * step)) * kTile, sums + (t * kTile));
+  }
+}
+
+template <bool Zeros>
+static inline void multiply_row4(const LinearRun& run, const RowsView& view) {
+  const int64_t step = (run.last_tile - run.first_tile) / kStreams;
+  for (int64_t tile = run.first_tile; tile < run.first_tile + step; ++tile) {
+    multiply_tiles4<kStreams, Zeros>(run, view, tile, step);
+  }
+  for (int64_t tile = run.first_tile + (step * kStreams); tile < run.last_tile; ++tile) {
+    multiply_tiles4<1, Zeros>(run, view, tile, 0);
+  }
+}
+
+static inline void vec_blocks4(const LinearRun& run) {
+  const RowsView view = view_rows(run.quantized);
+  const bool zeros = run.linear->spec.zero_points;
+  if (run.rows == 1 && run.quantized.rows < kGroup) {
+    zeros ? multiply_row4<true>(run, view) : multiply_row4<false>(run, view);
+  } else {
+    zeros ? multiply_many4<true>(run, view) : multiply_many4<false>(run, view);
+  }
+}
+
+}  // namespace lorapress::kernels
+
+#endif  // LORAPRESS_ENGINE_KERNELS_VEC_BLOCKS4_H_

@@ -1,0 +1,47 @@
+// The operations of math.h for one float: what a lane of every vector does.
+#ifndef LORAPRESS_ENGINE_KERNELS_VEC_SCALAR_H_
+#define LORAPRESS_ENGINE_KERNELS_VEC_SCALAR_H_
+
+#include <cstdint>
+
+namespace lorapress::kernels {
+
+// As maxps: b where one of them is NaN.
+static inline float max(float a, float b) {
+  return a > b ? a : b;
+}
+static inline float min(float a, float b) {
+  return a < b ? a : b;
+}
+static inline uint32_t bits(float value) {
+  return __builtin_bit_cast(uint32_t, value);
+}
+static inline float from_bits(uint32_t value) {
+  return __builtin_bit_cast(float, value);
+}
+static inline float abs(float value) {
+  return from_bits(bits(value) & 0x7FFFFFFFU);
+}
+static inline float copy_sign(float magnitude, float sign) {
+  return from_bits((bits(magnitude) & 0x7FFFFFFFU) | (bits(sign) & 0x80000000U));
+}
+// less < than ? yes : no
+static inline float select_less(float less, float than, float yes, float no) {
+  return less < than ? yes : no;
+}
+// `value`, or x where x is NaN: compilers and engines differ in what max and min make of one.
+static inline float keep_nan(float x, float value) {
+  return x == x ? value : x;
+}
+// value * 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 128 (128 as 2 * 2^127).
+static inline float scale_by_power(float value, float shifted) {
+  const uint32_t n = bits(shifted) - 0x4B400000U;
+  const uint32_t half = static_cast<uint32_t>(static_cast<int32_t>(n) >> 1);
+  const float first = from_bits((half + 127U) << 23U);
+  const float second = from_bits((n - half + 127U) << 23U);
+  return (value * first) * second;
+}
+
+}  // namespace lorapress::kernels
+
+#endif  // LORAPRESS_ENGINE_KERNELS_VEC_SCALAR_H_

@@ -1,0 +1,33 @@
+// Where the engine's bytes come from: files natively, chunks of a download in the browser.
+#ifndef LORAPRESS_ENGINE_SOURCE_H_
+#define LORAPRESS_ENGINE_SOURCE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace lorapress::engine {
+
+// One file.
+class Source {
+ public:
+  virtual ~Source() = default;
+  [[nodiscard]] virtual uint64_t size() const = 0;
+  // Fills `out`. REQUIRES: offset + out.size() <= size().
+  virtual void read(uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+// A graph's file and those that hold its external data, by the names that the graph says. Names are
+// not trusted: open() refuses one that leaves the folder.
+class Sources {
+ public:
+  virtual ~Sources() = default;
+  [[nodiscard]] virtual const Source& graph() const = 0;
+  [[nodiscard]] virtual std::shared_ptr<const Source> open(const std::string& name) const = 0;
+};
+
+}  // namespace lorapress::engine
+
+#endif  // LORAPRESS_ENGINE_SOURCE_H_

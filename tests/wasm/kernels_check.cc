@@ -1,0 +1,17 @@
+// The comparison of all kernel sets with the scalar one, as a module for a page.
+#include "engine/kernels/kernel_sets_test_util.h"
+
+// The names of the sets, then of each check what differs first: a C string; "" behind the last check is null.
+extern "C" __attribute__((export_name("set_name"))) const char* set_name(unsigned index) {
+  const lorapress::kernels::KernelSets all = lorapress::kernels::kernel_sets();
+  return index < all.count ? all.sets[index]->name : nullptr;
+}
+
+extern "C" __attribute__((export_name("check"))) const char* check(unsigned index) {
+  static std::string found;
+  if (index >= std::size(lorapress::kernels::test::kChecks)) {
+    return nullptr;
+  }
+  found = lorapress::kernels::test::kChecks[index].run();
+  return found.c_str();
+}
