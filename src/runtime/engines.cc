@@ -49,7 +49,7 @@ constexpr std::array kEngines = {
     Engine{"ort", "ONNX Runtime", ort_version, open_ort},
     Engine{"native", "LoraPress", [] { return std::string(LORAPRESS_VERSION); }, open_native},
 };
-constexpr std::string_view kAuto = "auto";
+constexpr std::string_view kAutoEngine = "auto";
 
 }  // namespace
 
@@ -65,7 +65,7 @@ OpenedDecoder open_decoder(std::string_view wish,
   const auto open = [&](const Engine& engine) {
     return OpenedDecoder{&engine, engine.open(folder, manifest, choice, threads), ""};
   };
-  if (wish == kAuto) {
+  if (wish == kAutoEngine) {
     try {
       return open(kEngines[1]);
     } catch (const Error& error) {
