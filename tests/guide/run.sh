@@ -12,6 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/bin"
 ln -s "$program" "$scratch/bin/lorapress"
 export PATH=$scratch/bin:$PATH
+[[ -d $root/web/build/demo ]] || make -s -C "$root" page >/dev/null
 cd "$scratch"
 ln -s "$root/models/demo" run
 ln -s "$root/models/demo/images" photos
@@ -28,7 +29,7 @@ done < <(sed -n '/^```sh$/,/^```$/{/^```/!p}' "$root/docs/guide.md")
 
 # What the commands left is what the page says.
 for file in merged/model.safetensors onnx_loop/onnx/model.onnx onnx_parts/prefix_init.onnx model_quantized.onnx \
-  onnx_small/onnx/decoder_model_merged_q4.onnx web/onnx/encoder_model_quantized.onnx old-web/onnx/encoder_model.onnx; do
+  onnx_small/onnx/decoder_model_merged_q4.onnx web/onnx/encoder_model_quantized.onnx old-web/onnx/encoder_model.onnx site/index.html; do
   [[ -s $file ]] || { echo "guide: $file is missing" >&2; exit 1; }
 done
 python3 - "$root/models/demo/images/captions.json" captions.jsonl <<'PYTHON'
