@@ -14,12 +14,12 @@ namespace {
   LORAPRESS_ONE(multiply, widen, add, "0", "10")                                                \
   LORAPRESS_ONE(multiply, widen, add, "1", "11")                                                \
   LORAPRESS_ONE(multiply, widen, add, "2", "10")                                                \
-  LORAPRESS_ONE(multiply, widen, add, "3", "11") LORAPRESS_ONE(multiply, widen, add, "4", "10") \
-      LORAPRESS_ONE(multiply, widen, add, "5", "11")                                            \
-          LORAPRESS_ONE(multiply, widen, add, "6", "10")                                        \
-              LORAPRESS_ONE(multiply, widen, add, "7", "11")                                    \
-                  LORAPRESS_ONE(multiply, widen, add, "8", "10")                                \
-                      LORAPRESS_ONE(multiply, widen, add, "9", "11")
+  LORAPRESS_ONE(multiply, widen, add, "3", "11")                                                \
+  LORAPRESS_ONE(multiply, widen, add, "4", "10") LORAPRESS_ONE(multiply, widen, add, "5", "11") \
+      LORAPRESS_ONE(multiply, widen, add, "6", "10")                                            \
+          LORAPRESS_ONE(multiply, widen, add, "7", "11")                                        \
+              LORAPRESS_ONE(multiply, widen, add, "8", "10")                                    \
+                  LORAPRESS_ONE(multiply, widen, add, "9", "11")
 #define LORAPRESS_ROUNDS(multiply, widen, add)                           \
   asm volatile(".rept 8\n" LORAPRESS_TEN(multiply, widen, add) ".endr\n" \
                :                                                         \
