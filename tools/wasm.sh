@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles C++ to one WebAssembly module, the same bytes wherever it is run: a reactor (call _initialize first), no exceptions.
+# Compiles C++ to one WebAssembly module with a pinned compiler, without paths of this machine: a reactor (call _initialize first), no exceptions.
 # usage: tools/wasm.sh relaxed|simd128 OUT.wasm SOURCE.cc...   sources are relative to the project's root; `src/` is on the include path
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '3s/^# //p' "$0" >&2; exit 2; }

@@ -82,6 +82,17 @@ static inline Ints shift_right(Ints value, int count) {
   return reinterpret_cast<Ints>(reinterpret_cast<Words>(value) >> count);
 }
 
+// Keeps compilers from reordering integer sums, which costs more registers than there are. No code.
+static inline void pin(Ints& value) {
+#if defined(__x86_64__)
+  asm("" : "+x"(value));
+#elif defined(__wasm__)
+  asm("" : "+r"(value));
+#elif defined(__ARM_NEON)
+  asm("" : "+w"(value));
+#endif
+}
+
 // ---- products ------------------------------------------------------------------------------------
 //
 // sum_pairs(a, b):    a0 b0 + a1 b1 of 16-bit halves of each 32-bit lane

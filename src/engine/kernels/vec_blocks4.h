@@ -120,6 +120,8 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
         }
         sum[r][0] = multiply_add(sum[r][0], w[0], x);
         sum[r][1] = multiply_add(sum[r][1], w[1], x);
+        pin(sum[r][0]);
+        pin(sum[r][1]);
       }
     }
     LORAPRESS_UNROLLED
@@ -220,6 +222,7 @@ static inline void multiply_one4(const Blocks4Rows& rows,
             high[1] = shift_right(w, 12) & 0x000F000F;
           }
           sum[t][c] = multiply_add(multiply_add(sum[t][c], low, x[0]), high, x[1]);
+          pin(sum[t][c]);
         }
       }
     }
