@@ -6,7 +6,8 @@
 //     onnx/encoder_model_quantized.onnx  onnx/decoder_model_merged_quantized.onnx   q8 is asked for by default
 //     README.md                                                                     the model card
 //
-// Firefox passes no option of generation (content/backends/ONNXPipeline.mjs, imageToText), so generation_config.json
+// The decoder applies the rules of tokens itself unless that is refused: the native backend loses what transformers.js
+// writes into tensors. Firefox passes no option of generation (content/backends/ONNXPipeline.mjs, imageToText), so generation_config.json
 // says everything. Each graph is one file: its native backend takes no external data, and the file-name rule of older
 // versions refuses .onnx_data.
 

@@ -183,12 +183,12 @@ void check_card_facts(const CardFacts& facts) {
   });
   if (!plain) {
     fail(ErrorCode::kInvalidArgument,
-         "options.license \"{}\", expected a hub's identifier such as apache-2.0",
-         facts.license);
+         "options.license {}, expected a hub's identifier such as apache-2.0",
+         quoted(facts.license));
   }
   for (const std::string& base : facts.base_models) {
     if (base.empty() || !is_hub_id(base)) {
-      fail(ErrorCode::kInvalidArgument, "options.base_model \"{}\", expected ORG/NAME", base);
+      fail(ErrorCode::kInvalidArgument, "options.base_model {}, expected ORG/NAME", quoted(base));
     }
   }
 }

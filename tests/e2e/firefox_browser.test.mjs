@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { Firefox, findFirefox } from './lib/firefox.mjs';
 import { EXPECTED, MODEL, pressHub, SCENES } from './lib/firefox_hub.mjs';
+import { readGolden } from './lib/goldens.mjs';
 import { serve } from './lib/hub.mjs';
 import { press, ROOT, run, scratch } from './lib/program.mjs';
 
@@ -28,27 +29,27 @@ function ortFolder() {
  * A copy of Firefox by links, with ONNX Runtime beside its library, where its native backend looks: Debian's package
  * has the backend, not the library.
  */
-function withNativeRuntime() {
+function withNativeRuntime(name = 'firefox') {
   const folder = join(ROOT, '.deps/onnxruntime/lib');
   const library = readdirSync(folder).find((name) => /^libonnxruntime\.so\.\d+\./.test(name));
   assert.ok(library, `no ONNX Runtime in ${folder} (tools/fetch_deps.sh)`);
   const installed = ['/usr/lib/firefox-esr', '/usr/lib/firefox', dirname(program)].find((place) => existsSync(join(place, 'libxul.so')));
   assert.ok(installed, 'libxul.so is not where Debian puts it');
-  const copy = scratch('firefox');
+  const copy = scratch(name);
   mkdirSync(copy);
-  for (const name of readdirSync(installed)) {
-    symlinkSync(join(installed, name), join(copy, name));
+  for (const entry of readdirSync(installed)) {
+    symlinkSync(join(installed, entry), join(copy, entry));
   }
-  for (const name of readdirSync(installed).filter((name) => /^firefox(-esr|-bin)?$/.test(name))) {
-    execFileSync('rm', [join(copy, name)]);
-    cpSync(join(installed, name), join(copy, name), { dereference: true }); // it finds its folder by its own place
+  for (const entry of readdirSync(installed).filter((entry) => /^firefox(-esr|-bin)?$/.test(entry))) {
+    rmSync(join(copy, entry));
+    cpSync(join(installed, entry), join(copy, entry), { dereference: true }); // it finds its folder by its own place
   }
   copyFileSync(join(folder, library), join(copy, 'libonnxruntime.so'));
   return join(copy, 'firefox-bin');
 }
 
 /** Runs in the browser's own window: an engine of Firefox's, one caption per image. */
-async function captionWithEngine(backend, root, model, revision, wasm, images) {
+async function captionWithEngine(backend, root, model, revision, dtype, wasm, images) {
   const { MLEngineParent } = ChromeUtils.importESModule('resource://gre/actors/MLEngineParent.sys.mjs');
   const { createEngine } = ChromeUtils.importESModule('chrome://global/content/ml/EngineProcess.sys.mjs');
   const collection = (records) => ({
@@ -65,7 +66,7 @@ async function captionWithEngine(backend, root, model, revision, wasm, images) {
   const names = { modelId: model, tokenizerId: model, processorId: model };
   const revisions = { modelRevision: revision, tokenizerRevision: revision, processorRevision: revision };
   const engine = await createEngine({
-    ...names, ...revisions, backend, taskName: 'moz-image-to-text', engineId: `test-${backend}-${revision.replaceAll('.', '-')}`,
+    ...names, ...revisions, backend, dtype, taskName: 'moz-image-to-text', engineId: `test-${backend}-${revision.replaceAll('.', '-')}`,
     modelHubRootUrl: root, modelHubUrlTemplate: '{model}/{revision}', numThreads: 1, timeoutMS: -1,
   });
   const texts = [];
@@ -110,11 +111,48 @@ describe("Firefox's own runtime", () => {
         assert.equal(built, ort.version, `Firefox ${firefox.version} is built for another onnxruntime-web than transformers.js 3.8: give it that`);
         const root = `http://localhost:${hub.port}/`;
         const url = `http://localhost:${wasm.port}/ort-wasm-simd-threaded.jsep.wasm`;
-        assert.deepEqual(await firefox.run(captionWithEngine, [backend, root, MODEL, revision, url, pictures], 'chrome'), expected);
+        assert.deepEqual(await firefox.run(captionWithEngine, [backend, root, MODEL, revision, 'q8', url, pictures], 'chrome'), expected);
       } finally {
         await firefox.close();
       }
     });
+  }
+});
+
+/** A hub with a checkpoint whose generation_config.json has rules, one revision each; what generate() says of them. */
+async function pressRules() {
+  const golden = readGolden('base');
+  const { checkpoints } = JSON.parse(readFileSync(join(ROOT, 'tests/goldens/generation/files.json'), 'utf8'));
+  const { searches } = checkpoints.find(({ checkpoint }) => checkpoint === golden.name);
+  const has = (file, ...keys) => keys.every((key) => key in file) && !('num_beams' in file) && !('suppress_tokens' in file);
+  const rows = [['v1', 'bad_words_ids'], ['v2', 'repetition_penalty']].map(([revision, key]) => ({ revision, ...searches.find(({ file }) => has(file, key)) }));
+  const out = scratch('hub-rules');
+  for (const { revision, file } of rows) {
+    const checkpoint = scratch(`rules-${revision}`);
+    cpSync(golden.checkpoint, checkpoint, { recursive: true });
+    writeFileSync(join(checkpoint, 'generation_config.json'), JSON.stringify(file));
+    const { status, stderr } = await run(['press', checkpoint, out, '--bundle', 'firefox', '--model-id', MODEL, '--revision', revision, '--dtype', 'fp32']);
+    assert.equal(status, 0, stderr);
+  }
+  return { out, golden, rows };
+}
+
+it("Firefox's native backend, which loses the rules of transformers.js, follows those inside the decoder", async () => {
+  const { out, golden, rows } = await pressRules();
+  const { AutoTokenizer, env } = await import('transformers-v3');
+  Object.assign(env, { allowLocalModels: true, allowRemoteModels: false, localModelPath: join(out, MODEL) });
+  const hub = await serve(out);
+  const firefox = await Firefox.start(withNativeRuntime('firefox-rules'), { 'browser.ml.enable': true, 'browser.ml.checkForMemory': false });
+  try {
+    for (const { revision, captions } of rows) {
+      const tokenizer = await AutoTokenizer.from_pretrained(revision);
+      const images = captions.map(({ image }) => `data:image/png;base64,${readFileSync(golden.images[image]).toString('base64')}`);
+      const texts = await firefox.run(captionWithEngine, ['onnx-native', `http://localhost:${hub.port}/`, MODEL, revision, 'fp32', 'data:,', images], 'chrome');
+      assert.deepEqual(texts, captions.map(({ ids }) => tokenizer.decode(ids, { skip_special_tokens: true }).trim()), revision);
+    }
+  } finally {
+    await firefox.close();
+    hub.stop();
   }
 });
 

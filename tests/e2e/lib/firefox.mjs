@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 // Nothing is asked of other machines: updates, settings, reports, captive portals.
 const QUIET = {
@@ -92,7 +92,7 @@ export class Firefox {
     await once(this.#socket, 'connect');
     const session = await this.command('WebDriver:NewSession', { capabilities: { alwaysMatch: { acceptInsecureCerts: true } } });
     this.version = session.capabilities.browserVersion;
-    await this.command('WebDriver:SetTimeouts', { script: 180_000, pageLoad: 60_000 });
+    await this.command('WebDriver:SetTimeouts', { script: 600_000, pageLoad: 120_000 });
   }
 
   /** A message is its length, a colon and JSON: [1, id, error, result], or the greeting, an object. */
