@@ -63,23 +63,29 @@ std::optional<KeyValue> past_ids_input(const BundleRequest& request, Graph& grap
   return KeyValue{input(CachePart::kKey), input(CachePart::kValue)};
 }
 
-void add_rules(const BundleRequest& request,
-               const Builder& b,
-               const KeyValue& past_ids,
-               const Value& ids,
-               DecoderOutput& output,
-               CacheKind kind) {
-  const TextConfig& text = request.checkpoint.text.value();
+KeyValue add_rules(const BundleRequest& request,
+                   const Builder& b,
+                   const KeyValue& past_ids,
+                   const Value& ids,
+                   DecoderOutput& output) {
   const CachedIds cached = cached_ids(b, "/rules/ids", past_ids, ids);
   output.logits =
       apply_history_rules(b, "/rules", history_rules_of(request), output.logits, cached.ids);
+  return cached.present;
+}
+
+void declare_ids(const BundleRequest& request,
+                 Graph& graph,
+                 const KeyValue& present,
+                 CacheKind kind) {
+  const TextConfig& text = request.checkpoint.text.value();
   const auto declare = [&](const Value& value, CachePart part) {
-    b.graph.output(value,
-                   cache_port(CacheSide::kPresent, text.num_hidden_layers, part, kind),
-                   {"batch_size", text.num_key_value_heads, "ids_length", text.head_dim});
+    graph.output(value,
+                 cache_port(CacheSide::kPresent, text.num_hidden_layers, part, kind),
+                 {"batch_size", text.num_key_value_heads, "ids_length", text.head_dim});
   };
-  declare(cached.present.key, CachePart::kKey);
-  declare(cached.present.value, CachePart::kValue);
+  declare(present.key, CachePart::kKey);
+  declare(present.value, CachePart::kValue);
 }
 
 void note_rules_in_graph(const BundleRequest& request, std::vector<std::string>& notes) {

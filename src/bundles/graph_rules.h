@@ -28,14 +28,18 @@ std::optional<KeyValue> past_ids_input(const BundleRequest& request,
                                        Graph& graph,
                                        CacheKind kind = CacheKind::kOnly);
 
-// `ids`, int64 [batch, positions], are those of this call at all of its positions, below 0 where a position has none
-// that rules see. The logits become those behind the rules, and the present of the ids is declared.
-void add_rules(const BundleRequest& request,
-               const Builder& b,
-               const KeyValue& past_ids,
-               const Value& ids,
-               DecoderOutput& output,
-               CacheKind kind = CacheKind::kOnly);
+// `ids`, int64 [batch, positions], are those of this call at all of its positions, below 0 where a position
+// has none that rules see. The logits become those behind the rules; returns the present of the ids.
+KeyValue add_rules(const BundleRequest& request,
+                   const Builder& b,
+                   const KeyValue& past_ids,
+                   const Value& ids,
+                   DecoderOutput& output);
+// Declares it. Behind all other outputs: clients take logits as the first.
+void declare_ids(const BundleRequest& request,
+                 Graph& graph,
+                 const KeyValue& present,
+                 CacheKind kind = CacheKind::kOnly);
 
 // Notes of a press with rules in the graph.
 void note_rules_in_graph(const BundleRequest& request, std::vector<std::string>& notes);

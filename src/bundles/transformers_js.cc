@@ -101,10 +101,15 @@ Graph author_decoder(const BundleRequest& request, WeightTaker& weights) {
   const Value x = prefixed_embeddings(b, image, embeddings, first, image_tokens);
   const std::optional<KeyValue> past_ids = past_ids_input(request, graph);
   DecoderOutput output = family.decode(b, weights, text, {table, x, past});
+  std::optional<KeyValue> present_ids;
   if (past_ids) {
-    add_rules(request, b, *past_ids, generated_ids(b, ids, first, image_tokens), output);
+    const Value seen = generated_ids(b, ids, first, image_tokens);
+    present_ids = add_rules(request, b, *past_ids, seen, output);
   }
   declare_outputs(request, graph, output);
+  if (present_ids) {
+    declare_ids(request, graph, *present_ids);
+  }
   return graph;
 }
 
@@ -126,10 +131,14 @@ Graph author_cross_decoder(const BundleRequest& request, WeightTaker& weights) {
   const std::optional<KeyValue> past_ids = past_ids_input(request, graph, CacheKind::kDecoder);
   DecoderOutput output =
       family.decode(b, weights, text, {table, embeddings, past, ids, {states, cross}});
+  std::optional<KeyValue> present_ids;
   if (past_ids) {
-    add_rules(request, b, *past_ids, ids, output, CacheKind::kDecoder);
+    present_ids = add_rules(request, b, *past_ids, ids, output);
   }
   declare_outputs(request, graph, output);
+  if (present_ids) {
+    declare_ids(request, graph, *present_ids, CacheKind::kDecoder);
+  }
   return graph;
 }
 

@@ -93,6 +93,7 @@ class PlainClient {
     return ids;
   }
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+  [[nodiscard]] std::string first_output() const { return decoder_.outputs().at(0).name; }
 
  private:
   [[nodiscard]] bool is_end(int64_t id) const {
@@ -154,6 +155,7 @@ TEST_P(RulesInGraph, OfAPlainClientEqualTransformers) {
       options.ops = GetParam();
       press(options);
       const PlainClient client(folder / "out");
+      EXPECT_EQ(client.first_output(), kLogits);
       EXPECT_EQ(client.manifest().rules_in_graph, keys_of(group.settings));
       const Captioner captioner(folder / "out", CaptionerOptions{"", 1});
       std::vector<std::vector<float>> images;
