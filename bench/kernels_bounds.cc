@@ -10,16 +10,19 @@ namespace {
 #define LORAPRESS_ONE(multiply, widen, add, sum, product)                                  \
   multiply " %0, %1, %%ymm" product "\n" widen(product) add " %%ymm" product ", %%ymm" sum \
                                                             ", %%ymm" sum "\n"
-#define LORAPRESS_TEN(multiply, widen, add)                                                     \
-  LORAPRESS_ONE(multiply, widen, add, "0", "10")                                                \
-  LORAPRESS_ONE(multiply, widen, add, "1", "11")                                                \
-  LORAPRESS_ONE(multiply, widen, add, "2", "10")                                                \
-  LORAPRESS_ONE(multiply, widen, add, "3", "11")                                                \
-  LORAPRESS_ONE(multiply, widen, add, "4", "10") LORAPRESS_ONE(multiply, widen, add, "5", "11") \
-      LORAPRESS_ONE(multiply, widen, add, "6", "10")                                            \
-          LORAPRESS_ONE(multiply, widen, add, "7", "11")                                        \
-              LORAPRESS_ONE(multiply, widen, add, "8", "10")                                    \
-                  LORAPRESS_ONE(multiply, widen, add, "9", "11")
+// clang-format off: versions of the tool break these strings in different places
+#define LORAPRESS_TEN(multiply, widen, add) \
+  LORAPRESS_ONE(multiply, widen, add, "0", "10") \
+  LORAPRESS_ONE(multiply, widen, add, "1", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "2", "10") \
+  LORAPRESS_ONE(multiply, widen, add, "3", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "4", "10") \
+  LORAPRESS_ONE(multiply, widen, add, "5", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "6", "10") \
+  LORAPRESS_ONE(multiply, widen, add, "7", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "8", "10") \
+  LORAPRESS_ONE(multiply, widen, add, "9", "11")
+// clang-format on
 #define LORAPRESS_ROUNDS(multiply, widen, add)                           \
   asm volatile(".rept 8\n" LORAPRESS_TEN(multiply, widen, add) ".endr\n" \
                :                                                         \

@@ -6,9 +6,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lorapress/trace.h"
+
 #include "command.h"
 #include "messages.h"
 #include "terminal.h"
+#include "trace_report.h"
 
 namespace lorapress::cli {
 namespace {
@@ -21,6 +24,8 @@ struct VerifyArguments {
   std::string images;
   std::string references;
   std::string html;
+  std::string trace;
+  std::string against;
   double min_match = 0.0;
   VerifyOptions options;
   bool json = false;
@@ -242,19 +247,44 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
       fmt::print("wrong: {}: {}\n", one_line(dtype.dtype), one_line(fault));
     }
   }
+  if (!arguments.trace.empty()) {
+    fmt::print("trace: {}\n", printable(arguments.trace));
+  }
   if (!arguments.html.empty()) {
     fmt::print("page: {}\n", printable(arguments.html));
   }
   fmt::print("{}\n", report.passed ? "verified" : "not verified");
 }
 
+// Of the two positional arguments only one is there: the folder.
+int run_against(const VerifyArguments& arguments) {
+  if (!arguments.model.empty() || !arguments.trace.empty() || !arguments.html.empty() ||
+      !arguments.references.empty() || !arguments.images.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--against takes the folder alone: verify --against FILE MODEL_DIR [--dtype LIST]");
+  }
+  const TraceReport report = check_trace({arguments.against,
+                                          arguments.source.checkpoint,
+                                          arguments.options.dtypes,
+                                          arguments.options.threads});
+  print_trace_report(report, arguments.json);
+  return report.passed ? 0 : kDiffers;
+}
+
 int run_verify(VerifyArguments& arguments) {
+  if (!arguments.against.empty()) {
+    return run_against(arguments);
+  }
+  if (arguments.model.empty()) {
+    throw Error(ErrorCode::kInvalidArgument, "MODEL_DIR is required; see lorapress verify --help");
+  }
   VerifyOptions& options = arguments.options;
   options.source = to_source(arguments.source);
   options.model = arguments.model;
   options.images = arguments.images;
   options.references = arguments.references;
   options.html = arguments.html;
+  options.trace = arguments.trace;
   options.layers = arguments.json || !arguments.html.empty();
   options.progress = progress_bar();
   const VerifyReport report = verify(options);
@@ -277,7 +307,6 @@ void add_verify(CLI::App& app, Run& run) {
       "Compare every ONNX file of a folder with an independent forward of its checkpoint");
   add_source(*command, arguments->source);
   command->add_option("MODEL_DIR", arguments->model, "Folder that press wrote from that checkpoint")
-      ->required()
       ->type_name("DIR");
   command
       ->add_option("--images",
@@ -312,7 +341,24 @@ void add_verify(CLI::App& app, Run& run) {
           ->type_name("F");
   command->add_option("--html", arguments->html, "Write a page with images, captions and plots")
       ->type_name("FILE");
-  command->add_flag("--force", options.force, "Replace the page of --html");
+  command
+      ->add_option(
+          "--trace", arguments->trace, "Write the fidelity trace that Firefox's tests read")
+      ->type_name("FILE");
+  command
+      ->add_option("--trace-model-id",
+                   options.trace_model_id,
+                   "Model that the trace names (local/ and the folder)")
+      ->type_name("ORG/NAME");
+  command->add_option("--trace-revision", options.trace_revision, "Its revision (main)")
+      ->type_name("NAME");
+  command
+      ->add_option(
+          "--against",
+          arguments->against,
+          "Check MODEL_DIR, the only other argument, against such a trace, without the checkpoint")
+      ->type_name("FILE");
+  command->add_flag("--force", options.force, "Replace the page of --html and the trace");
   add_threads(*command, options.threads, "Threads (one per core, at most 4 for the reference)");
   command->add_flag("--json", arguments->json, "Report as one JSON document");
   command->callback([arguments, min_match, &run] {

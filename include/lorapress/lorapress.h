@@ -5,6 +5,7 @@
 //   quantize.h  any .onnx file with smaller weights
 //   verify.h    what such a folder costs against its checkpoint
 //   score.h     what captions are worth against references
+//   trace.h     such a folder against a fidelity trace, without the checkpoint
 //   caption.h   captions images with such a folder
 //   generate.h  generates text with a folder of a decoder alone
 //   bench.h     how fast such a folder is
@@ -34,6 +35,7 @@
 #include "lorapress/score.h"
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
+#include "lorapress/trace.h"
 #include "lorapress/upload.h"
 #include "lorapress/verify.h"
 #include "lorapress/watch.h"

@@ -31,8 +31,13 @@ struct VerifyOptions {
   std::optional<double> min_match;
   bool layers = false;         // also measure the error after every layer
   std::filesystem::path html;  // where to write verify_page(); empty: nowhere
-  bool force = false;          // replace `html`
-  unsigned threads = 0;        // 0: one per core, at most 4
+  // Where to write the fidelity trace that Firefox's tests read (docs/verify.md); empty: nowhere. It names the model
+  // as an id of the hub, "ORGANIZATION/NAME", and its revision.
+  std::filesystem::path trace;
+  std::string trace_model_id;  // empty: "local/" and the folder's name
+  std::string trace_revision = "main";
+  bool force = false;    // replace `html` and `trace`
+  unsigned threads = 0;  // 0: one per core, at most 4
   ProgressFn progress;
 };
 
@@ -64,6 +69,7 @@ struct ImageParity {
   LogitDistance forced;      // the reference's caption forced on the file
   std::vector<double> kl;    // of each position
   double prefix_error = 0;   // relative error of the image tokens, as one vector
+  double pooled_cosine = 1;  // of the image tokens' mean with the reference's
   int64_t near_ties = 0;     // not matched, but the reference's lead is below rounding errors
   std::vector<int64_t> ids;  // the file's own greedy caption
   std::string text;
@@ -115,6 +121,7 @@ struct VerifyReport {
   std::vector<DtypeParity> dtypes;
   std::optional<CaptionQuality> quality;  // of the reference forward's captions
   int64_t scored_images = 0;              // those with references
+  std::string trace;                      // what VerifyOptions::trace got
   double reference_seconds = 0.0;
 };
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <set>
 
+#include "api/verify_outputs.h"
 #include "base/fail.h"
 #include "base/file.h"
-#include "base/staged_files.h"
 #include "base/stopwatch.h"
 #include "bundles/bundle.h"
 #include "bundles/layout.h"
@@ -24,6 +24,7 @@
 #include "verify/model_inputs.h"
 #include "verify/parity.h"
 #include "verify/report/pictures.h"
+#include "verify/trace.h"
 
 namespace lorapress {
 namespace {
@@ -58,6 +59,9 @@ class Verifier {
     require_checkpoint();
     require_layout();
     require_plain_logits();
+    if (!options.trace.empty()) {
+      trace_.emplace(options, manifest_);
+    }
     check_ = check_folder(options.model, manifest_, checkpoint_);
     report_.notes = checkpoint_.notes;
     std::ranges::copy(check_.notes, std::back_inserter(report_.notes));
@@ -89,6 +93,9 @@ class Verifier {
     for (DtypeParity& dtype : report_.dtypes) {
       judge(dtype, evidence_[dtype.dtype], options_.min_match, report_.notes);
       report_.passed = report_.passed && dtype.passed;
+    }
+    if (trace_) {
+      report_.trace = trace_->finish(pictures_, report_);
     }
     return std::move(report_);
   }
@@ -306,6 +313,9 @@ class Verifier {
                    std::ranges::any_of(dtypes, needs_float16, &DtypeParity::dtype)},
                   group);
     for (const ReferenceImage& image : group) {
+      if (trace_) {
+        trace_->add(image);
+      }
       VerifyImage& entry = report_.images[image.image];
       entry.ids = image.caption.ids;
       entry.text = tokenizer_->decode(entry.ids);
@@ -341,6 +351,7 @@ class Verifier {
   std::optional<Tokenizer> tokenizer_;
   std::optional<ModelInputs> inputs_;
   std::optional<ReferenceModel> reference_;
+  std::optional<TraceWriter> trace_;
   std::map<std::string, Evidence> evidence_;  // by dtype
   size_t group_ = 0;                          // images that are being worked on
   bool probed_ = false;
@@ -358,19 +369,6 @@ void check_options(const VerifyOptions& options) {
          "options.min_match {}, expected a share from 0 to 1",
          *options.min_match);
   }
-  if (options.html.empty()) {
-    return;
-  }
-  const fs::path folder = options.html.has_parent_path() ? options.html.parent_path() : ".";
-  if (!fs::is_directory(folder)) {
-    fail(ErrorCode::kNotFound, "{}: no such folder for the page", folder.string());
-  }
-  if (fs::exists(fs::symlink_status(options.html)) &&
-      (!options.force || !fs::is_regular_file(options.html))) {
-    fail(ErrorCode::kExists,
-         "{}: exists already; choose another name or replace a file with options.force",
-         options.html.string());
-  }
 }
 
 }  // namespace
@@ -378,22 +376,13 @@ void check_options(const VerifyOptions& options) {
 VerifyReport verify(const VerifyOptions& options) {
   return with_file_errors([&] {
     check_options(options);
+    check_outputs(options);
     const std::optional<CaptionFile> references = read_references(options);
     VerifyReport report = Verifier(options).run();
     if (references) {
       add_caption_quality(options, *references, report);
     }
-    if (!options.html.empty()) {
-      StagedFiles staged(options.html, options.force);
-      std::ranges::copy(staged.notes(), std::back_inserter(report.notes));
-      const std::string title = options.model.filename().empty()
-                                    ? options.model.parent_path().filename().string()
-                                    : options.model.filename().string();
-      staged.fill([&](const fs::path& path) {
-        write_text(path, verify_page(report, title));
-        return 0;
-      });
-    }
+    write_outputs(options, report);
     return report;
   });
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "score/bootstrap.h"
 #include "score/caption_tokens.h"
 #include "score/english_stem.h"
 
@@ -81,6 +82,47 @@ TEST(CaptionScores, AreThoseOfPycocoevalcap) {
                      name + ": " + captions[i].caption);
     }
   }
+}
+
+// The interval of a difference is around it, the same in every run, and tells a spoiled set from the same one.
+TEST(CaptionScores, DifferencesHaveIntervals) {
+  std::vector<std::vector<std::string>> references;
+  std::vector<std::string> captions;
+  const Json golden = score_golden("metrics.json");
+  for (const Json& image : golden.at("sets")[1].at("images")) {
+    references.push_back(image.at("references"));
+    captions.push_back(image.at("references")[0]);
+  }
+  const References counted(references);
+  const std::vector<CaptionCounts> base = counted.count(captions);
+  const MetricDifferences none = paired_differences(base, base);
+  EXPECT_EQ(none.cider.value, 0.0);
+  EXPECT_EQ(none.bleu_4.low, 0.0);
+  EXPECT_EQ(none.meteor.high, 0.0);
+
+  std::vector<std::string> one = captions;
+  one[3] = "something else";
+  const MetricDifference small = paired_differences(base, counted.count(one)).cider;
+  EXPECT_LT(small.value, 0.0);
+  EXPECT_LT(small.low, small.value);
+  EXPECT_EQ(small.high, 0.0);  // of some draws the image is not one
+
+  for (size_t i = 0; i < captions.size(); i += 2) {
+    captions[i] = captions[i].substr(0, captions[i].size() / 2);
+  }
+  const std::vector<CaptionCounts> spoiled = counted.count(captions);
+  const MetricDifferences worse = paired_differences(base, spoiled);
+  const CaptionMetrics better = metrics_of(base);
+  const CaptionMetrics other = metrics_of(spoiled);
+  EXPECT_EQ(worse.bleu_4.value, other.bleu[3] - better.bleu[3]);
+  EXPECT_EQ(worse.meteor.value, other.meteor - better.meteor);
+  for (const MetricDifference& difference :
+       {worse.cider, worse.bleu_4, worse.rouge_l, worse.meteor, worse.words}) {
+    EXPECT_LT(difference.low, difference.value);
+    EXPECT_LT(difference.value, difference.high);
+    EXPECT_LT(difference.high, 0.0);
+  }
+  EXPECT_EQ(paired_differences(base, spoiled).cider.low, worse.cider.low);
 }
 
 TEST(CaptionScores, RefuseCaptionsWithoutReferences) {

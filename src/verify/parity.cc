@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "verify/distance.h"
+#include "verify/trace.h"
 
 namespace lorapress {
 namespace {
@@ -237,6 +238,8 @@ ImageParity compare_image(const FolderModel& model,
   RelativeError error;
   error.add(reference.prefix.values, prefix.as_floats());
   parity.prefix_error = error.value();
+  parity.pooled_cosine = cosine(pooled(reference.prefix.values, reference.prefix.cols),
+                                pooled(prefix.as_floats(), reference.prefix.cols));
   if (measured) {
     add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
     if (!reference.seen.empty()) {
