@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "bundles/bundle.h"
+#include "bundles/layout.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/sampling.h"
@@ -177,7 +178,7 @@ TraceReport check_trace(const TraceOptions& options) {
       fail(ErrorCode::kUnsupported, "{}: schema_version is not 1", where);
     }
     const Manifest manifest = read_manifest(options.model);
-    if (manifest.bundle != kTransformersJs.name) {
+    if (!has_transformers_js_layout(manifest.bundle)) {
       fail(ErrorCode::kUnsupported,
            "{}: is a bundle \"{}\", a trace is of \"{}\"",
            options.model.string(),

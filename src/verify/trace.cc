@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "bundles/bundle.h"
+#include "bundles/layout.h"
 #include "verify/distance.h"
 
 namespace lorapress {
@@ -79,7 +80,7 @@ double cosine(std::span<const double> left, std::span<const double> right) {
 }
 
 TraceWriter::TraceWriter(const VerifyOptions& options, const Manifest& manifest) {
-  if (manifest.bundle != kTransformersJs.name) {
+  if (!has_transformers_js_layout(manifest.bundle)) {
     fail(ErrorCode::kUnsupported,
          "{}: a trace is of the bundle \"{}\", this folder is of \"{}\"",
          options.model.string(),
