@@ -7,38 +7,20 @@
 namespace {
 
 // Ten sums in ymm0 to ymm9, more than latency needs; products in ymm10 and ymm11. Eight rounds a call.
-#define LORAPRESS_ONE(multiply, widen, add, sum, product)                                  \
-  multiply " %0, %1, %%ymm" product "\n" widen(product) add " %%ymm" product ", %%ymm" sum \
-                                                            ", %%ymm" sum "\n"
-// clang-format off: versions of the tool break these strings in different places
+// clang-format off
+#define LORAPRESS_ONE(multiply, widen, add, sum, product) \
+  multiply " %0, %1, %%ymm" product "\n" widen(product) add " %%ymm" product ", %%ymm" sum ", %%ymm" sum "\n"
 #define LORAPRESS_TEN(multiply, widen, add) \
-  LORAPRESS_ONE(multiply, widen, add, "0", "10") \
-  LORAPRESS_ONE(multiply, widen, add, "1", "11") \
-  LORAPRESS_ONE(multiply, widen, add, "2", "10") \
-  LORAPRESS_ONE(multiply, widen, add, "3", "11") \
-  LORAPRESS_ONE(multiply, widen, add, "4", "10") \
-  LORAPRESS_ONE(multiply, widen, add, "5", "11") \
-  LORAPRESS_ONE(multiply, widen, add, "6", "10") \
-  LORAPRESS_ONE(multiply, widen, add, "7", "11") \
-  LORAPRESS_ONE(multiply, widen, add, "8", "10") \
-  LORAPRESS_ONE(multiply, widen, add, "9", "11")
-// clang-format on
-#define LORAPRESS_ROUNDS(multiply, widen, add)                           \
+  LORAPRESS_ONE(multiply, widen, add, "0", "10") LORAPRESS_ONE(multiply, widen, add, "1", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "2", "10") LORAPRESS_ONE(multiply, widen, add, "3", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "4", "10") LORAPRESS_ONE(multiply, widen, add, "5", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "6", "10") LORAPRESS_ONE(multiply, widen, add, "7", "11") \
+  LORAPRESS_ONE(multiply, widen, add, "8", "10") LORAPRESS_ONE(multiply, widen, add, "9", "11")
+#define LORAPRESS_ROUNDS(multiply, widen, add) \
   asm volatile(".rept 8\n" LORAPRESS_TEN(multiply, widen, add) ".endr\n" \
-               :                                                         \
-               : "x"(w), "x"(x), "x"(ones)                               \
-               : "xmm0",                                                 \
-                 "xmm1",                                                 \
-                 "xmm2",                                                 \
-                 "xmm3",                                                 \
-                 "xmm4",                                                 \
-                 "xmm5",                                                 \
-                 "xmm6",                                                 \
-                 "xmm7",                                                 \
-                 "xmm8",                                                 \
-                 "xmm9",                                                 \
-                 "xmm10",                                                \
-                 "xmm11")
+               : : "x"(w), "x"(x), "x"(ones) \
+               : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11")
+// clang-format on
 #define LORAPRESS_AS_IT_IS(product)
 #define LORAPRESS_WIDENED(product) "vpmaddwd %2, %%ymm" product ", %%ymm" product "\n"
 #define LORAPRESS_DOT(sum) "vpdpbusd %%ymm0, %%ymm0, %%ymm" sum "\n"
