@@ -154,9 +154,10 @@ void add(CLI::App& app,
           "single: beam search of N beams inside the graph, 1: greedy (the checkpoint's own)")
       ->check(number(1, 64))
       ->type_name("N");
-  command->add_flag(
+  // A flag that is bound to an optional bool is false, not absent, where it is not given.
+  command->add_flag_function(
       "--rules-in-graph,!--no-rules-in-graph",
-      options.rules_in_graph,
+      [&options](int64_t count) { options.rules_in_graph = count > 0; },
       "The decoder applies repetition penalty, no-repeat n-grams and bad words to its own "
       "logits, for clients that apply no rules (as the bundle does by itself)");
   command->add_flag("--trainer-names",
