@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allGoldens, CROSS, LLAVA, REAL_PLACEHOLDERS, readCross, readGolden } from "./goldens.js";
 import { press, ROOT, WEB } from "./program.js";
+import { rulesInGraph } from "./rules.js";
 
 export default function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), "lorapress-web-"));
@@ -40,6 +41,14 @@ export default function setup(): () => void {
   press("text-qwen2", join(text, "qwen2/merged"), ["--external-data"]);
   press("text-gpt2", join(text, "gpt2/base"), ["--adapter", join(text, "gpt2/adapter")]);
   press("text-opt", join(text, "opt/merged"), []);
+  for (const { name, checkpoint, options, maxNewTokens } of rulesInGraph()) {
+    const settings = Object.entries(options).flatMap(([key, value]) => [
+      "--set",
+      `${key}=${JSON.stringify(value)}`,
+    ]);
+    const most = ["--max-new-tokens", `${maxNewTokens}`];
+    press(name, checkpoint, ["--rules-in-graph", ...settings, ...most]);
+  }
   const modules = ["test/page/internals.ts"];
   execFileSync("node", ["tools/bundle.mjs", join(folder, "bundle"), ...modules], { cwd: WEB });
   execFileSync("node", ["tools/bundle.mjs", "--demo", join(folder, "demo-page")], { cwd: WEB });
