@@ -42,20 +42,26 @@ std::function<void(const fs::path&)> set(const char* part, const char* key, cons
 
 std::vector<CrossFault> cross_faults() {
   return {
-      {"keys_and_values_of_the_image", "vitgpt2", scaled("h.1.crossattention.c_attn.weight", 1.01F)},
+      {"keys_and_values_of_the_image",
+       "vitgpt2",
+       scaled("h.1.crossattention.c_attn.weight", 1.01F)},
       {"queries_of_the_image", "vitgpt2", scaled("h.0.crossattention.q_attn.weight", 1.02F)},
       {"norm_before_cross_attention", "vitgpt2", scaled("h.0.ln_cross_attn.bias", 0.9F)},
       {"projection_of_the_encoder", "vitgpt2", scaled("enc_to_dec_proj.weight", 1.01F)},
       {"learned_positions", "vitgpt2", scaled("wpe.weight", 0.98F)},
       {"layer_norm_epsilon", "vitgpt2", set("decoder", "layer_norm_epsilon", 1e-3)},
       {"scale_of_attention", "vitgpt2", set("decoder", "scale_attn_weights", false)},
-      {"scale_of_embeddings", "trocr", [](const fs::path& at) {
+      {"scale_of_embeddings",
+       "trocr",
+       [](const fs::path& at) {
          change_json(at / "config.json", [](Json& json) {
            Json& scale = json["decoder"]["scale_embedding"];
            scale = !scale.get<bool>();
          });
        }},
-      {"output_of_cross_attention", "trocr", scaled("layers.1.encoder_attn.out_proj.weight", 1.02F)},
+      {"output_of_cross_attention",
+       "trocr",
+       scaled("layers.1.encoder_attn.out_proj.weight", 1.02F)},
       {"values_of_the_image", "blip", scaled("layer.0.crossattention.self.value.weight", 1.01F)},
       {"bias_of_the_head", "blip", scaled("cls.predictions.bias", 1.5F)},
   };
