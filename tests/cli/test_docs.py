@@ -15,7 +15,8 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 @functools.cache
 def options(command: str) -> frozenset[str]:
     """The options that --help of a command lists."""
-    found = re.findall(r"(?m)^ +(?:-\w, ?)?(--[a-z0-9-]+)", run(command, "--help").out)
+    lines = re.findall(r"(?m)^ +(?:-\w, ?)?((?:,?--[a-z0-9-]+)+)", run(command, "--help").out)
+    found = [name for line in lines for name in line.split(",")]  # --yes,--no{false}
     return frozenset(found)
 
 

@@ -38,6 +38,9 @@ COMMANDS = {
         "--model-id",
         "--revision",
         "--rules-in-graph",
+        "--set",
+        "--bad-words",
+        "--trainer-names",
         "--threads",
         "--force",
         "--json",
@@ -70,6 +73,7 @@ COMMANDS = {
     ],
     "caption": [
         "--dtype",
+        "--engine",
         "--prompt",
         "--system",
         "--raw-prompt",
@@ -81,6 +85,7 @@ COMMANDS = {
     ],
     "generate": [
         "--dtype",
+        "--engine",
         "--system",
         "--raw-prompt",
         *GENERATION,
@@ -110,6 +115,7 @@ COMMANDS = {
     "families": ["--json"],
     "bench": [
         "--dtype",
+        "--engine",
         "--runs",
         "--max-new-tokens",
         "--image",
