@@ -95,12 +95,19 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost train=240 web=230 oracle=190 hostile=120 e2e=100 bundlers=80 install=10)
+foreach(cost oracle=280 web=190 train=150 e2e=130 wasm=110 bundlers=100 hostile=85 workflow=65 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)
   if(TEST ${name})
     set_tests_properties(${name} PROPERTIES COST ${seconds})
+  endif()
+endforeach()
+
+# Both build web/build/demo.
+foreach(name guide workflow)
+  if(TEST ${name})
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK page)
   endif()
 endforeach()
 
