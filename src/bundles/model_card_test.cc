@@ -19,14 +19,14 @@ TEST(ModelCard, BaseModelsAreThoseOfAHub) {
   EXPECT_EQ(
       named_base_models(checkpoint),
       (std::vector<std::string>{"google/siglip-base-patch16-224", "HuggingFaceTB/SmolLM-135M"}));
-  for (const Json name : {Json(""),
-                          Json("./a/b"),
-                          Json("a"),
-                          Json("a/b/c"),
-                          Json(3),
-                          Json("a /b"),
-                          Json("a/"),
-                          Json("a/b\nlicense: mit")}) {
+  for (const Json& name : {Json(""),
+                           Json("./a/b"),
+                           Json("a"),
+                           Json("a/b/c"),
+                           Json(3),
+                           Json("a /b"),
+                           Json("a/"),
+                           Json("a/b\nlicense: mit")}) {
     checkpoint.text_json = {{"_name_or_path", name}};
     EXPECT_EQ(named_base_models(checkpoint).size(), 1U) << name;
   }
