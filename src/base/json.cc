@@ -109,6 +109,21 @@ T json_or(const Json& object, std::string_view key, T fallback, std::string_view
   return json_get<T>(object, key, where);
 }
 
+int64_t json_bounded(
+    const Json& object, std::string_view key, int64_t least, int64_t most, std::string_view where) {
+  const auto value = json_get<int64_t>(object, key, where);
+  if (value < least || value > most) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: \"{}\" is {}, expected {} to {}",
+         where,
+         key,
+         value,
+         least,
+         most);
+  }
+  return value;
+}
+
 template bool json_get<bool>(const Json&, std::string_view, std::string_view);
 template int64_t json_get<int64_t>(const Json&, std::string_view, std::string_view);
 template double json_get<double>(const Json&, std::string_view, std::string_view);

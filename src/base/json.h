@@ -28,6 +28,9 @@ T json_or(const Json& object, std::string_view key, T fallback, std::string_view
 // The same without a fallback: an absent member is kInvalidFile.
 template <typename T>
 T json_get(const Json& object, std::string_view key, std::string_view where);
+// The same of a number in [least, most], so that buffers and loops that it sizes stay bounded.
+int64_t json_bounded(
+    const Json& object, std::string_view key, int64_t least, int64_t most, std::string_view where);
 
 }  // namespace lorapress
 

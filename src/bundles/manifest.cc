@@ -51,22 +51,6 @@ Json model_json(const Checkpoint& checkpoint) {
   return json;
 }
 
-// A number inside [1, most], so that buffers and loops sized by it stay bounded.
-int64_t bounded(
-    const Json& json, const char* key, int64_t least, int64_t most, const std::string& where) {
-  const auto value = json_get<int64_t>(json, key, where);
-  if (value < least || value > most) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: \"{}\" is {}, expected {} to {}",
-         where,
-         key,
-         value,
-         least,
-         most);
-  }
-  return value;
-}
-
 const Json& object(const Json& json, const char* key, const std::string& where) {
   const auto found = json.is_object() ? json.find(key) : json.end();
   if (found == json.end() || !found->is_object()) {
@@ -114,15 +98,15 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   constexpr int64_t kMostPixels = 8192;
   const Json& size = object(json, "size", where);
   Preprocessing settings{"",
-                         bounded(size, "height", 1, kMostPixels, where),
-                         bounded(size, "width", 1, kMostPixels, where),
+                         json_bounded(size, "height", 1, kMostPixels, where),
+                         json_bounded(size, "width", 1, kMostPixels, where),
                          json_get<std::string>(json, "resample", where),
                          json_get<double>(json, "rescale_factor", where),
                          triple(json, "image_mean", where),
                          triple(json, "image_std", where),
                          0};
   if (json.contains("shortest_edge")) {
-    settings.shortest_edge = bounded(
+    settings.shortest_edge = json_bounded(
         json, "shortest_edge", std::max(settings.height, settings.width), kMostPixels, where);
   }
   if (!std::ranges::all_of(settings.image_std, [](double std) { return std > 0.0; })) {
@@ -138,7 +122,7 @@ ManifestFile parse_file(const Json& json, const std::string& where) {
   ManifestFile file;
   file.path = json_get<std::string>(json, "path", where);
   require_path(file.path, where);
-  file.bytes = static_cast<uint64_t>(bounded(json, "bytes", 0, int64_t{1} << 40, where));
+  file.bytes = static_cast<uint64_t>(json_bounded(json, "bytes", 0, int64_t{1} << 40, where));
   const auto digests = json.find("sha256");
   const uint64_t chunks = (file.bytes + kChunkBytes - 1) / kChunkBytes;
   if (digests == json.end() || !digests->is_array() || digests->size() != chunks) {
@@ -178,15 +162,15 @@ void parse_model(const Json& json, const std::string& where, Manifest& manifest)
          fmt::join(kKnown, ", "));
   }
   if (takes_images(manifest)) {
-    manifest.image_tokens = bounded(json, "image_tokens", 1, kMost, where);
+    manifest.image_tokens = json_bounded(json, "image_tokens", 1, kMost, where);
   }
-  manifest.vocab_size = bounded(json, "vocab_size", 1, kMost, where);
-  manifest.num_hidden_layers = bounded(json, "num_hidden_layers", 1, 4096, where);
-  manifest.num_key_value_heads = bounded(json, "num_key_value_heads", 1, 4096, where);
-  manifest.head_dim = bounded(json, "head_dim", 1, 65536, where);
-  manifest.max_position_embeddings = bounded(json, "max_position_embeddings", 1, kMost, where);
+  manifest.vocab_size = json_bounded(json, "vocab_size", 1, kMost, where);
+  manifest.num_hidden_layers = json_bounded(json, "num_hidden_layers", 1, 4096, where);
+  manifest.num_key_value_heads = json_bounded(json, "num_key_value_heads", 1, 4096, where);
+  manifest.head_dim = json_bounded(json, "head_dim", 1, 65536, where);
+  manifest.max_position_embeddings = json_bounded(json, "max_position_embeddings", 1, kMost, where);
   if (json.contains("image_token_id")) {
-    manifest.image_token_id = bounded(json, "image_token_id", 0, kMost, where);
+    manifest.image_token_id = json_bounded(json, "image_token_id", 0, kMost, where);
   }
 }
 
@@ -339,7 +323,7 @@ Manifest parse_manifest(const Json& json, const std::string& where) {
          manifest.format_version,
          kManifestVersion);
   }
-  if (bounded(json, "chunk_bytes", 1, int64_t{1} << 30, where) !=
+  if (json_bounded(json, "chunk_bytes", 1, int64_t{1} << 30, where) !=
       static_cast<int64_t>(kChunkBytes)) {
     fail(ErrorCode::kUnsupported,
          "{}: chunk_bytes is not {}; use the lorapress that wrote it",

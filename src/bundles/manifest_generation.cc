@@ -14,21 +14,6 @@ constexpr const char* kOverrides = "overrides";
 constexpr const char* kRulesInGraph = "rules_in_graph";
 constexpr const char* kEnds = "eos_token_id";
 
-int64_t number_in(const Json& json, const char* key, int64_t most, const std::string& where) {
-  const auto value = json_get<int64_t>(json, key, where);
-  const int64_t least = std::string_view(key) == "max_new_tokens" ? 1 : 0;
-  if (value < least || value > most) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: \"{}\" is {}, expected {} to {}",
-         where,
-         key,
-         value,
-         least,
-         most);
-  }
-  return value;
-}
-
 void read_rules_in_graph(const Json& json, const std::string& where, Manifest& manifest) {
   const auto found = json.find(kRulesInGraph);
   if (found == json.end()) {
@@ -81,8 +66,9 @@ void read_generation(const Json& json, const std::string& where, Manifest& manif
   };
   const Json generation = object(kGeneration);
   const int64_t last = manifest.vocab_size - 1;
-  manifest.decoder_start_token_id = number_in(generation, "decoder_start_token_id", last, where);
-  manifest.max_new_tokens = number_in(generation, "max_new_tokens", 1 << 20, where);
+  manifest.decoder_start_token_id =
+      json_bounded(generation, "decoder_start_token_id", 0, last, where);
+  manifest.max_new_tokens = json_bounded(generation, "max_new_tokens", 1, 1 << 20, where);
   manifest.generation = parse_generation_settings(generation, manifest.vocab_size, where);
   manifest.generation.max_new_tokens.reset();
   const auto eos = generation.find(kEnds);
@@ -90,7 +76,7 @@ void read_generation(const Json& json, const std::string& where, Manifest& manif
     fail(ErrorCode::kInvalidFile, "{}: \"{}\" is not a list of token ids", where, kEnds);
   }
   for (const Json& id : *eos) {
-    manifest.eos_token_ids.push_back(number_in({{kEnds, id}}, kEnds, last, where));
+    manifest.eos_token_ids.push_back(json_bounded({{kEnds, id}}, kEnds, 0, last, where));
   }
   if (json.contains(kOverrides)) {
     manifest.overrides = object(kOverrides);

@@ -2,19 +2,23 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
+#include <fmt/format.h>
+#include <string>
+
+#define PCRE2_CODE_UNIT_WIDTH 32
+#include <pcre2.h>
 
 #include "base/fail.h"
 
 namespace lorapress {
 namespace {
 
-struct LetterRange {
+struct Range {
   char32_t first;
   char32_t last;
 };
 // Latin, Greek and Cyrillic as the tokenizer has them; of other scripts whole blocks.
-constexpr std::array kLetterRanges = std::to_array<LetterRange>(
+constexpr std::array kLetterRanges = std::to_array<Range>(
     {{0xAA, 0xAA},     {0xAD, 0xAD},     {0xB5, 0xB5},     {0xBA, 0xBA},     {0xC0, 0xD6},
      {0xD8, 0xF6},     {0xF8, 0x37D},    {0x384, 0x386},   {0x388, 0x38A},   {0x38C, 0x38C},
      {0x38E, 0x3A1},   {0x3A3, 0x481},   {0x483, 0x487},   {0x48A, 0x527},   {0x531, 0x556},
@@ -33,302 +37,148 @@ constexpr std::array kLetterRanges = std::to_array<LetterRange>(
      {0x30A1, 0x30FA}, {0x30FC, 0xD7FF}, {0xF900, 0xFD3D}, {0xFE70, 0xFEFC}, {0xFF21, 0xFF3A},
      {0xFF41, 0xFF5A}, {0xFF66, 0xFFDC}});
 
-bool is_ascii_letter(char32_t code) {
-  return (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
-}
-
 // Accents that follow their letter, and the soft hyphen.
-bool is_mark(char32_t code) {
-  return code == 0xAD || (code >= 0x300 && code <= 0x36F) || (code >= 0x483 && code <= 0x487);
+constexpr std::array kMarks = std::to_array<Range>({{0xAD, 0xAD}, {0x300, 0x36F}, {0x483, 0x487}});
+
+std::string listed(const Range& range) {
+  return fmt::format("\\x{{{:x}}}-\\x{{{:x}}}",
+                     static_cast<uint32_t>(range.first),
+                     static_cast<uint32_t>(range.last));
 }
 
-bool is_capital(char32_t code) {
-  return (code >= 'A' && code <= 'Z') || (code >= 0xC0 && code <= 0xDE && code != 0xD7) ||
-         (code >= 0x391 && code <= 0x3A9) || (code >= 0x410 && code <= 0x42F);
+// The letters as the inside of a class, without the marks where these do not count.
+std::string letters(bool marks) {
+  std::string text = "A-Za-z";
+  for (const Range& range : kLetterRanges) {
+    char32_t first = range.first;
+    for (const Range& mark : kMarks) {
+      if (!marks && mark.last >= first && mark.first <= range.last) {
+        if (mark.first > first) {
+          text += listed({first, mark.first - 1});
+        }
+        first = mark.last + 1;
+      }
+    }
+    if (first <= range.last) {
+      text += listed({first, range.last});
+    }
+  }
+  return text;
 }
 
-bool is_quote(char32_t code) {
-  return code == '\'' || code == 0x92 || code == 0x2019;
+// What \l, \a ... stand for, as the inside of a class; empty for an escaped character.
+std::string_view kind(char sign) {
+  static const std::string all = letters(true);
+  static const std::string plain = letters(false);
+  switch (sign) {
+    case 'l':
+      return all;
+    case 'a':
+      return plain;
+    case 'u':
+      return R"(A-Z\x{c0}-\x{d6}\x{d8}-\x{de}\x{391}-\x{3a9}\x{410}-\x{42f})";
+    case 'd':
+      return "0-9";
+    case 's':
+      return R"( \t\x{a0}\x{2000}-\x{200a}\x{3000})";
+    case 'q':
+      return R"('\x{92}\x{2019})";
+    case 'k':
+      return R"('\x{92}\x{2019}`\x{91}\x{2018}\x{201b})";
+    case 'n':
+      return R"(\n)";
+    default:
+      return {};
+  }
 }
 
-bool is_left_quote(char32_t code) {
-  return code == '`' || code == 0x91 || code == 0x2018 || code == 0x201B;
-}
-
-bool is_blank(char32_t code) {
-  return code == ' ' || code == '\t' || code == 0xA0 || (code >= 0x2000 && code <= 0x200A) ||
-         code == 0x3000;
+// The pattern as PCRE2 writes it: classes keep their cases, where the rest has both.
+std::u32string translated(std::string_view source) {
+  std::string text;
+  bool inside = false;
+  for (size_t at = 0; at < source.size(); ++at) {
+    const char sign = source[at];
+    if (sign == '\\' && at + 1 < source.size()) {
+      const std::string_view range = kind(source[++at]);
+      text += range.empty() ? std::string{sign, source[at]}
+              : inside      ? std::string(range)
+                            : fmt::format("(?-i:[{}])", range);
+    } else if (sign == '[' && !inside) {
+      inside = true;
+      text += "(?-i:[";
+    } else if (sign == ']' && inside) {
+      inside = false;
+      text += "])";
+    } else {
+      text += sign;
+    }
+  }
+  return {text.begin(), text.end()};  // ASCII
 }
 
 }  // namespace
 
 bool is_caption_letter(char32_t code) {
   if (code < 0x80) {
-    return is_ascii_letter(code);
+    return (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
   }
-  const auto after = std::ranges::upper_bound(kLetterRanges, code, {}, &LetterRange::first);
+  const auto after = std::ranges::upper_bound(kLetterRanges, code, {}, &Range::first);
   return after != kLetterRanges.begin() && code <= std::prev(after)->last;
 }
 
-bool Pattern::Class::has(char32_t code) const {
-  const bool in = (code < 128 && ascii.test(code)) || (letters && is_caption_letter(code)) ||
-                  (plain_letters && is_caption_letter(code) && !is_mark(code)) ||
-                  (capitals && is_capital(code)) || (blanks && is_blank(code)) ||
-                  (quotes && is_quote(code)) || (left_quotes && is_left_quote(code));
-  return in != negated;
-}
+struct Pattern::Code {
+  explicit Code(pcre2_code* compiled) : code(compiled) {}
+  ~Code() { pcre2_code_free(code); }
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
 
-// Recursive descent; each part appends its states and leaves the place that goes on open.
-class PatternParser {
- public:
-  PatternParser(Pattern& pattern, std::string_view source) : pattern_(pattern), source_(source) {}
-
-  void parse() {
-    const Part part = alternatives();
-    if (at_ != source_.size()) {
-      wrong();
-    }
-    pattern_.accept_ = state({});
-    connect(part.ends, pattern_.accept_);
-    pattern_.start_ = part.start;
-  }
-
- private:
-  using End = std::pair<int, bool>;  // a state, and whether its second way on is open
-  struct Part {
-    int start = -1;
-    std::vector<End> ends;
-  };
-
-  [[noreturn]] void wrong() const {
-    fail(ErrorCode::kRuntime, "pattern {}: wrong at {}", source_, at_);
-  }
-  [[nodiscard]] bool sees(char sign) const { return at_ < source_.size() && source_[at_] == sign; }
-  int state(Pattern::State made) {
-    pattern_.states_.push_back(made);
-    return static_cast<int>(pattern_.states_.size()) - 1;
-  }
-  void connect(const std::vector<End>& ends, int to) {
-    for (const auto& [from, second] : ends) {
-      auto& place = pattern_.states_[static_cast<size_t>(from)];
-      (second ? place.other : place.next) = to;
-    }
-  }
-
-  Part alternatives() {
-    Part part = sequence();
-    while (sees('|')) {
-      ++at_;
-      Part more = sequence();
-      part.start = state({-1, part.start, more.start});
-      part.ends.insert(part.ends.end(), more.ends.begin(), more.ends.end());
-    }
-    return part;
-  }
-
-  Part sequence() {
-    const int start = state({});  // a fork with one way: an empty sequence is a part, too
-    Part part{start, {{start, false}}};
-    while (at_ < source_.size() && !sees('|') && !sees(')')) {
-      const Part next = repeated();
-      connect(part.ends, next.start);
-      part.ends = next.ends;
-    }
-    return part;
-  }
-
-  Part repeated() {
-    const size_t from = at_;
-    Part part = one();
-    if (sees('{')) {
-      return counted(from, std::move(part));
-    }
-    while (sees('*') || sees('+') || sees('?')) {
-      const char sign = source_[at_++];
-      const int fork = state({-1, part.start, -1});
-      if (sign != '?') {
-        connect(part.ends, fork);
-      }
-      std::vector<End> ends{{fork, true}};
-      if (sign == '?') {
-        ends.insert(ends.end(), part.ends.begin(), part.ends.end());
-      }
-      part = {sign == '+' ? part.start : fork, std::move(ends)};
-    }
-    return part;
-  }
-
-  // {n} or {n,m}: the part is parsed again for each of its copies.
-  Part counted(size_t from, Part first) {
-    const size_t behind = at_;
-    const size_t close = source_.find('}', at_);
-    const std::string_view inside = source_.substr(at_ + 1, close - at_ - 1);
-    const int least = inside[0] - '0';
-    const int most = inside.back() - '0';
-    std::vector<End> ends;
-    Part part = std::move(first);
-    for (int copy = 1; copy <= most; ++copy) {
-      Part next = part;
-      if (copy > 1) {
-        at_ = from;
-        next = one();
-      }
-      if (copy > least) {
-        const int fork = state({-1, next.start, -1});
-        ends.emplace_back(fork, true);
-        next.start = fork;
-      }
-      if (copy > 1) {
-        connect(part.ends, next.start);
-        part.ends = next.ends;
-      } else {
-        part = next;
-      }
-      if (at_ != behind) {
-        wrong();
-      }
-    }
-    at_ = close + 1;
-    part.ends.insert(part.ends.end(), ends.begin(), ends.end());
-    return part;
-  }
-
-  Part one() {
-    if (sees('(')) {
-      ++at_;
-      Part part = alternatives();
-      if (!sees(')')) {
-        wrong();
-      }
-      ++at_;
-      return part;
-    }
-    pattern_.classes_.emplace_back();
-    if (sees('[')) {
-      ++at_;
-      set();
-    } else if (sees('.')) {
-      ++at_;
-      pattern_.classes_.back().negated = true;
-    } else {
-      letter(true);
-    }
-    const int taken = state({static_cast<int>(pattern_.classes_.size()) - 1, -1, -1});
-    return {taken, {{taken, false}}};
-  }
-
-  // One character of a class or of the text between; returns it, or -1 for a kind of characters.
-  int letter(bool both_cases) {
-    if (at_ >= source_.size()) {
-      wrong();
-    }
-    Pattern::Class& made = pattern_.classes_.back();
-    char sign = source_[at_++];
-    if (sign == '\\') {
-      sign = source_.at(at_++);
-      switch (sign) {
-        case 'l':
-          made.letters = true;
-          return -1;
-        case 'a':
-          made.plain_letters = true;
-          return -1;
-        case 'u':
-          made.capitals = true;
-          return -1;
-        case 's':
-          made.blanks = true;
-          return -1;
-        case 'q':
-          made.quotes = true;
-          return -1;
-        case 'k':
-          made.quotes = made.left_quotes = true;
-          return -1;
-        case 'n':
-          sign = '\n';
-          break;
-        case 'd':
-          for (char digit = '0'; digit <= '9'; ++digit) {
-            made.ascii.set(static_cast<size_t>(digit));
-          }
-          return -1;
-        default:
-          break;
-      }
-    }
-    const auto code = static_cast<unsigned char>(sign);
-    made.ascii.set(code);
-    if (both_cases && is_ascii_letter(code)) {
-      made.ascii.set(code ^ 0x20U);
-    }
-    return code;
-  }
-
-  void set() {
-    if (sees('^')) {
-      ++at_;
-      pattern_.classes_.back().negated = true;
-    }
-    while (!sees(']')) {
-      const int first = letter(false);
-      if (first >= 0 && sees('-') && at_ + 1 < source_.size() && source_[at_ + 1] != ']') {
-        ++at_;
-        const int last = letter(false);
-        for (int code = first; code <= last; ++code) {
-          pattern_.classes_.back().ascii.set(static_cast<size_t>(code));
-        }
-      }
-    }
-    ++at_;
-  }
-
-  Pattern& pattern_;
-  std::string_view source_;
-  size_t at_ = 0;
+  pcre2_code* code;
 };
 
 Pattern::Pattern(std::string_view source) {
-  PatternParser(*this, source).parse();
+  const std::u32string text = translated(source);
+  int error = 0;
+  size_t place = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()),
+                                   text.size(),
+                                   PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_NO_AUTO_CAPTURE,
+                                   &error,
+                                   &place,
+                                   nullptr);
+  if (code == nullptr) {
+    fail(ErrorCode::kRuntime, "pattern {}: wrong at {}, PCRE2 error {}", source, place, error);
+  }
+  code_ = std::make_shared<Code>(code);
 }
 
 std::vector<size_t> Pattern::ends(std::u32string_view text, size_t begin) const {
-  std::vector<int> now;
-  std::vector<int> next;
-  std::vector<int> todo;
-  std::vector<size_t> seen(states_.size(), std::u32string_view::npos);
-  const auto enter = [&](std::vector<int>& set, int first, size_t mark) {
-    todo.assign(1, first);
-    while (!todo.empty()) {
-      const int state = todo.back();
-      todo.pop_back();
-      if (state < 0 || seen[static_cast<size_t>(state)] == mark) {
-        continue;
-      }
-      seen[static_cast<size_t>(state)] = mark;
-      const State& place = states_[static_cast<size_t>(state)];
-      if (place.chars >= 0 || state == accept_) {
-        set.push_back(state);
-      } else {
-        todo.push_back(place.other);
-        todo.push_back(place.next);
-      }
-    }
-  };
+  const auto most = static_cast<uint32_t>(text.size() - begin + 1);  // matches, one for each end
+  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data(
+      pcre2_match_data_create(most, nullptr), pcre2_match_data_free);
+  std::vector<int> workspace(1024);
+  int count = PCRE2_ERROR_DFA_WSSIZE;
+  while (count == PCRE2_ERROR_DFA_WSSIZE) {
+    count = pcre2_dfa_match(code_->code,
+                            reinterpret_cast<PCRE2_SPTR>(text.data()),
+                            text.size(),
+                            begin,
+                            PCRE2_ANCHORED | PCRE2_NOTEMPTY,
+                            data.get(),
+                            nullptr,
+                            workspace.data(),
+                            workspace.size());
+    workspace.resize(2 * workspace.size());
+  }
+  if (count == PCRE2_ERROR_NOMATCH) {
+    return {};
+  }
+  if (count <= 0) {
+    fail(ErrorCode::kRuntime, "a pattern of captions: PCRE2 error {}", count);
+  }
+  const size_t* places = pcre2_get_ovector_pointer(data.get());
   std::vector<size_t> found;
-  enter(now, start_, begin);
-  for (size_t at = begin; at < text.size() && !now.empty(); ++at) {
-    next.clear();
-    for (const int state : now) {
-      const State& place = states_[static_cast<size_t>(state)];
-      if (place.chars >= 0 && classes_[static_cast<size_t>(place.chars)].has(text[at])) {
-        enter(next, place.next, at + 1);
-      }
-    }
-    now.swap(next);
-    if (std::ranges::find(now, accept_) != now.end()) {
-      found.push_back(at + 1);
-    }
+  for (int i = count - 1; i >= 0; --i) {  // the longest is the first
+    found.push_back(places[(2 * i) + 1]);
   }
   return found;
 }
