@@ -212,10 +212,12 @@ if (wanted("smolvlm")) {
   }
 }
 if (wanted("old")) {
-  for (const threads of [1, 2]) {
-    say(`captions: the old architecture, ${threads} threads`);
-    results.captions.push(await captions(server.origin, { model: "old", dtype: "q8", threads, rounds }));
-    save();
+  for (const dtype of ["q8", "fp32"]) {
+    for (const threads of [1, 2]) {
+      say(`captions: the old architecture, ${dtype}, ${threads} threads`);
+      results.captions.push(await captions(server.origin, { model: "old", dtype, threads, rounds }));
+      save();
+    }
   }
 }
 if (only === "guide") {

@@ -28,4 +28,4 @@ done < <(awk '/^## From your pictures/ { here = 1 } here && /^```/ { if (++fence
 [[ $count == 5 ]] || { echo "workflow: $count commands found in README.md, expected 5" >&2; exit 1; }
 
 expected=$(build/lorapress caption runs/shapes/pressed "$root/models/demo/images/scene-10000001.png" --dtype fp32)
-node "$here/caption.mjs" "$root" site "$root/models/demo/images/scene-10000001.png" "$expected"
+node "$here/caption.mjs" "$program" site "$root/models/demo/images/scene-10000001.png" "$expected"
