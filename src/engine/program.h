@@ -30,12 +30,15 @@ struct Port {
 };
 
 struct Linear;
+struct Weight;
 
 // Memory of constants, which all runs read.
 struct Program {
-  std::unique_ptr<Pool> constants = std::make_unique<Pool>();  // outlives the values
+  std::unique_ptr<Pool> constants =
+      std::make_unique<Pool>(SIZE_MAX, Pool::Blocks::kFreed);  // outlives the values
   std::vector<Value> values;
-  std::vector<std::shared_ptr<const Linear>> linears;  // packed weights that nodes point to
+  std::vector<std::shared_ptr<Weight>> weights;        // packed; products point to them
+  std::vector<std::shared_ptr<const Linear>> linears;  // products that nodes point to
   Steps steps;
   std::vector<Port> inputs;
   std::vector<Port> outputs;

@@ -30,11 +30,14 @@ int find(const std::vector<Port>& ports, const std::string& name) {
 
 }  // namespace
 
-Session::Session(const Sources& sources) : program_(compile(read_onnx_file(sources.graph()))) {
+Session::Session(const Sources& sources, Workers& workers)
+    : program_(compile(read_onnx_file(sources.graph()))) {
   fold(program_, sources);
-  fuse(program_, sources);
+  fuse(program_, sources, workers);
   finish(program_, sources);
 }
+
+Session::Session(const Sources& sources) : Session(sources, *std::make_unique<Workers>()) {}
 
 int Session::input(const std::string& name) const {
   return find(program_.inputs, name);

@@ -15,7 +15,7 @@ class Source {
  public:
   virtual ~Source() = default;
   [[nodiscard]] virtual uint64_t size() const = 0;
-  // Fills `out`. REQUIRES: offset + out.size() <= size().
+  // Fills `out`; the workers of a load call it at the same time. REQUIRES: offset + out.size() <= size().
   virtual void read(uint64_t offset, std::span<std::byte> out) const = 0;
 };
 

@@ -45,20 +45,20 @@ int find_port(const std::vector<engine::Port>& ports,
 
 NativeDecoder::NativeDecoder(const Manifest& manifest, const Files& files, unsigned threads)
     : workers_(threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency())),
-      decoder_(files.decoder),
+      decoder_(files.decoder, workers_),
       image_tokens_(manifest.image_tokens),
       vocab_size_(manifest.vocab_size) {
   if (!files.encoder.empty()) {
     open_encoder(manifest, files);
   }
   if (!files.embed.empty()) {
-    embed_.emplace(files.embed);
+    embed_.emplace(files.embed, workers_);
     image_token_id_ = manifest.image_token_id;
     find_port(embed_->graph().inputs(), kInputIds, {-1, -1}, files.embed);
     find_port(embed_->graph().outputs(), kInputsEmbeds, {-1, -1, -1}, files.embed);
   }
   if (files.prefill != files.decoder) {
-    prefill_.emplace(files.prefill);
+    prefill_.emplace(files.prefill, workers_);
   }
   later_ = decoder_graph(decoder_, manifest);
   first_ = prefill_ ? decoder_graph(*prefill_, manifest) : later_;
@@ -69,7 +69,7 @@ NativeDecoder::NativeDecoder(const Manifest& manifest, const Files& files, unsig
 }
 
 void NativeDecoder::open_encoder(const Manifest& manifest, const Files& files) {
-  encoder_.emplace(files.encoder);
+  encoder_.emplace(files.encoder, workers_);
   const auto& inputs = encoder_->graph().inputs();
   const Preprocessing& size = manifest.preprocessing;
   pixels_dims_ = {1, 3, size.height, size.width};

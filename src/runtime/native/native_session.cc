@@ -73,9 +73,13 @@ void naming(const fs::path& file, const Work& work) {
 
 }  // namespace
 
-NativeSession::NativeSession(fs::path file) : file_(std::move(file)) {
-  naming(file_, [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_)); });
+NativeSession::NativeSession(fs::path file, engine::Workers& workers) : file_(std::move(file)) {
+  naming(file_,
+         [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_), workers); });
 }
+
+NativeSession::NativeSession(fs::path file)
+    : NativeSession(std::move(file), *std::make_unique<engine::Workers>()) {}
 
 void NativeSession::run(engine::Run& run,
                         std::span<const engine::Tensor> feeds,

@@ -26,7 +26,8 @@ class PoolWorkers final : public engine::Workers {
 // it does not know, kInvalidFile for what is no graph, kRuntime in a run.
 class NativeSession {
  public:
-  // Throws kNotFound, too.
+  // `workers` share the work of loading. Throws kNotFound, too.
+  NativeSession(std::filesystem::path file, engine::Workers& workers);
   explicit NativeSession(std::filesystem::path file);
 
   [[nodiscard]] const engine::Session& graph() const { return *session_; }
