@@ -22,12 +22,19 @@ class PoolWorkers final : public engine::Workers {
   ThreadPool pool_;
 };
 
-// A graph's file, loaded. Refusals of the engine are Errors that name the file: kUnsupported for what
-// it does not know, kInvalidFile for what is no graph, kRuntime in a run.
+// Fails with a refusal of the engine: kUnsupported for what it does not know, kInvalidFile for what is no graph,
+// kMismatch for a graph that is not the manifest's, kRuntime in a run. `file` stands before the message, unless empty.
+[[noreturn]] void fail_refused(const engine::Refusal& refusal, const std::filesystem::path& file);
+
+// A graph's file, loaded. Throws kNotFound, and as fail_refused().
+std::unique_ptr<engine::Session> load_session(const std::filesystem::path& file);
+
+// A graph alone.
 class NativeSession {
  public:
-  // Throws kNotFound, too.
-  explicit NativeSession(std::filesystem::path file);
+  // Throws as load_session.
+  explicit NativeSession(std::filesystem::path file)
+      : file_(std::move(file)), session_(load_session(file_)) {}
 
   [[nodiscard]] const engine::Session& graph() const { return *session_; }
   [[nodiscard]] const std::filesystem::path& file() const { return file_; }
