@@ -36,6 +36,19 @@ size_t Sequences::bytes() const {
   return bytes;
 }
 
+float* Sequences::all_logits() {
+  const int64_t vocab = decoder_->facts_.vocab_size;
+  const bool in_order = std::is_sorted(slots_.begin(), slots_.end());  // slots are 0 ... rows - 1
+  if (in_order) {
+    return logits_.data();
+  }
+  ordered_.resize(logits_.size());
+  for (int64_t row = 0; row < rows(); ++row) {
+    std::copy_n(logits(row), vocab, ordered_.data() + row * vocab);
+  }
+  return ordered_.data();
+}
+
 // ---- the cache ---------------------------------------------------------------------------------
 
 void Sequences::rebuild(size_t index, std::span<const int64_t> sources, int64_t capacity) {
@@ -229,8 +242,7 @@ void Sequences::prefill(int64_t image, const Image* encoded, std::span<const int
   length_ = 0;
   reserve(prefix_ + room_);
   ones_.resize(graph.mask >= 0 ? std::max(ones_.size(), ids.size()) : 0, 1);
-  Run own;  // what it needs is of no use to the steps
-  graph.session->prepare(own, *decoder_->workers_);
+  graph.session->prepare(first_run_.emplace(), *decoder_->workers_);
   const Tensor input(Type::kI64, Dims{1, count}, ids.data());
   feeds_.resize(graph.session->inputs().size());
   feeds_[static_cast<size_t>(graph.ids)] =
@@ -243,7 +255,8 @@ void Sequences::prefill(int64_t image, const Image* encoded, std::span<const int
   if (graph.mask >= 0) {
     feeds_[static_cast<size_t>(graph.mask)] = Tensor(Type::kI64, Dims{1, count}, ones_.data());
   }
-  call(graph, other ? Part::kFirstDecoder : Part::kDecoder, own, first, 1);
+  call(graph, other ? Part::kFirstDecoder : Part::kDecoder, *first_run_, first, 1);
+  first_run_.reset();
   length_ = prefix_;
   for (int64_t row = first + 1; row < first + beams_; ++row) {
     for (size_t i = 0; i < cache_.size(); ++i) {

@@ -24,6 +24,8 @@ class Sequences {
   [[nodiscard]] float* logits(int64_t row) {
     return logits_.data() + slots_[static_cast<size_t>(row)] * decoder_->facts().vocab_size;
   }
+  // Those of all rows in their order: float32 [rows, vocab_size].
+  [[nodiscard]] float* all_logits();
   // Bytes of caches and buffers.
   [[nodiscard]] size_t bytes() const;
 
@@ -60,7 +62,9 @@ class Sequences {
   Dims image_dims_;
   std::vector<float> blank_;     // in place of images in steps, which do not read them
   std::vector<int64_t> ones_;    // attention_mask of rows without padding
+  std::vector<float> ordered_;   // the same of the rows, where slots have another order
   Run run_;
+  std::optional<Run> first_run_;  // of the first call: what it needs is of no use to the steps
   Run embed_run_;
   Pool memory_;
   std::vector<Cache> cache_;

@@ -69,7 +69,7 @@ NativeDecoder::NativeDecoder(const Manifest& manifest, const Files& files, unsig
     : workers_(threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency())),
       decoder_(facts_of(manifest, !files.embed.empty()), workers_) {
   const auto load = [&](engine::Part part, const std::filesystem::path& file) {
-    std::unique_ptr<engine::Session> session = load_session(file);
+    std::unique_ptr<engine::Session> session = load_session(file, workers_);
     translated([&] { decoder_.set(part, std::move(session), file.string()); });
   };
   load(engine::Part::kDecoder, files.decoder);

@@ -8,6 +8,7 @@
 #include "engine/decoder.h"
 #include "runtime/engine/decoder.h"
 #include "runtime/native/native_session.h"
+#include "runtime/native/pool_workers.h"
 
 namespace lorapress {
 

@@ -73,9 +73,9 @@ void fail_refused(const engine::Refusal& refusal, const fs::path& file) {
   fail(code_of(refusal.problem), "{}: {}", file.string(), refusal.message);
 }
 
-std::unique_ptr<engine::Session> load_session(const fs::path& file) {
+std::unique_ptr<engine::Session> load_session(const fs::path& file, engine::Workers& workers) {
   try {
-    return std::make_unique<engine::Session>(FolderSources(file));
+    return std::make_unique<engine::Session>(FolderSources(file), workers);
   } catch (const engine::Refusal& refusal) {
     fail_refused(refusal, file);
   }
