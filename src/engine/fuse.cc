@@ -86,6 +86,7 @@ void fuse(Program& program, const Sources& sources, Workers& workers) {
   for_each_node(program.steps, [&](const Node& node) { count_inputs(node, 1, readers); });
   count_outputs(program.steps, readers);
   fuse_list(program, sources, program.steps, readers);
+  expect_reads(program, sources);
   pack_weights(program, sources, workers);
 }
 

@@ -59,6 +59,9 @@ void read_stored(const TensorDef& tensor,
                  uint64_t offset,
                  std::span<std::byte> out);
 
+// Tells the sources what is still to be read once the plan is made.
+void expect_reads(const Program& program, const Sources& sources);
+
 // Computes nodes whose inputs are all constant and small.
 void fold(Program& program, const Sources& sources);
 

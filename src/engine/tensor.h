@@ -22,6 +22,7 @@ enum class Problem : uint8_t {
   kUnsupported,  // an operator, attribute or type that the engine does not know
   kInvalid,      // no ONNX graph, or one that contradicts itself
   kRun,          // inputs that do not fit the graph
+  kMismatch,     // a graph that is not the one that its host describes
 };
 // Thrown by refuse(). A build without exceptions keeps the message for its caller and traps.
 struct Refusal {

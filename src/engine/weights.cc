@@ -151,13 +151,18 @@ const Weight* add_weight(Program& program, const LinearSource& source) {
 }
 
 void pack_weights(Program& program, const Sources& sources, Workers& workers) {
-  Packer packer(program, sources);
-  for (const std::shared_ptr<Weight>& weight : program.weights) {
-    const auto bytes = static_cast<int64_t>(kernels::packed_bytes(weight->source.spec));
-    weight->memory = Tensor(*program.constants, Type::kU8, Dims{bytes});
-    packer.add(*weight);
+  const std::span<const std::shared_ptr<Weight>> all = program.weights;
+  // On one thread one after the other: a host that lets go of what was read then holds a model once.
+  const size_t group = workers.count() == 1 ? 1 : std::max<size_t>(all.size(), 1);
+  for (size_t first = 0; first < all.size(); first += group) {
+    Packer packer(program, sources);
+    for (const std::shared_ptr<Weight>& weight : all.subspan(first, group)) {
+      const auto bytes = static_cast<int64_t>(kernels::packed_bytes(weight->source.spec));
+      weight->memory = Tensor(*program.constants, Type::kU8, Dims{bytes});
+      packer.add(*weight);
+    }
+    packer.run(workers);
   }
-  packer.run(workers);
   for_parts(workers, std::ssize(program.weights), [&](int64_t part, unsigned) {
     kernels::finish_packing(program.weights[static_cast<size_t>(part)]->packed,
                             kernels::best_kernel_set());
