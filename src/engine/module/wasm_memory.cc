@@ -205,7 +205,9 @@ float powf(float x, float y) {
   return static_cast<float>(negative ? -size : size);
 }
 
-int __cxa_atexit(void (*)(void*), void*, void*) {  // instances do not end  // NOLINT(bugprone-reserved-identifier)
+int __cxa_atexit(void (*)(void*),
+                 void*,
+                 void*) {  // instances do not end  // NOLINT(bugprone-reserved-identifier)
   return 0;
 }
 
