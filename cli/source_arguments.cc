@@ -50,15 +50,17 @@ std::filesystem::path to_folder(const std::string& text) {
 
 void add_source(CLI::App& command, SourceArguments& arguments) {
   command
-      .add_option("CHECKPOINT",
-                  arguments.checkpoint,
-                  "Folder with config.json and model.safetensors (or shards), or hf:ORG/NAME[@REVISION]")
+      .add_option(
+          "CHECKPOINT",
+          arguments.checkpoint,
+          "Folder with config.json and model.safetensors (or shards), or hf:ORG/NAME[@REVISION]")
       ->required()
       ->type_name("DIR");
   command
-      .add_option("--adapter",
-                  arguments.adapters,
-                  "PEFT adapter folder (or hf:ORG/NAME) to merge; several times for several, DIR:WEIGHT scales one")
+      .add_option(
+          "--adapter",
+          arguments.adapters,
+          "PEFT adapter folder (or hf:ORG/NAME) to merge; several times for several, DIR:WEIGHT scales one")
       ->allow_extra_args(false)
       ->type_name("DIR[:WEIGHT]");
   command

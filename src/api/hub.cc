@@ -31,9 +31,10 @@ std::string endpoint(const std::string& model) {
   const char* named = std::getenv("HF_ENDPOINT");
   std::string address = named != nullptr && *named != '\0' ? named : LORAPRESS_HUB_ENDPOINT;
   if (address.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "{}: this build names no hub; set HF_ENDPOINT to the hub's address, as in HF_ENDPOINT=https://HOST",
-         model);
+    fail(
+        ErrorCode::kInvalidArgument,
+        "{}: this build names no hub; set HF_ENDPOINT to the hub's address, as in HF_ENDPOINT=https://HOST",
+        model);
   }
   if (!address.starts_with("https://") && !address.starts_with("http://")) {
     fail(ErrorCode::kInvalidArgument,
@@ -58,8 +59,10 @@ HubReport cached(const HubCache& cache, const HubOptions& options, const std::st
   for (const auto& entry : fs::recursive_directory_iterator(report.folder)) {
     report.files += entry.is_regular_file() ? 1 : 0;
   }
-  report.notes.push_back(fmt::format(
-      "{}: {}; the commit of the last visit is used, {}", options.model, why, commit->substr(0, 8)));
+  report.notes.push_back(fmt::format("{}: {}; the commit of the last visit is used, {}",
+                                     options.model,
+                                     why,
+                                     commit->substr(0, 8)));
   return report;
 }
 

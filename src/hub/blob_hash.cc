@@ -20,8 +20,7 @@ void BlobHash::Free::operator()(evp_md_ctx_st* context) const {
   EVP_MD_CTX_free(context);
 }
 
-BlobHash::BlobHash(std::string_view etag, uint64_t size)
-    : etag_(etag), context_(EVP_MD_CTX_new()) {
+BlobHash::BlobHash(std::string_view etag, uint64_t size) : etag_(etag), context_(EVP_MD_CTX_new()) {
   const bool large = etag.size() == 64;
   require_digest(
       context_ ? EVP_DigestInit_ex(context_.get(), large ? EVP_sha256() : EVP_sha1(), nullptr) : 0);

@@ -109,8 +109,7 @@ void HubCache::link(const std::string& commit,
 }
 
 HubCache::Lock::Lock(const HubCache& cache, std::string_view etag) {
-  const fs::path file =
-      cache.root_ / ".locks" / cache.folder_ / (std::string(etag) + ".lock");
+  const fs::path file = cache.root_ / ".locks" / cache.folder_ / (std::string(etag) + ".lock");
   fs::create_directories(file.parent_path());
   descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   int result = descriptor_ < 0 ? -1 : 0;

@@ -156,7 +156,10 @@ std::vector<std::string> HubFetch::list() {
       fmt::format("{}/api/models/{}/revision/{}", endpoint_, name_.repository, revision);
   std::string text;
   const HttpAnswer answer = http_.get(
-      url, 0, [](int64_t) {}, [&](std::span<const std::byte> bytes) {
+      url,
+      0,
+      [](int64_t) {},
+      [&](std::span<const std::byte> bytes) {
         if (text.size() + bytes.size() > kMaxList) {
           fail(ErrorCode::kInvalidFile, "{}: more than {} bytes", url, kMaxList);
         }
@@ -246,7 +249,10 @@ uint64_t HubFetch::fetch_once(const File& file, const fs::path& partial) {
     };
     const auto body = [&](std::span<const std::byte> bytes) {
       if (bytes.size() > file.size - size) {
-        fail(ErrorCode::kMismatch, "{}: more than the {} bytes that the hub announced", url, file.size);
+        fail(ErrorCode::kMismatch,
+             "{}: more than the {} bytes that the hub announced",
+             url,
+             file.size);
       }
       out.append(bytes);
       hash->update(bytes);

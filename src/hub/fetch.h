@@ -2,9 +2,10 @@
 #ifndef LORAPRESS_HUB_FETCH_H_
 #define LORAPRESS_HUB_FETCH_H_
 
+#include "lorapress/hub.h"
+
 #include "hub/cache.h"
 #include "hub/http.h"
-#include "lorapress/hub.h"
 
 namespace lorapress {
 

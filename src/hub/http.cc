@@ -1,7 +1,6 @@
 #include "hub/http.h"
 
 #include <curl/curl.h>
-
 #include <exception>
 #include <utility>
 
@@ -19,6 +18,7 @@ constexpr const char* kSchemes = "http,https";
 struct Transfer {
   HttpAnswer answer;
   size_t header_bytes = 0;
+  uint64_t from = 0;  // what was asked for
   bool begun = false;
   const std::function<void(int64_t)>* begin = nullptr;
   const std::function<void(std::span<const std::byte>)>* body = nullptr;
@@ -63,6 +63,12 @@ size_t take_body(char* data, size_t size, size_t count, void* user) {
   }
   try {
     if (!std::exchange(transfer.begun, true)) {
+      if (status == 206 && !transfer.answer.headers["content-range"].starts_with(
+                               fmt::format("bytes {}-", transfer.from))) {
+        fail(ErrorCode::kIo,
+             "another part of the file came than the one from byte {}",
+             transfer.from);
+      }
       (*transfer.begin)(status);
     }
     (*transfer.body)(std::as_bytes(std::span(data, bytes)));
@@ -88,9 +94,11 @@ struct HttpClient::State {
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilentSeconds);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, kSchemes);
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, url.starts_with("https:") ? "https" : kSchemes);
+    curl_easy_setopt(
+        curl, CURLOPT_REDIR_PROTOCOLS_STR, url.starts_with("https:") ? "https" : kSchemes);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "lorapress/" LORAPRESS_VERSION);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);  // libcurl drops Authorization for another host
+    curl_easy_setopt(
+        curl, CURLOPT_HTTPHEADER, headers);  // libcurl drops Authorization for another host
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
   }
@@ -138,12 +146,15 @@ HttpAnswer HttpClient::get(const std::string& url,
                            const std::function<void(int64_t)>& begin,
                            const std::function<void(std::span<const std::byte>)>& body) {
   Transfer transfer;
+  transfer.from = from;
   transfer.begin = &begin;
   transfer.body = &body;
   state_->prepare(url, transfer);
   curl_easy_setopt(state_->curl, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(state_->curl, CURLOPT_MAXREDIRS, 5L);
-  curl_easy_setopt(state_->curl, CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(from));
+  // Not CURLOPT_RESUME_FROM, for which an answer with the whole file is an error.
+  const std::string range = fmt::format("{}-", from);
+  curl_easy_setopt(state_->curl, CURLOPT_RANGE, from == 0 ? nullptr : range.c_str());
   curl_easy_setopt(state_->curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(state_->curl, CURLOPT_WRITEDATA, &transfer);
   state_->perform(url, transfer);

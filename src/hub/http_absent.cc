@@ -1,15 +1,15 @@
 // The client of a build without libcurl (LORAPRESS_HUB=OFF).
-#include "hub/http.h"
-
 #include "base/fail.h"
+#include "hub/http.h"
 
 namespace lorapress {
 
 struct HttpClient::State {};
 
 HttpClient::HttpClient(std::string /*token*/) {
-  fail(ErrorCode::kUnsupported,
-       "this build fetches nothing from a hub; fetch the folder with the hub's own client (hf download) and name it");
+  fail(
+      ErrorCode::kUnsupported,
+      "this build fetches nothing from a hub; fetch the folder with the hub's own client (hf download) and name it");
 }
 
 HttpClient::~HttpClient() = default;

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "base/fail.h"
 #include "lorapress/hub.h"
+
+#include "base/fail.h"
 
 namespace lorapress {
 namespace {

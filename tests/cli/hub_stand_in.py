@@ -3,6 +3,7 @@ files (small ones inside the commit, others by Git LFS) and tag the commit, and 
 the files of a commit."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import threading
@@ -17,7 +18,9 @@ def git_blob(content: bytes) -> str:
 def commit_of(repository: dict) -> str:
     """Return the id of a repository's state."""
     names = sorted(repository["files"])
-    return hashlib.sha1("".join(n + git_blob(repository["files"][n]) for n in names).encode()).hexdigest()
+    return hashlib.sha1(
+        "".join(n + git_blob(repository["files"][n]) for n in names).encode()
+    ).hexdigest()
 
 
 class Hub:
@@ -43,6 +46,10 @@ class Hub:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
+            def handle(self):
+                with contextlib.suppress(ConnectionResetError):  # a client that has what it wants
+                    super().handle()
+
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_):
@@ -51,7 +58,7 @@ class Hub:
             def body(self) -> bytes:
                 return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-            def answer(self, code: int, document=None):
+            def answer(self, code: int, document: dict | list | None = None):
                 text = json.dumps(document or {}).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
@@ -66,7 +73,10 @@ class Hub:
                 """ORG/NAME/resolve/COMMIT/FILE: small files at once, others from /blobs/SHA-256."""
                 _, organization, name, _, commit, path = self.path.split("/", 5)
                 repository = hub.repositories[f"{organization}/{name}"]
-                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                if (
+                    repository["private"]
+                    and self.headers.get("Authorization") != f"Bearer {hub.token}"
+                ):
                     return self.answer(401, {"error": "Invalid username or password."})
                 if path not in repository["files"]:
                     return self.answer(404, {"error": path})
@@ -82,7 +92,9 @@ class Hub:
             def send(self, code: int, content: bytes, headers: dict[str, str]):
                 first = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0]
                 if code == 200 and int(first):
+                    part = f"bytes {first}-{len(content) - 1}/{len(content)}"
                     code, content = 206, content[int(first) :]
+                    headers = headers | {"Content-Range": part}
                 if hub.spoilt:
                     content = content[:-1] + b"?"
                 self.send_response(code)
@@ -111,6 +123,8 @@ class Hub:
                     return self.send(200, hub.blobs[parts[2]], {})
                 if len(parts) == 7 and parts[5] == "revision":
                     return self.model("/".join(parts[3:5]), parts[6])
+                if len(parts) > 5 and parts[5] == "tree":
+                    return self.tree("/".join(parts[3:5]))
                 if parts[-1] != "refs":
                     return self.answer(404, {"error": self.path})
                 tags = hub.repositories["/".join(parts[3:5])]["tags"]
@@ -120,11 +134,32 @@ class Hub:
                 ]
                 return self.answer(200, {"branches": [], "converts": [], "tags": rows})
 
+            def tree(self, identity: str):
+                def row(path: str, content: bytes):
+                    row = {
+                        "type": "file",
+                        "path": path,
+                        "size": len(content),
+                        "oid": git_blob(content),
+                    }
+                    large = {
+                        "oid": hashlib.sha256(content).hexdigest(),
+                        "size": len(content),
+                        "pointerSize": 1,
+                    }
+                    return row | ({"lfs": large} if path.endswith(".safetensors") else {})
+
+                files = hub.repositories[identity]["files"]
+                return self.answer(200, [row(*item) for item in files.items()])
+
             def model(self, identity: str, revision: str):
                 repository = hub.repositories.get(identity)
                 if repository is None or revision not in ("main", commit_of(repository)):
                     return self.answer(404, {"error": "Repository not found"})
-                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                if (
+                    repository["private"]
+                    and self.headers.get("Authorization") != f"Bearer {hub.token}"
+                ):
                     return self.answer(401, {"error": "Invalid username or password."})
                 files = [{"rfilename": name} for name in repository["files"]]
                 return self.answer(
