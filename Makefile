@@ -91,7 +91,7 @@ bench-web: build ## Measure captions in Chromium against transformers.js; bench/
 
 .PHONY: oracle
 oracle: ## Make tests/goldens again with the real Python libraries (needs the training environment)
-	tests/oracle/run.sh
+	tests/oracle/run.sh --all
 
 # The variables of `make train`, `press`, `verify` and `serve`; docs/training.md says what each is.
 OUT ?= $(if $(DATASET),runs/$(notdir $(patsubst %/,%,$(DATASET))))
