@@ -1,27 +1,16 @@
 """From pictures to captions with the commands of docs/training.md, and what is refused."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import CHECKPOINTS, PROGRAM, ROOT, Case
+from forked import train
+from harness import CHECKPOINTS, ROOT, Case
 from sets import NAMES, write_csv
 
 BASE = str(CHECKPOINTS / "base")
-ENV = {**os.environ, "HF_HUB_OFFLINE": "1", "LORAPRESS": PROGRAM}
-
-
-def train(*options) -> subprocess.CompletedProcess:
-    """`make train` without make: what its recipe calls."""
-    command = [sys.executable, "-m", "train.tune", *map(str, options)]
-    return subprocess.run(
-        command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=900, check=False
-    )
 
 
 class Guide(Case):

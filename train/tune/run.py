@@ -15,14 +15,13 @@ from ..data.collect import SHAPES, SHAPES_COUNT, digest, read_pictures
 from ..data.rows import fields, read_json
 from ..data.split import Split, split
 from ..errors import TrainError
-from . import checkpoint
-from .batches import Captions, Squares
+from . import prefix, smolvlm
 from .metrics import score
-from .model import PrefixConditioningVLM, choose_trained
-from .parts import OWN, Parts, gather
-from .qat import check_kind, teach
+from .parts import OWN
+from .qat import check_kind
 from .run_folder import checkpoints, own, publish, staging, write_atomically
 from .settings import Settings, remember
+from .task import Task
 from .trainer import SHOWN, STATE, CaptionTrainer
 
 BEST = "best"
@@ -37,7 +36,7 @@ def tell(text: str) -> None:
 
 def follow_start(settings: Settings) -> Settings:
     """With FROM, projection and adapter are of the checkpoint's kind, whatever else was given."""
-    if settings.start is None:
+    if settings.start is None or settings.model is not None:
         return settings
     path = Path(settings.start) / "config.json"
     if not path.is_file():
@@ -58,31 +57,14 @@ def read_split(settings: Settings) -> tuple[Split, str]:
     return split(pictures, settings.seed, sample), digest(pictures)
 
 
-def build(settings: Settings, shares: Split) -> tuple[Parts, PrefixConditioningVLM]:
-    """Model and parts; what is new is random by the seed."""
+def build(settings: Settings, shares: Split) -> Task:
+    """A model and what belongs to it; what is new is random by the seed."""
     check_kind(settings.qat, settings.start)
     set_seed(settings.seed)
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # eager is faster on CPUs
-    learned_from = None
-    if settings.dataset == SHAPES:
-        learned_from = [caption for p in shares.train for caption in p.captions]
-    encoder, decoder = settings.encoder or settings.start, settings.decoder or settings.start
-    parts = gather(encoder, decoder, learned_from, attention)
-    model = checkpoint.build(parts, settings)
-    if settings.start is not None:
-        checkpoint.load(model, Path(settings.start))
-    choose_trained(model, settings.unfreeze, parts.fresh)
-    if settings.qat is not None:
-        teach(model)
-    config = model.language_model.config
-    tokens = (parts.preprocessing.side // model.vision_encoder.config.patch_size) ** 2
-    room = getattr(config, "max_position_embeddings", None)
-    if room is not None and tokens + settings.max_length > room:
-        raise TrainError(
-            f"MAX_LENGTH {settings.max_length}: with {tokens} image tokens the decoder's "
-            f"{room} positions are not enough"
-        )
-    return parts, model
+    if settings.model is not None:
+        return smolvlm.build(settings, attention)
+    return prefix.build(settings, shares, attention)
 
 
 def _stopped_early(run: Path, settings: Settings) -> bool:
@@ -119,35 +101,30 @@ def train(settings: Settings, run: Path) -> dict[str, object]:
         if (run / BEST).is_dir() and (run / REPORT).is_file():
             tell(f"{run} is trained already; remove it to train again")
             return json.loads((run / REPORT).read_text(encoding="utf-8"))
-        parts, model = build(settings, shares)
-        squares = Squares(parts.preprocessing)
-        most = settings.max_length
-        rows = Captions(shares.train, squares, parts.tokenizer, most)
-        checks = Captions(shares.validation, squares, parts.tokenizer, most)
-        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        whole = sum(p.numel() for p in model.parameters())
+        task = build(settings, shares)
+        rows = task.rows(shares.train)
+        learning = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
+        whole = sum(p.numel() for p in task.model.parameters())
         choose_threads(whole)
         tell(
             f"{len(shares.train)} pictures to train on ({len(rows)} captions), "
             f"{len(shares.validation)} to validate, {len(shares.test)} to test; "
             f"{learning:,} of {whole:,} parameters learn"
         )
-        if rows.cut:
-            tell(f"note: {rows.cut} captions are cut to MAX_LENGTH {most} tokens")
-        trainer = CaptionTrainer(
-            model, parts, settings, run, rows, checks, shares.validation[:SHOWN]
-        )
+        if task.cut:
+            tell(f"note: {task.cut} captions are cut to MAX_LENGTH {settings.max_length} tokens")
+        trainer = CaptionTrainer(task, settings, run, rows, shares.validation)
         saved = checkpoints(run)
         if saved:
             tell(f"goes on from {saved[-1].name}")
         if not saved or not _stopped_early(run, settings):
             trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
         best = _best(run)
-        checkpoint.load(model, best)
+        task.load(best)
         report = _report(trainer, shares, best)
         target = run / BEST
         part = staging(target)
-        checkpoint.save(model, parts, settings, part)
+        task.save(part)
         publish(part, target)
         write_atomically(run / REPORT, json.dumps(report, indent=2) + "\n")
         return report

@@ -21,6 +21,8 @@ class Settings:
     encoder: str | None = None
     decoder: str | None = None
     start: str | None = None
+    model: str | None = None
+    prompt: str = "Describe the image."  # what MODEL is asked
     format: str | None = None
     sample: int | None = None
     max_length: int = 30
