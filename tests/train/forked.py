@@ -33,26 +33,31 @@ def start(settings: Settings, run: Path):
     return child
 
 
-def _main(options: list[str], out: str, err: str) -> None:
+def _main(called, options: list[str], out: str, err: str) -> None:
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
     sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
-    code = main(options)
+    code = called(options)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code or 0)
 
 
-def train(*options) -> subprocess.CompletedProcess:
-    """`python -m train.tune`, which is what `make train` calls."""
+def call(called, options) -> subprocess.CompletedProcess:
+    """A module's main in a child."""
     given = [str(option) for option in options]
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name) / "out", Path(name) / "err"
-        child = FORK.Process(target=_main, args=(given, str(out), str(err)))
+        child = FORK.Process(target=_main, args=(called, given, str(out), str(err)))
         child.start()
         child.join()
         texts = [path.read_text() if path.exists() else "" for path in (out, err)]
     return subprocess.CompletedProcess(given, child.exitcode, *texts)
+
+
+def train(*options) -> subprocess.CompletedProcess:
+    """`python -m train.tune`, which is what `make train` calls."""
+    return call(main, options)
 
 
 def repr_of(value) -> object:

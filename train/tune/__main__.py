@@ -34,6 +34,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected 0 or more and less than 1")
+    return value
+
+
 class OneLine(argparse.ArgumentParser):
     """Errors as the program's: one line, exit code 2."""
 
@@ -66,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     add("--lora-alpha", type=_whole(1), default=usual.lora_alpha)
     add("--lora-rate", type=_positive, default=usual.lora_rate)
     add("--projection-rate", type=_positive, default=usual.projection_rate)
+    add("--lora-dropout", type=_share, default=usual.lora_dropout)
+    add("--fresh-rate", type=_positive, default=usual.fresh_rate, help="of new parts")
+    add("--adapter", choices=("keep", "new"), default=usual.adapter, help="with --from")
+    add("--bf16", action="store_true", help="forward and backward in bfloat16 on CPUs, too")
+    add(
+        "--shares", type=_whole(1), default=usual.shares, help="threads, each for a part of a batch"
+    )
     add("--patience", type=_whole(1), default=usual.patience, help="validations without a gain")
     add("--save-steps", type=_whole(1), default=usual.save_steps)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.collect import SHAPES, Picture
+from ..data.collect import DRAWN, Picture
+from ..data.rows import fields, read_json
 from ..data.split import Split
 from ..errors import TrainError
 from . import checkpoint
-from .model import IGNORED, PrefixConditioningVLM, choose_trained
-from .parts import Parts, gather
+from .model import IGNORED, PrefixConditioningVLM, choose_trained, lora_config
+from .parts import OWN, Parts, gather
 from .qat import teach
 from .settings import Settings
 from .task import Kept, Rows
@@ -81,18 +83,44 @@ class PrefixTask:
         checkpoint.load(self.model, folder)
 
 
+def _as_start(settings: Settings) -> Settings:
+    """With the kind of projection and adapter that the checkpoint of FROM has."""
+    path = Path(settings.start or "") / "config.json"
+    if not path.is_file():
+        raise TrainError(f"FROM {settings.start}: no config.json there, expected a checkpoint")
+    config = read_json(path)
+    keys = ("model_type", "lora_r", "lora_alpha", "projection_type")
+    kind, rank, alpha, projection = fields(config, keys, str(path))
+    if kind != OWN or not isinstance(rank, int) or not isinstance(alpha, int | float):
+        raise TrainError(f"{path}: {kind} with lora_r {rank}, expected {OWN} with a LoRA")
+    return replace(settings, lora_rank=rank, lora_alpha=alpha, projection=projection)
+
+
+def follow_start(settings: Settings) -> Settings:
+    """With FROM the checkpoint decides, whatever else was given; a new adapter is as given."""
+    if settings.start is None or settings.model is not None:
+        return settings
+    start = _as_start(settings)
+    return replace(settings, projection=start.projection) if settings.adapter == "new" else start
+
+
 def build(settings: Settings, shares: Split, attention: str) -> PrefixTask:
     """Model and parts; what is new is random."""
     if settings.projection == "lora":
         raise TrainError("PROJECTION lora needs MODEL, a whole model; expected linear or mlp")
     learned_from = None
-    if settings.dataset == SHAPES:
+    if settings.dataset in DRAWN:
         learned_from = [caption for p in shares.train for caption in p.captions]
     encoder, decoder = settings.encoder or settings.start, settings.decoder or settings.start
     parts = gather(encoder, decoder, learned_from, attention)
-    model = checkpoint.build(parts, settings)
+    model = checkpoint.build(parts, settings if settings.start is None else _as_start(settings))
     if settings.start is not None:
         checkpoint.load(model, Path(settings.start))
+    elif settings.adapter == "new":
+        raise TrainError("ADAPTER new needs FROM, the checkpoint whose adapter is merged")
+    if settings.adapter == "new":
+        rank, alpha, dropout = settings.lora_rank, settings.lora_alpha, settings.lora_dropout
+        model.renew_adapter(lora_config(parts.text.config.model_type, rank, alpha, dropout))
     choose_trained(model, settings.unfreeze, parts.fresh)
     if settings.qat is not None:
         teach(model)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import set_seed
 
-from ..data.collect import SHAPES, SHAPES_COUNT, digest, read_pictures
-from ..data.rows import fields, read_json
+from ..data.collect import DRAWN, SHAPES_COUNT, digest, read_pictures
 from ..data.split import Split, split
 from ..errors import TrainError
 from . import prefix, smolvlm
 from .metrics import score
-from .parts import OWN
 from .qat import check_kind
 from .run_folder import checkpoints, own, publish, staging, write_atomically
 from .settings import Settings, remember
@@ -34,32 +31,21 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def follow_start(settings: Settings) -> Settings:
-    """With FROM, projection and adapter are of the checkpoint's kind, whatever else was given."""
-    if settings.start is None or settings.model is not None:
-        return settings
-    path = Path(settings.start) / "config.json"
-    if not path.is_file():
-        raise TrainError(f"FROM {settings.start}: no config.json there, expected a checkpoint")
-    config = read_json(path)
-    keys = ("model_type", "lora_r", "lora_alpha", "projection_type")
-    kind, rank, alpha, projection = fields(config, keys, str(path))
-    if kind != OWN or not isinstance(rank, int) or not isinstance(alpha, int | float):
-        raise TrainError(f"{path}: {kind} with lora_r {rank}, expected {OWN} with a LoRA")
-    return replace(settings, lora_rank=rank, lora_alpha=alpha, projection=projection)
-
-
 def read_split(settings: Settings) -> tuple[Split, str]:
     """The pictures in three shares, and their digest."""
     drawn = settings.sample or SHAPES_COUNT
     pictures = read_pictures(settings.dataset, settings.format, drawn)
-    sample = None if settings.dataset == SHAPES else settings.sample
+    sample = None if settings.dataset in DRAWN else settings.sample
     return split(pictures, settings.seed, sample), digest(pictures)
 
 
 def build(settings: Settings, shares: Split) -> Task:
     """A model and what belongs to it; what is new is random by the seed."""
     check_kind(settings.qat, settings.start)
+    if settings.shares > 1 and (settings.lora_dropout > 0 or torch.cuda.is_available()):
+        raise TrainError(
+            "--shares is for CPUs, and needs --lora-dropout 0: threads would share random numbers"
+        )
     set_seed(settings.seed)
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # eager is faster on CPUs
     if settings.model is not None:
@@ -93,7 +79,7 @@ def _report(trainer: CaptionTrainer, shares: Split, best: Path) -> dict[str, obj
 
 def train(settings: Settings, run: Path) -> dict[str, object]:
     """Trains in `run` until the end; returns the report of the best checkpoint."""
-    settings = follow_start(settings)
+    settings = prefix.follow_start(settings)
     lock = own(run)
     try:
         shares, pictures = read_split(settings)

@@ -41,6 +41,9 @@ class Settings:
     patience: int = 3  # validations without a better loss before training ends
     save_steps: int = 500  # or an epoch, whichever is shorter
     qat: str | None = None
+    adapter: str = "keep"  # of FROM; "new": merged, and a new one begins
+    bf16: bool = False  # on CPUs; GPUs that have it use it by themselves
+    shares: int = 1  # of a batch, each with a thread
 
 
 def remember(settings: Settings, pictures: str, folder: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -38,7 +40,7 @@ def arguments(settings: Settings, run: Path, steps_per_epoch: int) -> TrainingAr
         lr_scheduler_type="linear",
         warmup_steps=round(settings.warmup * total),
         weight_decay=0.0,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
+        bf16=settings.bf16 or (gpu and torch.cuda.is_bf16_supported()),
         use_cpu=not gpu,
         seed=settings.seed,
         data_seed=settings.seed,
@@ -91,6 +93,9 @@ class CaptionTrainer(Trainer):
         self.task, self.settings, self.run_folder = task, settings, run
         self.shown = validation[:SHOWN]
         self.saving_in: Path | None = None
+        self.pool = ThreadPoolExecutor(
+            settings.shares, initializer=torch.set_num_threads, initargs=(1,)
+        )
         steps = -(-len(train) // settings.batch)
         super().__init__(
             model=task.model,
@@ -117,6 +122,26 @@ class CaptionTrainer(Trainer):
         groups = [{"params": found, "lr": rate} for rate, found in rates.items()]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
         return self.optimizer
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """With several shares the gradient is the mean of theirs. Matrices of small models gain
+        little from threads inside an operator; shares beside each other use whole cores.
+        """
+        count = self.settings.shares
+        if count == 1:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        learning = [p for p in model.parameters() if p.requires_grad]
+
+        def gradients(at: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            loss = model(**{key: value[at::count] for key, value in inputs.items()})["loss"]
+            return loss.detach(), torch.autograd.grad(loss, learning, allow_unused=True)
+
+        made = list(self.pool.map(gradients, range(min(count, len(inputs["labels"])))))
+        for parameter, *found in zip(learning, *(grads for _, grads in made), strict=True):
+            if found[0] is not None:
+                parameter.grad = torch.stack(found).mean(0)
+        return torch.stack([loss for loss, _ in made]).mean()
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.saving_in or self.run_folder)

@@ -236,9 +236,6 @@ it("opens the page of a watch: newest captions beside those before, as they appe
       "10\t0.25\tbest",
       "5\t3.5\t",
     ]);
-    if (process.env["LORAPRESS_SHOT"] !== undefined) {
-      await page.screenshot({ path: process.env["LORAPRESS_SHOT"], fullPage: true });
-    }
   } finally {
     await page.close();
     host.kill();
