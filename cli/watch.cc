@@ -78,7 +78,7 @@ void add_watch(CLI::App& app, Run& run) {
       ->add_option("--prompt",
                    options.press.prompt,
                    "What models that take a prompt are asked, written as the folders' default")
-      ->type_name("TEXT");
+      ->type_name("WORDS");
   command
       ->add_option(
           "--images", options.images, "Folder of images; the first 8 are captioned each time")

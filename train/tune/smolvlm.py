@@ -105,7 +105,7 @@ class SmolvlmTask:
     def _inputs(self, picture: Picture) -> tuple[dict[str, Tensor], int]:
         """The prompt's ids with the picture's places, and its tiles."""
         made = self.processor(images=[[picture.image()]], text=[self.prompt], return_tensors="pt")
-        found = {key: made[key][0] for key in ("input_ids", *PICTURE)}
+        found = {key: made[key][0] for key in ("input_ids", *PICTURE) if key in made}
         length = len(found["input_ids"]) + self.settings.max_length
         if length > self.room:
             raise TrainError(
@@ -141,7 +141,7 @@ class SmolvlmTask:
                 "attention_mask": nn.functional.pad(torch.ones_like(ids), (left, 0)),
                 "labels": torch.tensor(labels, dtype=torch.long),
             }
-            for key in PICTURE:
+            for key in found.keys() & set(PICTURE):
                 empty = found[key].new_zeros((tiles - len(found[key]), *found[key].shape[1:]))
                 row[key] = torch.cat([found[key], empty])
             for key, value in row.items():
