@@ -1,11 +1,11 @@
 // Folders of real LLaVA, SmolVLM and Idefics3 checkpoints: tiles, prompts, chat templates and rules, ids equal to
 // transformers' generate().
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Captioner } from "../src/index.js";
 import { REAL_PLACEHOLDERS, readPng, toOptions } from "./lib/goldens.js";
-import { press, pressed, ROOT } from "./lib/program.js";
+import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
 let server: TestServer;
@@ -39,21 +39,6 @@ describe("equal to transformers", () => {
         const found = await captioner.caption(source(row), { system, prompt, maxNewTokens });
         expect(found.ids, prompt).toEqual(ids);
       }
-      await captioner.dispose();
-    });
-
-    it(`${name}: a decoder with the rules inside sees the prompt in its embeddings`, async () => {
-      const { prompt, variants, ...row } = golden.rules;
-      const [{ options, ids }] = variants;
-      expect(Object.keys(options)).toEqual(["repetition_penalty"]);
-      const parts = ["base", "adapter"].map((part) => join(folder, part)) as [string, string];
-      const adapter = existsSync(parts[1]) ? ["--adapter", parts[1]] : [];
-      const set = ["--rules-in-graph", "--set", `repetition_penalty=${options.repetition_penalty}`];
-      const inside = `${name.replace("/", "-")}-inside`;
-      press(inside, parts[0], [...adapter, ...set]);
-      const captioner = await Captioner.load(`${server.origin}/${inside}`, { dtype: "fp32" });
-      const asked = { prompt, rawPrompt: true, maxNewTokens };
-      expect((await captioner.caption(source(row), asked)).ids).toEqual(ids);
       await captioner.dispose();
     });
 
