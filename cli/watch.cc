@@ -75,6 +75,11 @@ void add_watch(CLI::App& app, Run& run) {
   command->add_option("--bundle", options.press.bundle, "Layout of the folders, as press has it")
       ->type_name("NAME");
   command
+      ->add_option("--prompt",
+                   options.press.prompt,
+                   "What models that take a prompt are asked, written as the folders' default")
+      ->type_name("WORDS");
+  command
       ->add_option(
           "--images", options.images, "Folder of images; the first 8 are captioned each time")
       ->type_name("DIR");

@@ -135,7 +135,16 @@ COMMANDS = {
         "--base-model",
         "--json",
     ],
-    "watch": ["--dtype", "--bundle", "--images", "--metric", "--once", "--threads", "--json"],
+    "watch": [
+        "--dtype",
+        "--bundle",
+        "--prompt",
+        "--images",
+        "--metric",
+        "--once",
+        "--threads",
+        "--json",
+    ],
 }
 COMMANDS["export"] = COMMANDS["press"]
 
