@@ -1,6 +1,7 @@
 """A cluster of this machine: exactly one row an image, also where a worker is killed."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -47,6 +48,7 @@ def workers() -> list[int]:
 class Cluster(Case):
     @classmethod
     def setUpClass(cls):
+        logging.getLogger("ray").setLevel(logging.ERROR)
         ray.init(num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
         cls.addClassCleanup(ray.shutdown)
 
@@ -104,7 +106,7 @@ class Cluster(Case):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         self.file.with_name("out.parquet.jsonl").write_text(text + json.dumps(lines[-1])[:30])
         self.file.unlink()
-        summary = caption_files(self.inputs, self.file, model=folder(), workers=2)
+        summary = caption_files(self.inputs, self.file, model=folder(), workers=1)
         self.assertEqual((summary.captioned, summary.failed), (images - 200, 1))
         self.check()
 
@@ -136,7 +138,7 @@ class Cluster(Case):
         dataset = dataset.map_batches(
             CaptionBatch,
             fn_constructor_kwargs={"folder": folder(), "max_new_tokens": 5},
-            concurrency=1,
+            compute=ray.data.ActorPoolStrategy(size=1),
             num_cpus=1,
         )
         rows = sorted(dataset.take_all(), key=lambda row: row["id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from typing import Any
 
@@ -65,6 +66,7 @@ def _tell(row: Row) -> None:
 def main() -> int:
     """Return the exit code."""
     given = _arguments()
+    logging.getLogger("ray").setLevel(logging.ERROR)  # of Ray Data's notes on its progress
     try:
         summary = caption_files(
             given.images,

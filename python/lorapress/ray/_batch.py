@@ -56,7 +56,10 @@ class CaptionBatch:
 
         ds = ray.data.read_images("photos", mode="RGB")
         ds = ds.map_batches(
-            CaptionBatch, fn_constructor_kwargs={"folder": "web-model"}, concurrency=2, num_cpus=1
+            CaptionBatch,
+            fn_constructor_kwargs={"folder": "web-model"},
+            compute=ray.data.ActorPoolStrategy(size=2),
+            num_cpus=1,
         )
 
     Each worker loads the folder once. An image that cannot be captioned gets an empty caption and its error, and the

@@ -170,7 +170,7 @@ def _run(tables: list[Any], arguments: tuple[Any, ...], workers: int, threads: i
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        concurrency=workers,
+        compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=threads,
         max_restarts=-1,
         max_task_retries=-1,
