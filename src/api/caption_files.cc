@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/ordered_work.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -140,16 +141,30 @@ void caption_files(const Captioner& captioner,
     fail(
         ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
   }
-  const auto size = static_cast<size_t>(batch);
-  for (size_t begin = 0; begin < images.size(); begin += size) {
+  // Every thread gets some of the images.
+  const size_t workers =
+      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
+  const size_t size =
+      std::clamp<size_t>((images.size() + workers - 1) / workers, 1, static_cast<size_t>(batch));
+  const auto make = [&](size_t index) {
     Batch part(captioner, options);
+    const size_t begin = index * size;
     for (const fs::path& image : images.subspan(begin, std::min(size, images.size() - begin))) {
       part.add(image);
     }
     part.caption();
-    for (const FileCaption& file : part.files()) {
-      report(file);
-    }
+    return part.files();
+  };
+  const auto take = [&](const std::vector<FileCaption>& files) {
+    std::ranges::for_each(files, report);
+  };
+  const size_t parts = (images.size() + size - 1) / size;
+  if (workers > 1) {
+    ordered_work<std::vector<FileCaption>>(parts, static_cast<unsigned>(workers), make, take);
+    return;
+  }
+  for (size_t index = 0; index < parts; ++index) {
+    take(make(index));
   }
 }
 

@@ -30,7 +30,9 @@ int find(const std::vector<Port>& ports, const std::string& name) {
 
 }  // namespace
 
-Session::Session(const Sources& sources) : program_(compile(read_onnx_file(sources.graph()))) {
+Session::Session(const Sources& sources) : Session(sources, read_onnx_file(sources.graph())) {}
+
+Session::Session(const Sources& sources, ModelDef model) : program_(compile(std::move(model))) {
   fold(program_, sources);
   fuse(program_, sources);
   finish(program_, sources);

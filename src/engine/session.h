@@ -12,6 +12,8 @@ class Session {
  public:
   // Reads the graph and its weights. Throws Refusal.
   explicit Session(const Sources& sources);
+  // The same of a graph, or a part of one, that is read already; its weights are in `sources`.
+  Session(const Sources& sources, ModelDef model);
 
   [[nodiscard]] const std::vector<Port>& inputs() const { return program_.inputs; }
   [[nodiscard]] const std::vector<Port>& outputs() const { return program_.outputs; }

@@ -62,8 +62,13 @@ ErrorCode code_of(engine::Problem problem) {
   return ErrorCode::kRuntime;
 }
 
-template <typename Work>
-void naming(const fs::path& file, const Work& work) {
+}  // namespace
+
+std::unique_ptr<engine::Sources> folder_sources(const fs::path& file) {
+  return std::make_unique<FolderSources>(file);
+}
+
+void naming_file(const fs::path& file, const std::function<void()>& work) {
   try {
     work();
   } catch (const engine::Refusal& refusal) {
@@ -71,16 +76,14 @@ void naming(const fs::path& file, const Work& work) {
   }
 }
 
-}  // namespace
-
 NativeSession::NativeSession(fs::path file) : file_(std::move(file)) {
-  naming(file_, [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_)); });
+  naming_file(file_, [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_)); });
 }
 
 void NativeSession::run(engine::Run& run,
                         std::span<const engine::Tensor> feeds,
                         std::span<engine::Tensor> results) const {
-  naming(file_, [&] { session_->run(run, feeds, results); });
+  naming_file(file_, [&] { session_->run(run, feeds, results); });
 }
 
 }  // namespace lorapress

@@ -3,6 +3,7 @@
 #define LORAPRESS_RUNTIME_NATIVE_NATIVE_SESSION_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -21,6 +22,13 @@ class PoolWorkers final : public engine::Workers {
  private:
   ThreadPool pool_;
 };
+
+// A graph's file and those beside it that have its weights. Throws kNotFound.
+std::unique_ptr<engine::Sources> folder_sources(const std::filesystem::path& file);
+
+// Runs `work`; a Refusal becomes an Error that names the file: kUnsupported for what the engine does not know,
+// kInvalidFile for what is no graph, kRuntime in a run.
+void naming_file(const std::filesystem::path& file, const std::function<void()>& work);
 
 // A graph's file, loaded. Refusals of the engine are Errors that name the file: kUnsupported for what
 // it does not know, kInvalidFile for what is no graph, kRuntime in a run.

@@ -8,50 +8,14 @@ namespace {
 [[noreturn]] void refuse() {
   fail(
       ErrorCode::kUnsupported,
-      "this program was built without ONNX Runtime (LORAPRESS_ORT=OFF); the engine \"native\" needs none, for "
-      "\"ort\" take a build with LORAPRESS_ORT=ON");
+      "this program was built without ONNX Runtime (LORAPRESS_ORT=OFF); install one that was built with it, "
+      "or take options.engine native");
 }
 
 }  // namespace
 
-struct OrtTensor::Impl {};
 struct OrtSession::Impl {};
 struct OrtBinding::Impl {};
-
-OrtTensor::OrtTensor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-OrtTensor::~OrtTensor() = default;
-OrtTensor::OrtTensor(OrtTensor&& other) noexcept = default;
-OrtTensor& OrtTensor::operator=(OrtTensor&& other) noexcept = default;
-OrtTensor::OrtTensor(DType /*dtype*/, Shape /*shape*/) {
-  refuse();
-}
-OrtTensor OrtTensor::view(DType /*dtype*/, const Shape& /*shape*/, std::span<std::byte> /*bytes*/) {
-  refuse();
-}
-OrtTensor OrtTensor::floats(Shape /*shape*/, std::span<const float> /*values*/) {
-  refuse();
-}
-OrtTensor OrtTensor::integers(Shape /*shape*/, std::span<const int64_t> /*values*/) {
-  refuse();
-}
-OrtTensor OrtTensor::of(const Weight& /*weight*/) {
-  refuse();
-}
-DType OrtTensor::dtype() const {
-  refuse();
-}
-Shape OrtTensor::shape() const {
-  refuse();
-}
-std::span<const float> OrtTensor::as_floats() const {
-  refuse();
-}
-std::span<const std::byte> OrtTensor::bytes() const {
-  refuse();
-}
-OrtTensor OrtTensor::converted(DType /*to*/) const {
-  refuse();
-}
 
 OrtSession::OrtSession(const std::filesystem::path& /*model*/, unsigned /*threads*/) {
   refuse();
