@@ -15,8 +15,8 @@ namespace {
 
 // `wanted`: -1 for a dimension of any size; the graph may leave any dimension symbolic.
 int find_port(const std::vector<Port>& ports, const std::string& name, const Dims& wanted) {
-  const auto found = std::find_if(
-      ports.begin(), ports.end(), [&](const Port& port) { return port.name == name; });
+  const auto found =
+      std::find_if(ports.begin(), ports.end(), [&](const Port& port) { return port.name == name; });
   if (found == ports.end()) {
     refuse_port("has no " + name);
   }
@@ -59,7 +59,8 @@ void Decoder::set(Part part, std::unique_ptr<Session> session, std::string name)
     });
   }
   parts_[static_cast<size_t>(part)] = {std::move(session), std::move(name)};
-  for (size_t i = 0; has(Part::kFirstDecoder) && has(Part::kDecoder) && i < later_.cache.size(); ++i) {
+  for (size_t i = 0; has(Part::kFirstDecoder) && has(Part::kDecoder) && i < later_.cache.size();
+       ++i) {
     const bool both = first_.cache[i].in_place && later_.cache[i].in_place;
     first_.cache[i].in_place = later_.cache[i].in_place = both;
   }
@@ -105,8 +106,7 @@ DecoderGraph Decoder::check_decoder(const Session& graph) const {
     found.ids = find_port(graph.inputs(), kInputIds, {-1, -1});
     ++known;
     if (facts_.images) {
-      found.image =
-          find_port(graph.inputs(), kEncoderHiddenStates, {-1, facts_.image_tokens, -1});
+      found.image = find_port(graph.inputs(), kEncoderHiddenStates, {-1, facts_.image_tokens, -1});
     } else {
       found.mask = find_port(graph.inputs(), kAttentionMask, {-1, -1});
     }
@@ -123,10 +123,7 @@ DecoderGraph Decoder::check_decoder(const Session& graph) const {
   return found;
 }
 
-void Decoder::add_cache(DecoderGraph& found,
-                        int64_t layer,
-                        const char* owner,
-                        bool encoder) const {
+void Decoder::add_cache(DecoderGraph& found, int64_t layer, const char* owner, bool encoder) const {
   const Session& graph = *found.session;
   const Dims cached{-1, facts_.kv_heads, -1, facts_.head_dim};
   for (const char* part : {"key", "value"}) {

@@ -13,12 +13,13 @@ namespace lorapress::engine {
 
 // The numbers of lorapress.json that the graphs have to agree with.
 struct DecoderFacts {
-  bool images = true;         // false: a decoder alone
-  int64_t image_height = 0;   // of an image or a tile
+  bool images = true;        // false: a decoder alone
+  int64_t image_height = 0;  // of an image or a tile
   int64_t image_width = 0;
   int64_t image_tokens = -1;  // positions of an image or a tile; -1: what the encoder gives
-  int64_t image_token_id = -1;  // the image stands where a prompt has this id; -1: in place of the start token, or nowhere
-  bool cross = false;           // the decoder attends to the image, which has no position
+  int64_t image_token_id =
+      -1;  // the image stands where a prompt has this id; -1: in place of the start token, or nowhere
+  bool cross = false;  // the decoder attends to the image, which has no position
   int64_t vocab_size = 0;
   int64_t layers = 0;
   bool ids_in_cache = false;  // a pair behind the layers' holds token ids
@@ -100,7 +101,9 @@ class Decoder {
     std::string name;
   };
   [[nodiscard]] const Loaded& of(Part part) const { return parts_[static_cast<size_t>(part)]; }
-  [[nodiscard]] const DecoderGraph& first() const { return has(Part::kFirstDecoder) ? first_ : later_; }
+  [[nodiscard]] const DecoderGraph& first() const {
+    return has(Part::kFirstDecoder) ? first_ : later_;
+  }
   void check_encoder(const Session& graph);
   void check_embeddings(const Session& graph) const;
   [[nodiscard]] DecoderGraph check_decoder(const Session& graph) const;

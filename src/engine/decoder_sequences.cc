@@ -6,7 +6,8 @@
 namespace lorapress::engine {
 namespace {
 
-constexpr int64_t kFirstRoom = 64;  // positions behind the prompt, before it is known that more come
+constexpr int64_t kFirstRoom =
+    64;  // positions behind the prompt, before it is known that more come
 constexpr int64_t kNone = -1;
 
 }  // namespace
@@ -88,10 +89,10 @@ void Sequences::reserve(int64_t capacity) {
     if (port(i).in_place && began) {
       rebuild(i, same, capacity_);
     } else if (port(i).in_place) {
-      cache_[i].tensor = Tensor(
-          *cache_[i].memory,
-          Type::kF32,
-          Dims{rows(), decoder_->facts_.kv_heads, capacity_, decoder_->facts_.head_dim});
+      cache_[i].tensor =
+          Tensor(*cache_[i].memory,
+                 Type::kF32,
+                 Dims{rows(), decoder_->facts_.kv_heads, capacity_, decoder_->facts_.head_dim});
     }
   }
 }
@@ -163,7 +164,8 @@ Tensor Sequences::past(size_t index, int64_t slot, int64_t slots) const {
     const Dims dims{slots, heads, length_, width};
     return Tensor(Type::kF32, dims, begin).with_capacity(dims, capacity_);
   }
-  return length_ > 0 ? cache_[index].tensor : Tensor(Type::kF32, Dims{slots, heads, 0, width}, nullptr);
+  return length_ > 0 ? cache_[index].tensor
+                     : Tensor(Type::kF32, Dims{slots, heads, 0, width}, nullptr);
 }
 
 // What a call gave: of one slot while the rows begin, of all later.
@@ -217,8 +219,7 @@ Tensor Sequences::prompt_embeddings(const Tensor& ids, const Image* image) {
   return rows;
 }
 
-void Sequences::call(
-    const DecoderGraph& graph, Part part, Run& run, int64_t slot, int64_t slots) {
+void Sequences::call(const DecoderGraph& graph, Part part, Run& run, int64_t slot, int64_t slots) {
   for (size_t i = 0; i < graph.cache.size(); ++i) {
     feeds_[static_cast<size_t>(graph.cache[i].past)] = past(i, slot, slots);
   }

@@ -60,9 +60,9 @@ class Sequences {
   std::vector<int64_t> tokens_;  // of each slot
   std::vector<float> logits_;    // [slots, vocab_size]
   Dims image_dims_;
-  std::vector<float> blank_;     // in place of images in steps, which do not read them
-  std::vector<int64_t> ones_;    // attention_mask of rows without padding
-  std::vector<float> ordered_;   // the same of the rows, where slots have another order
+  std::vector<float> blank_;    // in place of images in steps, which do not read them
+  std::vector<int64_t> ones_;   // attention_mask of rows without padding
+  std::vector<float> ordered_;  // the same of the rows, where slots have another order
   Run run_;
   std::optional<Run> first_run_;  // of the first call: what it needs is of no use to the steps
   Run embed_run_;

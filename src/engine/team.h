@@ -44,7 +44,7 @@ class Team final : public Workers {
  private:
   static constexpr unsigned kPartBits = 24;
   static constexpr uint64_t kParts = (uint64_t{1} << kPartBits) - 1;
-  static constexpr double kWindow = 4000;       // microseconds of jobs, after which the gain is judged
+  static constexpr double kWindow = 4000;  // microseconds of jobs, after which the gain is judged
   static constexpr double kLeastGain = 1.15;    // of time alone over time together
   static constexpr double kFirstPause = 20000;  // alone, before the next try
   static constexpr double kMostPause = 320000;

@@ -8,7 +8,8 @@
 namespace lorapress::engine {
 namespace {
 
-constexpr uint64_t kSmall = uint64_t{32} << 10;  // of tensors that are kept, so that their chunks need not be
+constexpr uint64_t kSmall = uint64_t{32}
+                            << 10;  // of tensors that are kept, so that their chunks need not be
 
 }  // namespace
 
@@ -24,7 +25,8 @@ class HostFiles::File final : public Source {
       std::memcpy(out.data(), range->kept.data() + (offset - range->begin), out.size());
       return;
     }
-    lp_host_read(number_, static_cast<double>(offset), out.data(), static_cast<uint32_t>(out.size()));
+    lp_host_read(
+        number_, static_cast<double>(offset), out.data(), static_cast<uint32_t>(out.size()));
     if (range != nullptr && range->left > 0 && offset + out.size() <= range->end) {
       range->left -= std::min<uint64_t>(range->left, out.size());
       if (range->left == 0) {
@@ -119,8 +121,7 @@ class HostFiles::File final : public Source {
 
 HostFiles::HostFiles(std::vector<HostFile> files) {
   for (HostFile& file : files) {
-    sources_.push_back(
-        std::make_shared<File>(static_cast<int32_t>(sources_.size()), file.size));
+    sources_.push_back(std::make_shared<File>(static_cast<int32_t>(sources_.size()), file.size));
     names_.push_back(std::move(file.name));
   }
 }
@@ -129,6 +130,10 @@ HostFiles::~HostFiles() {
   for (const std::shared_ptr<File>& file : sources_) {
     file->let_go_of_the_rest();
   }
+}
+
+const Source& HostFiles::graph() const {
+  return *sources_[0];
 }
 
 std::shared_ptr<const Source> HostFiles::open(const std::string& name) const {

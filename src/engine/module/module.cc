@@ -207,7 +207,8 @@ int32_t lp_load(int32_t part) {
   std::unique_ptr<Session> session;
   naming(name, [&] {
     const HostFiles files(std::move(instance.files));
-    session = std::make_unique<Session>(files, instance.alone);  // the host's reads are this thread's
+    session =
+        std::make_unique<Session>(files, instance.alone);  // the host's reads are this thread's
   });
   instance.files.clear();
   instance.decoder->set(static_cast<Part>(part), std::move(session), name);
@@ -230,8 +231,9 @@ uint32_t lp_encode(const float* pixels, int32_t tiles) {
   const Decoder& decoder = *instance.decoder;
   auto image = std::make_unique<Image>();
   decoder.prepare_encoder(instance.encoding.emplace());
-  *image = decoder.encode(*instance.encoding,
-                          {pixels, static_cast<size_t>(decoder.pixels()) * static_cast<size_t>(tiles)});
+  *image =
+      decoder.encode(*instance.encoding,
+                     {pixels, static_cast<size_t>(decoder.pixels()) * static_cast<size_t>(tiles)});
   instance.encoding.reset();
   return instance.images.add(std::move(image));
 }
@@ -295,8 +297,7 @@ int32_t lp_step(uint32_t sequences, const int32_t* parents, const int32_t* token
   for (int32_t row = 0; row < rows; ++row) {
     if (parents[row] < 0 || parents[row] >= found->rows()) {
       return instance.wrong("row " + std::to_string(row) + " continues row " +
-                            std::to_string(parents[row]) + " of " +
-                            std::to_string(found->rows()));
+                            std::to_string(parents[row]) + " of " + std::to_string(found->rows()));
     }
   }
   instance.parents.assign(parents, parents + rows);
