@@ -373,6 +373,8 @@ void fuse_list(Program& program, const Sources& sources, Steps& steps, std::vect
       fuse_list(program, sources, body, readers);
     }
   }
+  fuse_compositions(program, sources, steps, readers);
+  drop_unread(steps, readers);
   Fuser(program, sources, steps, readers).run();
   drop_unread(steps, readers);
   fuse_lookups(program, sources, steps, readers);

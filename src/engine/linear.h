@@ -48,8 +48,10 @@ const Weight* add_weight(Program& program, const LinearSource& source);
 void pack_weights(Program& program, const Sources& sources, Workers& workers);
 
 extern const OpRow kLinearRow;
+extern const OpRow kAttentionRow;
 extern const OpRow kLookupRow;
 extern const OpRow kRmsNormRow;
+extern const OpRow kRotaryRow;
 
 // Replaces patterns of nodes by few kernels (docs/engine.md draws them).
 void fuse(Program& program, const Sources& sources, Workers& workers);

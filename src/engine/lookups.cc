@@ -8,64 +8,32 @@
 //
 // where a product reads W with the same scales, become rows of the packed weight: the table is stored once. Tables of
 // float16 are packed also where no product reads them, since every other form of them would be of float32.
-#include <algorithm>
-#include <cstring>
-
 #include "engine/fuse_list.h"
+#include "engine/patterns.h"
 
 namespace lorapress::engine {
 namespace {
 
 using kernels::WeightKind;
 
-class Lookups {
+class Lookups : Patterns {
  public:
   Lookups(Program& program, const Sources& sources, Steps& steps, std::vector<int>& readers)
-      : program_(program), sources_(sources), nodes_(steps.nodes), readers_(readers) {}
+      : Patterns(program, sources, steps, readers) {}
 
   void run() {
-    makers_.assign(program_.values.size(), -1);
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      if (is(nodes_[i], "Gather")) {
-        find_floats(nodes_[i]);
-      } else if (is(nodes_[i], "Mul")) {
-        find_channels(nodes_[i]);
-      } else if (is(nodes_[i], "Reshape")) {
-        find_blocks(nodes_[i]);
+    for_each([&](Node& node) {
+      if (is(node, "Gather")) {
+        find_floats(node);
+      } else if (is(node, "Mul")) {
+        find_channels(node);
+      } else if (is(node, "Reshape")) {
+        find_blocks(node);
       }
-      for (const Slot slot : nodes_[i].outputs) {
-        if (slot != kNoSlot) {
-          makers_[static_cast<size_t>(slot)] = static_cast<int32_t>(i);
-        }
-      }
-    }
+    });
   }
 
  private:
-  [[nodiscard]] const Value& value(Slot slot) const {
-    return program_.values[static_cast<size_t>(slot)];
-  }
-  [[nodiscard]] static bool is(const Node& node, const char* op) {
-    return std::strcmp(node.row->name, op) == 0;
-  }
-  [[nodiscard]] bool is_constant(Slot slot) const {
-    return slot != kNoSlot && value(slot).is_constant();
-  }
-  [[nodiscard]] const Node* maker(Slot slot, const char* op) const {
-    const int32_t at = slot == kNoSlot ? -1 : makers_[static_cast<size_t>(slot)];
-    return at >= 0 && is(nodes_[static_cast<size_t>(at)], op) ? &nodes_[static_cast<size_t>(at)]
-                                                              : nullptr;
-  }
-  [[nodiscard]] bool is_number(Slot slot, float number) {
-    return is_constant(slot) && value(slot).type == Type::kF32 &&
-           constant(program_, sources_, slot).count() == 1 &&
-           *constant(program_, sources_, slot).floats() == number;
-  }
-  // Operator `op` of a value and this number.
-  [[nodiscard]] const Node* maker(Slot slot, const char* op, float number) {
-    const Node* made = maker(slot, op);
-    return made != nullptr && is_number(made->inputs[1], number) ? made : nullptr;
-  }
   // A Gather of constant rows or columns that these ids name; null otherwise.
   [[nodiscard]] const Node* rows_of(Slot slot, int64_t axis, Slot ids = kNoSlot) const {
     const Node* rows = maker(slot, "Gather");
@@ -204,25 +172,11 @@ class Lookups {
   void replace(Node& node, const Weight& weight, Slot ids) {
     auto table = std::make_shared<Linear>();
     table->weight = &weight;
-    Node made;
-    made.row = &kLookupRow;
-    made.name = node.name;
-    made.inputs = {ids};
-    made.outputs = {node.outputs[0]};
+    Node made = node_of(kLookupRow, node, {ids});
     made.linear = table.get();
     program_.linears.push_back(std::move(table));
-    for (const Slot slot : node.inputs) {
-      --readers_[static_cast<size_t>(slot)];
-    }
-    ++readers_[static_cast<size_t>(ids)];
-    node = std::move(made);
+    exchange(node, std::move(made));
   }
-
-  Program& program_;
-  const Sources& sources_;
-  std::vector<Node>& nodes_;
-  std::vector<int>& readers_;
-  std::vector<int32_t> makers_;  // of each value: its node in this list
 };
 
 }  // namespace

@@ -229,7 +229,7 @@ size_t quantized_bytes(RowForm form, int64_t rows, int64_t inputs) {
   const int64_t padded = padded_inputs(inputs);
   const int64_t values =
       round_up(padded * value_bytes(form) * rows, static_cast<int64_t>(kAlignment));
-  const int64_t bytes = values + ((has_blocks(form) ? padded / kBlock : 1) * rows * 8);
+  const int64_t bytes = values + (has_blocks(form) ? padded / kBlock * rows * 12 : rows * 8);
   return static_cast<size_t>(round_up(bytes, static_cast<int64_t>(kAlignment)));
 }
 
