@@ -212,8 +212,7 @@ void run_decoder(const Trial& trial) {
   run_whole(trial, names.front());
 }
 
-// A graph of a bundle without a decoder. Its loop is one that only ONNX Runtime runs: where that is not there
-// and was not asked for, nothing is tried.
+// A graph of a bundle without a decoder. Where no engine here knows it and none was asked for, nothing is tried.
 std::unique_ptr<GraphSession> open_alone(const fs::path& file, const Trial& trial) {
   const std::string& engine = trial.options.engine;
   try {

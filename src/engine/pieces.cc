@@ -189,7 +189,7 @@ void Pieces::run(Workers& workers,
         piece.graph.outputs.push_back({name, 0, {}});
       }
     }
-    const Session session(sources_, std::move(piece));
+    const Session session(sources_, std::move(piece), workers);
     Run run;
     session.prepare(run, workers);
     std::vector<Tensor> kept(session.outputs().size());

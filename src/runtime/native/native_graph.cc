@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "engine/pieces.h"
 #include "runtime/native/native_session.h"
+#include "runtime/native/pool_workers.h"
 
 namespace lorapress {
 namespace {
@@ -122,7 +123,7 @@ class LoadedGraph final : public NativeGraph {
       for (const std::string& name : source.more_outputs) {
         model.graph.outputs.push_back({name, 0, {}});
       }
-      session_.emplace(*sources, std::move(model));
+      session_.emplace(*sources, std::move(model), workers_);
     });
     set_ports(session_->inputs(), session_->outputs());
     session_->prepare(run_, workers_);

@@ -56,6 +56,8 @@ ErrorCode code_of(engine::Problem problem) {
       return ErrorCode::kUnsupported;
     case engine::Problem::kInvalid:
       return ErrorCode::kInvalidFile;
+    case engine::Problem::kMismatch:
+      return ErrorCode::kMismatch;
     case engine::Problem::kRun:
       break;
   }
@@ -72,12 +74,23 @@ void naming_file(const fs::path& file, const std::function<void()>& work) {
   try {
     work();
   } catch (const engine::Refusal& refusal) {
-    fail(code_of(refusal.problem), "{}: {}", file.string(), refusal.message);
+    fail_refused(refusal, file);
   }
 }
 
-NativeSession::NativeSession(fs::path file) : file_(std::move(file)) {
-  naming_file(file_, [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_)); });
+void fail_refused(const engine::Refusal& refusal, const fs::path& file) {
+  if (file.empty()) {
+    fail(code_of(refusal.problem), "{}", refusal.message);
+  }
+  fail(code_of(refusal.problem), "{}: {}", file.string(), refusal.message);
+}
+
+std::unique_ptr<engine::Session> load_session(const fs::path& file, engine::Workers& workers) {
+  try {
+    return std::make_unique<engine::Session>(FolderSources(file), workers);
+  } catch (const engine::Refusal& refusal) {
+    fail_refused(refusal, file);
+  }
 }
 
 void NativeSession::run(engine::Run& run,
