@@ -185,9 +185,7 @@ void add(CLI::App& app,
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
   add_scheme(*command, arguments->scheme);
-  if (action == &press) {
-    add_engine(*command, options.engine);
-  }
+  add_engine(*command, options.engine);
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag(
       "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");
