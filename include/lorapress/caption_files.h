@@ -51,8 +51,8 @@ std::string to_json_line(const FileCaption& file);
 // May throw to stop.
 using FileCaptionFn = std::function<void(const FileCaption& file)>;
 
-// Captions `batch` images at a time; memory does not grow with their number. Every image is
-// reported once, in order. An error of one image is reported in its FileCaption; options that fit
+// Captions `batch` images at a time, and captioner.at_once() such groups side by side; memory does not grow with the
+// number of images. Every image is reported once, in order, on the caller's thread. An error of one image is reported in its FileCaption; options that fit
 // no image throw.
 void caption_files(const Captioner& captioner,
                    std::span<const std::filesystem::path> images,

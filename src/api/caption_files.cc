@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/ordered_work.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -48,20 +49,10 @@ bool concerns_all(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMismatch;
 }
 
-}  // namespace
-
-std::vector<fs::path> find_images(const fs::path& folder) {
-  return with_file_errors([&] {
-    Walk walk;
-    walk.folder(folder);
-    return std::move(walk.found);
-  });
-}
-
 // Images that could be read are captioned together; where that fails, one by one.
-std::vector<ImageCaption> caption_images(const Captioner& captioner,
-                                         std::span<const ImageSource> images,
-                                         const GenerateOptions& options) {
+std::vector<ImageCaption> caption_group(const Captioner& captioner,
+                                        std::span<const ImageSource> images,
+                                        const GenerateOptions& options) {
   std::vector<ImageCaption> results(images.size());
   std::vector<std::vector<float>> pixels;
   std::vector<size_t> places;  // index in results of each element of pixels
@@ -98,6 +89,55 @@ std::vector<ImageCaption> caption_images(const Captioner& captioner,
   return results;
 }
 
+// Groups of at most `most` images, captioner.at_once() of them side by side and so many in each that every thread gets
+// some; take(a group's first index, its captions) on the caller's thread, in order.
+template <typename Image, typename Take>
+void caption_groups(const Captioner& captioner,
+                    std::span<const Image> images,
+                    size_t most,
+                    const GenerateOptions& options,
+                    const Take& take) {
+  using Done = std::pair<size_t, std::vector<ImageCaption>>;
+  const size_t at_once =
+      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
+  const size_t size = std::clamp<size_t>((images.size() + at_once - 1) / at_once, 1, most);
+  const size_t groups = (images.size() + size - 1) / size;
+  const auto make = [&](size_t index) {
+    const auto part =
+        images.subspan(index * size).first(std::min(size, images.size() - index * size));
+    const std::vector<ImageSource> sources(part.begin(), part.end());
+    return Done(index * size, caption_group(captioner, sources, options));
+  };
+  const auto give = [&](Done done) { take(done.first, std::move(done.second)); };
+  if (std::min(at_once, groups) > 1) {
+    ordered_work<Done>(groups, static_cast<unsigned>(std::min(at_once, groups)), make, give);
+    return;
+  }
+  for (size_t index = 0; index < groups; ++index) {
+    give(make(index));
+  }
+}
+
+}  // namespace
+
+std::vector<fs::path> find_images(const fs::path& folder) {
+  return with_file_errors([&] {
+    Walk walk;
+    walk.folder(folder);
+    return std::move(walk.found);
+  });
+}
+
+std::vector<ImageCaption> caption_images(const Captioner& captioner,
+                                         std::span<const ImageSource> images,
+                                         const GenerateOptions& options) {
+  std::vector<ImageCaption> results;
+  caption_groups(captioner, images, kMaxCaptionBatch, options, [&](size_t, auto captions) {
+    std::ranges::move(captions, std::back_inserter(results));
+  });
+  return results;
+}
+
 std::string to_json_line(const FileCaption& file) {
   const auto dump = [](const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -126,15 +166,12 @@ void caption_files(const Captioner& captioner,
     fail(
         ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
   }
-  const auto size = static_cast<size_t>(batch);
-  for (size_t begin = 0; begin < images.size(); begin += size) {
-    const auto part = images.subspan(begin, std::min(size, images.size() - begin));
-    const std::vector<ImageSource> sources(part.begin(), part.end());
-    std::vector<ImageCaption> captions = caption_images(captioner, sources, options);
-    for (size_t i = 0; i < part.size(); ++i) {
-      report({part[i], std::move(captions[i].caption), std::move(captions[i].error)});
+  const auto take = [&](size_t begin, std::vector<ImageCaption> captions) {
+    for (size_t i = 0; i < captions.size(); ++i) {
+      report({images[begin + i], std::move(captions[i].caption), std::move(captions[i].error)});
     }
-  }
+  };
+  caption_groups(captioner, images, static_cast<size_t>(batch), options, take);
 }
 
 }  // namespace lorapress
