@@ -128,14 +128,18 @@ void attend(const Call& call, const AttentionHeads& heads) {
   run.keys = heads.keys;
   run.causal = heads.causal;
   run.scale = heads.scale;
+  // Heads that share keys are one part where there are few rows: their keys are transposed once.
+  const int64_t group = heads.heads / heads.kv_heads;
+  const bool together = workers.count() == 1 || group * heads.queries <= 6;
+  const int64_t step = together ? group : 1;
   const size_t scratch =
       (kernels::attention_scratch_bytes(heads.keys, heads.head_dim) + 63) / 64 * 64;
   const Tensor memory(
       pool, Type::kU8, Dims{static_cast<int64_t>(scratch) * int64_t{workers.count()} + 64});
-  for_parts(workers, heads.heads, [&](int64_t head, unsigned worker) {
+  for_parts(workers, heads.heads / step, [&](int64_t index, unsigned worker) {
     kernels::AttentionRun part = run;
-    part.first_head = head;
-    part.last_head = head + 1;
+    part.first_head = index * step;
+    part.last_head = (index + 1) * step;
     part.scratch = memory.data() + scratch * worker;
     call.run.kernels->attention(part);
   });
