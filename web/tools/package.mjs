@@ -1,14 +1,14 @@
 // What the npm package consists of, in dist/: index.js and transformers.js for bundlers, the same for Node in node/,
-// and in lorapress/ the modules that bundlers copy as they are: the worker in one file, and the engine's.
+// and in lorapress/ what bundlers copy as it is: the worker in one file, and the engines'.
 // usage: node tools/package.mjs              leaves dist/
 //        node tools/package.mjs --pack OUT   leaves lorapress-VERSION.tgz in the folder OUT, and dist/ as it was
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
-import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
+import { buildThread, ENGINE_MODULES, engineFilesAre, nativeWasm, WEB } from "./engine.mjs";
 
 const PUBLIC = ["index", "transformers", "worker"];
 
@@ -45,9 +45,10 @@ function remind(file) {
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
   const entryPoints = ["src/index.ts", "src/transformers.ts"];
-  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
+  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "chunk-[hash]" };
   await build({ ...whole, outdir: dist, plugins: [npm] });
-  await build({ ...whole, outdir: join(dist, "node"), platform: "node" });
+  const define = { LORAPRESS_ENGINE: JSON.stringify("../lorapress/") };
+  await build({ ...whole, outdir: join(dist, "node"), platform: "node", define });
   writeFileSync(join(dist, "entry.jsx"), ENTRY);
   mkdirSync(join(dist, "lorapress"));
   await build({
@@ -61,6 +62,10 @@ async function scripts(dist) {
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
     writeFileSync(join(dist, "lorapress", name), text);
   }
+  for (const file of nativeWasm()) {
+    cpSync(file, join(dist, "lorapress", basename(file)));
+  }
+  await buildThread(join(dist, "lorapress/thread.js"));
   cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
 }
 
