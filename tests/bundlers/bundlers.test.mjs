@@ -13,11 +13,10 @@ import {
   CAPTION,
   EXAMPLES,
   IMAGE,
-  install,
+  installByNpm,
   MAIN,
   makeProject,
   OTHER_VITES,
-  prepare,
   ROOT,
   run,
   siteOf,
@@ -41,7 +40,6 @@ const FINDS_WORKERS = ["vite", "webpack"];
 
 let browser;
 before(async () => {
-  prepare();
   browser = await launch();
 });
 after(() => browser?.close());
@@ -325,7 +323,7 @@ describe("Node", () => {
     const folder = join(process.env.LORAPRESS_BUNDLERS_SCRATCH, "node");
     mkdirSync(folder);
     writeFileSync(join(folder, "package.json"), '{ "type": "module", "private": true }');
-    install(folder);
+    installByNpm(folder);
     addModel(folder, ".");
     const { PNG } = createRequire(join(ROOT, "web/package.json"))("pngjs");
     const { width, height, data } = PNG.sync.read(readFileSync(join(ROOT, "models/demo/images", IMAGE)));
