@@ -6,6 +6,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { scratch, WEB } from "./lib/program.js";
 
 const MOST_BYTES = 300_000;
+const BROWSER = [
+  "entry.jsx",
+  "img-captioner.js",
+  "img-captioner.jsx",
+  "index.js",
+  "shared.js",
+  "transformers.js",
+];
 const BIN = join(WEB, "node_modules/.bin");
 
 let tarball: string;
@@ -45,6 +53,8 @@ describe("the tarball", () => {
       "package/dist/NOTICE",
       "package/dist/copy.mjs",
       "package/dist/entry.jsx",
+      "package/dist/img-captioner.js",
+      "package/dist/img-captioner.jsx",
       "package/dist/index.js",
       "package/dist/lorapress/cpu.js",
       "package/dist/lorapress/webgpu.js",
@@ -62,7 +72,7 @@ describe("the tarball", () => {
     const { dependencies } = JSON.parse(readFileSync(join(WEB, "package.json"), "utf8"));
     expect(dependencies).toEqual({ "onnxruntime-web": expect.stringMatching(/^\d+\.\d+\.\d+$/) });
     const dist = join(project, "node_modules/lorapress/dist");
-    for (const name of ["entry.jsx", "index.js", "shared.js", "transformers.js"]) {
+    for (const name of BROWSER) {
       const text = readFileSync(join(dist, name), "utf8");
       const imports = [...text.matchAll(/\b(?:from |import |import\(\s*)"([^"]+)"/g)].map(
         ([, path]) => path,
@@ -85,7 +95,7 @@ describe("its types", () => {
     const said = run(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--format", "json"]);
     const { analysis, problems } = JSON.parse(said);
     expect(Object.keys(analysis.entrypoints)).toEqual(
-      expect.arrayContaining([".", "./worker", "./transformers"]),
+      expect.arrayContaining([".", "./worker", "./transformers", "./img-captioner"]),
     );
     const kinds = Object.keys(problems ?? {});
     expect(kinds.filter((kind) => !["NoResolution", "CJSResolvesToESM"].includes(kind))).toEqual(

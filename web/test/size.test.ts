@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { WEB } from "./lib/program.js";
 
 // Chat templates, by @huggingface/jinja, are 13 kB of the index.
-const LIMITS = { index: 57_000, transformers: 10_500 };
+const LIMITS = { index: 57_000, transformers: 10_500, img_captioner: 3_000 };
 
 for (const [name, most] of Object.entries(LIMITS)) {
   it(`${name} is at most ${most} bytes without the engine, minified and packed`, async () => {
@@ -15,7 +15,7 @@ for (const [name, most] of Object.entries(LIMITS)) {
       minify: true,
       format: "esm",
       target: "es2022",
-      external: ["node:*"],
+      external: name === "img_captioner" ? ["./index.js"] : ["node:*"], // which it imports later
       metafile: true,
       write: false,
     });

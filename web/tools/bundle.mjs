@@ -1,4 +1,4 @@
-// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers}.js, the engine's own files
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engine's own files
 // beside them in ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
@@ -20,6 +20,7 @@ export async function bundle(out, more = {}) {
       lorapress: "src/index.ts",
       worker: "src/worker.ts",
       transformers: "src/transformers.ts",
+      "img-captioner": "src/img_captioner.ts",
       ...more,
     },
     outdir: resolve(out), // not relative to the package

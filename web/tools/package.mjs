@@ -10,7 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
 
-const PUBLIC = ["index", "transformers", "worker"];
+const PUBLIC = ["index", "transformers", "worker", "img_captioner"];
 
 /** @type {import("esbuild").BuildOptions} */
 const COMMON = {
@@ -22,10 +22,12 @@ const COMMON = {
   logLevel: "warning",
 };
 
-const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
+const entry = (
+  /** @type {string} */ module,
+) => `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
 // and its engine are not found. Packages whose entry has another name stay where they are (isOptimizable in
 // vite/src/node/optimizer).
-export * from "./index.js";
+export * from "./${module}.js";
 `;
 
 /**
@@ -44,11 +46,13 @@ function remind(file) {
 /** @param {string} dist */
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
-  const entryPoints = ["src/index.ts", "src/transformers.ts"];
-  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
-  await build({ ...whole, outdir: dist, plugins: [npm] });
-  await build({ ...whole, outdir: join(dist, "node"), platform: "node" });
-  writeFileSync(join(dist, "entry.jsx"), ENTRY);
+  const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
+  const whole = { ...COMMON, splitting: true, chunkNames: "shared" };
+  const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
+  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm] });
+  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node" });
+  writeFileSync(join(dist, "entry.jsx"), entry("index"));
+  writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
   mkdirSync(join(dist, "lorapress"));
   await build({
     ...COMMON,
