@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { captionOn, launch, launchWithExtension, open } from "./lib/browser.mjs";
 import {
@@ -318,9 +319,13 @@ describe("lorapress-copy", () => {
   });
 });
 
+// LORAPRESS_RUNTIMES="node bun deno" also tries those that are on the path.
+const RUNTIMES = { node: [], bun: [], deno: ["run", "--allow-all"] };
+
 describe("Node", () => {
-  it("captions with the same import", async () => {
-    const folder = join(process.env.LORAPRESS_BUNDLERS_SCRATCH, "node");
+  let folder;
+  before(() => {
+    folder = join(process.env.LORAPRESS_BUNDLERS_SCRATCH, "node");
     mkdirSync(folder);
     writeFileSync(join(folder, "package.json"), '{ "type": "module", "private": true }');
     installByNpm(folder);
@@ -328,20 +333,36 @@ describe("Node", () => {
     const { PNG } = createRequire(join(ROOT, "web/package.json"))("pngjs");
     const { width, height, data } = PNG.sync.read(readFileSync(join(ROOT, "models/demo/images", IMAGE)));
     writeFileSync(join(folder, "pixels.json"), JSON.stringify({ width, height, data: [...data] }));
-    const lines = (url) =>
-      `import { readFileSync } from "node:fs";
-       import { Captioner } from "lorapress";
-       import { install } from "lorapress/transformers";
-       const { width, height, data } = JSON.parse(readFileSync("pixels.json", "utf8"));
-       const captioner = await Captioner.load("${url}model");
-       const { text } = await captioner.caption({ width, height, data: Uint8Array.from(data) });
-       console.log(JSON.stringify([text, typeof install]));
-       process.exit();
-      `;
-    await served(folder, {}, async (url) => {
-      writeFileSync(join(folder, "main.js"), lines(url));
-      const { stdout } = await promisify(execFile)("node", ["main.js"], { cwd: folder });
-      assert.deepEqual(JSON.parse(stdout), [CAPTION, "function"]);
-    });
   });
+  const lines = `
+    import { readFileSync } from "node:fs";
+    import { Captioner } from "lorapress";
+    import { install } from "lorapress/transformers";
+    import { ImgCaptioner } from "lorapress/img-captioner"; // pages are rendered here, too
+    const { width, height, data } = JSON.parse(readFileSync("pixels.json", "utf8"));
+    const said = [typeof install, typeof ImgCaptioner];
+    for (const place of process.argv.slice(2)) {
+      try {
+        const captioner = await Captioner.load(place);
+        said.push((await captioner.caption({ width, height, data: Uint8Array.from(data) })).text);
+      } catch (error) {
+        said.push(error.code + " " + error.message);
+      }
+    }
+    console.log(JSON.stringify(said));
+    process.exit();
+  `;
+
+  for (const runtime of (process.env.LORAPRESS_RUNTIMES ?? "node").split(" ")) {
+    it(`captions with the same import, from a server and from the disk: ${runtime}`, async () => {
+      await served(folder, {}, async (url) => {
+        writeFileSync(join(folder, "main.js"), lines);
+        const places = [`${url}model`, "model", "none", pathToFileURL(join(folder, "model")).href];
+        const { stdout } = await promisify(execFile)(runtime, [...RUNTIMES[runtime], "main.js", ...places], { cwd: folder });
+        const [installer, element, first, second, missing, third] = JSON.parse(stdout);
+        assert.deepEqual([installer, element, first, second, third], ["function", "function", CAPTION, CAPTION, CAPTION]);
+        assert.match(missing, /^not_found file:.*\/none\/lorapress\.json: no such file; is it in a folder/);
+      });
+    });
+  }
 });

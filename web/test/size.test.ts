@@ -1,7 +1,16 @@
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { expect, it } from "vitest";
 import { WEB } from "./lib/program.js";
+
+/** As tools/disk.mjs has it. */
+const noDisk: Plugin = {
+  name: "no disk",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/disk\.js$/ }, () => ({ path: join(WEB, "src/loading/no_disk.ts") }));
+  },
+};
 
 // Chat templates, by @huggingface/jinja, are 13 kB of the index.
 const LIMITS = { index: 57_000, transformers: 10_500, img_captioner: 3_000 };
@@ -16,6 +25,7 @@ for (const [name, most] of Object.entries(LIMITS)) {
       format: "esm",
       target: "es2022",
       external: name === "img_captioner" ? ["./index.js"] : ["node:*"], // which it imports later
+      plugins: [noDisk],
       metafile: true,
       write: false,
     });

@@ -6,6 +6,7 @@ import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { noDisk } from "./disk.mjs";
 import { ENGINE_MODULES, ENGINE_WASM, engineFilesAre, WEB } from "./engine.mjs";
 
 /**
@@ -31,7 +32,7 @@ export async function bundle(out, more = {}) {
     target: "es2022",
     minify: true,
     legalComments: "none",
-    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") })],
+    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") }), noDisk],
     logLevel: "warning",
   });
   mkdirSync(join(out, "ort"), { recursive: true });

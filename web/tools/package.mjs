@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
+import { noDisk } from "./disk.mjs";
 import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
 
 const PUBLIC = ["index", "transformers", "worker", "img_captioner"];
@@ -49,7 +50,7 @@ async function scripts(dist) {
   const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
   const whole = { ...COMMON, splitting: true, chunkNames: "shared" };
   const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
-  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm] });
+  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] });
   await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node" });
   writeFileSync(join(dist, "entry.jsx"), entry("index"));
   writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
@@ -59,7 +60,7 @@ async function scripts(dist) {
     entryPoints: ["src/worker.ts"],
     outfile: join(dist, "lorapress/worker.js"),
     minify: true,
-    plugins: [npm],
+    plugins: [npm, noDisk],
   });
   remind(join(dist, "lorapress/worker.js"));
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
