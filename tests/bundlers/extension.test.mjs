@@ -119,6 +119,7 @@ describe("examples/extension in Chromium", () => {
     assert.equal(await panel.locator("#count").textContent(), COUNT);
     const decoder = models.asked.filter((path) => path.endsWith("decoder_model_merged.onnx"));
     assert.equal(decoder.length, 1, models.asked.join(" "));
+    assert.equal(await panel.evaluate(() => crossOriginIsolated), true); // the engine may have threads
     await panel.close();
   });
 

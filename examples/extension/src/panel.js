@@ -46,6 +46,19 @@ function factsOf({ kind, width, height, alt }, places) {
   );
 }
 
+/**
+ * An address of this extension, since isolated pages show no other.
+ * @param {number} tabId @param {Picture} picture @returns {Promise<string>}
+ */
+async function thumbnailOf(tabId, { address, inPage, frameId, id }) {
+  const found =
+    inPage || address === "" ? undefined : await fetch(address, { credentials: "include" });
+  if (found?.ok) {
+    return URL.createObjectURL(await found.blob());
+  }
+  return (await inFrame(tabId, frameId, "read", id)).data ?? "data:,";
+}
+
 /** @param {string} template @param {number} tabId @param {Picture} picture @param {string} facts */
 function makeItem(template, tabId, picture, facts) {
   const item = element(template).content.firstElementChild.cloneNode(true);
@@ -54,17 +67,13 @@ function makeItem(template, tabId, picture, facts) {
   thumbnail.setAttribute("aria-label", `Show on the page: ${facts}`);
   thumbnail.title = "Show on the page";
   const image = thumbnail.querySelector("img");
-  const fromPage = async () => {
-    image.onerror = () => image.remove();
-    const found = await inFrame(tabId, picture.frameId, "read", picture.id).catch(() => undefined);
-    image.src = found?.data ?? "data:,";
-  };
-  image.onerror = () => void fromPage();
-  if (picture.inPage) {
-    void fromPage();
-  } else {
-    image.src = picture.address || "data:,";
-  }
+  image.onerror = () => image.remove();
+  thumbnailOf(tabId, picture).then(
+    (address) => {
+      image.src = address;
+    },
+    () => image.remove(),
+  );
   thumbnail.addEventListener(
     "click",
     () => void inFrame(tabId, picture.frameId, "show", picture.id).catch(() => {}),
