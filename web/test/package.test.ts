@@ -2,6 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 import { beforeAll, describe, expect, it } from "vitest";
 import { scratch, WEB } from "./lib/program.js";
 
@@ -84,6 +86,29 @@ describe("the tarball", () => {
     const worker = readFileSync(join(dist, "lorapress/worker.js"), "utf8");
     expect(worker).not.toMatch(/\bfrom *"|import *"|worker_threads/);
   });
+});
+
+describe("what a page gets", () => {
+  // Minified and packed by gzip; .wasm and the worker are files of their own.
+  for (const [names, most] of [
+    ["Captioner, TextGenerator, clearCache", 60_000],
+    ["LorapressError", 5_000],
+  ] as const) {
+    it(`with ${names} is at most ${most} bytes`, async () => {
+      const contents = `import { ${names} } from "lorapress"; globalThis.all = [${names}];`;
+      const { outputFiles } = await build({
+        stdin: { contents, resolveDir: project },
+        bundle: true,
+        minify: true,
+        format: "esm",
+        write: false,
+      });
+      const bytes = gzipSync(outputFiles[0]?.contents ?? new Uint8Array()).length;
+      console.log(`${names}: ${bytes} bytes`);
+      expect(bytes).toBeGreaterThan(most / 4);
+      expect(bytes).toBeLessThanOrEqual(most);
+    });
+  }
 });
 
 describe("its types", () => {

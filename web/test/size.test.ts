@@ -13,7 +13,7 @@ const noDisk: Plugin = {
 };
 
 // Chat templates, by @huggingface/jinja, are 13 kB of the index.
-const LIMITS = { index: 57_000, transformers: 10_500, img_captioner: 3_000 };
+const LIMITS = { index: 58_000, transformers: 10_500, img_captioner: 3_000 };
 
 for (const [name, most] of Object.entries(LIMITS)) {
   it(`${name} is at most ${most} bytes without the engine, minified and packed`, async () => {
