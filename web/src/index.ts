@@ -39,7 +39,7 @@ export class Captioner {
   }
 
   /**
-   * `url`: the folder, relative to the page. Resolves as soon as the folder is known to be valid, so
+   * `url`: the folder, relative to the page; in Node, Bun and Deno also a path. Resolves as soon as the folder is known to be valid, so
    * that captions can be requested while it is still loading; `ready` resolves when it is loaded.
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Captioner> {

@@ -2,11 +2,23 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { beforeAll, describe, expect, it } from "vitest";
+import { downloadOf, SPLIT } from "./lib/packed.js";
 import { scratch, WEB } from "./lib/program.js";
 
 // Of them four builds of the engine, 130 kB each.
-const MOST_BYTES = 850_000;
+const MOST_BYTES = 900_000;
+const BROWSER = [
+  "chunk.js",
+  "entry.jsx",
+  "img-captioner.js",
+  "img-captioner.jsx",
+  "index.js",
+  "transformers.js",
+];
+/** Chunks, whose names tell their content. */
+const plain = (name: string): string => name.replace(/chunk-\w{8}\.js$/, "chunk.js");
 const BIN = join(WEB, "node_modules/.bin");
 
 let tarball: string;
@@ -40,14 +52,15 @@ describe("the tarball", () => {
   });
 
   it("holds what npm users need and no more", () => {
-    const named = files.map((path) => path.replace(/chunk-\w{8}\.js$/, "chunk.js"));
-    expect([...new Set(named)].filter((path) => !path.endsWith(".d.ts"))).toEqual([
+    expect([...new Set(files.map(plain))].filter((path) => !path.endsWith(".d.ts"))).toEqual([
       "package/README.md",
       "package/dist/LICENSE",
       "package/dist/NOTICE",
       "package/dist/chunk.js",
       "package/dist/copy.mjs",
       "package/dist/entry.jsx",
+      "package/dist/img-captioner.js",
+      "package/dist/img-captioner.jsx",
       "package/dist/index.js",
       "package/dist/lorapress/cpu.js",
       "package/dist/lorapress/engine_relaxed.wasm",
@@ -70,7 +83,7 @@ describe("the tarball", () => {
     expect(dependencies).toEqual({ "onnxruntime-web": expect.stringMatching(/^\d+\.\d+\.\d+$/) });
     const dist = join(project, "node_modules/lorapress/dist");
     const scripts = readdirSync(dist).filter((name) => /\.jsx?$/.test(name));
-    expect(scripts).toEqual(expect.arrayContaining(["entry.jsx", "index.js", "transformers.js"]));
+    expect([...new Set(scripts.map(plain))].sort()).toEqual(BROWSER);
     for (const name of scripts) {
       const text = readFileSync(join(dist, name), "utf8");
       const imports = [...text.matchAll(/\b(?:from |import |import\(\s*)"([^"]+)"/g)].map(
@@ -85,6 +98,24 @@ describe("the tarball", () => {
   });
 });
 
+describe("what a page gets", () => {
+  // Minified and packed by gzip; .wasm and the worker are files of their own.
+  for (const [names, most] of [
+    ["Captioner, TextGenerator, clearCache", 60_000],
+    ["LorapressError", 5_000],
+  ] as const) {
+    it(`with ${names} is at most ${most} bytes`, async () => {
+      const contents = `import { ${names} } from "lorapress"; globalThis.all = [${names}];`;
+      const splitting = names.includes("Captioner"); // ONNX Runtime's part comes where it is asked for
+      const result = await build({ ...SPLIT, splitting, stdin: { contents, resolveDir: project } });
+      const { bytes } = downloadOf(result, "out/stdin.js");
+      console.log(`${names}: ${bytes} bytes`);
+      expect(bytes).toBeGreaterThan(most / 4);
+      expect(bytes).toBeLessThanOrEqual(most);
+    });
+  }
+});
+
 describe("its types", () => {
   it("are right by publint", () => {
     expect(run(join(BIN, "publint"), ["run", tarball, "--strict"])).toContain("All good!");
@@ -94,7 +125,7 @@ describe("its types", () => {
     const said = run(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--format", "json"]);
     const { analysis, problems } = JSON.parse(said);
     expect(Object.keys(analysis.entrypoints)).toEqual(
-      expect.arrayContaining([".", "./worker", "./transformers"]),
+      expect.arrayContaining([".", "./worker", "./transformers", "./img-captioner"]),
     );
     const kinds = Object.keys(problems ?? {});
     expect(kinds.filter((kind) => !["NoResolution", "CJSResolvesToESM"].includes(kind))).toEqual(

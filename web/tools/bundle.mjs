@@ -1,11 +1,12 @@
-// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers}.js, the engines' files beside them
-// in engine/ and ort/.
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engines' files
+// beside them in engine/ and ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { noDisk } from "./disk.mjs";
 import {
   buildThread,
   ENGINE_MODULES,
@@ -27,6 +28,7 @@ export async function bundle(out, more = {}) {
       lorapress: "src/index.ts",
       worker: "src/worker.ts",
       transformers: "src/transformers.ts",
+      "img-captioner": "src/img_captioner.ts",
       ...more,
     },
     outdir: resolve(out), // not relative to the package
@@ -37,7 +39,7 @@ export async function bundle(out, more = {}) {
     target: "es2022",
     minify: true,
     legalComments: "none",
-    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") })],
+    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") }), noDisk],
     logLevel: "warning",
   });
   mkdirSync(join(out, "ort"), { recursive: true });

@@ -8,9 +8,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
+import { noDisk } from "./disk.mjs";
 import { buildThread, ENGINE_MODULES, engineFilesAre, nativeWasm, WEB } from "./engine.mjs";
 
-const PUBLIC = ["index", "transformers", "worker"];
+const PUBLIC = ["index", "transformers", "worker", "img_captioner"];
 
 /** @type {import("esbuild").BuildOptions} */
 const COMMON = {
@@ -22,10 +23,12 @@ const COMMON = {
   logLevel: "warning",
 };
 
-const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
+const entry = (
+  /** @type {string} */ module,
+) => `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
 // and its engine are not found. Packages whose entry has another name stay where they are (isOptimizable in
 // vite/src/node/optimizer).
-export * from "./index.js";
+export * from "./${module}.js";
 `;
 
 /**
@@ -44,19 +47,21 @@ function remind(file) {
 /** @param {string} dist */
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
-  const entryPoints = ["src/index.ts", "src/transformers.ts"];
-  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "chunk-[hash]" };
-  await build({ ...whole, outdir: dist, plugins: [npm] });
+  const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
+  const whole = { ...COMMON, splitting: true, chunkNames: "chunk-[hash]" };
+  const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
+  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] });
   const define = { LORAPRESS_ENGINE: JSON.stringify("../lorapress/") };
-  await build({ ...whole, outdir: join(dist, "node"), platform: "node", define });
-  writeFileSync(join(dist, "entry.jsx"), ENTRY);
+  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node", define });
+  writeFileSync(join(dist, "entry.jsx"), entry("index"));
+  writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
   mkdirSync(join(dist, "lorapress"));
   await build({
     ...COMMON,
     entryPoints: ["src/worker.ts"],
     outfile: join(dist, "lorapress/worker.js"),
     minify: true,
-    plugins: [npm],
+    plugins: [npm, noDisk],
   });
   remind(join(dist, "lorapress/worker.js"));
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
