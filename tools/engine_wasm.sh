@@ -18,6 +18,10 @@ fresh() {
   done
 }
 if fresh; then exit 0; fi
+mkdir -p build-wasm
+exec 9>build-wasm/lock # two at a time wait for each other
+flock 9
+if fresh; then exit 0; fi
 # shellcheck source=tools/wasm_build.sh
 . tools/wasm_build.sh
 mkdir -p "$out"
