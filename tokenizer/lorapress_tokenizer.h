@@ -1,5 +1,5 @@
-/* Hugging Face tokenizers and chat templates behind a C ABI; src/lib.rs implements it,
- * src/runtime/generation/tokenizer.cc and chat_template.cc wrap it.
+/* Hugging Face tokenizers, chat templates and SHA-256 behind a C ABI; src/lib.rs implements it,
+ * src/runtime/generation/tokenizer.cc, chat_template.cc and src/base/sha256.cc wrap it.
  *
  * - Text is UTF-8 as pointer and length, never NUL-terminated; errors are NUL-terminated.
  * - Functions that can fail return 0 (or NULL) and set *error, which the caller frees.
@@ -52,6 +52,16 @@ size_t lp_tokenizer_vocab_size(const lp_tokenizer* tokenizer);
  * *size). */
 int lp_chat_render(
     const char* request, size_t request_size, char** text, size_t* size, char** error);
+
+/* SHA-256 (FIPS 180-4) of bytes that come in pieces. `finish` writes the 32 bytes and begins anew. */
+typedef struct lp_sha256 lp_sha256;
+lp_sha256* lp_sha256_new(void);
+void lp_sha256_update(lp_sha256* hash, const uint8_t* data, size_t size);
+void lp_sha256_finish(lp_sha256* hash, uint8_t* digest);
+void lp_sha256_free(lp_sha256* hash);
+
+/* Cargo.lock, with which the crate was built; NUL-terminated, never freed. */
+const char* lp_tokenizer_lock(void);
 
 void lp_tokenizer_free_ids(uint32_t* ids, size_t count);
 void lp_tokenizer_free_text(char* text, size_t size);
