@@ -56,6 +56,7 @@ def build_program(target):
         build,
         log,
         "LORAPRESS_TESTS=OFF",
+        "LORAPRESS_HUB=OFF",  # libcurl would bring a TLS library and certificates of its own
         f"LORAPRESS_RUST_TARGET={target.rust}",
         f"LORAPRESS_DEPS={ROOT / '.deps'}",
         "CMAKE_DISABLE_PRECOMPILE_HEADERS=ON",

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-struct lp_sha256;  // lorapress_tokenizer.h
+struct lp_hash;  // lorapress_tokenizer.h
 
 namespace lorapress {
 
@@ -23,9 +23,9 @@ class Sha256 {
 
  private:
   struct Free {
-    void operator()(lp_sha256* hash) const;
+    void operator()(lp_hash* hash) const;
   };
-  std::unique_ptr<lp_sha256, Free> hash_;
+  std::unique_ptr<lp_hash, Free> hash_;
 };
 
 }  // namespace lorapress

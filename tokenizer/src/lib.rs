@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizers`, chat templates and SHA-256, behind the C ABI of `lorapress_tokenizer.h`.
+//! Hugging Face `tokenizers`, chat templates and hashes, behind the C ABI of `lorapress_tokenizer.h`.
 //!
 //! Every exported function runs inside `guard`, so neither a panic nor its message leaves it.
 
