@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 #include <memory>
-#include <nlohmann/json.hpp>
+
+#include "lorapress/report_json.h"
 
 #include "command.h"
 #include "messages.h"
@@ -20,27 +21,6 @@ struct PressArguments {
   PressOptions options;
   bool json = false;
 };
-
-nlohmann::json to_json(const PressReport& report, const std::string& out, uint64_t write_peak) {
-  nlohmann::json json = {{"out", out},
-                         {"parameters", report.parameters},
-                         {"adapted_tensors", report.adapted_tensors},
-                         {"seconds",
-                          {{"read", report.read_seconds},
-                           {"author", report.author_seconds},
-                           {"write", report.write_seconds},
-                           {"caption", report.caption_seconds}}},
-                         {"peak_memory_bytes", write_peak},
-                         {"notes", with_flags(report.notes)},
-                         {"files", nlohmann::json::array()}};
-  for (const OutputFileInfo& file : report.files) {
-    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
-  }
-  if (report.caption) {
-    json["caption"] = {{"ids", report.caption->ids}, {"text", report.caption->text}};
-  }
-  return json;
-}
 
 void print(const PressReport& report, const std::string& out) {
   uint64_t total = 0;
@@ -199,7 +179,7 @@ void add(CLI::App& app,
       add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
-        print_json(to_json(report, report.folder.string(), peak_memory_bytes()));
+        print_report_json(to_json(report));
       } else {
         print(report, report.folder.string());
       }

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "lorapress/report_json.h"
 #include "lorapress/trace.h"
 
 #include "command.h"
@@ -30,101 +30,6 @@ struct VerifyArguments {
   VerifyOptions options;
   bool json = false;
 };
-
-nlohmann::json to_json(const LogitDistance& distance) {
-  return {{"tokens", distance.tokens},
-          {"matched", distance.matched},
-          {"match", distance.match()},
-          {"largest_logit_difference", distance.largest_difference},
-          {"relative_logit_error", distance.relative_error},
-          {"kl_mean", distance.kl_mean},
-          {"kl_max", distance.kl_max}};
-}
-
-nlohmann::json to_json(const MetricDifference& difference) {
-  return {{"difference", difference.value}, {"low", difference.low}, {"high", difference.high}};
-}
-
-nlohmann::json to_json(const CaptionQuality& quality, bool compared) {
-  nlohmann::json json = metrics_json(quality.metrics);
-  if (compared) {
-    const MetricDifferences& to = quality.to_reference;
-    json["to_reference"] = {{"cider", to_json(to.cider)},
-                            {"bleu_4", to_json(to.bleu_4)},
-                            {"rouge_l", to_json(to.rouge_l)},
-                            {"meteor_exact_stem", to_json(to.meteor)},
-                            {"words", to_json(to.words)}};
-  }
-  return json;
-}
-
-nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>& images) {
-  nlohmann::json json = {{"dtype", dtype.dtype},
-                         {"bytes", dtype.bytes},
-                         {"passed", dtype.passed},
-                         {"required_match", dtype.required_match},
-                         {"faults", dtype.faults},
-                         {"teacher_forced", to_json(dtype.forced)},
-                         {"captions", dtype.images.size()},
-                         {"captions_equal", dtype.captions_equal},
-                         {"near_ties", dtype.near_ties},
-                         {"image_token_error", dtype.prefix_error},
-                         {"image_token_rounding", dtype.prefix_rounding},
-                         {"image_token_excess", dtype.prefix_excess},
-                         {"logit_rounding", dtype.logit_rounding},
-                         {"logit_excess", dtype.logit_excess},
-                         {"seconds", dtype.seconds},
-                         {"images", nlohmann::json::array()},
-                         {"layers", nlohmann::json::array()}};
-  if (dtype.quality) {
-    json["quality"] = to_json(*dtype.quality, true);
-  }
-  for (const ImageParity& parity : dtype.images) {
-    json["images"].push_back({{"image", images[parity.image].name},
-                              {"teacher_forced", to_json(parity.forced)},
-                              {"kl", parity.kl},
-                              {"image_token_error", parity.prefix_error},
-                              {"ids", parity.ids},
-                              {"text", parity.text},
-                              {"caption_equal", parity.caption_equal}});
-  }
-  for (const LayerError& error : dtype.layers) {
-    json["layers"].push_back({{"part", error.encoder ? "encoder" : "decoder"},
-                              {"layer", error.layer},
-                              {"error", error.error}});
-  }
-  return json;
-}
-
-nlohmann::json to_json(const VerifyReport& report) {
-  nlohmann::json json = {{"passed", report.passed},
-                         {"faults", report.faults},
-                         {"notes", with_flags(report.notes)},
-                         {"max_new_tokens", report.max_new_tokens},
-                         {"unreadable_images", report.unreadable_images},
-                         {"reference_seconds", report.reference_seconds},
-                         {"peak_memory_bytes", peak_memory_bytes()},
-                         {"images", nlohmann::json::array()},
-                         {"dtypes", nlohmann::json::array()}};
-  if (report.quality) {
-    json["quality"] = to_json(*report.quality, false);
-    json["scored_images"] = report.scored_images;
-  }
-  for (const VerifyImage& image : report.images) {
-    if (image.error.empty()) {
-      json["images"].push_back({{"image", image.name},
-                                {"ids", image.ids},
-                                {"text", image.text},
-                                {"pixel_difference", image.pixel_difference}});
-    } else {
-      json["images"].push_back({{"image", image.name}, {"error", image.error}});
-    }
-  }
-  for (const DtypeParity& dtype : report.dtypes) {
-    json["dtypes"].push_back(to_json(dtype, report.images));
-  }
-  return json;
-}
 
 // Rounded down, so that 100 % means all.
 std::string percent(const LogitDistance& distance) {
@@ -290,7 +195,7 @@ int run_verify(VerifyArguments& arguments) {
   const VerifyReport report = verify(options);
   clear_progress();
   if (arguments.json) {
-    print_json(to_json(report));
+    print_report_json(to_json(report));
   } else {
     print(report, arguments);
   }

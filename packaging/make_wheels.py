@@ -64,18 +64,11 @@ def build_program(target):
         f"CMAKE_SHARED_LINKER_FLAGS_RELEASE={strip}",
         "CMAKE_SKIP_RPATH=ON",
     )
-    names = subprocess.run(
-        ["cmake", "--build", build, "--target", "help"], check=True, capture_output=True, text=True
-    ).stdout
-    shared = "lorapress_c" if "lorapress_c:" in names else None
-    goals = ["--target", "lorapress_cli", *([shared] if shared else [])]
+    goals = ["--target", "lorapress_cli", "--target", "lorapress_c"]
     environment = tools.environment | {"CARGO_ENCODED_RUSTFLAGS": rust_flags()}
     run(["cmake", "--build", build, "-j", str(os.cpu_count()), *goals], build, log, **environment)
     suffix = ".exe" if target.system == "Windows" else ""
     program = build / f"lorapress{suffix}"
-    if not shared:  # a source tree without the Python package: the program alone
-        version = inventory.project_version()
-        return {f"lorapress-{version}.data/scripts/lorapress{suffix}": program}
     library = SHARED[target.system]
     return {
         f"lorapress/bin/lorapress{suffix}": program,
@@ -95,16 +88,8 @@ def python_files():
 
 
 def project_table():
-    """Return [project] of python/pyproject.toml; without it, what a wheel of the program needs."""
-    path = ROOT / "python" / "pyproject.toml"
-    if path.is_file():
-        return tomllib.loads(path.read_text())["project"]
-    return {
-        "name": "lorapress",
-        "description": "LoRA-tuned vision-language models as ONNX web bundles",
-        "requires-python": ">=3.9",
-        "optional-dependencies": {"ort": ["onnxruntime>=1.21"]},
-    }
+    """Return [project] of python/pyproject.toml."""
+    return tomllib.loads((ROOT / "python" / "pyproject.toml").read_text())["project"]
 
 
 def make_wheel(target):
@@ -125,10 +110,10 @@ def make_wheel(target):
         "NOTICE": inventory.notice(parts),
         "THIRD_PARTY_LICENSES": inventory.license_texts(parts),
     }
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "python" / "README.md").read_text()
     metadata = {
         "METADATA": metadata_text(project, version, licenses, readme),
-        "entry_points.txt": entry_points_text(project) if python_files() else "",
+        "entry_points.txt": entry_points_text(project),
         "sboms/lorapress.cdx.json": bom,
         **{f"licenses/{name}": text for name, text in licenses.items()},
     }

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import zipfile
-from pathlib import PurePosixPath
 
 # The oldest time that a zip file can hold; SOURCE_DATE_EPOCH is for those who want another.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -50,8 +49,7 @@ def entry_points_text(project):
 
 def is_executable(name):
     """Whether a file of the wheel is a program."""
-    parts = PurePosixPath(name).parts
-    return "scripts" in parts or parts[:2] == ("lorapress", "bin")
+    return name.startswith("lorapress/bin/")
 
 
 def write_wheel(path, version, tag, files, metadata):

@@ -2,6 +2,7 @@
 #ifndef LORAPRESS_CAPTION_H_
 #define LORAPRESS_CAPTION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -57,6 +58,23 @@ struct Caption {
   double decode_ms = 0.0;    // all further calls; of a batch, this image's share
 };
 
+// The bytes of an image file that is in memory.
+struct ImageBytes {
+  std::span<const std::byte> bytes;
+  std::string name;  // of the file, for errors
+};
+
+// Pixels in memory: 8-bit RGB [height, width, 3], upright. Sample [y, x, c] is at
+// data + y * row_stride + x * column_stride + c * channel_stride; a stride may be negative.
+struct ImagePixels {
+  const uint8_t* data = nullptr;
+  int64_t height = 0;
+  int64_t width = 0;
+  ptrdiff_t row_stride = 0;
+  ptrdiff_t column_stride = 3;
+  ptrdiff_t channel_stride = 1;
+};
+
 // Pieces of text as they come, never ending inside a UTF-8 character.
 using TextFn = std::function<void(std::string_view piece)>;
 
@@ -92,6 +110,9 @@ class Captioner {
   // An image file as pixel_values. Where the folder splits images into several tiles: [tiles, 3,
   // height, width] and then the number of rows and of columns, which caption_pixels() takes as well.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
+  [[nodiscard]] std::vector<float> load_pixels(const ImageBytes& image) const;
+  // Throws kInvalidArgument for no pixels or more than 200 million.
+  [[nodiscard]] std::vector<float> load_pixels(const ImagePixels& image) const;
 
   // The settings that caption() uses with these options: those of the options, else the folder's.
   [[nodiscard]] GenerationSettings settings(const GenerateOptions& options = {}) const;

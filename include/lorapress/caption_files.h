@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "lorapress/caption.h"
@@ -21,6 +22,19 @@ namespace lorapress {
 // paths. Links are followed; a folder that is reached twice, for example by a loop of links, is
 // walked once. Other files are ignored. Throws kNotFound or kIo for a folder that cannot be read.
 std::vector<std::filesystem::path> find_images(const std::filesystem::path& folder);
+
+using ImageSource = std::variant<std::filesystem::path, ImageBytes, ImagePixels>;
+
+struct ImageCaption {
+  Caption caption;
+  std::optional<Error> error;  // if set, there is no caption
+};
+
+// Captions images together, one result for each. An error of one image is in its result; options that fit no image
+// throw.
+std::vector<ImageCaption> caption_images(const Captioner& captioner,
+                                         std::span<const ImageSource> images,
+                                         const GenerateOptions& options);
 
 struct FileCaption {
   std::filesystem::path image;

@@ -48,60 +48,6 @@ bool concerns_all(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMismatch;
 }
 
-// Images that could be read, captioned together; where that fails, one by one.
-class Batch {
- public:
-  Batch(const Captioner& captioner, const GenerateOptions& options)
-      : captioner_(captioner), options_(options) {}
-
-  void add(const fs::path& image) {
-    files_.push_back({image, {}, {}});
-    try {
-      pixels_.push_back(captioner_.load_pixels(image));
-      places_.push_back(files_.size() - 1);
-    } catch (const Error& error) {
-      files_.back().error = error;
-    }
-  }
-
-  void caption() {
-    if (pixels_.empty()) {
-      return;
-    }
-    try {
-      std::vector<Caption> captions = captioner_.caption_batch(pixels_, options_);
-      for (size_t i = 0; i < places_.size(); ++i) {
-        files_[places_[i]].caption = std::move(captions[i]);
-      }
-    } catch (const Error& error) {
-      if (concerns_all(error.code())) {
-        throw;
-      }
-      caption_alone();
-    }
-  }
-
-  [[nodiscard]] const std::vector<FileCaption>& files() const { return files_; }
-
- private:
-  void caption_alone() {
-    for (size_t i = 0; i < places_.size(); ++i) {
-      FileCaption& file = files_[places_[i]];
-      try {
-        file.caption = captioner_.caption_pixels(pixels_[i], options_);
-      } catch (const Error& error) {
-        file.error = error;
-      }
-    }
-  }
-
-  const Captioner& captioner_;
-  const GenerateOptions& options_;
-  std::vector<FileCaption> files_;
-  std::vector<std::vector<float>> pixels_;
-  std::vector<size_t> places_;  // index in files_ of each picture
-};
-
 }  // namespace
 
 std::vector<fs::path> find_images(const fs::path& folder) {
@@ -110,6 +56,46 @@ std::vector<fs::path> find_images(const fs::path& folder) {
     walk.folder(folder);
     return std::move(walk.found);
   });
+}
+
+// Images that could be read are captioned together; where that fails, one by one.
+std::vector<ImageCaption> caption_images(const Captioner& captioner,
+                                         std::span<const ImageSource> images,
+                                         const GenerateOptions& options) {
+  std::vector<ImageCaption> results(images.size());
+  std::vector<std::vector<float>> pixels;
+  std::vector<size_t> places;  // index in results of each element of pixels
+  for (size_t i = 0; i < images.size(); ++i) {
+    try {
+      pixels.push_back(
+          std::visit([&](const auto& source) { return captioner.load_pixels(source); }, images[i]));
+      places.push_back(i);
+    } catch (const Error& error) {
+      results[i].error = error;
+    }
+  }
+  if (pixels.empty()) {
+    return results;
+  }
+  try {
+    std::vector<Caption> captions = captioner.caption_batch(pixels, options);
+    for (size_t i = 0; i < places.size(); ++i) {
+      results[places[i]].caption = std::move(captions[i]);
+    }
+    return results;
+  } catch (const Error& error) {
+    if (concerns_all(error.code())) {
+      throw;
+    }
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    try {
+      results[places[i]].caption = captioner.caption_pixels(pixels[i], options);
+    } catch (const Error& error) {
+      results[places[i]].error = error;
+    }
+  }
+  return results;
 }
 
 std::string to_json_line(const FileCaption& file) {
@@ -142,13 +128,11 @@ void caption_files(const Captioner& captioner,
   }
   const auto size = static_cast<size_t>(batch);
   for (size_t begin = 0; begin < images.size(); begin += size) {
-    Batch part(captioner, options);
-    for (const fs::path& image : images.subspan(begin, std::min(size, images.size() - begin))) {
-      part.add(image);
-    }
-    part.caption();
-    for (const FileCaption& file : part.files()) {
-      report(file);
+    const auto part = images.subspan(begin, std::min(size, images.size() - begin));
+    const std::vector<ImageSource> sources(part.begin(), part.end());
+    std::vector<ImageCaption> captions = caption_images(captioner, sources, options);
+    for (size_t i = 0; i < part.size(); ++i) {
+      report({part[i], std::move(captions[i].caption), std::move(captions[i].error)});
     }
   }
 }

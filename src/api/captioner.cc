@@ -58,6 +58,42 @@ struct Pixels {
   int64_t columns = 0;
 };
 
+Image packed_image(const ImagePixels& pixels) {
+  const auto [data, height, width, row_stride, column_stride, channel_stride] = pixels;
+  if (data == nullptr || height < 1 || width < 1 || height > kMaxImagePixels / width) {
+    fail(ErrorCode::kInvalidArgument,
+         "an image of {} x {} pixels, expected 1 to {} of them",
+         height,
+         width,
+         kMaxImagePixels);
+  }
+  Image image{width, height, std::vector<uint8_t>(static_cast<size_t>(height * width * 3))};
+  uint8_t* to = image.rgb.data();
+  for (int64_t y = 0; y < height; ++y) {
+    const uint8_t* row = data + y * row_stride;
+    if (column_stride == 3 && channel_stride == 1) {
+      to = std::copy_n(row, width * 3, to);
+      continue;
+    }
+    for (int64_t x = 0; x < width; ++x) {
+      for (int64_t channel = 0; channel < 3; ++channel) {
+        *to++ = row[x * column_stride + channel * channel_stride];
+      }
+    }
+  }
+  return image;
+}
+
+// As load_pixels() gives them: behind the tiles of an image that is split, their rows and columns.
+std::vector<float> pixel_values(const Image& image, const Preprocessing& settings) {
+  TiledPixels pixels = tiled_pixels(image, settings);
+  if (pixels.rows != 0) {
+    pixels.values.push_back(static_cast<float>(pixels.rows));
+    pixels.values.push_back(static_cast<float>(pixels.columns));
+  }
+  return std::move(pixels.values);
+}
+
 }  // namespace
 
 struct Captioner::Impl {
@@ -271,12 +307,15 @@ int64_t Captioner::width() const {
 }
 
 std::vector<float> Captioner::load_pixels(const fs::path& image) const {
-  TiledPixels pixels = tiled_pixels(load_image(image), impl_->manifest.preprocessing);
-  if (pixels.rows != 0) {
-    pixels.values.push_back(static_cast<float>(pixels.rows));
-    pixels.values.push_back(static_cast<float>(pixels.columns));
-  }
-  return std::move(pixels.values);
+  return pixel_values(load_image(image), impl_->manifest.preprocessing);
+}
+
+std::vector<float> Captioner::load_pixels(const ImageBytes& image) const {
+  return pixel_values(decode_image(image.bytes, image.name), impl_->manifest.preprocessing);
+}
+
+std::vector<float> Captioner::load_pixels(const ImagePixels& image) const {
+  return pixel_values(packed_image(image), impl_->manifest.preprocessing);
 }
 
 Caption Captioner::caption(const fs::path& image,
