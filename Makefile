@@ -81,6 +81,18 @@ page: ## Bundle the page and its runtime into web/build/demo, which `lorapress d
 	@tools/npm_install.sh web
 	node web/tools/bundle.mjs --demo web/build/demo
 
+# Outputs of packaging/: dist/*.whl, an SBOM for each and SHA256SUMS.
+TARGETS ?=
+.PHONY: wheels
+wheels: ## One Python wheel per platform into dist/, checked [TARGETS="linux-x86_64 linux-aarch64"]; packaging/ says how
+	@tools/setup.sh wheels
+	@tools/fetch_deps.sh
+	python3 packaging/make_wheels.py $(TARGETS)
+
+.PHONY: site
+site: ## The docs as a site in build-site/site, links checked; lints Dockerfile and workflows [SOURCE=ADDRESS of the tree]
+	@SOURCE=$(SOURCE) tools/site.sh
+
 .PHONY: bench
 bench: build ## Measure speed and memory; bench/ says what is measured
 	bench/run.sh $(PROGRAM)

@@ -31,6 +31,9 @@ void add_serve(CLI::App& app, Run& run);
 void add_upload(CLI::App& app, Run& run);
 void add_watch(CLI::App& app, Run& run);
 
+// `lorapress --version --json`.
+void print_version_json();
+
 // A number from `least` to `most`; help texts say the range in words.
 inline CLI::Validator number(int64_t least, int64_t most) {
   return CLI::Range(least, most).description("");

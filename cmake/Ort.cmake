@@ -5,8 +5,11 @@
 add_library(lp_ort INTERFACE)
 if(LORAPRESS_ORT)
   find_path(ORT_INCLUDE_DIR onnxruntime_cxx_api.h HINTS ${LORAPRESS_DEPS}/onnxruntime/include
-            PATH_SUFFIXES onnxruntime REQUIRED)
+            PATH_SUFFIXES onnxruntime NO_CMAKE_FIND_ROOT_PATH REQUIRED)
   file(GLOB ORT_LIBRARY ${LORAPRESS_DEPS}/onnxruntime/lib/libonnxruntime.so.*)
+  if(CMAKE_CROSSCOMPILING) # the library is this machine's, and so is the path
+    set(ORT_LIBRARY "")
+  endif()
   target_include_directories(lp_ort SYSTEM INTERFACE ${ORT_INCLUDE_DIR})
   target_compile_definitions(lp_ort INTERFACE ORT_API_MANUAL_INIT
                                               LORAPRESS_ORT_DEFAULT_PATH="${ORT_LIBRARY}")

@@ -15,6 +15,7 @@
 //   watch.h     such folders while a training runs
 //   inspect.h   what a file or folder is
 //   families.h  what can be pressed
+//   version.h   which LoraPress this is, and of what
 //   source.h    how to say what to read
 //   report_json.h  reports as JSON
 //   error.h     the one exception type
@@ -41,6 +42,7 @@
 #include "lorapress/trace.h"
 #include "lorapress/upload.h"
 #include "lorapress/verify.h"
+#include "lorapress/version.h"
 #include "lorapress/watch.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-struct evp_md_ctx_st;  // OpenSSL
+struct lp_hash;  // lorapress_tokenizer.h
 
 namespace lorapress {
 
@@ -23,10 +23,10 @@ class BlobHash {
 
  private:
   struct Free {
-    void operator()(evp_md_ctx_st* context) const;
+    void operator()(lp_hash* hash) const;
   };
   std::string etag_;
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
+  std::unique_ptr<lp_hash, Free> hash_;
 };
 
 }  // namespace lorapress

@@ -42,7 +42,8 @@ ONNXTensorElementDataType to_ort(DType dtype) {
 }
 
 // Where the library may lie; the first that opens is used: $LORAPRESS_ORT, beside the installed
-// program (bin/../lib/lorapress), the folder of the build, the system's path.
+// program (bin/../lib/lorapress), beside the Python package that holds the program
+// (lorapress/bin/../../onnxruntime), the folder of the build, the system's path.
 std::vector<std::string> candidates() {
   namespace fs = std::filesystem;
   std::vector<std::string> paths;
@@ -50,16 +51,19 @@ std::vector<std::string> candidates() {
     return {given};  // no fallback: if this one does not open, that is an error
   }
   std::error_code error;
-  const fs::path folder =
-      fs::read_symlink("/proc/self/exe", error).parent_path() / ".." / "lib" / "lorapress";
-  if (fs::is_directory(folder, error)) {
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (entry.path().filename().string().starts_with("libonnxruntime.so")) {
-        paths.push_back(entry.path().string());
+  const fs::path up = fs::read_symlink("/proc/self/exe", error).parent_path() / "..";
+  for (const fs::path& folder : {up / "lib" / "lorapress", up / ".." / "onnxruntime" / "capi"}) {
+    if (fs::is_directory(folder, error)) {
+      for (const auto& entry : fs::directory_iterator(folder, error)) {
+        if (entry.path().filename().string().starts_with("libonnxruntime.so")) {
+          paths.push_back(entry.path().string());
+        }
       }
     }
   }
-  paths.emplace_back(LORAPRESS_ORT_DEFAULT_PATH);
+  if (constexpr std::string_view built = LORAPRESS_ORT_DEFAULT_PATH; !built.empty()) {
+    paths.emplace_back(built);  // empty in a program for other machines; dlopen("") is the program
+  }
   paths.emplace_back("libonnxruntime.so.1");
   paths.emplace_back("libonnxruntime.so");
   return paths;
