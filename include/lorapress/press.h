@@ -63,7 +63,7 @@ struct PressReport {
   double write_seconds = 0.0;    // weights merged, written and hashed
   double caption_seconds = 0.0;  // checking the result and running it once
   // Of bundles that this program can run from pixels, or from a prompt, to text.
-  // Of large models the first two tokens, since only a part of their weights is in memory at a time.
+  // Of large models the first token, since only a part of their weights is in memory at a time.
   std::optional<Caption> caption;
   std::string caption_dtype;     // the dtype that ran
   std::string bundle;            // the folder's layout

@@ -27,7 +27,7 @@ struct TrialResult {
 
 // Checks every graph of the folder without its weights, and runs one dtype on a test card, or a decoder alone on a
 // prompt: the default where its weights fit into the memory, else the smallest. One that does not fit either runs piece by
-// piece (engine/pieces.h) to its second token. Throws kInvalidFile and kRuntime for a graph that does not load or run.
+// piece (engine/pieces.h) to its first token, and once more behind a short cache. Throws kInvalidFile and kRuntime for a graph that does not load or run.
 TrialResult trial_run(const std::filesystem::path& folder, const TrialOptions& options = {});
 
 }  // namespace lorapress

@@ -52,15 +52,17 @@ void add_reads(const NodeDef& node, Names& reads) {
 
 // The graph's nodes in short: what each reads, and where values are read last.
 struct Uses {
-  explicit Uses(const GraphDef& graph) : reads(graph.nodes.size()) {
+  Uses(const GraphDef& graph, const std::vector<bool>& wanted) : reads(graph.nodes.size()) {
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       add_reads(graph.nodes[i], reads[i]);
       for (const std::string& name : reads[i]) {
         last[name] = i;
       }
     }
-    for (const PortDef& port : graph.outputs) {
-      last[port.name] = graph.nodes.size();
+    for (size_t i = 0; i < graph.outputs.size(); ++i) {
+      if (wanted[i]) {
+        last[graph.outputs[i].name] = graph.nodes.size();
+      }
     }
   }
   std::vector<Names> reads;
@@ -70,7 +72,7 @@ struct Uses {
 // Where pieces end: within the last half of what a piece may have, where the fewest values pass from one to the next,
 // so that patterns that fuse stay together.
 std::vector<size_t> cut(const GraphDef& graph, uint64_t most_bytes) {
-  const Uses uses(graph);
+  const Uses uses(graph, std::vector<bool>(graph.outputs.size(), true));
   std::map<std::string, uint64_t> weights;
   for (const TensorDef& tensor : graph.initializers) {
     weights[tensor.name] = tensor.bytes;
@@ -153,10 +155,11 @@ Pieces::Pieces(const Sources& sources, uint64_t most_bytes) : sources_(sources) 
 void Pieces::run(Workers& workers,
                  std::span<const Tensor> feeds,
                  std::span<Tensor> results,
+                 const std::vector<bool>& wanted,
                  Pool& memory) const {
   ModelDef model = read_onnx_file(sources_.graph());
   GraphDef& graph = model.graph;
-  const Uses uses(graph);
+  const Uses uses(graph, wanted);
   std::map<std::string, Tensor> live;
   for (size_t i = 0; i < feeds.size() && i < inputs_.size(); ++i) {
     live[inputs_[i].name] = feeds[i];
@@ -206,6 +209,9 @@ void Pieces::run(Workers& workers,
     first = end;
   }
   for (size_t i = 0; i < results.size() && i < outputs_.size(); ++i) {
+    if (!wanted[i]) {
+      continue;
+    }
     const auto value = live.find(outputs_[i].name);
     if (value == live.end()) {
       refuse(Problem::kUnsupported, "output " + outputs_[i].name + " is a constant");

@@ -17,10 +17,11 @@ class Pieces {
   [[nodiscard]] const std::vector<Port>& outputs() const { return outputs_; }
   [[nodiscard]] size_t count() const { return ends_.size(); }
 
-  // As Session::run(); results are in `memory`.
+  // As Session::run(); results are in `memory`. Those that are not wanted (one for each output) are not kept and stay empty.
   void run(Workers& workers,
            std::span<const Tensor> feeds,
            std::span<Tensor> results,
+           const std::vector<bool>& wanted,
            Pool& memory) const;
 
  private:

@@ -59,6 +59,20 @@ class PrefixModel : public FolderModel {
     return decoder_step(calls_.step(*decoder_, input, &image, cache), manifest_, where_);
   }
 
+  [[nodiscard]] DecoderStep last_step(std::span<const int64_t> ids,
+                                      const GraphTensor& image,
+                                      const std::vector<GraphTensor>& cache) const override {
+    const GraphTensor input = GraphTensor::integers({1, std::ssize(ids)}, ids);
+    return decoder_step(
+        ClientCalls::to_step(decoder_->run(calls_.feeds(input, &image, cache), {kLogits})),
+        manifest_,
+        where_);
+  }
+
+  [[nodiscard]] std::vector<GraphTensor> zero_cache(int64_t positions) const override {
+    return calls_.zero_cache(1, positions);
+  }
+
  private:
   const Manifest& manifest_;
   std::string where_;
@@ -102,17 +116,33 @@ class TextModel : public FolderModel {
   [[nodiscard]] DecoderStep step(std::span<const int64_t> ids,
                                  const GraphTensor& /*image*/,
                                  const std::vector<GraphTensor>& cache) const override {
+    return run(ids, cache, calls_.outputs());
+  }
+
+  [[nodiscard]] DecoderStep last_step(std::span<const int64_t> ids,
+                                      const GraphTensor& /*image*/,
+                                      const std::vector<GraphTensor>& cache) const override {
+    return run(ids, cache, {kLogits});
+  }
+
+  [[nodiscard]] std::vector<GraphTensor> zero_cache(int64_t positions) const override {
+    return calls_.zero_cache(1, positions);
+  }
+
+ private:
+  [[nodiscard]] DecoderStep run(std::span<const int64_t> ids,
+                                const std::vector<GraphTensor>& cache,
+                                const std::vector<std::string>& wanted) const {
     const int64_t positions = cache[0].shape().at(2) + std::ssize(ids);
     const GraphTensor input = GraphTensor::integers({1, std::ssize(ids)}, ids);
     const GraphTensor mask = GraphTensor::integers(
         {1, positions}, std::vector<int64_t>(static_cast<size_t>(positions), 1));
-    return decoder_step(ClientCalls::to_step(
-                            decoder_->run(calls_.text_feeds(input, mask, cache), calls_.outputs())),
-                        manifest_,
-                        where_);
+    return decoder_step(
+        ClientCalls::to_step(decoder_->run(calls_.text_feeds(input, mask, cache), wanted)),
+        manifest_,
+        where_);
   }
 
- private:
   const Manifest& manifest_;
   std::string where_;
   std::unique_ptr<GraphSession> decoder_;

@@ -61,6 +61,12 @@ class FolderModel {
   [[nodiscard]] virtual DecoderStep step(std::span<const int64_t> ids,
                                          const GraphTensor& image,
                                          const std::vector<GraphTensor>& cache) const = 0;
+  // The same without a cache for the next call, which may be large.
+  [[nodiscard]] virtual DecoderStep last_step(std::span<const int64_t> ids,
+                                              const GraphTensor& image,
+                                              const std::vector<GraphTensor>& cache) const = 0;
+  // As if positions had gone before, all of zeros: for a call that only shows whether the graph runs.
+  [[nodiscard]] virtual std::vector<GraphTensor> zero_cache(int64_t positions) const = 0;
 };
 
 // Loads all graphs. Throws kNotFound, kUnsupported (one that the engine does not know), kRuntime, kMismatch (a graph

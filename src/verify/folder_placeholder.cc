@@ -126,16 +126,29 @@ GraphTensor PlaceholderModel::encode_masked(std::span<const float> pixel_values,
   return features(pixel_values, seen);
 }
 
-DecoderStep PlaceholderModel::step(std::span<const int64_t> ids,
-                                   const GraphTensor& image,
-                                   const std::vector<GraphTensor>& cache) const {
+DecoderStep PlaceholderModel::run(std::span<const int64_t> ids,
+                                  const GraphTensor& image,
+                                  const std::vector<GraphTensor>& cache,
+                                  const std::vector<std::string>& wanted) const {
   const bool first = cache.empty() || cache[0].shape().at(2) == 0;
   const GraphTensor embeddings =
       embed_prompt(*embed_, manifest_, ids, first ? &image : nullptr, embeds_dtype_);
   return decoder_step(
-      ClientCalls::to_step(decoder_->run(calls_.embeds_feeds(embeddings, cache), calls_.outputs())),
+      ClientCalls::to_step(decoder_->run(calls_.embeds_feeds(embeddings, cache), wanted)),
       manifest_,
       where_);
+}
+
+DecoderStep PlaceholderModel::step(std::span<const int64_t> ids,
+                                   const GraphTensor& image,
+                                   const std::vector<GraphTensor>& cache) const {
+  return run(ids, image, cache, calls_.outputs());
+}
+
+DecoderStep PlaceholderModel::last_step(std::span<const int64_t> ids,
+                                        const GraphTensor& image,
+                                        const std::vector<GraphTensor>& cache) const {
+  return run(ids, image, cache, {kLogits});
 }
 
 }  // namespace lorapress

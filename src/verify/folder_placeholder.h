@@ -41,8 +41,18 @@ class PlaceholderModel : public FolderModel {
   [[nodiscard]] DecoderStep step(std::span<const int64_t> ids,
                                  const GraphTensor& image,
                                  const std::vector<GraphTensor>& cache) const override;
+  [[nodiscard]] DecoderStep last_step(std::span<const int64_t> ids,
+                                      const GraphTensor& image,
+                                      const std::vector<GraphTensor>& cache) const override;
+  [[nodiscard]] std::vector<GraphTensor> zero_cache(int64_t positions) const override {
+    return calls_.zero_cache(1, positions);
+  }
 
  private:
+  [[nodiscard]] DecoderStep run(std::span<const int64_t> ids,
+                                const GraphTensor& image,
+                                const std::vector<GraphTensor>& cache,
+                                const std::vector<std::string>& wanted) const;
   [[nodiscard]] GraphTensor features(std::span<const float> pixel_values,
                                      std::span<const uint8_t> seen) const;
 

@@ -68,6 +68,15 @@ std::vector<GraphTensor> ClientCalls::empty_cache(int64_t rows) const {
   return cache;
 }
 
+std::vector<GraphTensor> ClientCalls::zero_cache(int64_t rows, int64_t positions) const {
+  std::vector<GraphTensor> cache;
+  for (const std::string& name : past_) {
+    const int64_t length = is_encoder_cache_port(name) ? layout_.encoder_tokens : positions;
+    cache.emplace_back(layout_.dtype, Shape{rows, layout_.heads, length, layout_.head_dim});
+  }
+  return cache;
+}
+
 std::vector<GraphFeed> ClientCalls::feeds(const GraphTensor& ids,
                                           const GraphTensor* image,
                                           std::span<const GraphTensor> cache) const {

@@ -31,6 +31,8 @@ class ClientCalls {
   [[nodiscard]] const std::vector<std::string>& outputs() const { return outputs_; }
 
   [[nodiscard]] std::vector<GraphTensor> empty_cache(int64_t rows) const;
+  // A cache of zeros, as if positions had gone before; the encoder's part is whole.
+  [[nodiscard]] std::vector<GraphTensor> zero_cache(int64_t rows, int64_t positions) const;
   // The inputs of a call; without an image where the graph takes none. The tensors must outlive them.
   [[nodiscard]] std::vector<GraphFeed> feeds(const GraphTensor& ids,
                                              const GraphTensor* image,

@@ -76,7 +76,11 @@ class NativeGraph : public GraphSession {
       }
     }
     std::vector<Tensor> results(outputs_.size());
-    naming_file(file_, [&] { run_graph(given, results); });
+    std::vector<bool> kept(outputs_.size());
+    for (const std::string& name : wanted) {
+      kept[index(outputs_, name)] = true;
+    }
+    naming_file(file_, [&] { run_graph(given, results, kept); });
     std::vector<GraphTensor> tensors;
     for (const std::string& name : wanted) {
       const Tensor& result = results[index(outputs_, name)];
@@ -96,7 +100,10 @@ class NativeGraph : public GraphSession {
     inputs_ = native_ports(inputs);
     outputs_ = native_ports(outputs);
   }
-  virtual void run_graph(std::span<const Tensor> feeds, std::span<Tensor> results) const = 0;
+  // Results that are not wanted may stay empty.
+  virtual void run_graph(std::span<const Tensor> feeds,
+                         std::span<Tensor> results,
+                         const std::vector<bool>& wanted) const = 0;
 
   std::filesystem::path file_;
   mutable PoolWorkers workers_;
@@ -130,7 +137,9 @@ class LoadedGraph final : public NativeGraph {
   }
 
  private:
-  void run_graph(std::span<const Tensor> feeds, std::span<Tensor> results) const override {
+  void run_graph(std::span<const Tensor> feeds,
+                 std::span<Tensor> results,
+                 const std::vector<bool>& /*wanted*/) const override {
     session_->run(run_, feeds, results);
   }
 
@@ -147,8 +156,10 @@ class GraphInPieces final : public NativeGraph {
   }
 
  private:
-  void run_graph(std::span<const Tensor> feeds, std::span<Tensor> results) const override {
-    pieces_->run(workers_, feeds, results, memory_);
+  void run_graph(std::span<const Tensor> feeds,
+                 std::span<Tensor> results,
+                 const std::vector<bool>& wanted) const override {
+    pieces_->run(workers_, feeds, results, wanted, memory_);
   }
 
   std::unique_ptr<engine::Sources> sources_;
