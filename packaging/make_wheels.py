@@ -66,7 +66,8 @@ def build_program(target):
     )
     goals = ["--target", "lorapress_cli", "--target", "lorapress_c"]
     environment = tools.environment | {"CARGO_ENCODED_RUSTFLAGS": rust_flags()}
-    run(["cmake", "--build", build, "-j", str(os.cpu_count()), *goals], build, log, **environment)
+    jobs = ["-j", str(os.cpu_count()), *goals, "--", "-k", "0"]  # all faults of an hour at once
+    run(["cmake", "--build", build, *jobs], build, log, **environment)
     suffix = ".exe" if target.system == "Windows" else ""
     program = build / f"lorapress{suffix}"
     library = SHARED[target.system]

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <lorapress_tokenizer.h>
 
 namespace lorapress {

@@ -1,6 +1,8 @@
 #include "bundles/graph_rules.h"
 
 #include <array>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "blocks/cached_ids.h"
 #include "blocks/shapes.h"

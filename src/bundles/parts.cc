@@ -1,6 +1,8 @@
 #include "bundles/parts.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "blocks/cached_ids.h"
 #include "blocks/linear.h"

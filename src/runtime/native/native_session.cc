@@ -1,5 +1,6 @@
 #include "runtime/native/native_session.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 

@@ -1,6 +1,7 @@
 // verify's report as one page: no script, no request, light and dark, wide and narrow.
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "lorapress/verify.h"
 
