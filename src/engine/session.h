@@ -10,7 +10,8 @@ namespace lorapress::engine {
 // Run of its own.
 class Session {
  public:
-  // Reads the graph and its weights. Throws Refusal.
+  // Reads the graph and its weights; `workers` share that work and are not kept. Throws Refusal.
+  Session(const Sources& sources, Workers& workers);
   explicit Session(const Sources& sources);
 
   [[nodiscard]] const std::vector<Port>& inputs() const { return program_.inputs; }

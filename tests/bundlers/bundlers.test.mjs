@@ -1,7 +1,7 @@
 // The packed package in Vite, webpack, Rollup and esbuild as they come, and in Node.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -120,7 +120,8 @@ const readyError = (page, options) =>
     return captioner.ready.catch(({ message }) => message);
   }, options);
 
-const TWO_THREADS = [{ threads: 2 }, { threads: 2, worker: false }];
+// The own engine has one thread outside of a worker.
+const TWO_THREADS = [{ threads: 2 }, { threads: 2, worker: false }, { threads: 2, engine: "ort" }];
 
 describe("docs/web.md", () => {
   const text = readFileSync(join(ROOT, "docs/web.md"), "utf8");
@@ -175,7 +176,7 @@ for (const name of NAMES) {
           visit(url, async ({ page, problems }) => {
             await captionOn(page);
             const threads = isolated ? 2 : 1;
-            assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, threads], [CAPTION, threads]]);
+            assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, threads], [CAPTION, 1], [CAPTION, threads]]);
             if (FINDS_WORKERS.includes(name)) {
               assert.deepEqual(await captionsBy(page, [{ threads: 2, worker: "own" }]), [[CAPTION, threads]]);
             }
@@ -214,7 +215,7 @@ describe("vite", () => {
     await withVite("dev", (url) =>
       visit(url, async ({ page, problems, urls }) => {
         await captionOn(page);
-        assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, 2], [CAPTION, 2]]);
+        assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, 2], [CAPTION, 1], [CAPTION, 2]]);
         assert.deepEqual(problems, []);
         assert.equal(urls.filter((one) => one.includes("/@vite/client")).length, 1);
       }),
@@ -255,7 +256,7 @@ describe("esbuild and Rollup copy no files", () => {
             );
             assert.equal(code, "not_found");
             assert.match(message, REMEDY);
-            assert.match(await readyError(page, { worker: false }), /lorapress\/cpu\.js is missing .* npx lorapress-copy/);
+            assert.match(await readyError(page, { worker: false }), /lorapress\/engine_relaxed\.wasm is missing .* npx lorapress-copy/);
           }),
         );
       }
@@ -265,15 +266,18 @@ describe("esbuild and Rollup copy no files", () => {
   it("names the engine's file that is missing; it may be somewhere else", async () => {
     const folder = project("esbuild");
     build("esbuild", folder);
-    rmSync(join(folder, "dist/onnxruntime-web"), { recursive: true });
-    const wasm = "ort-wasm-simd-threaded.wasm";
-    cpSync(join(folder, "node_modules/onnxruntime-web/dist", wasm), join(folder, "engine", wasm));
+    const files = { native: "engine_relaxed.wasm", ort: "ort-wasm-simd-threaded.wasm" };
+    mkdirSync(join(folder, "engine"));
+    renameSync(join(folder, "dist/lorapress", files.native), join(folder, "engine", files.native));
+    renameSync(join(folder, "dist/onnxruntime-web", files.ort), join(folder, "engine", files.ort));
     await served(folder, {}, (url) =>
       visit(url, async ({ page }) => {
         await page.waitForFunction(() => "lorapress" in globalThis);
-        const missing = /ort-wasm-simd-threaded\.wasm is missing \(HTTP status 404\); .*npx lorapress-copy/;
-        assert.match(await readyError(page, {}), missing);
-        assert.deepEqual(await captionsBy(page, [{ enginePath: "engine" }]), [[CAPTION, 1]]);
+        for (const [engine, file] of Object.entries(files)) {
+          const missing = new RegExp(`${file.replace(".", "\\.")} is missing \\(HTTP status 404\\); .*npx lorapress-copy`);
+          assert.match(await readyError(page, { engine }), missing);
+          assert.deepEqual(await captionsBy(page, [{ engine, enginePath: "engine" }]), [[CAPTION, 1]]);
+        }
       }),
     );
   });
@@ -284,7 +288,9 @@ describe("lorapress-copy", () => {
     const folder = project("esbuild");
     const program = join(folder, "node_modules/.bin/lorapress-copy");
     run(program, ["out", "--cpu"], folder);
-    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["cpu.js", "worker.js"]);
+    const builds = ["relaxed", "relaxed_threads", "simd128", "simd128_threads"];
+    const engine = builds.map((build) => `engine_${build}.wasm`);
+    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["cpu.js", ...engine, "thread.js", "worker.js"]);
     assert.deepEqual(readdirSync(join(folder, "out/onnxruntime-web")), ["ort-wasm-simd-threaded.wasm"]);
     for (const args of [[], ["--help"], ["a", "b"]]) {
       assert.throws(() => run(program, args, folder), ({ status, stderr }) => status === 2 && /^usage: /.test(stderr));

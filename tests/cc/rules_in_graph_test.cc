@@ -172,9 +172,12 @@ TEST_P(RulesInGraph, OfAPlainClientEqualTransformers) {
         ids = client.until_end(ids);
       }
       EXPECT_EQ(together, expected);
-      const std::vector<Caption> batch = captioner.caption_batch(images);
-      for (size_t i = 0; i < batch.size(); ++i) {
-        EXPECT_EQ(batch[i].ids, expected[i]);
+      for (const char* engine : {"ort", "native"}) {
+        const std::vector<Caption> batch =
+            Captioner(folder / "out", CaptionerOptions{"", 1, engine}).caption_batch(images);
+        for (size_t i = 0; i < batch.size(); ++i) {
+          EXPECT_EQ(batch[i].ids, expected[i]) << engine;
+        }
       }
     }
   }

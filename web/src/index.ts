@@ -8,7 +8,7 @@ import { streamed } from "./stream.js";
 
 export type { Caption, CaptionerInfo, ModelInfo, Timings } from "./backend.js";
 export type { DtypeChoice } from "./devices.js";
-export type { Device } from "./engine/engine_api.js";
+export type { Device, EngineName } from "./engine/engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
 export type { GenerateOptions } from "./generation/generate_options.js";
 export type { EarlyStopping, GenerationSettings } from "./generation/generation_settings.js";

@@ -1,5 +1,5 @@
-// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engine's own files
-// beside them in ort/.
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engines' files beside them
+// in engine/ and ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -7,7 +7,14 @@ import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { noDisk } from "./disk.mjs";
-import { ENGINE_MODULES, ENGINE_WASM, engineFilesAre, WEB } from "./engine.mjs";
+import {
+  buildThread,
+  ENGINE_MODULES,
+  ENGINE_WASM,
+  engineFilesAre,
+  nativeWasm,
+  WEB,
+} from "./engine.mjs";
 
 /**
  * @param {string} out
@@ -42,6 +49,11 @@ export async function bundle(out, more = {}) {
   for (const file of ENGINE_WASM) {
     cpSync(file, join(out, "ort", basename(file)));
   }
+  mkdirSync(join(out, "engine"));
+  for (const file of nativeWasm()) {
+    cpSync(file, join(out, "engine", basename(file)));
+  }
+  await buildThread(resolve(out, "engine/thread.js"));
 }
 
 /**

@@ -10,6 +10,11 @@ import { fileURLToPath } from "node:url";
 
 const CPU = [
   "lorapress/worker.js",
+  "lorapress/thread.js",
+  "lorapress/engine_relaxed.wasm",
+  "lorapress/engine_relaxed_threads.wasm",
+  "lorapress/engine_simd128.wasm",
+  "lorapress/engine_simd128_threads.wasm",
   "lorapress/cpu.js",
   "onnxruntime-web/ort-wasm-simd-threaded.wasm",
 ];

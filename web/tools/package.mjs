@@ -1,15 +1,15 @@
 // What the npm package consists of, in dist/: index.js and transformers.js for bundlers, the same for Node in node/,
-// and in lorapress/ the modules that bundlers copy as they are: the worker in one file, and the engine's.
+// and in lorapress/ what bundlers copy as it is: the worker in one file, and the engines'.
 // usage: node tools/package.mjs              leaves dist/
 //        node tools/package.mjs --pack OUT   leaves lorapress-VERSION.tgz in the folder OUT, and dist/ as it was
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { noDisk } from "./disk.mjs";
-import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
+import { buildThread, ENGINE_MODULES, engineFilesAre, nativeWasm, WEB } from "./engine.mjs";
 
 const PUBLIC = ["index", "transformers", "worker", "img_captioner"];
 
@@ -48,10 +48,11 @@ function remind(file) {
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
   const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
-  const whole = { ...COMMON, splitting: true, chunkNames: "shared" };
+  const whole = { ...COMMON, splitting: true, chunkNames: "chunk-[hash]" };
   const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
   await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] });
-  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node" });
+  const define = { LORAPRESS_ENGINE: JSON.stringify("../lorapress/") };
+  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node", define });
   writeFileSync(join(dist, "entry.jsx"), entry("index"));
   writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
   mkdirSync(join(dist, "lorapress"));
@@ -66,6 +67,10 @@ async function scripts(dist) {
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
     writeFileSync(join(dist, "lorapress", name), text);
   }
+  for (const file of nativeWasm()) {
+    cpSync(file, join(dist, "lorapress", basename(file)));
+  }
+  await buildThread(join(dist, "lorapress/thread.js"));
   cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
 }
 
