@@ -26,7 +26,7 @@ import {
 } from "./lib/project.mjs";
 import { serve } from "./lib/server.mjs";
 
-const NAMES = Object.keys(MAIN).filter((name) => name !== "script"); // which pages.test.mjs opens
+const NAMES = Object.keys(MAIN); // pages.test.mjs opens the others
 const REMEDY = /^.*\/lorapress\/worker\.js is missing \((HTTP status 404|a page)\); .*add to the build: npx lorapress-copy FOLDER/;
 // Behind the eight lines, for tests that want more than they do.
 const GLOBAL = `
