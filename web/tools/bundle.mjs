@@ -1,5 +1,5 @@
-// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engines' files beside them
-// in engine/ and ort/.
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engines' files
+// beside them in engine/ and ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
