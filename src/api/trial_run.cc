@@ -142,7 +142,7 @@ void run_in_pieces(const Trial& trial, const std::string& dtype) {
     input = text_ids(tokenizer, nullptr, {}, text_options(manifest).prompt);
   }
   const std::unique_ptr<FolderModel> model = open_folder_model(
-      trial.folder, manifest, {dtype, "native", 0, trial.options.most_weights / 2});
+      trial.folder, manifest, {dtype, "native", 0, trial.options.most_weights / 4});
   const GraphTensor image = model->encode(card);
   Caption caption;
   const DecoderStep first = model->last_step(input, image, model->empty_cache());
