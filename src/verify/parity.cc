@@ -103,6 +103,34 @@ void add_image_tokens(const Rows& exact,
 }
 
 // Positions and attention of a tile that is seen in part; no caption shows them.
+// Image tokens without what follows each: where a decoder with rules inside gets embeddings alone, these end in the
+// token's id, in two columns (docs/bundles.md); of the image it is the image token's.
+std::vector<float> image_rows(const GraphTensor& features,
+                              const Manifest& manifest,
+                              int64_t width,
+                              std::set<std::string>& faults) {
+  constexpr int64_t kColumns = 2;
+  constexpr float kPartSize = 2048.0F;
+  const std::span<const float> values = features.as_floats();
+  if (manifest.rules_in_graph.empty() || manifest.image_token_id < 0 || features.shape().empty() ||
+      features.shape().back() != width + kColumns) {
+    return {values.begin(), values.end()};
+  }
+  std::vector<float> rows;
+  for (size_t at = 0; at < values.size(); at += static_cast<size_t>(width + kColumns)) {
+    const std::span<const float> row = values.subspan(at, static_cast<size_t>(width + kColumns));
+    rows.insert(rows.end(), row.begin(), row.end() - kColumns);
+    const float id = row[row.size() - 2] * kPartSize + row.back();
+    if (id != static_cast<float>(manifest.image_token_id)) {
+      faults.insert(fmt::format(
+          "image_features have the id {} beside an image token, whose id is {}: rules inside the decoder see it",
+          id,
+          manifest.image_token_id));
+    }
+  }
+  return rows;
+}
+
 void check_masked_tile(const FolderModel& model,
                        const Manifest& manifest,
                        const ReferenceImage& reference,
@@ -111,16 +139,18 @@ void check_masked_tile(const FolderModel& model,
                        std::set<std::string>& faults) {
   const auto tile =
       static_cast<size_t>(3 * manifest.preprocessing.height * manifest.preprocessing.width);
-  const GraphTensor found =
-      model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
-          .converted(DType::kF32);
+  const std::vector<float> found =
+      image_rows(model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
+                     .converted(DType::kF32),
+                 manifest,
+                 reference.masked.cols,
+                 faults);
   RelativeError error;
-  if (found.as_floats().size() == reference.masked.values.size()) {
-    error.add(reference.masked.values, found.as_floats());
+  if (found.size() == reference.masked.values.size()) {
+    error.add(reference.masked.values, found);
   }
   const double usual = largest_rounding(rounding.image_tokens);
-  if (found.as_floats().size() != reference.masked.values.size() ||
-      !(error.value() <= largest * usual)) {
+  if (found.size() != reference.masked.values.size() || !(error.value() <= largest * usual)) {
     faults.insert(fmt::format(
         "image tokens of a tile that a mask leaves in part are off by {:.1e} of their size, rounding "
         "alone by up to {:.1e} without a mask: positions or masks of patches are not the "
@@ -233,23 +263,24 @@ ImageParity compare_image(const FolderModel& model,
   const bool measured = !rounding.logits.empty();
   parity.image = reference.image;  // or prompt, with no tokens of an image
   const GraphTensor image = model.encode(reference.folder_pixels);
-  const GraphTensor prefix = image.converted(DType::kF32);
-  if (prefix.as_floats().size() != reference.prefix.values.size()) {
+  const std::vector<float> prefix =
+      image_rows(image.converted(DType::kF32), manifest, reference.prefix.cols, evidence.faults);
+  if (prefix.size() != reference.prefix.values.size()) {
     fail(ErrorCode::kMismatch,
          "the encoder gives [{}], the checkpoint makes {} image tokens of {}",
-         fmt::join(prefix.shape(), ", "),
+         fmt::join(image.shape(), ", "),
          reference.prefix.rows,
          reference.prefix.cols);
   }
   RelativeError error;
-  error.add(reference.prefix.values, prefix.as_floats());
+  error.add(reference.prefix.values, prefix);
   parity.prefix_error = error.value();
   parity.pooled_cosine = reference.prefix.rows == 0
                              ? 1.0
                              : cosine(pooled(reference.prefix.values, reference.prefix.cols),
-                                      pooled(prefix.as_floats(), reference.prefix.cols));
+                                      pooled(prefix, reference.prefix.cols));
   if (measured) {
-    add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
+    add_image_tokens(reference.prefix, prefix, rounding, evidence.image_tokens);
     if (!reference.seen.empty()) {
       check_masked_tile(model, manifest, reference, rounding, rule.limits.largest, evidence.faults);
     }
