@@ -241,7 +241,8 @@ describe("esbuild and Rollup copy no files", () => {
       writeFileSync(join(folder, "wasm.js"), 'import "onnxruntime-web/ort-wasm-simd-threaded.wasm";\n');
       assert.throws(() => bundle(name, "wasm.js"), (error) => refusals[name].test(error.stderr));
       bundle(name, MAIN[name]);
-      assert.deepEqual(readdirSync(join(folder, "dist")), ["main.js"]);
+      // Rollup writes what is imported later as a file of its own.
+      assert.deepEqual(readdirSync(join(folder, "dist")).filter((file) => !/^(main|chunk-[\w-]+)\.js$/.test(file)), []);
       const made = readFileSync(join(folder, "dist/main.js"), "utf8");
       assert.match(made, /new URL\("onnxruntime-web\/ort-wasm-simd-threaded\.wasm", \w+(\.meta)?\.url\)/);
     });
