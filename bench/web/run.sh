@@ -39,7 +39,7 @@ checkpoint() { # NAME SHAPE: makes it unless it is there
 models=()
 press() { # CHECKPOINT NAME
   models+=("$out/$2")
-  [[ -d $out/$2 && $out/$2 -nt $program ]] && return
+  [[ -d $out/$2 && $out/$2 -nt $program ]] && grep -q '"q4f16"' "$out/$2/lorapress.json" && return
   "$program" press "$1" "$out/$2" --dtype fp32,q8,q4,q4f16 --force >/dev/null
   touch "$out/$2"
 }
