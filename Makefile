@@ -81,6 +81,18 @@ page: ## Bundle the page and its runtime into web/build/demo, which `lorapress d
 	@tools/npm_install.sh web
 	node web/tools/bundle.mjs --demo web/build/demo
 
+# Outputs of packaging/: dist/*.whl, an SBOM for each and SHA256SUMS.
+TARGETS ?=
+.PHONY: wheels
+wheels: ## One Python wheel per platform into dist/, checked [TARGETS="linux-x86_64 linux-aarch64"]; packaging/ says how
+	@tools/setup.sh wheels
+	@tools/fetch_deps.sh
+	python3 packaging/make_wheels.py $(TARGETS)
+
+.PHONY: site
+site: ## The docs as a site in build-site/site, links checked; lints Dockerfile and workflows [SOURCE=ADDRESS of the tree]
+	@SOURCE=$(SOURCE) tools/site.sh
+
 .PHONY: bench
 bench: build ## Measure speed and memory; bench/ says what is measured
 	bench/run.sh $(PROGRAM)
@@ -91,30 +103,30 @@ bench-web: build ## Measure captions in Chromium against transformers.js; bench/
 
 .PHONY: oracle
 oracle: ## Make tests/goldens again with the real Python libraries (needs the training environment)
-	tests/oracle/run.sh
+	tests/oracle/run.sh --all
 
 # The variables of `make train`, `press`, `verify` and `serve`; docs/training.md says what each is.
 OUT ?= $(if $(DATASET),runs/$(notdir $(patsubst %/,%,$(DATASET))))
 PRESSED ?= $(OUT)/pressed
 DTYPE ?= q4,fp32
-TRAIN_VARIABLES := DATASET EPOCHS ENCODER DECODER FROM SAMPLE MAX_LENGTH PROJECTION UNFREEZE OUT FORMAT BATCH SEED QAT LORA_RATE LORA_RANK LORA_ALPHA
+TRAIN_VARIABLES := DATASET EPOCHS ENCODER DECODER FROM MODEL PROMPT SAMPLE MAX_LENGTH PROJECTION UNFREEZE OUT FORMAT BATCH SEED QAT ADAPTER LORA_RATE PROJECTION_RATE LORA_RANK LORA_ALPHA
 lower = $(shell echo $(1) | tr A-Z_ a-z-)
 need_run = @[ -n "$(OUT)" ] || { echo "make $@: DATASET=DIR|shapes or OUT=DIR is needed, as make train had it" >&2; exit 2; }
 
 .PHONY: train
-train: ## Train a captioner: DATASET=DIR EPOCHS=5 [ENCODER= DECODER= SAMPLE= MAX_LENGTH= PROJECTION= UNFREEZE= FROM= QAT= OUT=]
+train: ## Train a captioner: DATASET=DIR EPOCHS=5 [ENCODER= DECODER=|MODEL= SAMPLE= MAX_LENGTH= PROJECTION= UNFREEZE= FROM= QAT= OUT=]
 	@[ -n "$(DATASET)" ] || { echo "make train: DATASET=DIR|shapes is needed; docs/training.md; make train-demo makes models/demo again" >&2; exit 2; }
 	@train/setup.sh
 	@.venv-train/bin/python -m train.tune $(foreach v,$(TRAIN_VARIABLES),$(if $($(v)),--$(call lower,$(v)) '$($(v))'))
 
 .PHONY: train-demo
-train-demo: ## Train models/demo again (needs PEFT and transformers; about half an hour)
+train-demo: ## Train models/demo again, by two uses of make train (about 35 minutes on two cores)
 	train/run.sh
 
 .PHONY: press
 press: build ## Press what make train made: DATASET= or OUT= as there [DTYPE=q4,fp32 PRESSED=DIR PRESS_ARGS=]
 	$(need_run)
-	$(PROGRAM) press $(OUT)/best $(PRESSED) --dtype $(DTYPE) --force $(PRESS_ARGS)
+	$(PROGRAM) press $(OUT)/best $(PRESSED) --dtype $(DTYPE) --force $(if $(wildcard $(OUT)/best/prompt.txt),--prompt "$$(cat $(OUT)/best/prompt.txt)") $(PRESS_ARGS)
 
 .PHONY: verify
 verify: build ## Compare what make press wrote with its checkpoint: DATASET= or OUT= [IMAGES=DIR]

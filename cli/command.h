@@ -31,6 +31,9 @@ void add_serve(CLI::App& app, Run& run);
 void add_upload(CLI::App& app, Run& run);
 void add_watch(CLI::App& app, Run& run);
 
+// `lorapress --version --json`.
+void print_version_json();
+
 // A number from `least` to `most`; help texts say the range in words.
 inline CLI::Validator number(int64_t least, int64_t most) {
   return CLI::Range(least, most).description("");
@@ -43,26 +46,33 @@ inline void add_threads(CLI::App& command, unsigned& threads, const std::string&
 }
 
 // --engine of the commands that run a folder.
-inline void add_engine(CLI::App& command, std::string& engine) {
+inline void add_engine(CLI::App& command,
+                       std::string& engine,
+                       const std::vector<std::string>& names = {"native", "ort", "auto"}) {
+  const bool both = names.back() == "both";
   command
       .add_option(
           "--engine",
           engine,
-          "ort: ONNX Runtime; native: LoraPress' own; auto: native, and ort for graphs that it does "
-          "not know")
-      ->check(CLI::IsMember({"ort", "native", "auto"}))
+          std::string(
+              "native: LoraPress' own; ort: ONNX Runtime; auto: native, and ort for graphs that "
+              "it does not know") +
+              (both ? "; both: a row for each" : ""))
+      ->check(CLI::IsMember(names))
       ->type_name("NAME")
-      ->option_text("NAME:{ort,native,auto}=ort");
+      ->option_text(both ? "NAME:{native,ort,auto,both}=auto" : "NAME:{native,ort,auto}=auto");
 }
 
-// CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source.
+// CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source; each may be hf:ORG/NAME.
 struct SourceArguments {
   std::string checkpoint;
   std::vector<std::string> adapters;
   std::vector<std::string> bases;
 };
 void add_source(CLI::App& command, SourceArguments& arguments);
-Source to_source(const SourceArguments& arguments);  // throws Error for a weight that is no number
+// A path as it is; hf:ORG/NAME[@REVISION] as its folder in the hub's cache, fetched where it is not there.
+std::filesystem::path to_folder(const std::string& text);
+Source to_source(const SourceArguments& arguments);  // throws Error; fetches what is on a hub
 
 }  // namespace lorapress::cli
 

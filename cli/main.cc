@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -82,7 +83,10 @@ void flush_output() {
 
 int main(int argc, char** argv) {
   CLI::App app(kDescription, "lorapress");
-  app.set_version_flag("--version", "lorapress " LORAPRESS_VERSION);
+  app.set_version_flag(
+      "--version",
+      "lorapress " LORAPRESS_VERSION,
+      "Version; with --json also the commit, the compiler and the libraries that are linked");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   lorapress::cli::Run run;
@@ -114,6 +118,10 @@ int main(int argc, char** argv) {
     flush_output();
     return code;
   } catch (const CLI::ParseError& error) {
+    if (json && error.get_name() == "CallForVersion") {
+      lorapress::cli::print_version_json();
+      return 0;
+    }
     if (error.get_exit_code() == 0) {
       return app.exit(error);  // --help, --version
     }

@@ -5,6 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lorapress/report_json.h"
+
 #include "command.h"
 #include "messages.h"
 #include "terminal.h"
@@ -29,18 +31,7 @@ int run_merge(MergeArguments& arguments) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   clear_progress();
   if (arguments.json) {
-    nlohmann::json json = {{"out", arguments.out},
-                           {"tensors", report.tensors},
-                           {"merged", report.merged},
-                           {"parameters", report.parameters},
-                           {"seconds", seconds},
-                           {"peak_memory_bytes", peak_memory_bytes()},
-                           {"notes", with_flags(report.notes)},
-                           {"files", nlohmann::json::array()}};
-    for (const OutputFileInfo& file : report.files) {
-      json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
-    }
-    print_json(json);
+    print_report_json(to_json(report), {{"out", arguments.out}, {"seconds", seconds}});
     return 0;
   }
   for (const OutputFileInfo& file : report.files) {

@@ -1,17 +1,16 @@
 #include "messages.h"
 
 #include <algorithm>
-#include <cctype>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <set>
+
+#include "lorapress/option_names.h"
 
 #include "terminal.h"
 
 namespace lorapress::cli {
 namespace {
-
-constexpr std::string_view kPrefix = "options.";
 
 // A file may be called options.json, and no message of the library speaks of these two.
 bool never_meant(std::string_view flag) {
@@ -21,17 +20,6 @@ bool never_meant(std::string_view flag) {
 std::set<std::string, std::less<>>& flags() {
   static std::set<std::string, std::less<>> known;
   return known;
-}
-
-bool is_name(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-}
-
-// num_beams -> num-beams; PressOptions::dtypes is --dtype, as it may be given once or as a list.
-std::string flag_of(std::string_view field) {
-  std::string flag(field == "dtypes" ? "dtype" : field);
-  std::ranges::replace(flag, '_', '-');
-  return flag;
 }
 
 }  // namespace
@@ -49,23 +37,11 @@ void learn_flags(const CLI::App& program) {
 }
 
 std::string with_flags(std::string_view text) {
-  std::string result;
-  size_t done = 0;
-  for (size_t at = text.find(kPrefix); at != std::string_view::npos; at = text.find(kPrefix, at)) {
-    const size_t begin = at + kPrefix.size();
-    const size_t end = static_cast<size_t>(std::ranges::find_if_not(text.substr(begin), is_name) -
-                                           text.substr(begin).begin()) +
-                       begin;
-    const std::string flag = flag_of(text.substr(begin, end - begin));
-    const bool is_path = at > 0 && (is_name(text[at - 1]) || text[at - 1] == '/' ||
-                                    text[at - 1] == '.' || text[at - 1] == '-');
-    if (!is_path && flags().contains(flag)) {
-      result += fmt::format("{}--{}", text.substr(done, at - done), flag);
-      done = end;
-    }
-    at = end;
-  }
-  return result + std::string(text.substr(done));
+  return rename_options(text, [](std::string_view field) {
+    std::string flag(field);  // num_beams -> num-beams
+    std::ranges::replace(flag, '_', '-');
+    return flags().contains(flag) ? "--" + flag : std::string();
+  });
 }
 
 std::vector<std::string> with_flags(const std::vector<std::string>& texts) {
@@ -84,6 +60,19 @@ void print_notes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) {
     fmt::print("note: {}\n", one_line(with_flags(std::string_view(note))));
   }
+}
+
+void print_report_json(const std::string& report, const nlohmann::json& more) {
+  nlohmann::json document = nlohmann::json::parse(report);
+  document["notes"] = with_flags(document["notes"].get<std::vector<std::string>>());
+  if (document.contains("kept")) {
+    for (nlohmann::json& kept : document["kept"]) {
+      kept["reason"] = with_flags(std::string_view(kept["reason"].get_ref<std::string&>()));
+    }
+  }
+  document["peak_memory_bytes"] = peak_memory_bytes();
+  document.update(more);
+  print_json(document);
 }
 
 void print_json(const nlohmann::json& document) {

@@ -4,16 +4,12 @@
 #define LORAPRESS_CLI_MESSAGES_H_
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "lorapress/error.h"
-
-namespace lorapress {
-struct CaptionMetrics;
-}
 
 namespace lorapress::cli {
 
@@ -28,8 +24,9 @@ Error with_flags(const Error& error);
 void print_notes(const std::vector<std::string>& notes);  // "note: ...", a line each
 // On standard output, indented by two blanks. Invalid UTF-8 is replaced.
 void print_json(const nlohmann::json& document);
-// The metrics of `score` and `verify`, in cli/score.cc.
-nlohmann::json metrics_json(const CaptionMetrics& metrics);
+// The same of a report (report_json.h) with flags in what it says and this process's peak of memory.
+void print_report_json(const std::string& report,
+                       const nlohmann::json& more = nlohmann::json::object());
 
 }  // namespace lorapress::cli
 

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 #include <memory>
-#include <nlohmann/json.hpp>
+
+#include "lorapress/report_json.h"
 
 #include "command.h"
 #include "messages.h"
@@ -21,27 +22,6 @@ struct PressArguments {
   bool json = false;
 };
 
-nlohmann::json to_json(const PressReport& report, const std::string& out, uint64_t write_peak) {
-  nlohmann::json json = {{"out", out},
-                         {"parameters", report.parameters},
-                         {"adapted_tensors", report.adapted_tensors},
-                         {"seconds",
-                          {{"read", report.read_seconds},
-                           {"author", report.author_seconds},
-                           {"write", report.write_seconds},
-                           {"caption", report.caption_seconds}}},
-                         {"peak_memory_bytes", write_peak},
-                         {"notes", with_flags(report.notes)},
-                         {"files", nlohmann::json::array()}};
-  for (const OutputFileInfo& file : report.files) {
-    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
-  }
-  if (report.caption) {
-    json["caption"] = {{"ids", report.caption->ids}, {"text", report.caption->text}};
-  }
-  return json;
-}
-
 void print(const PressReport& report, const std::string& out) {
   uint64_t total = 0;
   for (const OutputFileInfo& file : report.files) {
@@ -57,14 +37,15 @@ void print(const PressReport& report, const std::string& out) {
              human_seconds(report.author_seconds),
              human_seconds(report.write_seconds));
   if (report.caption) {
-    fmt::print(", load and {} {}",
+    fmt::print(", check and {} {}",
                report.takes_images ? "caption" : "generate",
                human_seconds(report.caption_seconds));
   }
   fmt::print("; peak memory {}\n", human_bytes(peak_memory_bytes()));
   print_notes(report.notes);
   if (report.caption) {
-    fmt::print("checked: loads and runs, {} tokens for a {}\n",
+    fmt::print("checked: {} loads and runs, {} tokens for a {}\n",
+               one_line(report.caption_dtype),
                report.caption->ids.size(),
                report.takes_images ? "test card" : "prompt");
   }
@@ -182,6 +163,7 @@ void add(CLI::App& app,
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
   add_scheme(*command, arguments->scheme);
+  add_engine(*command, options.engine);
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag(
       "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");
@@ -199,7 +181,7 @@ void add(CLI::App& app,
       add_scheme_notes(arguments->scheme, report.notes);
       clear_progress();
       if (arguments->json) {
-        print_json(to_json(report, report.folder.string(), peak_memory_bytes()));
+        print_report_json(to_json(report));
       } else {
         print(report, report.folder.string());
       }

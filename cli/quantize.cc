@@ -4,6 +4,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lorapress/report_json.h"
+
 #include "command.h"
 #include "messages.h"
 #include "scheme_arguments.h"
@@ -26,37 +28,6 @@ uint64_t total_bytes(const QuantizeReport& report) {
     total += file.bytes;
   }
   return total;
-}
-
-void print_report(const QuantizeArguments& arguments, const QuantizeReport& report) {
-  nlohmann::json json = {{"out", arguments.out},
-                         {"dtype", arguments.options.dtype},
-                         {"bytes_in", report.bytes_in},
-                         {"bytes_out", total_bytes(report)},
-                         {"operators", report.operators},
-                         {"seconds",
-                          {{"read", report.read_seconds},
-                           {"calibrate", report.calibrate_seconds},
-                           {"rewrite", report.rewrite_seconds},
-                           {"write", report.write_seconds}}},
-                         {"peak_memory_bytes", peak_memory_bytes()},
-                         {"quantized_matrices", report.quantized_matrices},
-                         {"kept", nlohmann::json::array()},
-                         {"notes", with_flags(report.notes)},
-                         {"files", nlohmann::json::array()}};
-  if (report.calibration_images > 0) {
-    json["calibration"] = {{"images", report.calibration_images},
-                           {"weights", report.calibrated_weights},
-                           {"weights_not_observed", report.uncalibrated_weights}};
-  }
-  for (const KeptMatrix& kept : report.kept) {
-    json["kept"].push_back(
-        {{"name", kept.name}, {"reason", with_flags(std::string_view(kept.reason))}});
-  }
-  for (const OutputFileInfo& file : report.files) {
-    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
-  }
-  print_json(json);
 }
 
 void print(const QuantizeReport& report) {
@@ -102,7 +73,8 @@ int run_quantize(QuantizeArguments& arguments) {
   add_scheme_notes(arguments.scheme, report.notes);
   clear_progress();
   if (arguments.json) {
-    print_report(arguments, report);
+    print_report_json(to_json(report),
+                      {{"out", arguments.out}, {"dtype", arguments.options.dtype}});
   } else {
     print(report);
   }

@@ -4,6 +4,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lorapress/report_json.h"
+
 #include "command.h"
 #include "messages.h"
 #include "terminal.h"
@@ -19,7 +21,7 @@ struct ScoreArguments {
 };
 
 nlohmann::json to_json(const ScoreReport& report) {
-  nlohmann::json json = {{"metrics", metrics_json(report.metrics)},
+  nlohmann::json json = {{"metrics", nlohmann::json::parse(to_json(report.metrics))},
                          {"reference_words", report.reference_words},
                          {"images", report.captions.size()},
                          {"notes", with_flags(report.notes)},
@@ -28,7 +30,7 @@ nlohmann::json to_json(const ScoreReport& report) {
     json["captions"].push_back({{"image", caption.texts.image},
                                 {"text", caption.texts.caption},
                                 {"references", caption.texts.references},
-                                {"metrics", metrics_json(caption.metrics)}});
+                                {"metrics", nlohmann::json::parse(to_json(caption.metrics))}});
   }
   return json;
 }
@@ -56,17 +58,6 @@ int run_score(ScoreArguments& arguments) {
 }
 
 }  // namespace
-
-nlohmann::json metrics_json(const CaptionMetrics& metrics) {
-  return {{"cider", metrics.cider},
-          {"bleu_1", metrics.bleu[0]},
-          {"bleu_2", metrics.bleu[1]},
-          {"bleu_3", metrics.bleu[2]},
-          {"bleu_4", metrics.bleu[3]},
-          {"rouge_l", metrics.rouge_l},
-          {"meteor_exact_stem", metrics.meteor},
-          {"words", metrics.words}};
-}
 
 void add_score(CLI::App& app, Run& run) {
   auto arguments = std::make_shared<ScoreArguments>();

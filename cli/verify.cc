@@ -4,8 +4,8 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "lorapress/report_json.h"
 #include "lorapress/trace.h"
 
 #include "command.h"
@@ -23,6 +23,7 @@ struct VerifyArguments {
   std::string model;
   std::string images;
   std::string references;
+  std::string prompts;
   std::string html;
   std::string trace;
   std::string against;
@@ -30,101 +31,6 @@ struct VerifyArguments {
   VerifyOptions options;
   bool json = false;
 };
-
-nlohmann::json to_json(const LogitDistance& distance) {
-  return {{"tokens", distance.tokens},
-          {"matched", distance.matched},
-          {"match", distance.match()},
-          {"largest_logit_difference", distance.largest_difference},
-          {"relative_logit_error", distance.relative_error},
-          {"kl_mean", distance.kl_mean},
-          {"kl_max", distance.kl_max}};
-}
-
-nlohmann::json to_json(const MetricDifference& difference) {
-  return {{"difference", difference.value}, {"low", difference.low}, {"high", difference.high}};
-}
-
-nlohmann::json to_json(const CaptionQuality& quality, bool compared) {
-  nlohmann::json json = metrics_json(quality.metrics);
-  if (compared) {
-    const MetricDifferences& to = quality.to_reference;
-    json["to_reference"] = {{"cider", to_json(to.cider)},
-                            {"bleu_4", to_json(to.bleu_4)},
-                            {"rouge_l", to_json(to.rouge_l)},
-                            {"meteor_exact_stem", to_json(to.meteor)},
-                            {"words", to_json(to.words)}};
-  }
-  return json;
-}
-
-nlohmann::json to_json(const DtypeParity& dtype, const std::vector<VerifyImage>& images) {
-  nlohmann::json json = {{"dtype", dtype.dtype},
-                         {"bytes", dtype.bytes},
-                         {"passed", dtype.passed},
-                         {"required_match", dtype.required_match},
-                         {"faults", dtype.faults},
-                         {"teacher_forced", to_json(dtype.forced)},
-                         {"captions", dtype.images.size()},
-                         {"captions_equal", dtype.captions_equal},
-                         {"near_ties", dtype.near_ties},
-                         {"image_token_error", dtype.prefix_error},
-                         {"image_token_rounding", dtype.prefix_rounding},
-                         {"image_token_excess", dtype.prefix_excess},
-                         {"logit_rounding", dtype.logit_rounding},
-                         {"logit_excess", dtype.logit_excess},
-                         {"seconds", dtype.seconds},
-                         {"images", nlohmann::json::array()},
-                         {"layers", nlohmann::json::array()}};
-  if (dtype.quality) {
-    json["quality"] = to_json(*dtype.quality, true);
-  }
-  for (const ImageParity& parity : dtype.images) {
-    json["images"].push_back({{"image", images[parity.image].name},
-                              {"teacher_forced", to_json(parity.forced)},
-                              {"kl", parity.kl},
-                              {"image_token_error", parity.prefix_error},
-                              {"ids", parity.ids},
-                              {"text", parity.text},
-                              {"caption_equal", parity.caption_equal}});
-  }
-  for (const LayerError& error : dtype.layers) {
-    json["layers"].push_back({{"part", error.encoder ? "encoder" : "decoder"},
-                              {"layer", error.layer},
-                              {"error", error.error}});
-  }
-  return json;
-}
-
-nlohmann::json to_json(const VerifyReport& report) {
-  nlohmann::json json = {{"passed", report.passed},
-                         {"faults", report.faults},
-                         {"notes", with_flags(report.notes)},
-                         {"max_new_tokens", report.max_new_tokens},
-                         {"unreadable_images", report.unreadable_images},
-                         {"reference_seconds", report.reference_seconds},
-                         {"peak_memory_bytes", peak_memory_bytes()},
-                         {"images", nlohmann::json::array()},
-                         {"dtypes", nlohmann::json::array()}};
-  if (report.quality) {
-    json["quality"] = to_json(*report.quality, false);
-    json["scored_images"] = report.scored_images;
-  }
-  for (const VerifyImage& image : report.images) {
-    if (image.error.empty()) {
-      json["images"].push_back({{"image", image.name},
-                                {"ids", image.ids},
-                                {"text", image.text},
-                                {"pixel_difference", image.pixel_difference}});
-    } else {
-      json["images"].push_back({{"image", image.name}, {"error", image.error}});
-    }
-  }
-  for (const DtypeParity& dtype : report.dtypes) {
-    json["dtypes"].push_back(to_json(dtype, report.images));
-  }
-  return json;
-}
 
 // Rounded down, so that 100 % means all.
 std::string percent(const LogitDistance& distance) {
@@ -136,7 +42,7 @@ std::string percent(const LogitDistance& distance) {
 void print_images(const VerifyReport& report, const DtypeParity& dtype) {
   constexpr size_t kMost = 24;
   const bool all = dtype.images.size() <= kMost;
-  fmt::print("\n{}, image by image{}:\n", one_line(dtype.dtype), all ? "" : " (those that differ)");
+  fmt::print("\n{}, image by image{}:\n", one_line(dtype.name), all ? "" : " (those that differ)");
   size_t shown = 0;
   for (const ImageParity& parity : dtype.images) {
     const bool equal = parity.caption_equal && parity.forced.matched == parity.forced.tokens;
@@ -194,13 +100,13 @@ void print_qualities(const VerifyReport& report) {
   print_quality("reference", *report.quality, false);
   for (const DtypeParity& dtype : report.dtypes) {
     if (dtype.quality) {
-      print_quality(one_line(dtype.dtype), *dtype.quality, true);
+      print_quality(one_line(dtype.name), *dtype.quality, true);
     }
   }
 }
 
 void print(const VerifyReport& report, const VerifyArguments& arguments) {
-  fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
+  fmt::print("{:<12} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
              "dtype",
              "size",
              "tokens",
@@ -210,8 +116,8 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
              "logits",
              "images");
   for (const DtypeParity& dtype : report.dtypes) {
-    fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9.1e} {:>9.1e} {:>9.1e} {:>9.1e}  {}\n",
-               one_line(dtype.dtype),
+    fmt::print("{:<12} {:>10} {:>10} {:>10} {:>9.1e} {:>9.1e} {:>9.1e} {:>9.1e}  {}\n",
+               one_line(dtype.name),
                human_bytes(dtype.bytes),
                percent(dtype.forced),
                fmt::format("{}/{}", dtype.captions_equal, dtype.images.size()),
@@ -229,7 +135,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
   for (const DtypeParity& dtype : report.dtypes) {
     seconds += dtype.seconds;
   }
-  fmt::print("\nreference {}, ONNX Runtime {}; peak memory {}\n",
+  fmt::print("\nreference {}, files {}; peak memory {}\n",
              human_seconds(report.reference_seconds),
              human_seconds(seconds),
              human_bytes(peak_memory_bytes()));
@@ -244,7 +150,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
   }
   for (const DtypeParity& dtype : report.dtypes) {
     for (const std::string& fault : dtype.faults) {
-      fmt::print("wrong: {}: {}\n", one_line(dtype.dtype), one_line(fault));
+      fmt::print("wrong: {}: {}\n", one_line(dtype.name), one_line(fault));
     }
   }
   if (!arguments.trace.empty()) {
@@ -259,14 +165,15 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
 // Of the two positional arguments only one is there: the folder.
 int run_against(const VerifyArguments& arguments) {
   if (!arguments.model.empty() || !arguments.trace.empty() || !arguments.html.empty() ||
-      !arguments.references.empty() || !arguments.images.empty()) {
+      !arguments.references.empty() || !arguments.images.empty() || !arguments.prompts.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
                 "--against takes the folder alone: verify --against FILE MODEL_DIR [--dtype LIST]");
   }
   const TraceReport report = check_trace({arguments.against,
                                           arguments.source.checkpoint,
                                           arguments.options.dtypes,
-                                          arguments.options.threads});
+                                          arguments.options.threads,
+                                          arguments.options.engine});
   print_trace_report(report, arguments.json);
   return report.passed ? 0 : kDiffers;
 }
@@ -283,6 +190,7 @@ int run_verify(VerifyArguments& arguments) {
   options.model = arguments.model;
   options.images = arguments.images;
   options.references = arguments.references;
+  options.prompts = arguments.prompts;
   options.html = arguments.html;
   options.trace = arguments.trace;
   options.layers = arguments.json || !arguments.html.empty();
@@ -290,7 +198,7 @@ int run_verify(VerifyArguments& arguments) {
   const VerifyReport report = verify(options);
   clear_progress();
   if (arguments.json) {
-    print_json(to_json(report));
+    print_report_json(to_json(report));
   } else {
     print(report, arguments);
   }
@@ -313,6 +221,11 @@ void add_verify(CLI::App& app, Run& run) {
                    arguments->images,
                    "Folder of JPEG, PNG, WebP, GIF, BMP or TIFF files (drawn pictures)")
       ->type_name("DIR");
+  command
+      ->add_option("--prompts",
+                   arguments->prompts,
+                   "Of a decoder alone: a text file with a prompt on each line (a few built in)")
+      ->type_name("FILE");
   command
       ->add_option(
           "--references",
@@ -358,6 +271,7 @@ void add_verify(CLI::App& app, Run& run) {
           arguments->against,
           "Check MODEL_DIR, the only other argument, against such a trace, without the checkpoint")
       ->type_name("FILE");
+  add_engine(*command, options.engine, {"native", "ort", "auto", "both"});
   command->add_flag("--force", options.force, "Replace the page of --html and the trace");
   add_threads(*command, options.threads, "Threads (one per core, at most 4 for the reference)");
   command->add_flag("--json", arguments->json, "Report as one JSON document");

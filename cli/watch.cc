@@ -75,6 +75,11 @@ void add_watch(CLI::App& app, Run& run) {
   command->add_option("--bundle", options.press.bundle, "Layout of the folders, as press has it")
       ->type_name("NAME");
   command
+      ->add_option("--prompt",
+                   options.press.prompt,
+                   "What models that take a prompt are asked, written as the folders' default")
+      ->type_name("WORDS");
+  command
       ->add_option(
           "--images", options.images, "Folder of images; the first 8 are captioned each time")
       ->type_name("DIR");
@@ -86,6 +91,7 @@ void add_watch(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->type_name("NAME");
   command->add_flag("--once", options.once, "Press what is there and end");
+  add_engine(*command, options.press.engine);
   add_threads(*command, options.press.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag("--json", arguments->json, "One line of JSON for each checkpoint");
   command->callback([arguments, &run] {

@@ -7,15 +7,23 @@ include(CMakePackageConfigHelpers)
 set(lorapress_private lib/lorapress) # src/runtime/ort/ort.cc looks in bin/../lib/lorapress
 set(lorapress_cmake ${CMAKE_INSTALL_LIBDIR}/cmake/lorapress)
 # What the archives are linked with, by pkg-config names: the twin of cmake/Packages.cmake without what is header only.
-set(lorapress_modules fmt libcrypto libexif libjpeg libmicrohttpd libpcre2-8 libpcre2-32 libpng libtiff-4 libwebp libwebpdemux libwebpmux protobuf)
+set(lorapress_modules fmt libexif libjpeg libmicrohttpd libpcre2-8 libpcre2-32 libpng libtiff-4 libwebp libwebpdemux libwebpmux protobuf)
+if(LORAPRESS_HUB)
+  list(APPEND lorapress_modules libcurl)
+endif()
 string(REPLACE ";" " " lorapress_modules "${lorapress_modules}")
 
 if(TARGET lorapress_cli)
   install(TARGETS lorapress_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(TARGETS lorapress ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET lorapress_c)
+  install(TARGETS lorapress_c LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 install(FILES $<TARGET_FILE:lp_onnx> $<TARGET_FILE:lp_tokenizer> DESTINATION ${lorapress_private})
-install(FILES ${ORT_LIBRARY} DESTINATION ${lorapress_private} RENAME libonnxruntime.so.1) # its soname
+if(LORAPRESS_ORT)
+  install(FILES ${ORT_LIBRARY} DESTINATION ${lorapress_private} RENAME libonnxruntime.so.1) # its soname
+endif()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY web/build/demo/ DESTINATION share/lorapress/page OPTIONAL) # `make page`; src/api/deploy.cc looks there
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -13,7 +13,11 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
 # Without fused multiply-add, clones for different CPUs round alike: same input, same file everywhere.
 add_compile_options(-ffp-contract=off -ffunction-sections -fdata-sections)
-add_link_options(-Wl,--gc-sections)
+if(APPLE)
+  add_link_options(-Wl,-dead_strip)
+else()
+  add_link_options(-Wl,--gc-sections)
+endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)

@@ -35,7 +35,7 @@ set_up_tests(lp_test_headers)
 target_precompile_headers(lp_test_headers PRIVATE <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h>
                           <gtest/gtest.h> <nlohmann/json.hpp> <onnx/onnx-ml.pb.h> <span> <string> <vector>)
 
-file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
+file(GLOB core_sources CONFIGURE_DEPENDS src/base/*_test.cc src/c_api/*_test.cc src/checkpoint/*_test.cc src/graph/*_test.cc
      src/quant/*_test.cc src/rewrite/*_test.cc src/schemes/*_test.cc src/weights/*_test.cc)
 add_library(lp_core_tests OBJECT EXCLUDE_FROM_ALL ${core_sources})
 set_up_tests(lp_core_tests)
@@ -95,7 +95,7 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost oracle=280 web=190 train=150 e2e=130 wasm=110 bundlers=100 hostile=85 workflow=65 install=10)
+foreach(cost oracle=60 web=130 train=150 e2e=130 wasm=60 bundlers=100 hostile=85 workflow=65 ray=25 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)

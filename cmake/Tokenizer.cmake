@@ -2,10 +2,15 @@
 
 find_program(CARGO cargo REQUIRED)
 set(crate ${CMAKE_SOURCE_DIR}/tokenizer)
-set(tokenizer_archive ${LORAPRESS_THIRD_PARTY}/cargo/release/liblorapress_tokenizer.a)
+set(LORAPRESS_RUST_TARGET "" CACHE STRING "Rust's target triple, where the build is for another machine (packaging/)")
+cmake_path(APPEND tokenizer_archive ${LORAPRESS_THIRD_PARTY}/cargo "${LORAPRESS_RUST_TARGET}" release/liblorapress_tokenizer.a)
+cmake_path(NORMAL_PATH tokenizer_archive)
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
 set(cargo_arguments --release --locked --quiet --jobs ${cores} --manifest-path ${crate}/Cargo.toml
                     --target-dir ${LORAPRESS_THIRD_PARTY}/cargo)
+if(LORAPRESS_RUST_TARGET)
+  list(APPEND cargo_arguments --target ${LORAPRESS_RUST_TARGET})
+endif()
 
 add_library(lp_tokenizer STATIC IMPORTED)
 set_target_properties(lp_tokenizer PROPERTIES IMPORTED_LOCATION ${tokenizer_archive})

@@ -1,5 +1,5 @@
-/* Hugging Face tokenizers and chat templates behind a C ABI; src/lib.rs implements it,
- * src/runtime/generation/tokenizer.cc and chat_template.cc wrap it.
+/* Hugging Face tokenizers, chat templates and hashes behind a C ABI; src/lib.rs implements it,
+ * src/runtime/generation/tokenizer.cc, chat_template.cc, src/base/sha256.cc and src/hub/blob_hash.cc wrap it.
  *
  * - Text is UTF-8 as pointer and length, never NUL-terminated; errors are NUL-terminated.
  * - Functions that can fail return 0 (or NULL) and set *error, which the caller frees.
@@ -52,6 +52,18 @@ size_t lp_tokenizer_vocab_size(const lp_tokenizer* tokenizer);
  * *size). */
 int lp_chat_render(
     const char* request, size_t request_size, char** text, size_t* size, char** error);
+
+/* SHA-256 or SHA-1 (FIPS 180-4) of bytes that come in pieces. `finish` writes the digest, begins anew and
+ * returns its size, 32 or 20; it takes room for 32. */
+typedef struct lp_hash lp_hash;
+lp_hash* lp_sha256_new(void);
+lp_hash* lp_sha1_new(void);
+void lp_hash_update(lp_hash* hash, const uint8_t* data, size_t size);
+size_t lp_hash_finish(lp_hash* hash, uint8_t* digest);
+void lp_hash_free(lp_hash* hash);
+
+/* Cargo.lock, with which the crate was built; NUL-terminated, never freed. */
+const char* lp_tokenizer_lock(void);
 
 void lp_tokenizer_free_ids(uint32_t* ids, size_t count);
 void lp_tokenizer_free_text(char* text, size_t size);

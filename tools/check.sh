@@ -66,7 +66,7 @@ case ${1:-} in
   --format)
     if have_clang_format; then cpp_files | xargs -0 -r clang-format-19 -i; fi
     if have_ruff; then ruff format --quiet .; fi
-    if have_biome; then (cd web && biome check --write .); fi
+    if have_biome; then (cd web && biome check --write . ../examples/extension ../examples/upload-form); fi
     exit $status
     ;;
   --format-check) format_check; ruff_format_check; exit $status ;;
@@ -153,8 +153,8 @@ grep_files -nE 'GTEST_SKIP|DISABLED_[A-Z]|\b(it|test|describe)\.(skip|only|todo|
 # One version: CMake gives it to the program, the package and lorapress.pc.
 version=$(sed -n 's/^project(lorapress VERSION \([0-9.]*\) .*/\1/p' CMakeLists.txt)
 {
-  grep -Hn '"lorapress": "' examples/bundlers/*/package.json
-  grep -HnoE 'lorapress-[0-9]+\.[0-9.]*[0-9]' docs/*.md examples/bundlers/README.md
+  grep -Hn '"lorapress": "' examples/*/package.json examples/bundlers/*/package.json
+  grep -HnoE 'lorapress-[0-9]+\.[0-9.]*[0-9]' docs/*.md examples/*/README.md
   grep -Hn -m 1 '"version":' web/package.json web/package-lock.json
   grep -Hn -m 1 '^version = ' tokenizer/Cargo.toml
   grep -Hn -A1 '^name = "lorapress-tokenizer"' tokenizer/Cargo.lock | grep version
@@ -169,6 +169,6 @@ if have shellcheck "tools/setup.sh test"; then
   { files '*.sh' .ci/run | xargs -0 -r shellcheck --format gcc || true; } | complain "shellcheck"
 fi
 if have_biome; then # which skips what is no file of a kind that it knows
-  { (cd web && biome check --reporter=github . 2>/dev/null) || true; } | complain "biome (cd web && npm run check)"
+  { (cd web && biome check --reporter=github . ../examples/extension ../examples/upload-form 2>/dev/null) || true; } | complain "biome (cd web && npm run check)"
 fi
 exit $status

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Installs the Debian packages (12 or 13) that LoraPress is built with; quick and silent when all are there.
-# usage: tools/setup.sh [build|test|dev]
+# usage: tools/setup.sh [build|test|dev|wheels]
 #   build  compiler, CMake, libraries, Rust, Python, Node (default)
 #   test   build + clang-format-19, shellcheck, chromium, firefox-esr
+#   wheels build + nasm and dpkg-dev, for `make wheels`
 #   dev    test + clang-19, clang-tidy-19, the fuzzer runtime, ccache
 set -euo pipefail
 
 level=${1:-build}
 packages=(g++ make cmake ninja-build pkg-config libprotobuf-dev protobuf-compiler libfmt-dev
-  nlohmann-json3-dev libcli11-dev libjpeg62-turbo-dev libpng-dev libgif-dev libtiff-dev libwebp-dev libexif-dev libssl-dev
-  libpcre2-dev libmicrohttpd-dev libgtest-dev libeigen3-dev python3 python3-pip python3-venv debian-archive-keyring)
+  nlohmann-json3-dev libcli11-dev libjpeg62-turbo-dev libpng-dev libgif-dev libtiff-dev libwebp-dev libexif-dev
+  libpcre2-dev libcurl4-openssl-dev libmicrohttpd-dev libgtest-dev libeigen3-dev python3 python3-pip python3-venv debian-archive-keyring)
 case $level in
   build) ;;
+  wheels) packages+=(nasm dpkg-dev) ;;
   test) packages+=(clang-format-19 shellcheck chromium firefox-esr) ;;
   dev) packages+=(clang-format-19 shellcheck chromium firefox-esr clang-19 clang-tidy-19 libclang-rt-19-dev ccache) ;;
-  *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,7s/^# //p' "$0" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then
@@ -23,7 +25,7 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 # Rust and Node count as present wherever they come from (rustup, another repository).
-cargo_needed=1.80 # rust-version of tokenizer/Cargo.toml
+cargo_needed=1.85 # rust-version of tokenizer/Cargo.toml
 cargo_version() { cargo --version 2>/dev/null | cut -d' ' -f2; }
 have_cargo() {
   local version

@@ -1,1 +1,1 @@
-"""The recipe of the demo checkpoint: drawn scenes, a tiny captioner, a LoRA on top of it."""
+"""Training: `tune` trains on pictures with captions, `demo` makes models/demo with it."""

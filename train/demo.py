@@ -1,26 +1,29 @@
-"""The files around the demo checkpoint: pictures, expected captions, metrics, model card."""
+"""`python -m train.demo RUN BASE`: the demo checkpoint's folder from two trainings (train/run.sh):
+weights in bfloat16, pictures, expected captions, metrics, model card.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
-from dataclasses import asdict
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from transformers import PreTrainedTokenizerFast
+from safetensors.torch import load_file, save_file
 
-from .evaluate import captions, preprocess
-from .model import PrefixCaptioner
-from .pipeline import Trained
+from .data.collect import Picture
+from .evaluate import captions, load, measure, measure_base
 from .scenes import Scene, heldout, make_scene, write_heldout_list
-from .settings import HELDOUT_COUNT, HELDOUT_SEED, TRAIN_SEED, Settings
+from .settings import DEMO_DIR, HELDOUT_COUNT, HELDOUT_SEED, TRAIN_SEED
+from .tune.prefix import PrefixTask
+from .tune.run import BEST, REPORT
 
-COMMAND = "train/run.sh"
+COMMAND = "make train-demo"
+WEIGHTS = "model.safetensors"
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "pillow", "numpy")
 PNG_PER_KIND = {"one": 2, "several": 2, "relation": 4}
 EXTRA_SEED = HELDOUT_SEED + HELDOUT_COUNT
@@ -43,36 +46,52 @@ def _extra_scene(kind: str, skip: int) -> Scene:
     return next(s for s in map(make_scene, seeds) if s.kind == kind)
 
 
-def write_images(
-    model: PrefixCaptioner, tokenizer: PreTrainedTokenizerFast, folder: Path
-) -> dict[str, str]:
-    """Draws the demo pictures and what the model says about the files; returns file to caption."""
+def write_checkpoint(best: Path, folder: Path) -> None:
+    """In bfloat16; preprocessing is SigLIP's own, for which there is no file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = load_file(best / WEIGHTS)
+    save_file({n: t.bfloat16() for n, t in stored.items()}, folder / WEIGHTS, {"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)
+    for name in (
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ):
+        shutil.copyfile(best / name, folder / name)
+
+
+def write_images(task: PrefixTask, folder: Path) -> None:
+    """Draws the demo pictures and keeps what the model says about the files."""
     folder.mkdir(parents=True, exist_ok=True)
     for scene in demo_scenes():
         scene.image().save(folder / f"scene-{scene.seed}.png", optimize=True)
     _extra_scene("relation", 0).image(256, 192).save(folder / "wide-256x192.jpg", quality=92)
     _extra_scene("several", 500).image(160, 160).save(folder / "large-160x160.webp", quality=92)
     files = sorted(p for p in folder.iterdir() if p.suffix in (".png", ".jpg", ".webp"))
-    pixels = np.stack([preprocess(Image.open(path)) for path in files])
-    said = captions(model, tokenizer, pixels)
+    said = captions(task, [Picture(path.name, (), path) for path in files])
     expected = {path.name: text for path, text in zip(files, said, strict=True)}
     text = json.dumps(expected, indent=2)
     (folder / "captions.json").write_text(text + "\n", encoding="utf-8")
-    return expected
 
 
-def metrics_of(trained: Trained, measured: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def stage(run: Path) -> dict[str, Any]:
+    """What a training was made with, and how many steps its best checkpoint has."""
+    report = json.loads((run / REPORT).read_text(encoding="utf-8"))
+    return {"steps": report["step"], "settings": json.loads((run / "run.json").read_text("utf-8"))}
+
+
+def metrics_of(run: Path, base: Path, told: list[Scene], task: PrefixTask) -> dict[str, Any]:
     """Everything `metrics.json` holds."""
     return {
-        "heldout": {"first_seed": HELDOUT_SEED, "scenes": HELDOUT_COUNT},
+        "heldout": {"first_seed": HELDOUT_SEED, "scenes": len(told)},
         "checkpoint": "bfloat16 weights read back from disk, computed in float32, greedy",
-        **measured,
-        "after_stage_1_style_a": trained.base_metrics,
+        **measure(task, told),
+        "after_stage_1_style_a": measure_base(load(base / BEST), told),
         "training": {
             "first_seed": TRAIN_SEED,
-            "settings": asdict(settings),
-            "pretrain": asdict(trained.pretrain),
-            "finetune": asdict(trained.finetune),
+            "pretrain": stage(base),
+            "finetune": stage(run),
             "device": "cuda" if torch.cuda.is_available() else "cpu",
         },
         "versions": {"python": platform.python_version()}
@@ -110,12 +129,9 @@ def _results(metrics: dict[str, Any]) -> str:
 def model_card(metrics: dict[str, Any]) -> str:
     """The README of the checkpoint folder."""
     training, off = metrics["training"], metrics["adapter_off"]["styles"]
-    first, second = training["pretrain"], training["finetune"]
-    wall = f"{first['wall_seconds'] + second['wall_seconds']:,.0f} s"
-    cpu = f"{first['cpu_seconds'] + second['cpu_seconds']:,.0f} s"
-    steps = f"{first['steps']:,} + {second['steps']:,} steps"
-    where = "a GPU" if training["device"] == "cuda" else "two CPU cores shared with other work"
-    rank, alpha = training["settings"]["lora_rank"], training["settings"]["lora_alpha"]
+    steps = f"{training['pretrain']['steps']:,} + {training['finetune']['steps']:,} steps"
+    settings = training["finetune"]["settings"]
+    rank, alpha = settings["lora_rank"], settings["lora_alpha"]
     base = _percent(metrics["after_stage_1_style_a"]["exact"])
     return f"""# The demo checkpoint
 
@@ -155,8 +171,7 @@ Stage 1 alone told {base} of the scenes exactly, in style A.
 Nouns, colours, sizes and backgrounds of the held-out scenes all occur in training, and so do most
 whole captions of one or several equal things; most combinations of two things do not.
 
-Training took {steps}, {wall} by the clock and {cpu} of CPU time on
-{where}. `metrics.json` has all numbers, seeds and versions.
+Training took {steps}. `metrics.json` has all numbers, seeds and versions.
 
 ## Files
 
@@ -177,15 +192,27 @@ Licence: Apache-2.0. The scenes are drawn by the project's own code.
 """
 
 
-def write_demo(
-    model: PrefixCaptioner,
-    tokenizer: PreTrainedTokenizerFast,
-    metrics: dict[str, Any],
-    folder: Path,
-) -> None:
-    """Writes everything around the checkpoint."""
-    write_images(model, tokenizer, folder / "images")
-    write_heldout_list(folder / "heldout.jsonl")
+def main(given: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m train.demo", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of the training in style B")
+    parser.add_argument("base", type=Path, help="folder of the training in style A")
+    parser.add_argument("--out", type=Path, default=DEMO_DIR, help="checkpoint folder to write")
+    parser.add_argument("--heldout", type=int, default=HELDOUT_COUNT, help="scenes to measure")
+    arguments = parser.parse_args(given)
+    out = arguments.out
+    write_checkpoint(arguments.run / BEST, out)
+    task, told = load(out), heldout()[: arguments.heldout]
+    metrics = metrics_of(arguments.run, arguments.base, told, task)
+    write_images(task, out / "images")
+    write_heldout_list(out / "heldout.jsonl")
     text = json.dumps(metrics, indent=2)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(model_card(metrics), encoding="utf-8")
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (out / "README.md").write_text(model_card(metrics), encoding="utf-8")
+    print(f"exact with the adapter: {metrics['adapter_on']['exact']:.1%}")
+    print(f"exact without:          {metrics['adapter_off']['exact']:.1%}")
+    print(f"written: {out}")
+
+
+if __name__ == "__main__":
+    main()

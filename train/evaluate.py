@@ -12,16 +12,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from transformers import PreTrainedTokenizerFast
 
-from . import checkpoint
-from .loop import pick_device, to_pixels
-from .model import PrefixCaptioner
-from .scenes import KINDS, SIDE, Scene, heldout
+from .data.collect import SHAPES, Picture
+from .data.split import Split
+from .scenes import KINDS, Scene, heldout
 from .settings import DEMO_DIR
+from .tune import prefix
+from .tune.settings import Settings
 
 BATCH = 100
 STYLE_A = re.compile(r"(a|two|three) (small|big) .* on a \w+ background")
@@ -35,29 +33,28 @@ def style_of(caption: str) -> str:
     return "style_b" if STYLE_B.fullmatch(caption) else "other"
 
 
-def preprocess(image: Image.Image) -> np.ndarray:
-    """SigLIP's preprocessing up to the rescaling: RGB, a square, bicubic."""
-    square = image.convert("RGB")
-    if square.size != (SIDE, SIDE):
-        square = square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.asarray(square)
+def load(folder: Path) -> prefix.PrefixTask:
+    """A saved checkpoint, for computing in float32."""
+    settings = Settings(SHAPES, start=str(folder))
+    task = prefix.build(settings, Split([], [], []), "eager")
+    task.model.eval()
+    return task
 
 
-def captions(
-    model: PrefixCaptioner,
-    tokenizer: PreTrainedTokenizerFast,
-    images: np.ndarray,
-    adapter: bool = True,
-) -> list[str]:
-    """Greedy captions of uint8 pictures, in float32."""
-    model.eval()
-    device = next(model.parameters()).device
-    off = nullcontext() if adapter else model.language_model.disable_adapter()
+def pictures_of(told: list[Scene]) -> list[Picture]:
+    """Scenes as pictures."""
+    return [Picture(f"scene-{s.seed}", (), seed=s.seed) for s in told]
+
+
+def captions(task: prefix.PrefixTask, pictures: list[Picture], adapter: bool = True) -> list[str]:
+    """Greedy captions."""
+    off = nullcontext() if adapter else task.model.language_model.disable_adapter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task.model.to(device)
     said: list[str] = []
     with off:
-        for start in range(0, len(images), BATCH):
-            tokens = model.generate(to_pixels(images[start : start + BATCH]).to(device))
-            said += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        for start in range(0, len(pictures), BATCH):
+            said += task.captions(pictures[start : start + BATCH], device)
     return said
 
 
@@ -80,18 +77,15 @@ def styles(said: list[str]) -> dict[str, float]:
     return {n: round(names.count(n) / len(names), 4) for n in ("style_a", "style_b", "other")}
 
 
-def measure(
-    model: PrefixCaptioner, tokenizer: PreTrainedTokenizerFast, told: list[Scene]
-) -> dict[str, Any]:
+def measure(task: prefix.PrefixTask, told: list[Scene]) -> dict[str, Any]:
     """The metrics of a fine-tuned model: adapter on, then off (the trained projection stays)."""
-    images = np.stack([np.asarray(s.image()) for s in told])
+    pictures = pictures_of(told)
     kinds = [s.kind for s in told]
-    style_b = [s.style_b() for s in told]
-    on = captions(model, tokenizer, images)
-    off = captions(model, tokenizer, images, adapter=False)
+    on = captions(task, pictures)
+    off = captions(task, pictures, adapter=False)
     return {
-        "adapter_on": score(on, style_b, kinds) | {"styles": styles(on)},
-        "adapter_off": score(off, style_b, kinds)
+        "adapter_on": score(on, [s.style_b() for s in told], kinds) | {"styles": styles(on)},
+        "adapter_off": score(off, [s.style_b() for s in told], kinds)
         | {
             "styles": styles(off),
             "exact_style_a": score(off, [s.style_a() for s in told], kinds)["exact"],
@@ -99,12 +93,9 @@ def measure(
     }
 
 
-def measure_base(
-    model: PrefixCaptioner, tokenizer: PreTrainedTokenizerFast, told: list[Scene]
-) -> dict[str, Any]:
-    """The metrics of stage 1 alone: style A."""
-    images = np.stack([np.asarray(s.image()) for s in told])
-    said = captions(model, tokenizer, images)
+def measure_base(task: prefix.PrefixTask, told: list[Scene]) -> dict[str, Any]:
+    """The metrics of the base: style A."""
+    said = captions(task, pictures_of(told))
     result = score(said, [s.style_a() for s in told], [s.kind for s in told])
     return result | {"styles": styles(said)}
 
@@ -115,14 +106,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=DEMO_DIR)
     parser.add_argument("--mistakes", action="store_true", help="also print every wrong caption")
     arguments = parser.parse_args()
-    device = pick_device()
-    model, tokenizer = checkpoint.load(arguments.folder)
-    told = heldout()
-    with torch.no_grad():
-        print(json.dumps(measure(model.to(device), tokenizer, told), indent=2))
+    task, told = load(arguments.folder), heldout()
+    print(json.dumps(measure(task, told), indent=2))
     if arguments.mistakes:
-        images = np.stack([np.asarray(s.image()) for s in told])
-        for scene, said in zip(told, captions(model, tokenizer, images), strict=True):
+        for scene, said in zip(told, captions(task, pictures_of(told)), strict=True):
             if said != scene.style_b():
                 print(f"{scene.seed}  wanted: {scene.style_b()}\n{' ' * 10}  said:   {said}")
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from .settings import HELDOUT_COUNT, HELDOUT_SEED
@@ -212,26 +209,6 @@ def make_scene(seed: int) -> Scene:
         )
     )
     return Scene(seed, kind, background, paper, things, relation)
-
-
-def _pixels(seeds: range) -> np.ndarray:
-    return np.stack([np.asarray(make_scene(seed).image()) for seed in seeds])
-
-
-def draw_set(first_seed: int, count: int, workers: int | None = None) -> np.ndarray:
-    """Draws `count` scenes as uint8 [count, 64, 64, 3]."""
-    chunks = [
-        range(start, min(start + 500, first_seed + count))
-        for start in range(first_seed, first_seed + count, 500)
-    ]
-    workers = workers or os.cpu_count() or 1
-    if workers == 1 or len(chunks) == 1:
-        return np.concatenate([_pixels(chunk) for chunk in chunks])
-    images = np.empty((count, SIDE, SIDE, 3), np.uint8)
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        for chunk, part in zip(chunks, pool.imap(_pixels, chunks), strict=True):
-            images[chunk.start - first_seed : chunk.stop - first_seed] = part
-    return images
 
 
 def scenes(first_seed: int, count: int) -> list[Scene]:

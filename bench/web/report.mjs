@@ -1,14 +1,7 @@
 // Tables of what measure.mjs found.
 
-const sorted = (values) => [...values].sort((a, b) => a - b);
-const median = (values) => sorted(values)[Math.floor(values.length / 2)];
-const least = (values) => Math.min(...values);
-const round = (ms) => Math.round(ms).toLocaleString("en");
-const row = (...cells) => `| ${cells.join(" | ")} |`;
-const table = (head, rows) => [row(...head), row(...head.map(() => "---")), ...rows.map((cells) => row(...cells))];
-
-const times = (list, name) =>
-  `${round(median(list.map((one) => one[name])))} (${round(least(list.map((one) => one[name])))})`;
+import { engineLines } from "./engine_report.mjs";
+import { least, median, round, table, times } from "./tables.mjs";
 
 /** How many times stock's figure is ours: of the medians and of the least. */
 function ratio(part, name) {
@@ -149,10 +142,11 @@ function storeLines(stores) {
   ];
 }
 
-export function report({ machine, load, quick, captions, guide, memory, visits, lazy, stores }) {
+export function report({ machine, load, quick, engine, captions, guide, memory, visits, lazy, stores }) {
   return [
     `Measured on ${machine}, load ${load.toFixed(1)} at the start${quick ? ", --quick" : ""}.`,
     "",
+    ...engineLines(engine),
     ...guideLines({ guide, captions }),
     ...captionLines(captions),
     ...memoryLines(memory),

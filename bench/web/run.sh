@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures captions in Chromium: the npm package under web/ against the unmodified pipeline of
 # transformers.js, same browser, same folders, taking turns; memory, a second visit, a slow line.
-# usage: bench/web/run.sh [PROGRAM] [--quick] [--only captions|smolvlm|old|guide|memory|visits|lazy|stores]
-#   --only    one part; old is VisionEncoderDecoder of ViT-base and DistilGPT-2, guide the table of docs/guide.md
+# usage: bench/web/run.sh [PROGRAM] [--quick] [--only engine|captions|smolvlm|old|guide|memory|visits|lazy|stores]
+#   --only    one part; engine is the own engine beside ONNX Runtime and stock, old is VisionEncoderDecoder of ViT-base
+#             and DistilGPT-2, guide the table of docs/guide.md
 #   PROGRAM   default build/lorapress
 #   --quick   fewer rounds
 # Leaves latest.json and latest.md in bench-web/ beside PROGRAM. Needs about 12 GB of disk there; LORAPRESS_REAL
@@ -17,7 +18,7 @@ while [[ $# -gt 0 ]]; do
   case $1 in
     --quick) options+=(--quick) ;;
     --only) only=${2:?--only needs a part} && options+=(--only "$only") && shift ;;
-    -*) sed -n '2,10s/^# //p' "$0" >&2; exit 2 ;;
+    -*) sed -n '2,11s/^# //p' "$0" >&2; exit 2 ;;
     *) program=$1 ;;
   esac
   shift
@@ -38,8 +39,8 @@ checkpoint() { # NAME SHAPE: makes it unless it is there
 models=()
 press() { # CHECKPOINT NAME
   models+=("$out/$2")
-  [[ -d $out/$2 && $out/$2 -nt $program ]] && return
-  "$program" press "$1" "$out/$2" --dtype fp32,q8,q4 --force >/dev/null
+  [[ -d $out/$2 && $out/$2 -nt $program ]] && grep -q '"q4f16"' "$out/$2/lorapress.json" && return
+  "$program" press "$1" "$out/$2" --dtype fp32,q8,q4,q4f16 --force >/dev/null
   touch "$out/$2"
 }
 if [[ -z $only || $only == smolvlm ]]; then

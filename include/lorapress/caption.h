@@ -2,6 +2,7 @@
 #ifndef LORAPRESS_CAPTION_H_
 #define LORAPRESS_CAPTION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -29,9 +30,12 @@ struct CaptionerOptions {
   // Empty, or a part that is not named: the folder's default.
   std::string dtype;
   unsigned threads = 0;  // 0: one per core
-  // "ort": ONNX Runtime; "native": the project's own engine, docs/engine.md; "auto": the second, and ONNX
-  // Runtime for graphs that it does not know. Empty: "ort".
+  // "native": the project's own engine, docs/engine.md; "ort": ONNX Runtime; "auto": the first, and ONNX
+  // Runtime for graphs that it does not know. Empty: "auto".
   std::string engine = {};
+  // How many groups of images caption_files() works on at a time, each on threads / at_once of the threads: with one
+  // thread for each group no processor waits for another. 0: as many as threads.
+  unsigned at_once = 1;
 };
 
 // An absent option takes the folder's own setting. Sampling and beams exclude each other: options
@@ -55,6 +59,23 @@ struct Caption {
   double encode_ms = 0.0;    // pixels to image tokens
   double prefill_ms = 0.0;   // first call of the decoder
   double decode_ms = 0.0;    // all further calls; of a batch, this image's share
+};
+
+// The bytes of an image file that is in memory.
+struct ImageBytes {
+  std::span<const std::byte> bytes;
+  std::string name;  // of the file, for errors
+};
+
+// Pixels in memory: 8-bit RGB [height, width, 3], upright. Sample [y, x, c] is at
+// data + y * row_stride + x * column_stride + c * channel_stride; a stride may be negative.
+struct ImagePixels {
+  const uint8_t* data = nullptr;
+  int64_t height = 0;
+  int64_t width = 0;
+  ptrdiff_t row_stride = 0;
+  ptrdiff_t column_stride = 3;
+  ptrdiff_t channel_stride = 1;
 };
 
 // Pieces of text as they come, never ending inside a UTF-8 character.
@@ -92,6 +113,9 @@ class Captioner {
   // An image file as pixel_values. Where the folder splits images into several tiles: [tiles, 3,
   // height, width] and then the number of rows and of columns, which caption_pixels() takes as well.
   [[nodiscard]] std::vector<float> load_pixels(const std::filesystem::path& image) const;
+  [[nodiscard]] std::vector<float> load_pixels(const ImageBytes& image) const;
+  // Throws kInvalidArgument for no pixels or more than 200 million.
+  [[nodiscard]] std::vector<float> load_pixels(const ImagePixels& image) const;
 
   // The settings that caption() uses with these options: those of the options, else the folder's.
   [[nodiscard]] GenerationSettings settings(const GenerateOptions& options = {}) const;
@@ -100,6 +124,8 @@ class Captioner {
   [[nodiscard]] GraphDtypes dtypes() const;
   // The engine that CaptionerOptions::engine selected.
   [[nodiscard]] UsedEngine engine() const;
+  // As CaptionerOptions::at_once, at least 1.
+  [[nodiscard]] unsigned at_once() const;
 
   // height and width of pixel_values.
   [[nodiscard]] int64_t height() const;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "lorapress/caption.h"
@@ -21,6 +22,19 @@ namespace lorapress {
 // paths. Links are followed; a folder that is reached twice, for example by a loop of links, is
 // walked once. Other files are ignored. Throws kNotFound or kIo for a folder that cannot be read.
 std::vector<std::filesystem::path> find_images(const std::filesystem::path& folder);
+
+using ImageSource = std::variant<std::filesystem::path, ImageBytes, ImagePixels>;
+
+struct ImageCaption {
+  Caption caption;
+  std::optional<Error> error;  // if set, there is no caption
+};
+
+// Captions images together, one result for each. An error of one image is in its result; options that fit no image
+// throw.
+std::vector<ImageCaption> caption_images(const Captioner& captioner,
+                                         std::span<const ImageSource> images,
+                                         const GenerateOptions& options);
 
 struct FileCaption {
   std::filesystem::path image;
@@ -37,8 +51,8 @@ std::string to_json_line(const FileCaption& file);
 // May throw to stop.
 using FileCaptionFn = std::function<void(const FileCaption& file)>;
 
-// Captions `batch` images at a time; memory does not grow with their number. Every image is
-// reported once, in order. An error of one image is reported in its FileCaption; options that fit
+// Captions `batch` images at a time, and captioner.at_once() such groups side by side; memory does not grow with the
+// number of images. Every image is reported once, in order, on the caller's thread. An error of one image is reported in its FileCaption; options that fit
 // no image throw.
 void caption_files(const Captioner& captioner,
                    std::span<const std::filesystem::path> images,

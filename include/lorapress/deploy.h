@@ -35,7 +35,7 @@ struct DeployReport {
 };
 
 // Writes
-//   SITE/index.html, *.js, style.css, ort/       the page and its runtime
+//   SITE/index.html, *.js, style.css, engine/, ort/   the page and its runtime
 //   SITE/model/                                  the files of lorapress.json, and README.md, the model card
 //   SITE/_headers, .htaccess, vercel.json        COOP and COEP for Netlify and Cloudflare, Apache, Vercel
 //   SITE/isolate.js, isolation-worker.js         the same by a service worker, where a host cannot send them

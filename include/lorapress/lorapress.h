@@ -15,8 +15,11 @@
 //   watch.h     such folders while a training runs
 //   inspect.h   what a file or folder is
 //   families.h  what can be pressed
+//   version.h   which LoraPress this is, and of what
 //   source.h    how to say what to read
+//   report_json.h  reports as JSON
 //   error.h     the one exception type
+//   c_api.h     the same for other languages, in plain C
 //
 // The library never prints and never exits; long calls report through a ProgressFn.
 #ifndef LORAPRESS_LORAPRESS_H_
@@ -32,12 +35,14 @@
 #include "lorapress/merge.h"
 #include "lorapress/press.h"
 #include "lorapress/quantize.h"
+#include "lorapress/report_json.h"
 #include "lorapress/score.h"
 #include "lorapress/serve.h"
 #include "lorapress/source.h"
 #include "lorapress/trace.h"
 #include "lorapress/upload.h"
 #include "lorapress/verify.h"
+#include "lorapress/version.h"
 #include "lorapress/watch.h"
 
 #endif  // LORAPRESS_LORAPRESS_H_

@@ -9,8 +9,8 @@
 namespace lorapress {
 
 struct Progress {
-  std::string_view phase;  // "write", "check", "caption", "bench"
-  uint64_t done;           // bytes for "write", else steps
+  std::string_view phase;  // "fetch", "write", "check", "caption", "bench"
+  uint64_t done;           // bytes for "fetch" and "write", else steps
   uint64_t total;
 };
 

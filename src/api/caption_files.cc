@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/ordered_work.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -48,59 +49,74 @@ bool concerns_all(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMismatch;
 }
 
-// Images that could be read, captioned together; where that fails, one by one.
-class Batch {
- public:
-  Batch(const Captioner& captioner, const GenerateOptions& options)
-      : captioner_(captioner), options_(options) {}
-
-  void add(const fs::path& image) {
-    files_.push_back({image, {}, {}});
+// Images that could be read are captioned together; where that fails, one by one.
+std::vector<ImageCaption> caption_group(const Captioner& captioner,
+                                        std::span<const ImageSource> images,
+                                        const GenerateOptions& options) {
+  std::vector<ImageCaption> results(images.size());
+  std::vector<std::vector<float>> pixels;
+  std::vector<size_t> places;  // index in results of each element of pixels
+  for (size_t i = 0; i < images.size(); ++i) {
     try {
-      pixels_.push_back(captioner_.load_pixels(image));
-      places_.push_back(files_.size() - 1);
+      pixels.push_back(
+          std::visit([&](const auto& source) { return captioner.load_pixels(source); }, images[i]));
+      places.push_back(i);
     } catch (const Error& error) {
-      files_.back().error = error;
+      results[i].error = error;
     }
   }
-
-  void caption() {
-    if (pixels_.empty()) {
-      return;
+  if (pixels.empty()) {
+    return results;
+  }
+  try {
+    std::vector<Caption> captions = captioner.caption_batch(pixels, options);
+    for (size_t i = 0; i < places.size(); ++i) {
+      results[places[i]].caption = std::move(captions[i]);
     }
+    return results;
+  } catch (const Error& error) {
+    if (concerns_all(error.code())) {
+      throw;
+    }
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
     try {
-      std::vector<Caption> captions = captioner_.caption_batch(pixels_, options_);
-      for (size_t i = 0; i < places_.size(); ++i) {
-        files_[places_[i]].caption = std::move(captions[i]);
-      }
+      results[places[i]].caption = captioner.caption_pixels(pixels[i], options);
     } catch (const Error& error) {
-      if (concerns_all(error.code())) {
-        throw;
-      }
-      caption_alone();
+      results[places[i]].error = error;
     }
   }
+  return results;
+}
 
-  [[nodiscard]] const std::vector<FileCaption>& files() const { return files_; }
-
- private:
-  void caption_alone() {
-    for (size_t i = 0; i < places_.size(); ++i) {
-      FileCaption& file = files_[places_[i]];
-      try {
-        file.caption = captioner_.caption_pixels(pixels_[i], options_);
-      } catch (const Error& error) {
-        file.error = error;
-      }
-    }
+// Groups of at most `most` images, captioner.at_once() of them side by side and so many in each that every thread gets
+// some; take(a group's first index, its captions) on the caller's thread, in order.
+template <typename Image, typename Take>
+void caption_groups(const Captioner& captioner,
+                    std::span<const Image> images,
+                    size_t most,
+                    const GenerateOptions& options,
+                    const Take& take) {
+  using Done = std::pair<size_t, std::vector<ImageCaption>>;
+  const size_t at_once =
+      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
+  const size_t size = std::clamp<size_t>((images.size() + at_once - 1) / at_once, 1, most);
+  const size_t groups = (images.size() + size - 1) / size;
+  const auto make = [&](size_t index) {
+    const auto part =
+        images.subspan(index * size).first(std::min(size, images.size() - index * size));
+    const std::vector<ImageSource> sources(part.begin(), part.end());
+    return Done(index * size, caption_group(captioner, sources, options));
+  };
+  const auto give = [&](Done done) { take(done.first, std::move(done.second)); };
+  if (std::min(at_once, groups) > 1) {
+    ordered_work<Done>(groups, static_cast<unsigned>(std::min(at_once, groups)), make, give);
+    return;
   }
-
-  const Captioner& captioner_;
-  const GenerateOptions& options_;
-  std::vector<FileCaption> files_;
-  std::vector<std::vector<float>> pixels_;
-  std::vector<size_t> places_;  // index in files_ of each picture
-};
+  for (size_t index = 0; index < groups; ++index) {
+    give(make(index));
+  }
+}
 
 }  // namespace
 
@@ -110,6 +126,16 @@ std::vector<fs::path> find_images(const fs::path& folder) {
     walk.folder(folder);
     return std::move(walk.found);
   });
+}
+
+std::vector<ImageCaption> caption_images(const Captioner& captioner,
+                                         std::span<const ImageSource> images,
+                                         const GenerateOptions& options) {
+  std::vector<ImageCaption> results;
+  caption_groups(captioner, images, kMaxCaptionBatch, options, [&](size_t, auto captions) {
+    std::ranges::move(captions, std::back_inserter(results));
+  });
+  return results;
 }
 
 std::string to_json_line(const FileCaption& file) {
@@ -140,17 +166,12 @@ void caption_files(const Captioner& captioner,
     fail(
         ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
   }
-  const auto size = static_cast<size_t>(batch);
-  for (size_t begin = 0; begin < images.size(); begin += size) {
-    Batch part(captioner, options);
-    for (const fs::path& image : images.subspan(begin, std::min(size, images.size() - begin))) {
-      part.add(image);
+  const auto take = [&](size_t begin, std::vector<ImageCaption> captions) {
+    for (size_t i = 0; i < captions.size(); ++i) {
+      report({images[begin + i], std::move(captions[i].caption), std::move(captions[i].error)});
     }
-    part.caption();
-    for (const FileCaption& file : part.files()) {
-      report(file);
-    }
-  }
+  };
+  caption_groups(captioner, images, static_cast<size_t>(batch), options, take);
 }
 
 }  // namespace lorapress

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/json.h"
 #include "checkpoint/folder.h"
+#include "checkpoint/safetensors.h"
 
 namespace lorapress {
 namespace {
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "checkpoint-";
 constexpr const char* kState = "trainer_state.json";
+constexpr const char* kAdapterConfig = "adapter_config.json";
 
 std::optional<int64_t> step_of(const std::string& name) {
   if (!name.starts_with(kPrefix)) {
@@ -81,8 +83,13 @@ std::optional<RunCheckpoint> read_run_checkpoint(const fs::path& folder,
            at,
            step);
     }
-    read_json(folder / "config.json");
-    open_model_folder(folder);
+    if (fs::exists(folder / kAdapterConfig) && !fs::exists(folder / "config.json")) {
+      read_json(folder / kAdapterConfig);
+      open_safetensors(folder / "adapter_model.safetensors");
+    } else {
+      read_json(folder / "config.json");
+      open_model_folder(folder);
+    }
     return RunCheckpoint{logged(state, step, metric)};
   } catch (const Error& error) {
     why = error.what();

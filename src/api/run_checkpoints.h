@@ -17,8 +17,9 @@ struct RunCheckpoint {
   std::optional<double> metric;  // the last one logged at this step
 };
 
-// Absent while the folder is not whole, that is, until config.json and trainer_state.json are
-// there and parse, global_step is `step`, and all weights open with the lengths their headers say.
+// Absent while the folder is not whole, that is, until config.json (adapter_config.json in a PEFT
+// folder) and trainer_state.json are there and parse, global_step is `step`, and all weights open
+// with the lengths their headers say.
 // transformers' Trainer._save_checkpoint writes trainer_state.json last. `why` tells what is
 // missing.
 std::optional<RunCheckpoint> read_run_checkpoint(const std::filesystem::path& folder,

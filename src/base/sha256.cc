@@ -2,36 +2,24 @@
 
 #include <array>
 #include <fmt/format.h>
-#include <openssl/evp.h>
-
-#include "base/fail.h"
+#include <fmt/ranges.h>
+#include <lorapress_tokenizer.h>
 
 namespace lorapress {
-namespace {
 
-void require(int result) {
-  if (result != 1) {
-    fail(ErrorCode::kRuntime, "SHA-256 is not available in this OpenSSL");
-  }
+void Sha256::Free::operator()(lp_hash* hash) const {
+  lp_hash_free(hash);
 }
 
-}  // namespace
-
-void Sha256::Free::operator()(evp_md_ctx_st* context) const {
-  EVP_MD_CTX_free(context);
-}
-
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  require(context_ ? EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) : 0);
-}
+Sha256::Sha256() : hash_(lp_sha256_new()) {}
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  require(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+  lp_hash_update(hash_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
 }
 
 std::string Sha256::finish() {
-  std::array<unsigned char, 32> digest{};
-  require(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr));
+  std::array<uint8_t, 32> digest{};
+  lp_hash_finish(hash_.get(), digest.data());
   return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 

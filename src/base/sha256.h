@@ -1,4 +1,4 @@
-// SHA-256 as lower-case hex (FIPS 180-4, by OpenSSL).
+// SHA-256 as lower-case hex (FIPS 180-4, by the crate sha2 in tokenizer/).
 #ifndef LORAPRESS_BASE_SHA256_H_
 #define LORAPRESS_BASE_SHA256_H_
 
@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-struct evp_md_ctx_st;  // OpenSSL
+struct lp_hash;  // lorapress_tokenizer.h
 
 namespace lorapress {
 
@@ -23,9 +23,9 @@ class Sha256 {
 
  private:
   struct Free {
-    void operator()(evp_md_ctx_st* context) const;
+    void operator()(lp_hash* hash) const;
   };
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
+  std::unique_ptr<lp_hash, Free> hash_;
 };
 
 }  // namespace lorapress

@@ -3,8 +3,9 @@
 #ifndef LORAPRESS_BASE_SIMD_H_
 #define LORAPRESS_BASE_SIMD_H_
 
-// Sanitizers instrument the resolvers before they can run; clang 14 has no clones.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+// Sanitizers instrument the resolvers before they can run; clang 14 has no clones, and those for
+// analysis (19) do without.
+#if defined(__x86_64__) && defined(__GNUC__) && (!defined(__clang__) || __clang_major__ >= 20) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__linux__)
 #define LORAPRESS_SIMD __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else

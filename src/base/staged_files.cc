@@ -1,5 +1,6 @@
 #include "base/staged_files.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/fail.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "blocks/generation.h"
 #include "blocks/shapes.h"
 

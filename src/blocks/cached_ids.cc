@@ -29,7 +29,52 @@ Value from_cache(const Builder& b, const std::string& scope, const Value& cache)
   return to_dtype(b, scope + "/Cast", flat, DType::kI64);
 }
 
+// [..., begin : end] of the last of three axes
+Value columns(
+    const Builder& b, const std::string& name, const Value& x, int64_t begin, int64_t end) {
+  Graph& graph = b.graph;
+  return graph.op(
+      "Slice", name, {x, graph.integers({begin}), graph.integers({end}), graph.integers({2})});
+}
+
 }  // namespace
+
+//  ids ┬─ Div(2048) ── Cast ── Unsqueeze ─┐
+//      └─ Mod(2048) ── Cast ── Unsqueeze ─┴─ Concat(embeddings first) [batch, positions, width + 2]
+Value with_id_columns(const Builder& b,
+                      const std::string& scope,
+                      const Value& embeddings,
+                      const Value& ids) {
+  Graph& graph = b.graph;
+  const auto column = [&](const char* type) {
+    const std::string at = scope + "/" + type;
+    const Value part = graph.op(type, at, {ids, graph.integer(kPartSize)});
+    const Value number = to_dtype(b, at + "/Cast", part, DType::kF32);
+    return graph.op("Unsqueeze", at + "/Unsqueeze", {number, graph.integers({2})});
+  };
+  const Value high = column("Div");
+  return graph.op(
+      "Concat", scope + "/Concat", {embeddings, high, column("Mod")}, {{"axis", int64_t{2}}});
+}
+
+//  marked ┬─ Slice [:, :, : width] ── embeddings
+//         ├─ Slice [:, :, width : width + 1] ── Squeeze ── Cast ── Mul(2048) ─┐
+//         └─ Slice [:, :, width + 1 :] ── Squeeze ── Cast ──────────────────── Add ── ids
+MarkedEmbeddings split_id_columns(const Builder& b,
+                                  const std::string& scope,
+                                  const Value& marked,
+                                  int64_t width) {
+  Graph& graph = b.graph;
+  const auto part = [&](const std::string& at, int64_t column) {
+    const Value one = columns(b, at + "/Slice", marked, column, column + 1);
+    const Value flat = graph.op("Squeeze", at + "/Squeeze", {one, graph.integers({2})});
+    return to_dtype(b, at + "/Cast", flat, DType::kI64);
+  };
+  const Value high =
+      graph.op("Mul", scope + "/Mul", {part(scope + "/high", width), graph.integer(kPartSize)});
+  return {columns(b, scope + "/embeddings", marked, 0, width),
+          graph.op("Add", scope + "/Add", {high, part(scope + "/low", width + 1)})};
+}
 
 //  ids ┬─ Div(2048) ── as_cache ── Concat(past key) ──── present key ── from_cache ── Mul(2048) ─┐
 //      └─ Mod(2048) ── as_cache ── Concat(past value) ── present value ── from_cache ──────────── Add ── all ids

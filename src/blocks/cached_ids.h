@@ -21,6 +21,26 @@ CachedIds cached_ids(const Builder& b,
                      const KeyValue& past_ids,
                      const Value& ids);
 
+// Embeddings [batch, positions, width] with two columns more, id / 2048 rounded down and the rest, so that ids
+// travel through clients that hand on embeddings alone. ids: int64 [batch, positions], none below 0.
+Value with_id_columns(const Builder& b,
+                      const std::string& scope,
+                      const Value& embeddings,
+                      const Value& ids);
+// How many columns these are.
+inline constexpr int64_t kIdColumns = 2;
+
+struct MarkedEmbeddings {
+  Value embeddings;  // [batch, positions, width]
+  Value ids;         // int64 [batch, positions]
+};
+
+// The same back. `width` is that of the embeddings without the columns.
+MarkedEmbeddings split_id_columns(const Builder& b,
+                                  const std::string& scope,
+                                  const Value& marked,
+                                  int64_t width);
+
 }  // namespace lorapress
 
 #endif  // LORAPRESS_BLOCKS_CACHED_IDS_H_

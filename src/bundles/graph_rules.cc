@@ -1,8 +1,11 @@
 #include "bundles/graph_rules.h"
 
 #include <array>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "blocks/cached_ids.h"
+#include "blocks/shapes.h"
 #include "blocks/token_rules.h"
 #include "checkpoint/generation_settings.h"
 
@@ -72,6 +75,35 @@ KeyValue add_rules(const BundleRequest& request,
   output.logits =
       apply_history_rules(b, "/rules", history_rules_of(request), output.logits, cached.ids);
   return cached.present;
+}
+
+int64_t embeds_width(const BundleRequest& request) {
+  return request.checkpoint.text->embedding_width() +
+         (rules_in_graph(request).empty() ? 0 : kIdColumns);
+}
+
+Value mark_embeds(const BundleRequest& request,
+                  const Builder& b,
+                  const Value& embeddings,
+                  const Value& ids) {
+  return rules_in_graph(request).empty() ? embeddings
+                                         : with_id_columns(b, "/rules/call", embeddings, ids);
+}
+
+//  image_token_id ── Expand [rows, positions] ── with_id_columns
+Value mark_image(const BundleRequest& request,
+                 const Builder& b,
+                 const Value& features,
+                 int64_t image_token_id) {
+  if (rules_in_graph(request).empty()) {
+    return features;
+  }
+  const Value ids = filled(b,
+                           "/rules/image",
+                           b.graph.integer(image_token_id),
+                           {length_of(b, "/rules/image_rows", features, 0),
+                            length_of(b, "/rules/image_positions", features, 1)});
+  return with_id_columns(b, "/rules/call", features, ids);
 }
 
 void declare_ids(const BundleRequest& request,

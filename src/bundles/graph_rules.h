@@ -35,6 +35,20 @@ KeyValue add_rules(const BundleRequest& request,
                    const KeyValue& past_ids,
                    const Value& ids,
                    DecoderOutput& output);
+// Where the decoder gets embeddings alone, ids travel in columns behind them (blocks/cached_ids.h): those of embed_tokens have
+// the text's ids, those of the image's features the image token's. Clients write features over embeddings row by row
+// and look at no width.
+int64_t embeds_width(const BundleRequest& request);
+// What embed_tokens or, with the image token's id, an image encoder gives out. Without rules it is what it was.
+Value mark_embeds(const BundleRequest& request,
+                  const Builder& b,
+                  const Value& embeddings,
+                  const Value& ids);
+Value mark_image(const BundleRequest& request,
+                 const Builder& b,
+                 const Value& features,
+                 int64_t image_token_id);
+
 // Declares it. Behind all other outputs: clients take logits as the first.
 void declare_ids(const BundleRequest& request,
                  Graph& graph,

@@ -8,6 +8,7 @@
 //   onnx/decoder_model_merged<suffix>.onnx  inputs_embeds, past -> logits, present
 
 #include "base/fail.h"
+#include "bundles/graph_rules.h"
 #include "bundles/image_token.h"
 #include "bundles/parts.h"
 
@@ -17,6 +18,7 @@ namespace {
 std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
                                       std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
+  note_rules_in_graph(request, notes);
   const ImageToken token = image_token(request.checkpoint, request.tokenizer);
   if (token.dropped_post_processor) {
     notes.emplace_back(
@@ -25,9 +27,10 @@ std::vector<BundleGraph> llava_graphs(const BundleRequest& request,
   }
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
-  made.push_back({"vision_encoder",
-                  "onnx/vision_encoder",
-                  author_image_encoder(request, weights, "vision_encoder", kImageFeatures)});
+  made.push_back(
+      {"vision_encoder",
+       "onnx/vision_encoder",
+       author_image_encoder(request, weights, "vision_encoder", kImageFeatures, token.id)});
   add_embeds_graphs(request, weights, made);
   finish_weights(request, weights, notes);
   return made;
@@ -46,11 +49,11 @@ Json llava_config(const BundleRequest& request,
           {"text_config",
            {{"model_type", text.model_type},
             {"hidden_size", text.hidden_size},
-            {"num_hidden_layers", text.num_hidden_layers},
+            {"num_hidden_layers", cached_pairs(request)},
             {"num_attention_heads", text.num_attention_heads},
             {"num_key_value_heads", text.num_key_value_heads},
             {"head_dim", text.head_dim},
-            {"n_layer", text.num_hidden_layers},  // for gpt2, whose keys the client reads
+            {"n_layer", cached_pairs(request)},  // for gpt2, whose keys the client reads
             {"n_head", text.num_attention_heads},
             {"n_embd", text.hidden_size},
             {"vocab_size", text.vocab_size},
@@ -96,6 +99,7 @@ const Bundle kLlava{
     accepts_llava,
     llava_graphs,
     llava_files,
+    RulesInGraph::kOnRequest,
 };
 
 }  // namespace lorapress

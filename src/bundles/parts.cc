@@ -1,7 +1,10 @@
 #include "bundles/parts.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "blocks/cached_ids.h"
 #include "blocks/linear.h"
 #include "blocks/shapes.h"
 #include "bundles/graph_rules.h"
@@ -47,14 +50,18 @@ Value image_tokens(const BundleRequest& request,
 Graph author_image_encoder(const BundleRequest& request,
                            WeightTaker& weights,
                            const std::string& name,
-                           const std::string& output) {
+                           const std::string& output,
+                           std::optional<int64_t> image_token_id) {
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
-  const Value features = vision_features(request, b, weights, pixel_input(request, graph));
-  graph.output(
-      image_tokens(request, b, weights, features),
-      output,
-      {"batch_size", request.checkpoint.image_positions(), image_token_width(request.checkpoint)});
+  Value tokens = image_tokens(
+      request, b, weights, vision_features(request, b, weights, pixel_input(request, graph)));
+  int64_t width = image_token_width(request.checkpoint);
+  if (image_token_id) {
+    tokens = mark_image(request, b, tokens, *image_token_id);
+    width = embeds_width(request);
+  }
+  graph.output(tokens, output, {"batch_size", request.checkpoint.image_positions(), width});
   return graph;
 }
 
@@ -116,13 +123,23 @@ Graph author_embeds_decoder(const BundleRequest& request,
   Graph graph(name, request.opset);
   const Builder b{graph, request.ops};
   const Value embeddings = graph.input(
-      kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", text.embedding_width()});
+      kInputsEmbeds, DType::kF32, {"batch_size", "sequence_length", embeds_width(request)});
   const std::vector<KeyValue> past = past_inputs(request, graph);
+  const std::optional<KeyValue> past_ids = past_ids_input(request, graph);
   Value table;  // only where the head is tied to the embedding table
   if (text.tie_word_embeddings) {
     table = family.table(b, weights, text);
   }
-  declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
+  if (!past_ids) {
+    declare_outputs(request, graph, family.decode(b, weights, text, {table, embeddings, past}));
+    return graph;
+  }
+  const MarkedEmbeddings call =
+      split_id_columns(b, "/rules/call", embeddings, text.embedding_width());
+  DecoderOutput output = family.decode(b, weights, text, {table, call.embeddings, past});
+  const KeyValue present = add_rules(request, b, *past_ids, call.ids, output);
+  declare_outputs(request, graph, output);
+  declare_ids(request, graph, present);
   return graph;
 }
 
@@ -137,9 +154,9 @@ Graph author_embedding(const BundleRequest& request, WeightTaker& weights) {
   const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value table = text_family(text.model_type).table(b, weights, text);
   const Value known = graph.op("Min", "/embed/known", {ids, graph.integer(text.vocab_size - 1)});
-  graph.output(embed(b, "/embed", table, known),
+  graph.output(mark_embeds(request, b, embed(b, "/embed", table, known), ids),
                kInputsEmbeds,
-               {"batch_size", "sequence_length", text.embedding_width()});
+               {"batch_size", "sequence_length", embeds_width(request)});
   return graph;
 }
 

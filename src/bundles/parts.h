@@ -31,11 +31,13 @@ Value image_tokens(const BundleRequest& request,
 // Its width: of the decoder's embeddings, or of the states that cross attention sees.
 int64_t image_token_width(const Checkpoint& checkpoint);
 
-// The whole graph pixel_values -> `output` [batch_size, patches, width].
+// The whole graph pixel_values -> `output` [batch_size, patches, width]; with an image token, for clients that write it
+// over embeddings, as wide as these are (graph_rules.h).
 Graph author_image_encoder(const BundleRequest& request,
                            WeightTaker& weights,
                            const std::string& name,
-                           const std::string& output);
+                           const std::string& output,
+                           std::optional<int64_t> image_token_id = {});
 
 // past_key_values.{i}.key and .value, float32 [batch_size, kv_heads, past_sequence_length,
 // head_dim]; of the encoder's tokens with another symbol for their length.

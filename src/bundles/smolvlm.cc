@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "blocks/shapes.h"
+#include "bundles/graph_rules.h"
 #include "bundles/image_token.h"
 #include "bundles/parts.h"
 #include "checkpoint/config_fields.h"
@@ -71,16 +72,18 @@ Graph author_vision_encoder(const BundleRequest& request, WeightTaker& weights) 
   const Value patch_mask = to_dtype(b, "/tiles/patch_mask", seen, DType::kBool);
   const Value features =
       vision_family(vision.model_type).build_masked(b, weights, vision, tiles, patch_mask);
-  graph.output(image_tokens(request, b, weights, features),
+  graph.output(mark_image(request,
+                          b,
+                          image_tokens(request, b, weights, features),
+                          request.checkpoint.image_token_id),
                kImageFeatures,
-               {"num_tiles",
-                request.checkpoint.image_positions(),
-                request.checkpoint.text->embedding_width()});
+               {"num_tiles", request.checkpoint.image_positions(), embeds_width(request)});
   return graph;
 }
 
 std::vector<BundleGraph> graphs(const BundleRequest& request, std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
+  note_rules_in_graph(request, notes);
   image_token(request.checkpoint, request.tokenizer);  // throws for a tokenizer of another model
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
@@ -102,7 +105,7 @@ Json smolvlm_config(const BundleRequest& request, const std::map<std::string, in
   config["text_config"] = request.checkpoint.text_json;
   config["text_config"].update({{"model_type", text.model_type},
                                 {"hidden_size", text.hidden_size},
-                                {"num_hidden_layers", text.num_hidden_layers},
+                                {"num_hidden_layers", cached_pairs(request)},
                                 {"num_attention_heads", text.num_attention_heads},
                                 {"num_key_value_heads", text.num_key_value_heads},
                                 {"head_dim", text.head_dim},
@@ -140,6 +143,7 @@ const Bundle kSmolvlm{
     accepts,
     graphs,
     files,
+    RulesInGraph::kOnRequest,
 };
 
 }  // namespace lorapress

@@ -8,6 +8,7 @@
 // decoderForward); ours has positions from its cache's length and one branch.
 
 #include "blocks/linear.h"
+#include "bundles/graph_rules.h"
 #include "bundles/parts.h"
 #include "bundles/refuse_inputs.h"
 #include "bundles/special_tokens.h"
@@ -28,6 +29,7 @@ Graph author_model(const BundleRequest& request, WeightTaker& weights) {
   const Value ids = graph.input(kInputIds, DType::kI64, {"batch_size", "sequence_length"});
   const Value mask = graph.input(kAttentionMask, DType::kI64, {"batch_size", "mask_length"});
   const std::vector<KeyValue> past = past_inputs(request, graph);
+  const std::optional<KeyValue> past_ids = past_ids_input(request, graph);
   const Value table = family.table(b, weights, text);
   const Value x = embed(b, "/decoder/embed_tokens", table, ids);
   DecoderOutput output = family.decode(b, weights, text, {table, x, past, ids, {}, mask});
@@ -35,13 +37,22 @@ Graph author_model(const BundleRequest& request, WeightTaker& weights) {
   if (!output.sees_padding) {
     output.logits = refuse_padding(b, output.logits, mask);
   }
+  std::optional<KeyValue> present_ids;
+  if (past_ids) {
+    present_ids =
+        add_rules(request, b, *past_ids, ids, output);  // padding, too, as generate() has it
+  }
   declare_outputs(request, graph, output);
+  if (present_ids) {
+    declare_ids(request, graph, *present_ids);
+  }
   return graph;
 }
 
 std::vector<BundleGraph> text_graphs(const BundleRequest& request,
                                      std::vector<std::string>& notes) {
   note_transformers_js(request, notes);
+  note_rules_in_graph(request, notes);
   WeightTaker weights(request.checkpoint);
   std::vector<BundleGraph> made;
   made.push_back({"decoder", "onnx/model", author_model(request, weights)});
@@ -57,7 +68,7 @@ Json model_config(const BundleRequest& request, const std::map<std::string, int>
   config.update({{"model_type", text.model_type},
                  {"architectures", {text_family(text.model_type).architecture}},
                  {"hidden_size", text.hidden_size},
-                 {"num_hidden_layers", text.num_hidden_layers},
+                 {"num_hidden_layers", cached_pairs(request)},
                  {"num_attention_heads", text.num_attention_heads},
                  {"num_key_value_heads", text.num_key_value_heads},
                  {"head_dim", text.head_dim},
@@ -67,6 +78,9 @@ Json model_config(const BundleRequest& request, const std::map<std::string, int>
                  {"bos_token_id", tokens.bos_token_id},
                  {"pad_token_id", tokens.pad_token_id},
                  {"transformers.js_config", runtime_config(request, data_files)}});
+  if (config.contains("n_layer")) {  // gpt2's name, which its clients read
+    config["n_layer"] = cached_pairs(request);
+  }
   return config;
 }
 
@@ -86,6 +100,7 @@ const Bundle kTextGeneration{
     accepts_text,
     text_graphs,
     text_files,
+    RulesInGraph::kOnRequest,
 };
 
 }  // namespace lorapress

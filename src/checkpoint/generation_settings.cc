@@ -1,5 +1,6 @@
 #include "checkpoint/generation_settings.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -151,6 +152,14 @@ std::span<const NumberSetting> number_settings() {
 }
 std::span<const IdsSetting> ids_settings() {
   return kIds;
+}
+
+std::vector<std::string_view> generation_setting_keys() {
+  std::vector<std::string_view> keys = {kBadWords, kForcedBos, kEarlyStopping, kDoSample};
+  std::ranges::transform(kIntegers, std::back_inserter(keys), &IntegerSetting::key);
+  std::ranges::transform(kNumbers, std::back_inserter(keys), &NumberSetting::key);
+  std::ranges::transform(kIds, std::back_inserter(keys), &IdsSetting::key);
+  return keys;
 }
 
 GenerationSettings parse_generation_settings(const Json& json,

@@ -34,6 +34,8 @@ struct IdsSetting {
 std::span<const IntegerSetting> integer_settings();
 std::span<const NumberSetting> number_settings();
 std::span<const IdsSetting> ids_settings();
+// The JSON keys of all settings.
+std::vector<std::string_view> generation_setting_keys();
 
 // The limit for one list of token ids, and for all words of bad_words_ids together.
 inline constexpr size_t kMostListedIds = size_t{1} << 18;

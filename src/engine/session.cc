@@ -66,7 +66,10 @@ void expect_reads(const Program& program, const Sources& sources) {
 }
 
 Session::Session(const Sources& sources, Workers& workers)
-    : program_(compile(read_onnx_file(sources.graph()))) {
+    : Session(sources, read_onnx_file(sources.graph()), workers) {}
+
+Session::Session(const Sources& sources, ModelDef model, Workers& workers)
+    : program_(compile(std::move(model))) {
   fold(program_, sources);
   fuse(program_, sources, workers);
   finish(program_, sources);

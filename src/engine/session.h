@@ -13,6 +13,8 @@ class Session {
   // Reads the graph and its weights; `workers` share that work and are not kept. Throws Refusal.
   Session(const Sources& sources, Workers& workers);
   explicit Session(const Sources& sources);
+  // The same of a graph, or a part of one, that is read already; its weights are in `sources`.
+  Session(const Sources& sources, ModelDef model, Workers& workers);
 
   [[nodiscard]] const std::vector<Port>& inputs() const { return program_.inputs; }
   [[nodiscard]] const std::vector<Port>& outputs() const { return program_.outputs; }

@@ -10,7 +10,7 @@ namespace {
 
 using kernels::WeightPart;
 
-constexpr size_t kPiece = size_t{256}
+constexpr size_t kTransferPiece = size_t{256}
                           << 10;  // bytes that stay in a core's cache between reading and packing
 
 uint64_t source_bytes(const Program& program, Slot slot) {
@@ -73,7 +73,7 @@ class Packer {
     }
     const auto bytes = static_cast<size_t>(source_bytes(program_, slot));
     const size_t step = kernels::packing_step(weight.source.spec, part);
-    const size_t size = std::max<size_t>(1, kPiece / step) * step;
+    const size_t size = std::max<size_t>(1, kTransferPiece / step) * step;
     for (; piece.offset < bytes; piece.offset += size) {
       piece.size = std::min(size, bytes - piece.offset);
       largest_ = std::max(largest_, piece.memory == nullptr ? piece.size : 0);

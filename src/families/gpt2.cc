@@ -2,6 +2,7 @@
 // learned positions, a norm before each sublayer, and linear layers that are stored [in, out]
 // (Conv1D), those of queries, keys and values as one.
 #include <array>
+#include <fmt/format.h>
 
 #include "checkpoint/config_fields.h"
 #include "families/layer_norm_decoder.h"

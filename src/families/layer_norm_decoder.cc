@@ -1,6 +1,7 @@
 #include "families/layer_norm_decoder.h"
 
 #include <cmath>
+#include <fmt/format.h>
 
 #include "blocks/mlp.h"
 #include "blocks/position_embeddings.h"

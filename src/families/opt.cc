@@ -2,6 +2,7 @@
 // behind two unused rows, norms before or behind the sublayers, embeddings that may be narrower
 // than the layers.
 #include <array>
+#include <fmt/format.h>
 
 #include "checkpoint/config_fields.h"
 #include "families/layer_norm_decoder.h"

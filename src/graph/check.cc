@@ -1,5 +1,6 @@
 #include "graph/check.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/fail.h"

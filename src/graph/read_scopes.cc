@@ -1,5 +1,6 @@
 #include "graph/read_scopes.h"
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>

@@ -1,5 +1,6 @@
 #include "graph/read_tensors.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <optional>

@@ -4,6 +4,7 @@
 #define LORAPRESS_GRAPH_READ_TENSORS_H_
 
 #include <filesystem>
+#include <fmt/format.h>
 #include <map>
 #include <memory>
 #include <string>

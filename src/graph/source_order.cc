@@ -1,5 +1,6 @@
 #include "graph/source_order.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace lorapress {

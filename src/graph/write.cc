@@ -1,5 +1,6 @@
 #include "graph/write.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 
 #include "graph/read_tensors.h"
 #include "graph/write.h"

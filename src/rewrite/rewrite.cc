@@ -1,6 +1,8 @@
 #include "rewrite/rewrite.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "graph/bodies.h"
 #include "graph/model_proto.h"

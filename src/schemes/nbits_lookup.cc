@@ -1,5 +1,6 @@
 #include "schemes/nbits_lookup.h"
 
+#include <fmt/format.h>
 #include <utility>
 
 #include "schemes/nbits_plan.h"

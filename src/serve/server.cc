@@ -16,6 +16,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "serve/answer.h"
+#include "serve/library.h"
 
 namespace lorapress {
 namespace {
@@ -310,6 +311,10 @@ Server::Server(const ServeOptions& options)
     : impl_(with_file_errors([&] { return std::make_unique<Impl>(options); })) {}
 Server::~Server() = default;
 Server::Server(Server&&) noexcept = default;
+
+std::string server_library_version() {
+  return MHD_get_version();
+}
 
 uint16_t Server::port() const {
   return impl_->port;

@@ -1,5 +1,7 @@
 #include "verify/caption_quality.h"
 
+#include <algorithm>
+
 #include "base/fail.h"
 #include "score/bootstrap.h"
 #include "score/scores.h"

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/fail.h"
 #include "verify/distance.h"
+#include "verify/reference_rules.h"
 #include "verify/trace.h"
 
 namespace lorapress {
@@ -53,7 +55,11 @@ class FreeRun {
 
   [[nodiscard]] bool open() const { return open_; }
   // Appends the next token and returns it. Logits that are not finite end the caption and give -1.
-  int64_t choose(std::span<const float> logits) {
+  // Those that are minus infinity may not be chosen: rules inside the decoder forbid them.
+  int64_t choose(std::span<const float> given) {
+    std::vector<float> logits(given.begin(), given.end());
+    std::ranges::replace(
+        logits, -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::lowest());
     if (argmax_or_none(logits) < 0) {
       open_ = false;
       return -1;
@@ -65,8 +71,8 @@ class FreeRun {
     return token;
   }
   // Continues the caption with its own tokens.
-  void finish(const OrtTensor& image, const std::vector<OrtTensor>& cache) {
-    const std::vector<OrtTensor>* past = &cache;
+  void finish(const GraphTensor& image, const std::vector<GraphTensor>& cache) {
+    const std::vector<GraphTensor>* past = &cache;
     DecoderStep step;
     while (open_) {
       DecoderStep next = model_.step(std::span(ids_).last(1), image, *past);
@@ -97,6 +103,34 @@ void add_image_tokens(const Rows& exact,
 }
 
 // Positions and attention of a tile that is seen in part; no caption shows them.
+// Image tokens without what follows each: where a decoder with rules inside gets embeddings alone, these end in the
+// token's id, in two columns (docs/bundles.md); of the image it is the image token's.
+std::vector<float> image_rows(const GraphTensor& features,
+                              const Manifest& manifest,
+                              int64_t width,
+                              std::set<std::string>& faults) {
+  constexpr int64_t kColumns = 2;
+  constexpr float kPartSize = 2048.0F;
+  const std::span<const float> values = features.as_floats();
+  if (manifest.rules_in_graph.empty() || manifest.image_token_id < 0 || features.shape().empty() ||
+      features.shape().back() != width + kColumns) {
+    return {values.begin(), values.end()};
+  }
+  std::vector<float> rows;
+  for (size_t at = 0; at < values.size(); at += static_cast<size_t>(width + kColumns)) {
+    const std::span<const float> row = values.subspan(at, static_cast<size_t>(width + kColumns));
+    rows.insert(rows.end(), row.begin(), row.end() - kColumns);
+    const float id = row[row.size() - 2] * kPartSize + row.back();
+    if (id != static_cast<float>(manifest.image_token_id)) {
+      faults.insert(fmt::format(
+          "image_features have the id {} beside an image token, whose id is {}: rules inside the decoder see it",
+          id,
+          manifest.image_token_id));
+    }
+  }
+  return rows;
+}
+
 void check_masked_tile(const FolderModel& model,
                        const Manifest& manifest,
                        const ReferenceImage& reference,
@@ -105,16 +139,18 @@ void check_masked_tile(const FolderModel& model,
                        std::set<std::string>& faults) {
   const auto tile =
       static_cast<size_t>(3 * manifest.preprocessing.height * manifest.preprocessing.width);
-  const OrtTensor found =
-      model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
-          .converted(DType::kF32);
+  const std::vector<float> found =
+      image_rows(model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
+                     .converted(DType::kF32),
+                 manifest,
+                 reference.masked.cols,
+                 faults);
   RelativeError error;
-  if (found.as_floats().size() == reference.masked.values.size()) {
-    error.add(reference.masked.values, found.as_floats());
+  if (found.size() == reference.masked.values.size()) {
+    error.add(reference.masked.values, found);
   }
   const double usual = largest_rounding(rounding.image_tokens);
-  if (found.as_floats().size() != reference.masked.values.size() ||
-      !(error.value() <= largest * usual)) {
+  if (found.size() != reference.masked.values.size() || !(error.value() <= largest * usual)) {
     faults.insert(fmt::format(
         "image tokens of a tile that a mask leaves in part are off by {:.1e} of their size, rounding "
         "alone by up to {:.1e} without a mask: positions or masks of patches are not the "
@@ -225,23 +261,26 @@ ImageParity compare_image(const FolderModel& model,
   const RoundingErrors none;
   const RoundingErrors& rounding = rule.rounding == nullptr ? none : reference.*rule.rounding;
   const bool measured = !rounding.logits.empty();
-  parity.image = reference.image;
-  const OrtTensor image = model.encode(reference.folder_pixels);
-  const OrtTensor prefix = image.converted(DType::kF32);
-  if (prefix.as_floats().size() != reference.prefix.values.size()) {
+  parity.image = reference.image;  // or prompt, with no tokens of an image
+  const GraphTensor image = model.encode(reference.folder_pixels);
+  const std::vector<float> prefix =
+      image_rows(image.converted(DType::kF32), manifest, reference.prefix.cols, evidence.faults);
+  if (prefix.size() != reference.prefix.values.size()) {
     fail(ErrorCode::kMismatch,
          "the encoder gives [{}], the checkpoint makes {} image tokens of {}",
-         fmt::join(prefix.shape(), ", "),
+         fmt::join(image.shape(), ", "),
          reference.prefix.rows,
          reference.prefix.cols);
   }
   RelativeError error;
-  error.add(reference.prefix.values, prefix.as_floats());
+  error.add(reference.prefix.values, prefix);
   parity.prefix_error = error.value();
-  parity.pooled_cosine = cosine(pooled(reference.prefix.values, reference.prefix.cols),
-                                pooled(prefix.as_floats(), reference.prefix.cols));
+  parity.pooled_cosine = reference.prefix.rows == 0
+                             ? 1.0
+                             : cosine(pooled(reference.prefix.values, reference.prefix.cols),
+                                      pooled(prefix, reference.prefix.cols));
   if (measured) {
-    add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
+    add_image_tokens(reference.prefix, prefix, rounding, evidence.image_tokens);
     if (!reference.seen.empty()) {
       check_masked_tile(model, manifest, reference, rounding, rule.limits.largest, evidence.faults);
     }
@@ -250,22 +289,33 @@ ImageParity compare_image(const FolderModel& model,
   const std::vector<int64_t>& ids = reference.caption.ids;
   FreeRun free(model, rules);
   bool together = true;  // the free caption has been the reference's so far
-  std::vector<OrtTensor> cache = model.empty_cache();
+  std::vector<GraphTensor> cache = model.empty_cache();
   std::span<const int64_t> input = reference.first_ids;
   for (size_t t = 0; t < ids.size(); ++t) {
     DecoderStep step = model.step(input, image, cache);
     if (t == 0) {
       check_positions(step, reference.prefix.rows, evidence.faults);
     }
-    const auto wanted = reference.caption.logits.row(static_cast<int64_t>(t));
+    const AllowedLogits allowed =
+        manifest.rules_in_graph.empty()
+            ? AllowedLogits{}
+            : allowed_logits(reference.caption.logits.row(static_cast<int64_t>(t)), step.logits);
+    if (!allowed.fault.empty()) {
+      evidence.faults.insert(allowed.fault);
+    }
+    const bool ruled = !allowed.wanted.empty();
+    const std::span<const float> wanted =
+        ruled ? std::span<const float>(allowed.wanted)
+              : reference.caption.logits.row(static_cast<int64_t>(t));
+    const std::span<const float> found = ruled ? allowed.found : step.logits;
     const int64_t likeliest_token = argmax_or_none(wanted);  // ids[t] unless a rule forbids it
-    parity.kl.push_back(add_position(parity.forced, wanted, likeliest_token, step.logits));
-    const int64_t token = argmax_or_none(step.logits);
+    parity.kl.push_back(add_position(parity.forced, wanted, likeliest_token, found));
+    const int64_t token = argmax_or_none(found);
     if (token < 0) {
       evidence.faults.insert("logits are not finite; a value beyond the dtype's range?");
     } else {
       if (measured) {
-        evidence.logits.add(relative_logit_error(wanted, step.logits), rounding.logits[t]);
+        evidence.logits.add(relative_logit_error(wanted, found), rounding.logits[t]);
       }
       const double turns =
           measured ? largest_rounding(rounding.logits) : evidence.logits.largest_rounding();

@@ -1,5 +1,6 @@
 #include "weights/row_sums.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lorapress {

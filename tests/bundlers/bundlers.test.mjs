@@ -1,23 +1,23 @@
-// The packed package in Vite, webpack, Rollup and esbuild as they come, in Node, and in a browser extension.
+// The packed package in Vite, webpack, Rollup and esbuild as they come, and in Node.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { captionOn, launch, launchWithExtension, open } from "./lib/browser.mjs";
+import { captionOn, launch, open } from "./lib/browser.mjs";
 import {
   addModel,
   build,
   CAPTION,
   EXAMPLES,
   IMAGE,
-  install,
+  installByNpm,
   MAIN,
   makeProject,
   OTHER_VITES,
-  prepare,
   ROOT,
   run,
   siteOf,
@@ -26,7 +26,7 @@ import {
 } from "./lib/project.mjs";
 import { serve } from "./lib/server.mjs";
 
-const NAMES = Object.keys(MAIN);
+const NAMES = Object.keys(MAIN); // pages.test.mjs opens the others
 const REMEDY = /^.*\/lorapress\/worker\.js is missing \((HTTP status 404|a page)\); .*add to the build: npx lorapress-copy FOLDER/;
 // Behind the eight lines, for tests that want more than they do.
 const GLOBAL = `
@@ -41,7 +41,6 @@ const FINDS_WORKERS = ["vite", "webpack"];
 
 let browser;
 before(async () => {
-  prepare();
   browser = await launch();
 });
 after(() => browser?.close());
@@ -121,7 +120,8 @@ const readyError = (page, options) =>
     return captioner.ready.catch(({ message }) => message);
   }, options);
 
-const TWO_THREADS = [{ threads: 2 }, { threads: 2, worker: false }];
+// The own engine has one thread outside of a worker.
+const TWO_THREADS = [{ threads: 2 }, { threads: 2, worker: false }, { threads: 2, engine: "ort" }];
 
 describe("docs/web.md", () => {
   const text = readFileSync(join(ROOT, "docs/web.md"), "utf8");
@@ -169,13 +169,14 @@ for (const name of NAMES) {
       await served(siteOf(name, folder), {}, (url) => assertCaptions(url));
     });
 
-    it("has two threads where the page is isolated, and one where it is not", async () => {
-      for (const isolated of [true, false]) {
+    it("has two threads where the page is isolated", async () => {
+      // What a page that is not isolated gets is the same for all.
+      for (const isolated of name === "esbuild" ? [true, false] : [true]) {
         await served(siteOf(name, project(name)), { isolated }, (url) =>
           visit(url, async ({ page, problems }) => {
             await captionOn(page);
             const threads = isolated ? 2 : 1;
-            assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, threads], [CAPTION, threads]]);
+            assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, threads], [CAPTION, 1], [CAPTION, threads]]);
             if (FINDS_WORKERS.includes(name)) {
               assert.deepEqual(await captionsBy(page, [{ threads: 2, worker: "own" }]), [[CAPTION, threads]]);
             }
@@ -189,33 +190,6 @@ for (const name of NAMES) {
 
 describe("vite", () => {
   it("captions from its preview", () => withVite("preview", (url) => assertCaptions(url)));
-
-  it("makes a browser extension that captions", async () => {
-    const extension = join(project("vite"), "extension");
-    cpSync(join(project("vite"), "dist"), extension, { recursive: true });
-    writeFileSync(join(extension, "background.js"), "");
-    const manifest = {
-      manifest_version: 3,
-      name: "captions",
-      version: "1",
-      content_security_policy: {
-        extension_pages: "script-src 'self' 'wasm-unsafe-eval'; object-src 'self'",
-      },
-      background: { service_worker: "background.js" },
-    };
-    writeFileSync(join(extension, "manifest.json"), JSON.stringify(manifest));
-    const context = await launchWithExtension(join(project("vite"), "profile"), extension);
-    try {
-      const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent("serviceworker"));
-      const { page, problems, urls } = await open(context, new URL("index.html", worker.url()).href);
-      assert.equal(await captionOn(page), CAPTION);
-      assert.deepEqual(await captionsBy(page, [{ worker: false }]), [[CAPTION, 1]]);
-      assert.deepEqual(problems, []);
-      assert.deepEqual(urls.filter((url) => !url.startsWith("chrome-extension:")), []);
-    } finally {
-      await context.close();
-    }
-  });
 
   it("captions with the eight lines alone from its development server", async () => {
     removeGlobal("vite");
@@ -241,7 +215,7 @@ describe("vite", () => {
     await withVite("dev", (url) =>
       visit(url, async ({ page, problems, urls }) => {
         await captionOn(page);
-        assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, 2], [CAPTION, 2]]);
+        assert.deepEqual(await captionsBy(page, TWO_THREADS), [[CAPTION, 2], [CAPTION, 1], [CAPTION, 2]]);
         assert.deepEqual(problems, []);
         assert.equal(urls.filter((one) => one.includes("/@vite/client")).length, 1);
       }),
@@ -267,7 +241,8 @@ describe("esbuild and Rollup copy no files", () => {
       writeFileSync(join(folder, "wasm.js"), 'import "onnxruntime-web/ort-wasm-simd-threaded.wasm";\n');
       assert.throws(() => bundle(name, "wasm.js"), (error) => refusals[name].test(error.stderr));
       bundle(name, MAIN[name]);
-      assert.deepEqual(readdirSync(join(folder, "dist")), ["main.js"]);
+      // Modules of scripts; nothing that these load by its address.
+      assert.deepEqual(readdirSync(join(folder, "dist")).filter((file) => !/^chunk-[\w-]+\.js$/.test(file)), ["main.js"]);
       const made = readFileSync(join(folder, "dist/main.js"), "utf8");
       assert.match(made, /new URL\("onnxruntime-web\/ort-wasm-simd-threaded\.wasm", \w+(\.meta)?\.url\)/);
     });
@@ -282,7 +257,7 @@ describe("esbuild and Rollup copy no files", () => {
             );
             assert.equal(code, "not_found");
             assert.match(message, REMEDY);
-            assert.match(await readyError(page, { worker: false }), /lorapress\/cpu\.js is missing .* npx lorapress-copy/);
+            assert.match(await readyError(page, { worker: false }), /lorapress\/engine_relaxed\.wasm is missing .* npx lorapress-copy/);
           }),
         );
       }
@@ -292,15 +267,18 @@ describe("esbuild and Rollup copy no files", () => {
   it("names the engine's file that is missing; it may be somewhere else", async () => {
     const folder = project("esbuild");
     build("esbuild", folder);
-    rmSync(join(folder, "dist/onnxruntime-web"), { recursive: true });
-    const wasm = "ort-wasm-simd-threaded.wasm";
-    cpSync(join(folder, "node_modules/onnxruntime-web/dist", wasm), join(folder, "engine", wasm));
+    const files = { native: "engine_relaxed.wasm", ort: "ort-wasm-simd-threaded.wasm" };
+    mkdirSync(join(folder, "engine"));
+    renameSync(join(folder, "dist/lorapress", files.native), join(folder, "engine", files.native));
+    renameSync(join(folder, "dist/onnxruntime-web", files.ort), join(folder, "engine", files.ort));
     await served(folder, {}, (url) =>
       visit(url, async ({ page }) => {
         await page.waitForFunction(() => "lorapress" in globalThis);
-        const missing = /ort-wasm-simd-threaded\.wasm is missing \(HTTP status 404\); .*npx lorapress-copy/;
-        assert.match(await readyError(page, {}), missing);
-        assert.deepEqual(await captionsBy(page, [{ enginePath: "engine" }]), [[CAPTION, 1]]);
+        for (const [engine, file] of Object.entries(files)) {
+          const missing = new RegExp(`${file.replace(".", "\\.")} is missing \\(HTTP status 404\\); .*npx lorapress-copy`);
+          assert.match(await readyError(page, { engine }), missing);
+          assert.deepEqual(await captionsBy(page, [{ engine, enginePath: "engine" }]), [[CAPTION, 1]]);
+        }
       }),
     );
   });
@@ -311,7 +289,9 @@ describe("lorapress-copy", () => {
     const folder = project("esbuild");
     const program = join(folder, "node_modules/.bin/lorapress-copy");
     run(program, ["out", "--cpu"], folder);
-    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["cpu.js", "worker.js"]);
+    const builds = ["relaxed", "relaxed_threads", "simd128", "simd128_threads"];
+    const engine = builds.map((build) => `engine_${build}.wasm`);
+    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["cpu.js", ...engine, "thread.js", "worker.js"]);
     assert.deepEqual(readdirSync(join(folder, "out/onnxruntime-web")), ["ort-wasm-simd-threaded.wasm"]);
     for (const args of [[], ["--help"], ["a", "b"]]) {
       assert.throws(() => run(program, args, folder), ({ status, stderr }) => status === 2 && /^usage: /.test(stderr));
@@ -320,30 +300,50 @@ describe("lorapress-copy", () => {
   });
 });
 
+// LORAPRESS_RUNTIMES="node bun deno" also tries those that are on the path.
+const RUNTIMES = { node: [], bun: [], deno: ["run", "--allow-all"] };
+
 describe("Node", () => {
-  it("captions with the same import", async () => {
-    const folder = join(process.env.LORAPRESS_BUNDLERS_SCRATCH, "node");
+  let folder;
+  before(() => {
+    folder = join(process.env.LORAPRESS_BUNDLERS_SCRATCH, "node");
     mkdirSync(folder);
     writeFileSync(join(folder, "package.json"), '{ "type": "module", "private": true }');
-    install(folder);
+    installByNpm(folder);
     addModel(folder, ".");
     const { PNG } = createRequire(join(ROOT, "web/package.json"))("pngjs");
     const { width, height, data } = PNG.sync.read(readFileSync(join(ROOT, "models/demo/images", IMAGE)));
     writeFileSync(join(folder, "pixels.json"), JSON.stringify({ width, height, data: [...data] }));
-    const lines = (url) =>
-      `import { readFileSync } from "node:fs";
-       import { Captioner } from "lorapress";
-       import { install } from "lorapress/transformers";
-       const { width, height, data } = JSON.parse(readFileSync("pixels.json", "utf8"));
-       const captioner = await Captioner.load("${url}model");
-       const { text } = await captioner.caption({ width, height, data: Uint8Array.from(data) });
-       console.log(JSON.stringify([text, typeof install]));
-       process.exit();
-      `;
-    await served(folder, {}, async (url) => {
-      writeFileSync(join(folder, "main.js"), lines(url));
-      const { stdout } = await promisify(execFile)("node", ["main.js"], { cwd: folder });
-      assert.deepEqual(JSON.parse(stdout), [CAPTION, "function"]);
-    });
   });
+  const lines = `
+    import { readFileSync } from "node:fs";
+    import { Captioner } from "lorapress";
+    import { install } from "lorapress/transformers";
+    import { ImgCaptioner } from "lorapress/img-captioner"; // pages are rendered here, too
+    const { width, height, data } = JSON.parse(readFileSync("pixels.json", "utf8"));
+    const said = [typeof install, typeof ImgCaptioner];
+    for (const place of process.argv.slice(2)) {
+      try {
+        const captioner = await Captioner.load(place);
+        said.push((await captioner.caption({ width, height, data: Uint8Array.from(data) })).text);
+      } catch (error) {
+        said.push(error.code + " " + error.message);
+      }
+    }
+    console.log(JSON.stringify(said));
+    process.exit();
+  `;
+
+  for (const runtime of (process.env.LORAPRESS_RUNTIMES ?? "node").split(" ")) {
+    it(`captions with the same import, from a server and from the disk: ${runtime}`, async () => {
+      await served(folder, {}, async (url) => {
+        writeFileSync(join(folder, "main.js"), lines);
+        const places = [`${url}model`, "model", "none", pathToFileURL(join(folder, "model")).href];
+        const { stdout } = await promisify(execFile)(runtime, [...RUNTIMES[runtime], "main.js", ...places], { cwd: folder });
+        const [installer, element, first, second, missing, third] = JSON.parse(stdout);
+        assert.deepEqual([installer, element, first, second, third], ["function", "function", CAPTION, CAPTION, CAPTION]);
+        assert.match(missing, /^not_found file:.*\/none\/lorapress\.json: no such file; is it in a folder/);
+      });
+    });
+  }
 });

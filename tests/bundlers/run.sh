@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The npm package, packed, in projects of its users: examples/bundlers with Vite, webpack, Rollup and esbuild in their
-# default configurations, built and opened in Chromium; Node; a browser extension. The packages are installed
+# default configurations, built and opened in Chromium; Node; browser extensions; and @lorapress/cli. The packages are installed
 # when the lock file changed (tools/npm_install.sh web tests/bundlers does so before), projects are made of
 # them without a network.
 # usage: tests/bundlers/run.sh [PROGRAM [NAME]]   PROGRAM: build/lorapress; NAME: a part of a test's name
@@ -26,4 +26,6 @@ scratch=$(mktemp -d "$build/bundlers-XXXXXX") # where packages can be linked ins
 trap 'rm -rf "$scratch"' EXIT
 options=(--test-reporter=spec)
 [ $# -lt 2 ] || options+=(--test-name-pattern="$2")
-LORAPRESS=$program LORAPRESS_BUNDLERS_SCRATCH=$scratch node --test "${options[@]}" bundlers.test.mjs
+export LORAPRESS=$program LORAPRESS_BUNDLERS_SCRATCH=$scratch
+node --input-type=module --eval 'import { prepare } from "./lib/project.mjs"; prepare();'
+node --test "${options[@]}" ./*.test.mjs

@@ -7,6 +7,7 @@
 #include "checkpoint/generation_settings.h"
 #include "golden_util.h"
 #include "placeholder_util.h"
+#include "rules_util.h"
 
 namespace lorapress {
 namespace {
@@ -74,6 +75,40 @@ TEST_P(GoldenPlaceholder, RulesSeeThePromptAsGenerateWithInputIdsDoes) {
     }
     EXPECT_EQ(captioner.caption(golden_.image(rules), asked).ids, row.at("ids").get<Ids>()) << row;
   }
+}
+
+// The runtime leaves these rules to the decoder, which sees no ids but those in the embeddings' columns.
+TEST_P(GoldenPlaceholder, RulesInsideTheDecoderSeeThePromptAsGenerateDoes) {
+  const Json& rules = golden_.json.at("rules");
+  const GenerateOptions asked = golden_.raw(rules.at("prompt").get<std::string>());
+  size_t variants = 0;
+  for (const Json& row : rules.at("variants")) {
+    if (!test::only_graph_rules(row.at("options"))) {
+      continue;
+    }
+    SCOPED_TRACE(row);
+    const TempFolder temp;
+    PressOptions options =
+        test::with_rules_inside(press_options(golden_.source(), temp / "model"), row.at("options"));
+    options.ops = variants % 2 == 0 ? OpDialect::kOrt : OpDialect::kStandard;
+    options.dtypes = {"fp32", "fp16"};
+    press(options);
+    const Json written = read_json(options.out / "generation_config.json");
+    EXPECT_FALSE(written.contains(row.at("options").begin().key()));
+    EXPECT_EQ(Captioner(options.out).caption(golden_.image(rules), asked).ids,
+              row.at("ids").get<Ids>());
+    const Caption half =
+        Captioner(options.out, CaptionerOptions{"fp16", 1}).caption(golden_.image(rules), asked);
+    options.out = temp / "plain";
+    options.rules_in_graph = false;
+    press(options);
+    EXPECT_EQ(half.ids,
+              Captioner(options.out, CaptionerOptions{"fp16", 1})
+                  .caption(golden_.image(rules), asked)
+                  .ids);
+    ++variants;
+  }
+  EXPECT_GE(variants, 4U);
 }
 
 TEST_P(GoldenPlaceholder, BatchesAreTheirImages) {

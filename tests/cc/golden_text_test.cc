@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "checkpoint/generation_settings.h"
 #include "golden_util.h"
+#include "rules_util.h"
 #include "runtime/generation/chat_template.h"
 #include "runtime/generation/prompt.h"
 #include "runtime/generation/tokenizer.h"
@@ -119,6 +120,27 @@ TEST_P(GoldenText, RulesCountThePromptAsGenerateDoes) {
     EXPECT_EQ(generator.generate(plain(prompt, row.at("options"))).ids, row.at("ids").get<Ids>())
         << row.at("options");
   }
+}
+
+TEST_P(GoldenText, RulesInsideTheDecoderCountThePromptAsGenerateDoes) {
+  size_t variants = 0;
+  for (const Json& row : golden_.at("variants")) {
+    if (!test::only_graph_rules(row.at("options"))) {
+      continue;
+    }
+    SCOPED_TRACE(row);
+    const TempFolder temp;
+    PressOptions options = test::with_rules_inside(press_options(GetParam(), temp.path() / "model"),
+                                                   row.at("options"));
+    options.ops = variants % 2 == 0 ? OpDialect::kOrt : OpDialect::kStandard;
+    export_bundle(options);
+    GenerateOptions asked = options_of(prompts().at(row.at("prompt").get<size_t>()));
+    asked.min_new_tokens = 0;
+    asked.max_new_tokens = golden_.at("max_new_tokens").get<int64_t>();
+    EXPECT_EQ(TextGenerator(options.out).generate(asked).ids, row.at("ids").get<Ids>());
+    ++variants;
+  }
+  EXPECT_GE(variants, 3U);
 }
 
 TEST_P(GoldenText, SamplesAreThoseOfTransformersWarpersAndNumpysDraws) {

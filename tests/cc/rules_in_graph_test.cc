@@ -11,7 +11,8 @@
 #include "bundles/manifest.h"
 #include "golden_util.h"
 #include "runtime/generation/bad_words.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 #include "single_util.h"
 
 namespace lorapress {

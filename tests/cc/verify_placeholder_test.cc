@@ -95,6 +95,22 @@ TEST_P(VerifyPlaceholder, RulesSeeThePrompt) {
   EXPECT_EQ(report.dtypes[0].captions_equal, std::ssize(report.images));
 }
 
+// The decoder applies them by the ids in the columns of its embeddings.
+TEST_P(VerifyPlaceholder, RulesInsideTheDecoderAreThoseOfTheReference) {
+  const TempFolder temp;
+  PressOptions press = press_options(golden_.source(), temp / "model");
+  press.prompt = golden_.json.at("rules").at("prompt").get<std::string>();
+  press.max_new_tokens = golden_.json.at("max_new_tokens").get<int64_t>();
+  press.rules_in_graph = true;
+  press.set = {"repetition_penalty=1.6", "no_repeat_ngram_size=2"};
+  export_bundle(press);
+  VerifyOptions options = options_of(golden_.source(), press.out);
+  options.images = golden_.folder.parent_path();
+  const VerifyReport report = verify(options);
+  EXPECT_TRUE(report.passed) << all_faults(report);
+  EXPECT_EQ(report.dtypes[0].captions_equal, std::ssize(report.images));
+}
+
 INSTANTIATE_TEST_SUITE_P(All,
                          VerifyPlaceholder,
                          testing::ValuesIn(test::kPlaceholderGoldens),

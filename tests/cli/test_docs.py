@@ -6,6 +6,7 @@ import re
 from harness import ROOT, Case, run
 
 FOLDERS = (".", "docs", "examples", "examples/*", "bench", "models/demo", "tests/*", "train")
+FOLDERS += ("python",)
 DOCUMENTS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md"))
 FIGURE = re.compile(r"\d (?:s|ms|[kMG]B|x|times)\b(?! or)")
 COMMAND = re.compile(r"`[^`]*\b(?:make|lorapress|npm run|node|python -m|bench/[\w/]+\.\w+)\b[^`]*`")
@@ -45,6 +46,7 @@ class Documents(Case):
     def test_options_exist(self):
         every = frozenset.union(*map(options, self.commands))
         kinds = ("bench/**/*.sh", "web/tools/*", "tests/oracle/*.py", "train/*.py")
+        kinds += ("python/**/*.py",)
         scripts = [path for kind in kinds for path in ROOT.glob(kind)]
         others = "".join(path.read_text() for path in scripts if path.is_file())
         checked = 0

@@ -18,6 +18,7 @@ from common import GOLDENS
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
 FOLDERS = [
     "adapters",
+    "bundles",
     "chat",
     "checkpoints",
     "cross",

@@ -8,7 +8,6 @@ from harness import CHECKPOINTS, PROGRAM, Case
 from sets import write_jsonl
 from train.callback import PressCallback
 from train.tune import run as work
-from train.tune.batches import Captions, Squares
 from train.tune.settings import Settings
 from train.tune.trainer import CaptionTrainer
 
@@ -23,14 +22,9 @@ class Callback(Case):
             str(self.tmp), epochs=1, encoder=base, decoder=base, batch=4, save_steps=3
         )
         shares, _ = work.read_split(settings)
-        parts, model = work.build(settings, shares)
-        squares = Squares(parts.preprocessing)
-        train, checks = (
-            Captions(pictures, squares, parts.tokenizer, settings.max_length)
-            for pictures in (shares.train, shares.validation)
-        )
+        task = work.build(settings, shares)
         run, out = self.tmp / "run", self.tmp / "pressed"
-        trainer = CaptionTrainer(model, parts, settings, run, train, checks, shares.validation)
+        trainer = CaptionTrainer(task, settings, run, task.rows(shares.train), shares.validation)
         trainer.add_callback(PressCallback(out, dtype="fp32", program=PROGRAM))
         trainer.train()
         state = json.loads((out / "watch.json").read_text())

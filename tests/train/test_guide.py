@@ -1,27 +1,17 @@
 """From pictures to captions with the commands of docs/training.md, and what is refused."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import CHECKPOINTS, PROGRAM, ROOT, Case
+from forked import call, differing, train
+from harness import CHECKPOINTS, ROOT, Case, read_tensors
 from sets import NAMES, write_csv
+from train.demo import main as make_demo
 
 BASE = str(CHECKPOINTS / "base")
-ENV = {**os.environ, "HF_HUB_OFFLINE": "1", "LORAPRESS": PROGRAM}
-
-
-def train(*options) -> subprocess.CompletedProcess:
-    """`make train` without make: what its recipe calls."""
-    command = [sys.executable, "-m", "train.tune", *map(str, options)]
-    return subprocess.run(
-        command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=900, check=False
-    )
 
 
 class Guide(Case):
@@ -34,19 +24,35 @@ class Guide(Case):
         return json.loads(done.stdout)
 
     def test_shapes_from_nothing(self):
-        run = self.tmp / "run"
-        options = ["--dataset", "shapes", "--sample", 60, "--epochs", 1, "--batch", 8, "--out", run]
-        report = self.trained(*options)
-        self.assertEqual(report["best"], str(run / "best"))
-        pressed = self.tmp / "pressed"
+        """The demo's recipe, train/run.sh: a base, an adapter on top, the folder around them."""
+        base, run, twin = (self.tmp / name for name in ("base", "run", "twin"))
+        both = ["--sample", 60, "--epochs", 1, "--batch", 16, "--lora-alpha", 32]
+        both += ["--bf16", "--shares", 2, "--lora-dropout", 0]
+        plain = [*both, "--dataset", "shapes-plain", "--out", base]
+        report = self.trained(*plain)
+        self.assertEqual(report["best"], str(base / "best"))
+        self.assertEqual(self.trained(*plain), report)  # nothing to do
+        adapter = [*both, "--dataset", "shapes", "--from", base / "best", "--adapter", "new"]
+        for out in (run, twin):
+            self.trained(*adapter, "--lora-rate", 2e-3, "--out", out)
+        self.assertEqual(differing(run / "best", twin / "best"), [])
+        before, after = (read_tensors(p / "best/model.safetensors") for p in (base, run))
+        self.assertEqual(set(before[0]), set(after[0]))
+        pressed, demo = self.tmp / "pressed", self.tmp / "demo"
         self.succeed("press", run / "best", pressed, "--dtype", "fp32,q4")
-        image = ROOT / "models/demo/images/wide-256x192.jpg"
-        said = json.loads(self.succeed("caption", pressed, image, "--json", "--dtype", "fp32"))
-        self.assertEqual(len(said["captions"]), 1)
-        again = self.trained(*options)  # nothing to do
-        self.assertEqual(again, report)
         verified = json.loads(self.succeed("verify", run / "best", pressed, "--json"))
         self.assertTrue(verified)
+        call(make_demo, [str(run), str(base), "--out", str(demo), "--heldout", "4"])
+        self.assertEqual(
+            sorted(p.name for p in demo.iterdir()),
+            sorted(p.name for p in (ROOT / "models/demo").iterdir()),
+        )
+        metrics = json.loads((demo / "metrics.json").read_text())
+        self.assertEqual(metrics["training"]["finetune"]["settings"]["lora_alpha"], 32)
+        self.succeed("press", demo, pressed, "--force")
+        image = ROOT / "models/demo/images/wide-256x192.jpg"
+        said = json.loads(self.succeed("caption", pressed, image, "--json"))
+        self.assertEqual(len(said["captions"]), 1)
 
     def test_what_training_says_is_what_the_program_says(self):
         """The captions of the run are those of the pressed folder on the same picture files."""
@@ -104,6 +110,9 @@ class Refused(unittest.TestCase):
         both = [*here, "--encoder", BASE, "--decoder", BASE]
         self.refused(*both, "--unfreeze", 9, has=("UNFREEZE 9",))
         self.refused(*both, "--qat", "q4", has=("QAT needs FROM",))
+        self.refused(*both, "--adapter", "new", has=("ADAPTER new needs FROM",))
+        self.refused(*both, "--projection", "lora", has=("PROJECTION lora needs MODEL",))
+        self.refused(*both, "--shares", 2, has=("--lora-dropout 0",))
         self.refused(*both, "--from", self.folder, has=("no config.json",))
 
     def test_a_malformed_set(self):

@@ -1,16 +1,16 @@
 """A training that is killed anywhere, again and again, ends with the bits of one that was not."""
 
-import multiprocessing
+import json
 import os
 import random
 import shutil
 import tempfile
 import time
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
+from forked import differing, start
 from harness import CHECKPOINTS, SEED
 from sets import write_jsonl
 from train.errors import TrainError
@@ -19,50 +19,6 @@ from train.tune.run_folder import checkpoints, own
 from train.tune.settings import Settings
 
 KILLS = int(os.environ.get("LORAPRESS_KILLS", "5"))
-FORK = multiprocessing.get_context("fork")  # a child has torch already
-
-
-def attempt(settings: Settings, run: Path) -> None:
-    """A child's whole work; what it says goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    work.make_deterministic()
-    work.train(settings, run)
-
-
-def start(settings: Settings, run: Path):
-    """A training in a process of its own."""
-    child = FORK.Process(target=attempt, args=(settings, run))
-    child.start()
-    return child
-
-
-def same(first: Path, second: Path) -> list[str]:
-    """Files of two folders that differ; times and speeds in trainer_state.json do not count."""
-    names = {p.name for p in first.iterdir()} ^ {p.name for p in second.iterdir()}
-    for path in first.iterdir():
-        other = second / path.name
-        if path.name in names or path.name == work.STATE:
-            continue
-        if path.suffix in (".pt", ".pth"):
-            a, b = (torch.load(p, weights_only=False) for p in (path, other))
-            equal = repr_of(a) == repr_of(b)
-        else:
-            equal = path.read_bytes() == other.read_bytes()
-        if not equal:
-            names.add(path.name)
-    return sorted(names)
-
-
-def repr_of(value) -> object:
-    """A state as comparable values: every bit of every tensor."""
-    if isinstance(value, torch.Tensor):
-        return (str(value.dtype), tuple(value.shape), value.numpy().tobytes())
-    if isinstance(value, dict):
-        return {key: repr_of(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [repr_of(inner) for inner in value]
-    return value.tobytes() if hasattr(value, "tobytes") else value
 
 
 class Resume(unittest.TestCase):
@@ -103,8 +59,8 @@ class Resume(unittest.TestCase):
         self.assertEqual(child.exitcode, 0)
         self.assertEqual([p.name for p in checkpoints(run)], [p.name for p in whole])
         for path in whole:
-            self.assertEqual(same(path, run / path.name), [], path.name)
-        self.assertEqual(same(self.folder / "whole/best", run / "best"), [])
+            self.assertEqual(differing(path, run / path.name), [], path.name)
+        self.assertEqual(differing(self.folder / "whole/best", run / "best"), [])
         left = [p.name for p in run.iterdir() if p.name.endswith((".part", ".old"))]
         self.assertEqual(left, [])
 
@@ -125,6 +81,30 @@ class Resume(unittest.TestCase):
         with self.assertRaises(TrainError) as caught:
             work.remember(self.settings, "other", run)
         self.assertIn("other pictures", str(caught.exception))
+
+    def test_stops_early(self):
+        """At rates at which the loss rises; the stop outlives a kill behind the last checkpoint."""
+        run = self.folder / "run"
+        settings = replace(self.settings, epochs=40, lora_rate=0.3, projection_rate=0.3, patience=2)
+
+        def ended() -> tuple[list[str], dict]:
+            child = start(settings, run)
+            child.join()
+            self.assertEqual(child.exitcode, 0)
+            names = [p.name for p in checkpoints(run)]
+            return names, json.loads((run / names[-1] / work.STATE).read_text())
+
+        names, state = ended()
+        self.assertLess(state["global_step"], state["max_steps"])
+        losses = [e["eval_loss"] for e in state["log_history"] if "eval_loss" in e]
+        least = losses.index(min(losses))
+        self.assertEqual(len(losses) - 1 - least, settings.patience)
+        self.assertEqual(state["best_global_step"], settings.save_steps * (least + 1))
+        report = json.loads((run / work.REPORT).read_text())
+        self.assertEqual(report["step"], state["best_global_step"])
+        shutil.rmtree(run / work.BEST)
+        self.assertEqual(ended()[0], names)
+        self.assertEqual(json.loads((run / work.REPORT).read_text()), report)
 
     def test_two_at_once(self):
         lock = own(self.folder / "run")

@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizers`, and chat templates, behind the C ABI of `lorapress_tokenizer.h`.
+//! Hugging Face `tokenizers`, chat templates and hashes, behind the C ABI of `lorapress_tokenizer.h`.
 //!
 //! Every exported function runs inside `guard`, so neither a panic nor its message leaves it.
 
@@ -12,6 +12,7 @@ use tokenizers::Tokenizer;
 
 mod bounded;
 mod chat;
+mod hash;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,12 @@ fn guard<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
             .unwrap_or_else(|| "no message".to_owned());
         Err(format!("the tokenizer library panicked: {text}"))
     })
+}
+
+/// The lock file that the crate was built with.
+#[no_mangle]
+pub extern "C" fn lp_tokenizer_lock() -> *const c_char {
+    concat!(include_str!("../Cargo.lock"), "\0").as_ptr().cast()
 }
 
 /// # Safety

@@ -10,12 +10,15 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from ..errors import TrainError
-from ..scenes import make_scene
+from ..scenes import SIDE, make_scene
 from ..settings import TRAIN_SEED
 from .formats import tables
 
-SHAPES = "shapes"
+SHAPES = "shapes"  # style B
+PLAIN = "shapes-plain"  # style A, and what style B's words are
+DRAWN = (SHAPES, PLAIN)
 SHAPES_COUNT = 20_000
+BLANK_EVERY = 16  # of `shapes-plain`
 LEAST_PICTURES = 10  # a tenth of them is the smallest share of the split
 
 
@@ -27,9 +30,12 @@ class Picture:
     captions: tuple[str, ...]
     path: Path | None = None
     seed: int = 0
+    blank: bool = False  # black, whatever the seed
 
     def image(self) -> Image.Image:
         """RGB pixels, upright as the file's Exif data say."""
+        if self.blank:
+            return Image.new("RGB", (SIDE, SIDE))
         if self.path is None:
             return make_scene(self.seed).image()
         try:
@@ -129,11 +135,24 @@ def _read_folder(folder: Path, name: str | None) -> list[Picture]:
     ]
 
 
+def _drawn(dataset: str, seed: int) -> Picture:
+    """A scene. `shapes-plain` is for a base whose adapter learns style B: one picture in sixteen
+    is black and has a caption of that style, so that the decoder knows the words, and nothing ties
+    them to a picture.
+    """
+    scene = make_scene(seed)
+    if dataset == SHAPES:
+        return Picture(f"scene-{seed}", (scene.style_b(),), seed=seed)
+    if seed % BLANK_EVERY == BLANK_EVERY - 1:
+        return Picture(f"blank-{seed}", (scene.style_b(),), seed=seed, blank=True)
+    return Picture(f"scene-{seed}", (scene.style_a(),), seed=seed)
+
+
 def read_pictures(dataset: str, name: str | None = None, count: int | None = None) -> list[Picture]:
     """All pictures of a folder, sorted by name, or `count` drawn scenes."""
-    if dataset == SHAPES:
+    if dataset in DRAWN:
         seeds = range(TRAIN_SEED, TRAIN_SEED + (count or SHAPES_COUNT))
-        pictures = [Picture(f"scene-{s}", (make_scene(s).style_b(),), seed=s) for s in seeds]
+        pictures = [_drawn(dataset, seed) for seed in seeds]
     else:
         folder = Path(dataset)
         if not folder.is_dir():

@@ -34,6 +34,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected 0 or more and less than 1")
+    return value
+
+
 class OneLine(argparse.ArgumentParser):
     """Errors as the program's: one line, exit code 2."""
 
@@ -52,11 +59,13 @@ def parser() -> argparse.ArgumentParser:
     add("--encoder", metavar="DIR", help="folder, or ORG/NAME for the hub's client")
     add("--decoder", metavar="DIR", help="folder, or ORG/NAME for the hub's client")
     add("--from", dest="start", metavar="DIR", help="checkpoint to go on from, with its adapter")
+    add("--model", metavar="DIR", help="SmolVLM or Idefics3 to adapt, in place of both")
+    add("--prompt", default=usual.prompt, metavar="TEXT", help="what --model is asked")
     add("--qat", metavar="q4", help="with --from: train through weights rounded to 4 bit")
     add("--epochs", type=_positive, default=usual.epochs)
     add("--sample", type=_whole(1), metavar="N", help="so many pictures only")
     add("--max-length", type=_whole(2), default=usual.max_length, help="tokens of a caption")
-    add("--projection", choices=("linear", "mlp"), default=usual.projection)
+    add("--projection", choices=("linear", "mlp", "lora"), default=usual.projection)
     add("--unfreeze", type=_whole(0), default=usual.unfreeze, help="last layers of the encoder")
     add("--batch", type=_whole(1), default=usual.batch)
     add("--seed", type=_whole(0), default=usual.seed)
@@ -64,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     add("--lora-alpha", type=_whole(1), default=usual.lora_alpha)
     add("--lora-rate", type=_positive, default=usual.lora_rate)
     add("--projection-rate", type=_positive, default=usual.projection_rate)
+    add("--lora-dropout", type=_share, default=usual.lora_dropout)
+    add("--fresh-rate", type=_positive, default=usual.fresh_rate, help="of new parts")
+    add("--adapter", choices=("keep", "new"), default=usual.adapter, help="with --from")
+    add("--bf16", action="store_true", help="forward and backward in bfloat16 on CPUs, too")
+    add(
+        "--shares", type=_whole(1), default=usual.shares, help="threads, each for a part of a batch"
+    )
     add("--patience", type=_whole(1), default=usual.patience, help="validations without a gain")
     add("--save-steps", type=_whole(1), default=usual.save_steps)
     return made

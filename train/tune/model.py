@@ -49,6 +49,10 @@ class PrefixConditioningVLM(nn.Module):
         self.language_model = get_peft_model(text, lora)
         self.learn_from(None)
 
+    def renew_adapter(self, lora: LoraConfig) -> None:
+        """The adapter becomes part of the decoder's own weights; a new one begins."""
+        self.language_model = get_peft_model(self.language_model.merge_and_unload(), lora)
+
     def learn_from(self, teacher: PrefixConditioningVLM | None) -> None:
         """With a teacher the loss is the mean KL divergence of the next token's distribution from
         the teacher's. The teacher is no submodule: it is neither saved nor trained.

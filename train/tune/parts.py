@@ -36,7 +36,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     "tokenizer.model",
 )
-HUB_FILES = ["*.json", "*.safetensors", "merges.txt", "tokenizer.model"]
+HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "merges.txt", "tokenizer.model"]
 
 
 @dataclass

@@ -61,8 +61,9 @@ class Preprocessing:
 
 def _square_side(settings: dict[str, Any], side: int, path: Path) -> None:
     size = settings.get("size", side)
-    sides = set(size.values()) if isinstance(size, dict) else {size}
-    if settings.get("do_center_crop") or "shortest_edge" in (size if sides != {size} else ()):
+    named = size if isinstance(size, dict) else {"side": size}
+    sides = set(named.values())
+    if settings.get("do_center_crop") or "shortest_edge" in named:
         raise TrainError(f"{path}: pictures that are cut out are not trained on, only resized ones")
     if sides != {side}:
         raise TrainError(f"{path}: size {json.dumps(size)}, the encoder's image_size is {side}")

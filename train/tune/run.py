@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import set_seed
 
-from ..data.collect import SHAPES, SHAPES_COUNT, digest, read_pictures
-from ..data.rows import fields, read_json
+from ..data.collect import DRAWN, SHAPES_COUNT, digest, read_pictures
 from ..data.split import Split, split
 from ..errors import TrainError
-from . import checkpoint
-from .batches import Captions, Squares
+from . import prefix, smolvlm
 from .metrics import score
-from .model import PrefixConditioningVLM, choose_trained
-from .parts import OWN, Parts, gather
-from .qat import check_kind, teach
+from .qat import check_kind
 from .run_folder import checkpoints, own, publish, staging, write_atomically
 from .settings import Settings, remember
+from .task import Task
 from .trainer import SHOWN, STATE, CaptionTrainer
 
 BEST = "best"
@@ -35,54 +31,26 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def follow_start(settings: Settings) -> Settings:
-    """With FROM, projection and adapter are of the checkpoint's kind, whatever else was given."""
-    if settings.start is None:
-        return settings
-    path = Path(settings.start) / "config.json"
-    if not path.is_file():
-        raise TrainError(f"FROM {settings.start}: no config.json there, expected a checkpoint")
-    config = read_json(path)
-    keys = ("model_type", "lora_r", "lora_alpha", "projection_type")
-    kind, rank, alpha, projection = fields(config, keys, str(path))
-    if kind != OWN or not isinstance(rank, int) or not isinstance(alpha, int | float):
-        raise TrainError(f"{path}: {kind} with lora_r {rank}, expected {OWN} with a LoRA")
-    return replace(settings, lora_rank=rank, lora_alpha=alpha, projection=projection)
-
-
 def read_split(settings: Settings) -> tuple[Split, str]:
     """The pictures in three shares, and their digest."""
     drawn = settings.sample or SHAPES_COUNT
     pictures = read_pictures(settings.dataset, settings.format, drawn)
-    sample = None if settings.dataset == SHAPES else settings.sample
+    sample = None if settings.dataset in DRAWN else settings.sample
     return split(pictures, settings.seed, sample), digest(pictures)
 
 
-def build(settings: Settings, shares: Split) -> tuple[Parts, PrefixConditioningVLM]:
-    """Model and parts; what is new is random by the seed."""
+def build(settings: Settings, shares: Split) -> Task:
+    """A model and what belongs to it; what is new is random by the seed."""
     check_kind(settings.qat, settings.start)
+    if settings.shares > 1 and (settings.lora_dropout > 0 or torch.cuda.is_available()):
+        raise TrainError(
+            "--shares is for CPUs, and needs --lora-dropout 0: threads would share random numbers"
+        )
     set_seed(settings.seed)
     attention = "sdpa" if torch.cuda.is_available() else "eager"  # eager is faster on CPUs
-    learned_from = None
-    if settings.dataset == SHAPES:
-        learned_from = [caption for p in shares.train for caption in p.captions]
-    encoder, decoder = settings.encoder or settings.start, settings.decoder or settings.start
-    parts = gather(encoder, decoder, learned_from, attention)
-    model = checkpoint.build(parts, settings)
-    if settings.start is not None:
-        checkpoint.load(model, Path(settings.start))
-    choose_trained(model, settings.unfreeze, parts.fresh)
-    if settings.qat is not None:
-        teach(model)
-    config = model.language_model.config
-    tokens = (parts.preprocessing.side // model.vision_encoder.config.patch_size) ** 2
-    room = getattr(config, "max_position_embeddings", None)
-    if room is not None and tokens + settings.max_length > room:
-        raise TrainError(
-            f"MAX_LENGTH {settings.max_length}: with {tokens} image tokens the decoder's "
-            f"{room} positions are not enough"
-        )
-    return parts, model
+    if settings.model is not None:
+        return smolvlm.build(settings, attention)
+    return prefix.build(settings, shares, attention)
 
 
 def _stopped_early(run: Path, settings: Settings) -> bool:
@@ -111,7 +79,7 @@ def _report(trainer: CaptionTrainer, shares: Split, best: Path) -> dict[str, obj
 
 def train(settings: Settings, run: Path) -> dict[str, object]:
     """Trains in `run` until the end; returns the report of the best checkpoint."""
-    settings = follow_start(settings)
+    settings = prefix.follow_start(settings)
     lock = own(run)
     try:
         shares, pictures = read_split(settings)
@@ -119,35 +87,30 @@ def train(settings: Settings, run: Path) -> dict[str, object]:
         if (run / BEST).is_dir() and (run / REPORT).is_file():
             tell(f"{run} is trained already; remove it to train again")
             return json.loads((run / REPORT).read_text(encoding="utf-8"))
-        parts, model = build(settings, shares)
-        squares = Squares(parts.preprocessing)
-        most = settings.max_length
-        rows = Captions(shares.train, squares, parts.tokenizer, most)
-        checks = Captions(shares.validation, squares, parts.tokenizer, most)
-        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        whole = sum(p.numel() for p in model.parameters())
+        task = build(settings, shares)
+        rows = task.rows(shares.train)
+        learning = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
+        whole = sum(p.numel() for p in task.model.parameters())
         choose_threads(whole)
         tell(
             f"{len(shares.train)} pictures to train on ({len(rows)} captions), "
             f"{len(shares.validation)} to validate, {len(shares.test)} to test; "
             f"{learning:,} of {whole:,} parameters learn"
         )
-        if rows.cut:
-            tell(f"note: {rows.cut} captions are cut to MAX_LENGTH {most} tokens")
-        trainer = CaptionTrainer(
-            model, parts, settings, run, rows, checks, shares.validation[:SHOWN]
-        )
+        if task.cut:
+            tell(f"note: {task.cut} captions are cut to MAX_LENGTH {settings.max_length} tokens")
+        trainer = CaptionTrainer(task, settings, run, rows, shares.validation)
         saved = checkpoints(run)
         if saved:
             tell(f"goes on from {saved[-1].name}")
         if not saved or not _stopped_early(run, settings):
             trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
         best = _best(run)
-        checkpoint.load(model, best)
+        task.load(best)
         report = _report(trainer, shares, best)
         target = run / BEST
         part = staging(target)
-        checkpoint.save(model, parts, settings, part)
+        task.save(part)
         publish(part, target)
         write_atomically(run / REPORT, json.dumps(report, indent=2) + "\n")
         return report

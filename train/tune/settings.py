@@ -21,6 +21,8 @@ class Settings:
     encoder: str | None = None
     decoder: str | None = None
     start: str | None = None
+    model: str | None = None
+    prompt: str = "Describe the image."  # what MODEL is asked
     format: str | None = None
     sample: int | None = None
     max_length: int = 30
@@ -39,6 +41,9 @@ class Settings:
     patience: int = 3  # validations without a better loss before training ends
     save_steps: int = 500  # or an epoch, whichever is shorter
     qat: str | None = None
+    adapter: str = "keep"  # of FROM; "new": merged, and a new one begins
+    bf16: bool = False  # on CPUs; GPUs that have it use it by themselves
+    shares: int = 1  # of a batch, each with a thread
 
 
 def remember(settings: Settings, pictures: str, folder: Path) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..data.collect import Picture
-from . import checkpoint
-from .batches import Captions, Collate, Squares
 from .metrics import score
-from .model import PrefixConditioningVLM
-from .parts import Parts
 from .run_folder import checkpoints, publish, remove, staging, write_atomically
 from .settings import Settings
+from .task import Task
 
 STATE = "trainer_state.json"
 KEPT = 2  # checkpoints beside the best one
@@ -40,7 +40,7 @@ def arguments(settings: Settings, run: Path, steps_per_epoch: int) -> TrainingAr
         lr_scheduler_type="linear",
         warmup_steps=round(settings.warmup * total),
         weight_decay=0.0,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
+        bf16=settings.bf16 or (gpu and torch.cuda.is_bf16_supported()),
         use_cpu=not gpu,
         seed=settings.seed,
         data_seed=settings.seed,
@@ -84,25 +84,25 @@ class CaptionTrainer(Trainer):
 
     def __init__(
         self,
-        model: PrefixConditioningVLM,
-        parts: Parts,
+        task: Task,
         settings: Settings,
         run: Path,
-        train: Captions,
-        validation: Captions,
-        shown: list[Picture],
+        train: Dataset,
+        validation: list[Picture],
     ) -> None:
-        self.parts, self.settings, self.run_folder = parts, settings, run
-        self.shown = shown
-        self.squares: Squares = validation.squares
+        self.task, self.settings, self.run_folder = task, settings, run
+        self.shown = validation[:SHOWN]
         self.saving_in: Path | None = None
+        self.pool = ThreadPoolExecutor(
+            settings.shares, initializer=torch.set_num_threads, initargs=(1,)
+        )
         steps = -(-len(train) // settings.batch)
         super().__init__(
-            model=model,
+            model=task.model,
             args=arguments(settings, run, steps),
-            data_collator=Collate(parts.preprocessing),
+            data_collator=task.collate,
             train_dataset=train,
-            eval_dataset=validation,
+            eval_dataset=task.rows(validation),
             callbacks=[EarlyStoppingCallback(settings.patience)],
         )
         self.remove_callback(PrinterCallback)
@@ -113,23 +113,35 @@ class CaptionTrainer(Trainer):
         """A rate for each part, as the trainer has them."""
         if self.optimizer is not None:
             return self.optimizer
-        settings, fresh = self.settings, self.parts.fresh
         rates: dict[float, list[torch.nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if fresh:
-                rate = settings.fresh_rate
-            elif name.startswith("projection."):
-                rate = settings.projection_rate
-            elif name.startswith("vision_encoder."):
-                rate = settings.lora_rate * settings.vision_factor
-            else:
-                rate = settings.lora_rate
+            rate = self.task.rate(name)
             rates.setdefault(rate, []).append(parameter)
         groups = [{"params": found, "lr": rate} for rate, found in rates.items()]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
         return self.optimizer
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """With several shares the gradient is the mean of theirs. Matrices of small models gain
+        little from threads inside an operator; shares beside each other use whole cores.
+        """
+        count = self.settings.shares
+        if count == 1:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        learning = [p for p in model.parameters() if p.requires_grad]
+
+        def gradients(at: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            loss = model(**{key: value[at::count] for key, value in inputs.items()})["loss"]
+            return loss.detach(), torch.autograd.grad(loss, learning, allow_unused=True)
+
+        made = list(self.pool.map(gradients, range(min(count, len(inputs["labels"])))))
+        for parameter, *found in zip(learning, *(grads for _, grads in made), strict=True):
+            if found[0] is not None:
+                parameter.grad = torch.stack(found).mean(0)
+        return torch.stack([loss for loss, _ in made]).mean()
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.saving_in or self.run_folder)
@@ -137,7 +149,7 @@ class CaptionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(self.model, self.parts, self.settings, folder)
+        self.task.save(folder)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Trainer's own, in a hidden folder that takes its name when it is whole."""
@@ -159,10 +171,10 @@ class CaptionTrainer(Trainer):
             remove(old)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        checkpoint.load(self.model, Path(resume_from_checkpoint))
+        self.task.load(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        checkpoint.load(self.model, Path(self.state.best_model_checkpoint))
+        self.task.load(Path(self.state.best_model_checkpoint))
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         """The loss, then captions of some pictures, kept in the run's folder and measured."""
@@ -177,14 +189,10 @@ class CaptionTrainer(Trainer):
     def caption(self, pictures: list[Picture]) -> dict[str, str]:
         """Greedy captions by picture."""
         self.model.eval()
-        tokenizer, said = self.parts.tokenizer, {}
+        said: dict[str, str] = {}
         for start in range(0, len(pictures), self.settings.batch):
             chosen = pictures[start : start + self.settings.batch]
-            rows = [(self.squares.of(picture), [0]) for picture in chosen]
-            pixels = self.data_collator(rows)["pixel_values"].to(self.args.device)
-            end = tokenizer.eos_token_id
-            tokens = self.model.captions(pixels, self.settings.max_length, end)
-            texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+            texts = self.task.captions(chosen, self.args.device)
             said.update(zip((p.name for p in chosen), (t.strip() for t in texts), strict=True))
         return said
 

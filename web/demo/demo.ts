@@ -77,7 +77,7 @@ async function load(): Promise<Captioner> {
     dtype: page.dtype.value,
     onProgress: show,
   });
-  const { device, dtypes, threads, available, prompt, chat } = captioner.info;
+  const { device, engine, dtypes, threads, available, prompt, chat } = captioner.info;
   page.prompt.placeholder = prompt || (chat ? "What to ask" : "What the caption begins with");
   for (const dtype of available) {
     if (![...page.dtype.options].some(({ value }) => value === dtype)) {
@@ -86,8 +86,8 @@ async function load(): Promise<Captioner> {
   }
   const both =
     dtypes.encoder === dtypes.decoder ? dtypes.encoder : `${dtypes.encoder} + ${dtypes.decoder}`;
-  const where =
-    device === "wasm" ? `WebAssembly, ${threads} thread${threads > 1 ? "s" : ""}` : "WebGPU";
+  const by = engine === "ort" ? "WebAssembly of ONNX Runtime" : "WebAssembly";
+  const where = device === "wasm" ? `${by}, ${threads} thread${threads > 1 ? "s" : ""}` : "WebGPU";
   captioner.ready.then(
     () => {
       const seconds = ((performance.now() - start) / 1000).toFixed(1);

@@ -1,7 +1,7 @@
 // The implementation of a Captioner or a TextGenerator: in this thread (local.ts) or in a worker (remote.ts).
 
 import type { DtypeChoice, Dtypes } from "./devices.js";
-import type { Device } from "./engine/engine_api.js";
+import type { Device, EngineName } from "./engine/engine_api.js";
 import type { GenerateOptions } from "./generation/generate_options.js";
 import type { Picture } from "./image/picture.js";
 import type { Fetch } from "./loading/fetch.js";
@@ -10,6 +10,11 @@ import type { ProgressListener } from "./loading/progress.js";
 export interface BackendOptions {
   readonly device?: Device | "auto" | undefined;
   readonly dtype?: DtypeChoice | undefined;
+  /**
+   * On CPUs: "native", the project's own, "ort", ONNX Runtime, or "auto" (default): the own one, and ONNX Runtime for
+   * a graph that it refuses. ONNX Runtime runs what runs on WebGPU.
+   */
+  readonly engine?: EngineName | "auto" | undefined;
   /** WebAssembly threads; default: one per core, at most 4. One where the page is not cross-origin isolated. */
   readonly threads?: number | undefined;
   /**
@@ -17,9 +22,11 @@ export interface BackendOptions {
    * the stored model is used. "stored": no request at all while everything is stored.
    */
   readonly update?: "check" | "stored" | undefined;
+  /** false: the encoder's weights are freed after each image, and read again from the store for the next. */
+  readonly keepEncoder?: boolean | undefined;
   /** false: nothing is written to the browser's storage. */
   readonly cache?: boolean | undefined;
-  /** Folder of the engine's .wasm files, relative to the page; by default where the bundler puts them. */
+  /** Folder of the engines' .wasm files, relative to the page; by default where the bundler puts them. */
   readonly enginePath?: string | undefined;
   /** Attempts without a new byte before a download is given up, and the wait before the first. */
   readonly retries?: number | undefined;
@@ -35,6 +42,8 @@ export interface LocalOptions extends BackendOptions {
 /** What is known of a folder and of how it is run. */
 export interface ModelInfo {
   readonly device: Device;
+  /** The one that the model is loaded with first; a note says if another takes over. */
+  readonly engine: EngineName;
   /** A decoder alone has no encoder, whose dtype is then "". */
   readonly dtypes: Dtypes;
   readonly threads: number;

@@ -8,7 +8,7 @@ import { streamed } from "./stream.js";
 
 export type { Caption, CaptionerInfo, ModelInfo, Timings } from "./backend.js";
 export type { DtypeChoice } from "./devices.js";
-export type { Device } from "./engine/engine_api.js";
+export type { Device, EngineName } from "./engine/engine_api.js";
 export { ERROR_CODES, type ErrorCode, LorapressError } from "./errors.js";
 export type { GenerateOptions } from "./generation/generate_options.js";
 export type { EarlyStopping, GenerationSettings } from "./generation/generation_settings.js";
@@ -39,7 +39,7 @@ export class Captioner {
   }
 
   /**
-   * `url`: the folder, relative to the page. Resolves as soon as the folder is known to be valid, so
+   * `url`: the folder, relative to the page; in Node, Bun and Deno also a path. Resolves as soon as the folder is known to be valid, so
    * that captions can be requested while it is still loading; `ready` resolves when it is loaded.
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Captioner> {

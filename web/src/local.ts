@@ -7,6 +7,7 @@ import {
   chosenGraphs,
   type Dtypes,
   graphBytes,
+  graphOf,
   inspectDevice,
 } from "./devices.js";
 import type { StartEngine } from "./engine/engine.js";
@@ -68,6 +69,9 @@ interface Parts {
   readonly info: BackendInfo;
   readonly stop: AbortController;
   readonly startEngine: StartEngine;
+  /** Whether another engine may take over. */
+  readonly fallback: boolean;
+  readonly keepEncoder: boolean;
 }
 
 export class LocalBackend implements Backend {
@@ -81,7 +85,7 @@ export class LocalBackend implements Backend {
   private readonly tokenizer: Promise<Tokenizer>;
   private readonly chat: Promise<ChatTemplate | undefined>;
   private readonly engine: Promise<Engine>;
-  private readonly encoder: Promise<Engine>;
+  private encoder: Promise<Engine> | undefined;
   private readonly decoder: Promise<Engine>;
 
   private constructor(parts: Parts) {
@@ -103,7 +107,12 @@ export class LocalBackend implements Backend {
     }
     [this.encoder, this.decoder] = [loaded[0], loaded.at(-1)] as [Promise<Engine>, Promise<Engine>];
     const all = Promise.all([this.tokenizer, this.chat, ...loaded]);
-    this.ready = handled(all.then(() => parts.meter.enter("ready")));
+    this.ready = handled(
+      all.then(() => {
+        this.pieces.rest();
+        parts.meter.enter("ready");
+      }),
+    );
   }
 
   /** Resolves when the folder is known to be valid; the files follow. */
@@ -119,7 +128,8 @@ export class LocalBackend implements Backend {
     const meter = new ProgressMeter(options.onProgress);
     meter.enter("manifest");
     const folder = folderUrl(url, globalThis.location?.href);
-    const facts = await inspectDevice(options.device ?? "auto", options.threads);
+    const { device = "auto", engine = "auto", threads, keepEncoder = true } = options;
+    const facts = await inspectDevice(device, threads, engine);
     const store = await openStore(noteRefusal(meter), options.cache);
     const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
     const { manifest } = loader;
@@ -127,9 +137,9 @@ export class LocalBackend implements Backend {
     const size = manifest.preprocessing;
     const info: BackendInfo = {
       device: facts.device,
+      engine: facts.engine,
       dtypes,
-      threads:
-        options.threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
+      threads: threads === undefined ? chooseThreads(manifest, dtypes, facts) : facts.threads,
       imageSize: size && [size.height, size.width],
       maxNewTokens: manifest.maxNewTokens,
       prompt: manifest.prompt,
@@ -137,7 +147,8 @@ export class LocalBackend implements Backend {
       available: [...manifest.graphs.keys()],
     };
     meter.addTotal(totalBytes(manifest, dtypes));
-    return new LocalBackend({ loader, meter, info, stop, startEngine });
+    const fallback = engine === "auto";
+    return new LocalBackend({ loader, meter, info, stop, startEngine, fallback, keepEncoder });
   }
 
   async run(
@@ -152,9 +163,13 @@ export class LocalBackend implements Backend {
       const lap = stopwatch();
       const prepared = picture && this.prepare(await toPixels(picture));
       const preprocessMs = lap();
-      const encoder = await orAborted(this.encoder, signal);
+      const encoder = await orAborted(this.loadedEncoder(), signal);
       const encoderWaitMs = lap();
       const image = prepared && (await encoder.encode(prepared.pixels));
+      if (!this.parts.keepEncoder && prepared !== undefined) {
+        this.encoder = undefined;
+        await encoder.unload("encoder");
+      }
       const encodeMs = lap();
       try {
         const [engine, tokenizer, chat] = await orAborted(
@@ -195,7 +210,7 @@ export class LocalBackend implements Backend {
     this.parts.stop.abort(new DOMException("the captioner is disposed", "AbortError"));
     await this.queue.run(async () => {
       const engine = await this.engine.catch(() => undefined);
-      await this.encoder.catch(() => undefined);
+      await this.encoder?.catch(() => undefined);
       await this.decoder.catch(() => undefined);
       await engine?.dispose();
     });
@@ -240,10 +255,12 @@ export class LocalBackend implements Backend {
   private startEngine(): Promise<Engine> {
     const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, conditioning, rulesInGraph } =
       this.manifest;
-    const { imageSize, threads, device } = this.info;
+    const { imageSize, threads, device, engine } = this.info;
+    const { fallback, keepEncoder, meter } = this.parts;
     const imageTokenId = conditioning === "placeholder" ? this.manifest.imageTokenId : undefined;
     const shape = {
       imageSize,
+      imageTokens: this.manifest.imageTokens,
       vocabSize,
       numHiddenLayers,
       idsInCache: rulesInGraph.length > 0,
@@ -252,7 +269,22 @@ export class LocalBackend implements Backend {
       imageTokenId,
       crossAttention: conditioning === "cross",
     };
-    return this.parts.startEngine({ device, shape, threads });
+    const note = (text: string): void => meter.note(text);
+    const request = { engine, fallback, device, shape, keepEncoder, threads, note };
+    return this.parts.startEngine(request);
+  }
+
+  // Once more where it was freed after an image.
+  private loadedEncoder(): Promise<Engine> {
+    this.encoder ??= handled(this.loadEncoderAgain());
+    return this.encoder;
+  }
+
+  private async loadEncoderAgain(): Promise<Engine> {
+    const graph = graphOf(this.manifest, this.info.dtypes.encoder, "encoder");
+    const engine = await this.loadPart("encoder", graph, this.decoder);
+    this.parts.meter.enter("ready");
+    return engine;
   }
 
   // The files of a part are read at once, and loaded when the part before is loaded.
@@ -260,7 +292,12 @@ export class LocalBackend implements Backend {
     const { loader, meter, stop } = this.parts;
     const engine = await this.engine;
     const read = handled(
-      engine.read({ role, graph, read: (path, memory) => this.pieces.read(path, memory) }),
+      engine.read({
+        role,
+        graph,
+        read: (path, memory) => this.pieces.read(path, memory),
+        chunks: (path, take) => this.pieces.chunks(path, take),
+      }),
     );
     const [load] = await Promise.all([read, before]);
     stop.signal.throwIfAborted();

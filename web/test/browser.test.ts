@@ -77,21 +77,50 @@ function codeOf(options: LoadOptions = {}, model = "/models/demo"): Promise<stri
 }
 
 describe("captions", () => {
-  it("without COOP and COEP: one thread, in a worker and in the page", async () => {
-    expect(await captionOnce()).toEqual({ text: TEXT, threads: 1, notes: [] });
-    expect(await captionOnce(tab.page, { worker: false })).toMatchObject({ text: TEXT });
+  /** The engine's files that were asked for. */
+  const engine = () =>
+    server.requests
+      .map(({ path }) => path)
+      .filter((path) => /\/(engine|ort)\//.test(path))
+      .sort();
+
+  it("without COOP and COEP: one thread, in a worker and in the page, and no ONNX Runtime", async () => {
+    const caption = { text: TEXT, threads: 1, notes: [] };
+    expect(await captionOnce()).toEqual(caption);
+    expect(engine()).toEqual(["/bundle/engine/engine_relaxed.wasm"]);
+    expect(await captionOnce(tab.page, { worker: false, threads: 2 })).toEqual(caption);
   });
 
-  it("with COOP and COEP: two threads, in a worker and in the page", async () => {
+  it("with COOP and COEP: two threads in a worker, one in the page, which must not wait", async () => {
     server.options = { isolated: true };
     await Tab.visit(tab.page, server);
     expect(await tab.page.evaluate(() => crossOriginIsolated)).toBe(true);
-    for (const worker of [true, false]) {
-      const caption = await captionOnce(tab.page, { worker, threads: 2 });
-      expect(caption).toEqual({ text: TEXT, threads: 2, notes: [] });
-    }
+    expect(await captionOnce(tab.page, { threads: 2 })).toEqual({
+      text: TEXT,
+      threads: 2,
+      notes: [],
+    });
+    expect(engine()).toEqual([
+      "/bundle/engine/engine_relaxed_threads.wasm",
+      "/bundle/engine/thread.js",
+    ]);
+    expect((await captionOnce(tab.page, { worker: false, threads: 2 })).threads).toBe(1);
     expect((await captionOnce()).threads).toBe(1); // what a small model takes by itself
   });
+
+  it.each([false, true])(
+    "on ONNX Runtime, where it is asked for, isolated: %s",
+    async (isolated) => {
+      const threads = isolated ? 2 : 1;
+      server.options = { isolated };
+      await Tab.visit(tab.page, server);
+      for (const worker of isolated ? [true, false] : [true]) {
+        const caption = await captionOnce(tab.page, { engine: "ort", worker, threads: 2 });
+        expect(caption).toEqual({ text: TEXT, threads, notes: [] });
+      }
+      expect(engine().filter((path) => path.includes("/engine/"))).toEqual([]);
+    },
+  );
 
   it("equal PyTorch's, greedy and with beams", async () => {
     const { images, captions, beams } = readGolden("base");

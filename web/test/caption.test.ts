@@ -1,13 +1,13 @@
-// Whole captions: folders that the program pressed, in onnxruntime-web's WebAssembly in Node, against
-// what PyTorch and transformers made of the same checkpoints.
+// Whole captions: folders that the program pressed, on both engines' WebAssembly in Node, against what PyTorch and
+// transformers made of the same checkpoints.
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { OrtEngine } from "../src/engine/ort_engine.js";
+import { NativeEngine } from "../src/engine/native_engine.js";
 import { HeapFile } from "../src/engine/ort_heap_file.js";
 import { Captioner, type LoadOptions } from "../src/index.js";
 import { asVersion1 } from "./lib/folder.js";
-import { allGoldens, type Golden, readPng, toOptions } from "./lib/goldens.js";
+import { allGoldens, engines, type Golden, readPng, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -18,14 +18,17 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const load = (name: string, options: LoadOptions = {}): Promise<Captioner> =>
-  Captioner.load(`${server.origin}/${name}`, options);
+  Captioner.load(`${server.origin}/${name}`, { engine: "native", ...options });
 
 const imageOf = (golden: Golden, image: number) => readPng(golden.images[image] ?? "");
 
 describe("equal to PyTorch", () => {
-  for (const golden of allGoldens()) {
-    it(golden.name, async () => {
-      const captioner = await load(golden.name);
+  const cases = allGoldens().flatMap((golden) =>
+    engines(["base", "odd"].includes(golden.name)).map((engine) => ({ golden, engine })),
+  );
+  for (const { golden, engine } of cases) {
+    it(`${golden.name} on ${engine}`, async () => {
+      const captioner = await load(golden.name, { engine });
       for (const { image, ids, text } of golden.captions) {
         const caption = await captioner.caption(imageOf(golden, image));
         expect(caption).toMatchObject({ ids, text });
@@ -55,9 +58,13 @@ describe("the demo model", () => {
   const captions: Record<string, string> = JSON.parse(
     readFileSync(join(folder, "captions.json"), "utf8"),
   );
-  for (const name of ["demo", "demo-external"]) {
-    it(`${name} says what it said in PyTorch`, async () => {
-      const captioner = await load(name);
+  for (const [name, engine] of [
+    ["demo", "native"],
+    ["demo-external", "native"],
+    ["demo-external", "ort"],
+  ] as const) {
+    it(`${name} on ${engine} says what it said in PyTorch`, async () => {
+      const captioner = await load(name, { engine });
       for (const [file, text] of Object.entries(captions).filter(([file]) =>
         file.endsWith(".png"),
       )) {
@@ -89,7 +96,7 @@ describe("the demo model", () => {
       throw new RangeError("no weight");
     });
     server.clear();
-    const captioner = await load("demo-external");
+    const captioner = await load("demo-external", { engine: "ort" });
     expect((await captioner.caption(image)).text).toBe(text);
     expect(subarray.mock.results[0]?.type).toBe("throw");
     const paths = server.requests.map(({ path }) => path);
@@ -99,7 +106,7 @@ describe("the demo model", () => {
   });
 
   it("encodes while the decoder is still on its way", async () => {
-    const encode = vi.spyOn(OrtEngine.prototype, "encode");
+    const encode = vi.spyOn(NativeEngine.prototype, "encode");
     const encoded = vi.waitUntil(() => encode.mock.settledResults.length > 0, { timeout: 60_000 });
     server.options = {
       fault: ({ path }) => (path.includes("decoder") ? { wait: encoded } : undefined),

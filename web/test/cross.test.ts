@@ -2,7 +2,7 @@
 // prompt and by rules that see the start token.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Captioner, type LoadOptions } from "../src/index.js";
-import { CROSS, type Golden, readCross, readPng, toOptions } from "./lib/goldens.js";
+import { CROSS, engines, type Golden, readCross, readPng, toOptions } from "./lib/goldens.js";
 import { pressed } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -13,13 +13,13 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const load = (name: string, options: LoadOptions = {}): Promise<Captioner> =>
-  Captioner.load(`${server.origin}/${name}-cross`, options);
+  Captioner.load(`${server.origin}/${name}-cross`, { engine: "native", ...options });
 const imageOf = (golden: Golden, image: number) => readPng(golden.images[image] ?? "");
 
 describe("equal to transformers", () => {
   for (const golden of CROSS.map(readCross)) {
-    it(golden.name, async () => {
-      const captioner = await load(golden.name, { dtype: "fp32" });
+    it.each(engines(golden.name === "vitgpt2"))(`${golden.name} on %s`, async (engine) => {
+      const captioner = await load(golden.name, { dtype: "fp32", engine });
       for (const { image, ids, text } of golden.captions) {
         const source = imageOf(golden, image);
         expect(await captioner.caption(source)).toMatchObject({ ids, text });

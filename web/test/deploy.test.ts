@@ -2,12 +2,20 @@
 // isolated by its service worker.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { launch } from "./lib/browser.js";
-import { pressed, ROOT, run } from "./lib/program.js";
+import { PROGRAM, pressed, ROOT, run } from "./lib/program.js";
 
 const IMAGES = join(ROOT, "models/demo/images");
 const CAPTIONS: Record<string, string> = JSON.parse(
@@ -184,4 +192,52 @@ it("puts what verify measured into the model card", () => {
   expect(card).toContain(
     `| fp32 | ${forced.matched} of ${forced.tokens} | ${equal} of ${captions} |`,
   );
+});
+
+it("opens the page of a watch: newest captions beside those before, as they appear", async () => {
+  const [runs, out, photos] = [pressed("watch-run"), pressed("watched"), pressed("watch-photos")];
+  mkdirSync(photos);
+  for (const file of FILES) {
+    copyFileSync(join(IMAGES, file), join(photos, file));
+  }
+  const save = (step: number, checkpoint: string, loss: number): void => {
+    const folder = join(runs, `checkpoint-${step}`);
+    cpSync(join(ROOT, checkpoint), folder, { recursive: true });
+    const state = { global_step: step, log_history: [{ step, eval_loss: loss }] };
+    writeFileSync(join(folder, "trainer_state.json"), JSON.stringify(state));
+    run(["watch", runs, out, "--once", "--images", photos]);
+  };
+  save(5, "tests/goldens/checkpoints/base", 3.5);
+  const host = spawn(PROGRAM, ["serve", out, "--port", "0", "--json"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const [line] = await once(host.stdout as NonNullable<typeof host.stdout>, "data");
+  const page = await browser.newPage();
+  try {
+    await page.goto(JSON.parse(String(line)).url);
+    await page.getByText("Step 5, the best so far").waitFor();
+    const before = await page.locator("#captions tbody td:nth-child(2)").allTextContents();
+    expect(before).toHaveLength(FILES.length);
+    save(10, "models/demo", 0.25);
+    await page.getByText("Step 10, the best so far").waitFor();
+    const rows = page.locator("#captions tbody tr");
+    expect(await page.locator("#captions th").allTextContents()).toEqual([
+      "Image",
+      "Step 10",
+      "Step 5",
+    ]);
+    for (const [at, file] of FILES.entries()) {
+      const cells = await rows.nth(at).locator("td").allTextContents();
+      expect(cells).toEqual(["", CAPTIONS[file], before[at]]);
+      const picture = rows.nth(at).getByRole("img", { name: file });
+      expect(await picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(64);
+    }
+    expect(await page.locator("#steps tbody tr").allInnerTexts()).toEqual([
+      "10\t0.25\tbest",
+      "5\t3.5\t",
+    ]);
+  } finally {
+    await page.close();
+    host.kill();
+  }
 });

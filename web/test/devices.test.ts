@@ -20,7 +20,13 @@ import { asVersion1 } from "./lib/folder.js";
 import { ROOT } from "./lib/program.js";
 
 const several = readFileSync(join(ROOT, "tests/hostile/manifests/accepted/several.json"), "utf8");
-const facts: DeviceFacts = { device: "wasm", shaderF16: false, threads: 1, memoryGiB: 8 };
+const facts: DeviceFacts = {
+  device: "wasm",
+  engine: "ort",
+  shaderF16: false,
+  threads: 1,
+  memoryGiB: 8,
+};
 
 /** The sample folder with these dtypes, each graph of so many chunks of 8 MB. */
 function folderWith(dtypes: Readonly<Record<string, number>>) {
@@ -66,6 +72,19 @@ describe("dtypes", () => {
     expect(pick({ device: "webgpu", shaderF16: true })).toBe("q8");
   });
 
+  it("are the smallest on the own engine, whatever the folder prefers", () => {
+    const sizes = folderWith({ q8: 20, fp32: 120, q4f16: 14, q4: 15 });
+    const pick = (manifest: typeof sizes, some: Partial<DeviceFacts> = {}) =>
+      chooseDtypes(manifest, "auto", { ...facts, engine: "native", ...some });
+    expect(pick(sizes)).toEqual({ encoder: "q4f16", decoder: "q4f16" });
+    expect(pick(sizes, { engine: "ort" }).decoder).toBe("q8");
+    expect(pick(folderWith({ fp32: 9, int8: 5, q8: 5 })).decoder).toBe("q8"); // the preferred one of equal ones
+    expect(chooseDtypes(sizes, { encoder: "q8" }, { ...facts, engine: "native" })).toEqual({
+      encoder: "q8",
+      decoder: "q4f16",
+    });
+  });
+
   it("suit the memory", () => {
     const big = folderWith({ fp32: 120, fp16: 60, q4: 15 });
     const pick = (some: Partial<DeviceFacts>) =>
@@ -94,8 +113,18 @@ describe("dtypes", () => {
   });
 });
 
-it("finds this machine's device", async () => {
-  expect(await inspectDevice("auto", undefined)).toMatchObject({ device: "wasm", threads: 1 });
+it("finds this machine's device, and the engine that suits it", async () => {
+  const found = { device: "wasm", threads: 1 };
+  expect(await inspectDevice("auto", undefined)).toMatchObject({ ...found, engine: "native" });
+  expect(await inspectDevice("wasm", 1, "ort")).toMatchObject({ ...found, engine: "ort" });
+  for (const [device, engine] of [
+    ["webgpu", "native"],
+    ["wasm", "genai"],
+  ] as const) {
+    await expect(inspectDevice(device, 1, engine as never)).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+  }
   await expect(inspectDevice("webgpu", undefined)).rejects.toMatchObject({ code: "unsupported" });
 });
 

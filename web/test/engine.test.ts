@@ -111,4 +111,29 @@ describe("an engine that is not ONNX Runtime", () => {
     expect(engine.alive).toBe(0);
     await backend.dispose();
   });
+
+  it("is stopped by an event while its steps take no turn of the event loop", async () => {
+    const table = vectors("beams.json").tables[0];
+    const [backend, engine] = await load(table);
+    const step = engine.step.bind(engine);
+    let steps = 0;
+    engine.step = (...all) => {
+      steps += 1;
+      for (const end = performance.now() + 60; performance.now() < end; ) {
+        // as an engine that computes
+      }
+      return step(...all);
+    };
+    const stop = new AbortController();
+    const running = backend.run(
+      IMAGE,
+      { minNewTokens: table.max_new_tokens },
+      stop.signal,
+      () => setTimeout(() => stop.abort(new Error("enough"))), // an event
+    );
+    await expect(running).rejects.toThrow("enough");
+    expect(steps).toBeLessThan(4);
+    expect(table.max_new_tokens).toBeGreaterThan(4);
+    await backend.dispose();
+  });
 });

@@ -1,6 +1,7 @@
 // Fetching, verifying, storing: against a server that can do everything wrong.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ResilientStore } from "../src/loading/cache.js";
 import { fileUrl, folderUrl } from "../src/loading/fetch.js";
@@ -321,9 +322,12 @@ describe("where it goes", () => {
       expect(folderUrl(url).href).toBe("http://a/m/");
     }
     expect(folderUrl("/m", "https://a/page/").href).toBe("https://a/m/");
-    for (const url of ["file:///m", "data:,x", "not a url"]) {
+    for (const url of ["data:,x", "ftp://a/m", "http://"]) {
       expect(() => folderUrl(url)).toThrow(expect.objectContaining({ code: "invalid_argument" }));
     }
+    // In Node a path, too.
+    expect(folderUrl("/a b/m").href).toBe("file:///a%20b/m/");
+    expect(folderUrl("m").href).toBe(`${pathToFileURL("m").href}/`);
     const base = new URL("http://a/m/");
     expect(fileUrl(base, "onnx/x.onnx")).toBe("http://a/m/onnx/x.onnx");
     for (const path of ["../x", "/x", "//b/x", "http://b/x", "a/../../x", "%2e%2e/x", "\\x"]) {

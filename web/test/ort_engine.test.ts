@@ -89,7 +89,12 @@ async function opened(crossAttention: boolean): Promise<FakeEngine> {
     integerProducts: false,
   } as const;
   for (const role of ["encoder", "decoder"] as const) {
-    const load = await engine.read({ role, graph, read: async () => undefined as never });
+    const load = await engine.read({
+      role,
+      graph,
+      read: async () => undefined as never,
+      chunks: async () => {},
+    });
     await load();
   }
   return engine;

@@ -2,10 +2,23 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { beforeAll, describe, expect, it } from "vitest";
+import { downloadOf, SPLIT } from "./lib/packed.js";
 import { scratch, WEB } from "./lib/program.js";
 
-const MOST_BYTES = 300_000;
+// Of them four builds of the engine, 130 kB each.
+const MOST_BYTES = 900_000;
+const BROWSER = [
+  "chunk.js",
+  "entry.jsx",
+  "img-captioner.js",
+  "img-captioner.jsx",
+  "index.js",
+  "transformers.js",
+];
+/** Chunks, whose names tell their content. */
+const plain = (name: string): string => name.replace(/chunk-\w{8}\.js$/, "chunk.js");
 const BIN = join(WEB, "node_modules/.bin");
 
 let tarball: string;
@@ -39,20 +52,27 @@ describe("the tarball", () => {
   });
 
   it("holds what npm users need and no more", () => {
-    expect(files.filter((path) => !path.endsWith(".d.ts"))).toEqual([
+    expect([...new Set(files.map(plain))].filter((path) => !path.endsWith(".d.ts"))).toEqual([
       "package/README.md",
       "package/dist/LICENSE",
       "package/dist/NOTICE",
+      "package/dist/chunk.js",
       "package/dist/copy.mjs",
       "package/dist/entry.jsx",
+      "package/dist/img-captioner.js",
+      "package/dist/img-captioner.jsx",
       "package/dist/index.js",
       "package/dist/lorapress/cpu.js",
+      "package/dist/lorapress/engine_relaxed.wasm",
+      "package/dist/lorapress/engine_relaxed_threads.wasm",
+      "package/dist/lorapress/engine_simd128.wasm",
+      "package/dist/lorapress/engine_simd128_threads.wasm",
+      "package/dist/lorapress/thread.js",
       "package/dist/lorapress/webgpu.js",
       "package/dist/lorapress/worker.js",
+      "package/dist/node/chunk.js",
       "package/dist/node/index.js",
-      "package/dist/node/shared.js",
       "package/dist/node/transformers.js",
-      "package/dist/shared.js",
       "package/dist/transformers.js",
       "package/package.json",
     ]);
@@ -62,7 +82,9 @@ describe("the tarball", () => {
     const { dependencies } = JSON.parse(readFileSync(join(WEB, "package.json"), "utf8"));
     expect(dependencies).toEqual({ "onnxruntime-web": expect.stringMatching(/^\d+\.\d+\.\d+$/) });
     const dist = join(project, "node_modules/lorapress/dist");
-    for (const name of ["entry.jsx", "index.js", "shared.js", "transformers.js"]) {
+    const scripts = readdirSync(dist).filter((name) => /\.jsx?$/.test(name));
+    expect([...new Set(scripts.map(plain))].sort()).toEqual(BROWSER);
+    for (const name of scripts) {
       const text = readFileSync(join(dist, name), "utf8");
       const imports = [...text.matchAll(/\b(?:from |import |import\(\s*)"([^"]+)"/g)].map(
         ([, path]) => path,
@@ -76,6 +98,24 @@ describe("the tarball", () => {
   });
 });
 
+describe("what a page gets", () => {
+  // Minified and packed by gzip; .wasm and the worker are files of their own.
+  for (const [names, most] of [
+    ["Captioner, TextGenerator, clearCache", 60_000],
+    ["LorapressError", 5_000],
+  ] as const) {
+    it(`with ${names} is at most ${most} bytes`, async () => {
+      const contents = `import { ${names} } from "lorapress"; globalThis.all = [${names}];`;
+      const splitting = names.includes("Captioner"); // ONNX Runtime's part comes where it is asked for
+      const result = await build({ ...SPLIT, splitting, stdin: { contents, resolveDir: project } });
+      const { bytes } = downloadOf(result, "out/stdin.js");
+      console.log(`${names}: ${bytes} bytes`);
+      expect(bytes).toBeGreaterThan(most / 4);
+      expect(bytes).toBeLessThanOrEqual(most);
+    });
+  }
+});
+
 describe("its types", () => {
   it("are right by publint", () => {
     expect(run(join(BIN, "publint"), ["run", tarball, "--strict"])).toContain("All good!");
@@ -85,7 +125,7 @@ describe("its types", () => {
     const said = run(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--format", "json"]);
     const { analysis, problems } = JSON.parse(said);
     expect(Object.keys(analysis.entrypoints)).toEqual(
-      expect.arrayContaining([".", "./worker", "./transformers"]),
+      expect.arrayContaining([".", "./worker", "./transformers", "./img-captioner"]),
     );
     const kinds = Object.keys(problems ?? {});
     expect(kinds.filter((kind) => !["NoResolution", "CJSResolvesToESM"].includes(kind))).toEqual(

@@ -5,7 +5,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Captioner, type LoadOptions } from "../src/index.js";
-import { type Golden, LLAVA, readGolden, readPng, toOptions } from "./lib/goldens.js";
+import { engines, type Golden, LLAVA, readGolden, readPng, toOptions } from "./lib/goldens.js";
 import { pressed } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -16,13 +16,13 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const load = (name: string, options: LoadOptions = {}): Promise<Captioner> =>
-  Captioner.load(`${server.origin}/${name}`, options);
+  Captioner.load(`${server.origin}/${name}`, { engine: "native", ...options });
 const imageOf = (golden: Golden, image: number) => readPng(golden.images[image] ?? "");
 
 describe("a llava folder is equal to PyTorch", () => {
   for (const golden of LLAVA.map(readGolden)) {
-    it(golden.name, async () => {
-      const captioner = await load(`${golden.name}-llava`, { dtype: "fp32" });
+    it.each(engines(golden.name === "base"))(`${golden.name} on %s`, async (engine) => {
+      const captioner = await load(`${golden.name}-llava`, { dtype: "fp32", engine });
       for (const { image, ids, text } of golden.captions) {
         const source = imageOf(golden, image);
         expect(await captioner.caption(source)).toMatchObject({ ids, text });
@@ -114,7 +114,7 @@ it("refuses a prompt whose places are not as many as the image's positions", asy
   const captioner = await load("base-llava");
   const image = imageOf(readGolden("base"), 0);
   await expect(captioner.caption(image, { prompt: [320, 5] })).rejects.toThrow(
-    "the image has 16 positions, the prompt has places for 1",
+    "the prompt has 1 image tokens, the image 16",
   );
   await captioner.dispose();
 });

@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { EngineName } from "../src/engine/engine_api.js";
 import { Captioner } from "../src/index.js";
-import { REAL_PLACEHOLDERS, readPng, toOptions } from "./lib/goldens.js";
+import { engines, REAL_PLACEHOLDERS, readPng, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -20,11 +21,11 @@ describe("equal to transformers", () => {
     const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
     const source = ({ image }: { image: string }) => readPng(join(folder, "..", image));
     const maxNewTokens: number = golden.max_new_tokens;
-    const opened = (): Promise<Captioner> =>
-      Captioner.load(`${server.origin}/${name.replace("/", "-")}`, { dtype: "fp32" });
+    const opened = (engine: EngineName = "native"): Promise<Captioner> =>
+      Captioner.load(`${server.origin}/${name.replace("/", "-")}`, { dtype: "fp32", engine });
 
-    it(name, async () => {
-      const captioner = await opened();
+    it.each(engines(name === "smolvlm/smolvlm"))(`${name} on %s`, async (engine) => {
+      const captioner = await opened(engine);
       const { placed, captions, prompt } = golden;
       expect(captions.length).toBeGreaterThan(2);
       for (const row of captions) {

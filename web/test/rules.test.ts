@@ -2,7 +2,7 @@
 // second time, and refuses what they rule out.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Captioner } from "../src/index.js";
-import { readPng } from "./lib/goldens.js";
+import { engines, readPng } from "./lib/goldens.js";
 import { pressed } from "./lib/program.js";
 import { rulesInGraph } from "./lib/rules.js";
 import { TestServer } from "./lib/server.js";
@@ -14,9 +14,10 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 describe("rules inside the decoder", () => {
+  const first = rulesInGraph()[0]?.name;
   for (const { name, images, captions, options } of rulesInGraph()) {
-    it(`${name} says what generate() says`, async () => {
-      const captioner = await Captioner.load(`${server.origin}/${name}`, { dtype: "fp32" });
+    it.each(engines(first === name))(`${name} on %s says what generate() says`, async (engine) => {
+      const captioner = await Captioner.load(`${server.origin}/${name}`, { dtype: "fp32", engine });
       expect(Object.keys(options)).toHaveLength(3);
       for (const { image, ids } of captions) {
         const found = await captioner.caption(readPng(images[image] ?? ""));

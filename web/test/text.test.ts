@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Captioner, type LoadOptions, TextGenerator } from "../src/index.js";
-import { toOptions } from "./lib/goldens.js";
+import { engines, toOptions } from "./lib/goldens.js";
 import { pressed, ROOT } from "./lib/program.js";
 import { TestServer } from "./lib/server.js";
 
@@ -28,7 +28,11 @@ const goldenOf = (name: string) =>
   JSON.parse(readFileSync(join(ROOT, "tests/goldens/text", name, "golden.json"), "utf8"));
 
 const load = (name: string, options: LoadOptions = {}): Promise<TextGenerator> =>
-  TextGenerator.load(`${server.origin}/text-${name}`, { dtype: "fp32", ...options });
+  TextGenerator.load(`${server.origin}/text-${name}`, {
+    dtype: "fp32",
+    engine: "native",
+    ...options,
+  });
 
 const asked = ({ system, raw_prompt: rawPrompt }: Row) => ({ system, rawPrompt });
 
@@ -36,8 +40,8 @@ for (const name of ["llama", "qwen2", "gpt2", "opt"]) {
   const golden = goldenOf(name);
   const rows: readonly Row[] = golden.prompts;
   describe(`${name} is equal to transformers`, () => {
-    it("greedy and with beams, by the folder's own settings", async () => {
-      const generator = await load(name);
+    it.each(engines(name === "llama"))("greedy and with beams on %s", async (engine) => {
+      const generator = await load(name, { engine });
       for (const row of rows) {
         const found = await generator.generate(row.prompt, asked(row));
         expect(found).toMatchObject({ ids: row.ids, text: row.text });

@@ -1,12 +1,20 @@
-// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers}.js, the engine's own files
-// beside them in ort/.
+// Bundles for pages without a bundler: build/bundle/{lorapress,worker,transformers,img-captioner}.js, the engines' files
+// beside them in engine/ and ort/.
 // usage: node tools/bundle.mjs [OUT [MODULE.ts...]]   MODULE: a further module of the bundle
 //        node tools/bundle.mjs --demo [OUT]          the demo page, to which a model's folder is added
 import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { ENGINE_MODULES, ENGINE_WASM, engineFilesAre, WEB } from "./engine.mjs";
+import { noDisk } from "./disk.mjs";
+import {
+  buildThread,
+  ENGINE_MODULES,
+  ENGINE_WASM,
+  engineFilesAre,
+  nativeWasm,
+  WEB,
+} from "./engine.mjs";
 
 /**
  * @param {string} out
@@ -20,6 +28,7 @@ export async function bundle(out, more = {}) {
       lorapress: "src/index.ts",
       worker: "src/worker.ts",
       transformers: "src/transformers.ts",
+      "img-captioner": "src/img_captioner.ts",
       ...more,
     },
     outdir: resolve(out), // not relative to the package
@@ -30,7 +39,7 @@ export async function bundle(out, more = {}) {
     target: "es2022",
     minify: true,
     legalComments: "none",
-    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") })],
+    plugins: [engineFilesAre({ path: join(WEB, "src/engine/engine_files_bundle.ts") }), noDisk],
     logLevel: "warning",
   });
   mkdirSync(join(out, "ort"), { recursive: true });
@@ -40,6 +49,11 @@ export async function bundle(out, more = {}) {
   for (const file of ENGINE_WASM) {
     cpSync(file, join(out, "ort", basename(file)));
   }
+  mkdirSync(join(out, "engine"));
+  for (const file of nativeWasm()) {
+    cpSync(file, join(out, "engine", basename(file)));
+  }
+  await buildThread(resolve(out, "engine/thread.js"));
 }
 
 /**

@@ -1,10 +1,12 @@
-// What the builds of the package share: which files of onnxruntime-web are the engine, and the file of src/ that
-// says where they are.
+// What the builds of the package share: the files that the engines consist of, and the file of src/ that says where
+// they are.
 
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 export const WEB = dirname(dirname(fileURLToPath(import.meta.url)));
 const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
@@ -38,6 +40,35 @@ export const ENGINE_WASM = [
   "ort-wasm-simd-threaded.wasm",
   "ort-wasm-simd-threaded.asyncify.wasm",
 ].map((name) => join(ORT, name));
+
+/**
+ * The project's own engine as WebAssembly, compiled where a source has changed: paths of its builds.
+ * @returns {string[]}
+ */
+export function nativeWasm() {
+  const folder = join(WEB, "../build-wasm/engine");
+  execFileSync(join(WEB, "../tools/engine_wasm.sh"), [folder], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const names = readdirSync(folder).filter((name) => /^engine_\w+\.wasm$/.test(name));
+  return names.map((name) => join(folder, name));
+}
+
+/**
+ * The module of that engine's threads.
+ * @param {string} outfile
+ */
+export async function buildThread(outfile) {
+  const entryPoints = ["src/engine/native_thread.ts"];
+  const how = {
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    legalComments: "none",
+  };
+  await build({ absWorkingDir: WEB, entryPoints, outfile, logLevel: "warning", ...how });
+}
 
 /**
  * An esbuild plugin: `./engine_files.js` is another file.

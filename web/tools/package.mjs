@@ -1,16 +1,17 @@
 // What the npm package consists of, in dist/: index.js and transformers.js for bundlers, the same for Node in node/,
-// and in lorapress/ the modules that bundlers copy as they are: the worker in one file, and the engine's.
+// and in lorapress/ what bundlers copy as it is: the worker in one file, and the engines'.
 // usage: node tools/package.mjs              leaves dist/
 //        node tools/package.mjs --pack OUT   leaves lorapress-VERSION.tgz in the folder OUT, and dist/ as it was
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
-import { ENGINE_MODULES, engineFilesAre, WEB } from "./engine.mjs";
+import { noDisk } from "./disk.mjs";
+import { buildThread, ENGINE_MODULES, engineFilesAre, nativeWasm, WEB } from "./engine.mjs";
 
-const PUBLIC = ["index", "transformers", "worker"];
+const PUBLIC = ["index", "transformers", "worker", "img_captioner"];
 
 /** @type {import("esbuild").BuildOptions} */
 const COMMON = {
@@ -22,10 +23,12 @@ const COMMON = {
   logLevel: "warning",
 };
 
-const ENTRY = `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
+const entry = (
+  /** @type {string} */ module,
+) => `// No JSX: Vite's development server joins the JavaScript of a package into a file elsewhere, from where its worker
 // and its engine are not found. Packages whose entry has another name stay where they are (isOptimizable in
 // vite/src/node/optimizer).
-export * from "./index.js";
+export * from "./${module}.js";
 `;
 
 /**
@@ -44,23 +47,30 @@ function remind(file) {
 /** @param {string} dist */
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
-  const entryPoints = ["src/index.ts", "src/transformers.ts"];
-  const whole = { ...COMMON, entryPoints, splitting: true, chunkNames: "shared" };
-  await build({ ...whole, outdir: dist, plugins: [npm] });
-  await build({ ...whole, outdir: join(dist, "node"), platform: "node" });
-  writeFileSync(join(dist, "entry.jsx"), ENTRY);
+  const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
+  const whole = { ...COMMON, splitting: true, chunkNames: "chunk-[hash]" };
+  const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
+  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] });
+  const define = { LORAPRESS_ENGINE: JSON.stringify("../lorapress/") };
+  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node", define });
+  writeFileSync(join(dist, "entry.jsx"), entry("index"));
+  writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
   mkdirSync(join(dist, "lorapress"));
   await build({
     ...COMMON,
     entryPoints: ["src/worker.ts"],
     outfile: join(dist, "lorapress/worker.js"),
     minify: true,
-    plugins: [npm],
+    plugins: [npm, noDisk],
   });
   remind(join(dist, "lorapress/worker.js"));
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
     writeFileSync(join(dist, "lorapress", name), text);
   }
+  for (const file of nativeWasm()) {
+    cpSync(file, join(dist, "lorapress", basename(file)));
+  }
+  await buildThread(join(dist, "lorapress/thread.js"));
   cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
 }
 

@@ -7,13 +7,16 @@ let usual = {};
 const trace = [];
 
 const side = {
-  async load({ folder, dtype, threads, prompt, wait = true }) {
+  async load({ folder, dtype, threads, prompt, engine, keepEncoder, plain = false, wait = true }) {
     begin = performance.now();
     usual = prompt === undefined ? {} : { prompt };
     captioner = await Captioner.load(folder, {
       device: "wasm",
+      engine,
+      keepEncoder,
       dtype,
       threads,
+      ...(plain && { worker: new Worker("plain_worker.mjs", { type: "module" }) }),
       onProgress: ({ phase, loadedBytes, totalBytes }) =>
         trace.push({ ms: performance.now() - begin, phase, loadedBytes, totalBytes }),
     });
@@ -29,6 +32,8 @@ const side = {
     const ms = performance.now() - start;
     return { ms, ids, text, timings, startMs: start - begin, endMs: start - begin + ms };
   },
+
+  info: () => captioner.info,
 
   trace: () => trace,
 };

@@ -28,10 +28,7 @@ class HostFiles::File final : public Source {
     lp_host_read(
         number_, static_cast<double>(offset), out.data(), static_cast<uint32_t>(out.size()));
     if (range != nullptr && range->left > 0 && offset + out.size() <= range->end) {
-      range->left -= std::min<uint64_t>(range->left, out.size());
-      if (range->left == 0) {
-        let_go(*range);
-      }
+      count(*range, offset, out.size());
     }
   }
 
@@ -39,7 +36,7 @@ class HostFiles::File final : public Source {
     uint64_t end = 0;
     if (tensor.bytes > 0 && !__builtin_add_overflow(tensor.offset, tensor.bytes, &end) &&
         end <= size_) {
-      ranges_.push_back({tensor.offset, end, 0, tensor.bytes * times, {}});
+      ranges_.push_back({tensor.offset, end, 0, tensor.bytes * times, {}, tensor.offset});
     }
   }
 
@@ -96,8 +93,23 @@ class HostFiles::File final : public Source {
     uint64_t from;  // where the range before ends
     uint64_t left;  // bytes that are still to be read; 0: it is not counted
     std::vector<std::byte> kept;
+    uint64_t next = begin;  // of a reading in order
     bool gone = false;
   };
+
+  // A tensor that is read once and in order is let go piece by piece, others when all of them has been read.
+  void count(Range& range, uint64_t offset, uint64_t size) const {
+    const bool last_time = range.left <= range.end - range.begin;
+    range.left -= std::min(range.left, size);
+    if (last_time && offset == range.next) {
+      range.next = offset + size;
+      lp_host_done(number_, static_cast<double>(range.from), static_cast<double>(range.next));
+      range.from = range.next;
+      range.gone = range.next == range.end;
+    } else if (range.left == 0) {
+      let_go(range);
+    }
+  }
 
   void let_go(Range& range) const {
     if (!range.gone) {
@@ -130,6 +142,10 @@ HostFiles::~HostFiles() {
   for (const std::shared_ptr<File>& file : sources_) {
     file->let_go_of_the_rest();
   }
+}
+
+const Source& HostFiles::graph() const {
+  return *sources_[0];
 }
 
 std::shared_ptr<const Source> HostFiles::open(const std::string& name) const {

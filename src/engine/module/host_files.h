@@ -21,7 +21,7 @@ class HostFiles final : public Sources {
   HostFiles(const HostFiles&) = delete;
   HostFiles& operator=(const HostFiles&) = delete;
 
-  [[nodiscard]] const Source& graph() const override { return *sources_[0]; }
+  [[nodiscard]] const Source& graph() const override;
   [[nodiscard]] std::shared_ptr<const Source> open(const std::string& name) const override;
 
   // Reads small tensors and keeps them; tells the host of every range that will not be read, and from now on of each whose

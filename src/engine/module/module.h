@@ -32,7 +32,8 @@
 //      memory that ends. It must not return: let it throw. The exception leaves the export that was
 //      called, and the instance is dead: throw it away; a new instance of the same compiled module loads another graph.
 //      The same holds for exceptions of other imports, and for traps (WebAssembly.RuntimeError), which no
-//      file should cause.
+//      file should cause. One exception: after LP_PROBLEM_RUN in lp_encode, lp_prefill or lp_step the instance goes on, if the
+//      host puts back the value that exports.__stack_pointer had before the call, and frees the sequences of that lp_step.
 //
 // THREADS  With *_threads the host makes the memory:
 //   new WebAssembly.Memory({initial: LP_INITIAL_PAGES, maximum: any up to 65536, shared: true}), import "env" "memory".
@@ -58,7 +59,7 @@
 //   now(): f64                                          milliseconds: performance.now()
 // and in *_threads "env" "memory". There are no others.
 //
-// EXPORTS  `memory`, `_initialize`, the functions below, and in *_threads `__stack_pointer`.
+// EXPORTS  `memory`, `_initialize`, `__stack_pointer` (a mutable global) and the functions below.
 #ifndef LORAPRESS_ENGINE_MODULE_MODULE_H_
 #define LORAPRESS_ENGINE_MODULE_MODULE_H_
 

@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 
+#include "engine/kernels/math.h"
 #include "engine/module/module.h"
 
 namespace {
@@ -188,6 +189,16 @@ int strcmp(const char* a, const char* b) {
   return static_cast<unsigned char>(*a) - static_cast<unsigned char>(*b);
 }
 
+// std::find of 32-bit numbers.
+wchar_t* wmemchr(const wchar_t* from, wchar_t wanted, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (from[i] == wanted) {
+      return const_cast<wchar_t*>(from + i);
+    }
+  }
+  return nullptr;
+}
+
 float powf(float x, float y) {
   if (x == 1.0F || y == 0.0F) {
     return 1.0F;
@@ -203,6 +214,15 @@ float powf(float x, float y) {
   const double size = exp(static_cast<double>(y) * log(static_cast<double>(__builtin_fabsf(x))));
   const bool negative = odd && __builtin_signbit(x) != 0;
   return static_cast<float>(negative ? -size : size);
+}
+
+float erff(float x) {
+  return lorapress::kernels::erf(x);
+}
+
+void __wasm_call_ctors();  // of the linker  // NOLINT(bugprone-reserved-identifier)
+__attribute__((export_name("_initialize"))) void lorapress_initialize() {
+  __wasm_call_ctors();
 }
 
 int __cxa_atexit(void (*)(void*),
@@ -241,9 +261,9 @@ void operator delete[](void* memory, size_t /*bytes*/) noexcept {
   free(memory);
 }
 
-namespace std {
+_LIBCPP_BEGIN_NAMESPACE_STD
 // What the C++ library calls where a container's bounds are broken.
 void __libcpp_verbose_abort(const char* /*format*/, ...) noexcept {  // NOLINT
   __builtin_trap();
 }
-}  // namespace std
+_LIBCPP_END_NAMESPACE_STD

@@ -1,5 +1,6 @@
 #include "runtime/native/native_session.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -66,6 +67,18 @@ ErrorCode code_of(engine::Problem problem) {
 
 }  // namespace
 
+std::unique_ptr<engine::Sources> folder_sources(const fs::path& file) {
+  return std::make_unique<FolderSources>(file);
+}
+
+void naming_file(const fs::path& file, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const engine::Refusal& refusal) {
+    fail_refused(refusal, file);
+  }
+}
+
 void fail_refused(const engine::Refusal& refusal, const fs::path& file) {
   if (file.empty()) {
     fail(code_of(refusal.problem), "{}", refusal.message);
@@ -84,11 +97,7 @@ std::unique_ptr<engine::Session> load_session(const fs::path& file, engine::Work
 void NativeSession::run(engine::Run& run,
                         std::span<const engine::Tensor> feeds,
                         std::span<engine::Tensor> results) const {
-  try {
-    session_->run(run, feeds, results);
-  } catch (const engine::Refusal& refusal) {
-    fail_refused(refusal, file_);
-  }
+  naming_file(file_, [&] { session_->run(run, feeds, results); });
 }
 
 }  // namespace lorapress

@@ -3,6 +3,7 @@
 #define LORAPRESS_RUNTIME_NATIVE_NATIVE_SESSION_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -17,6 +18,12 @@ namespace lorapress {
 // A graph's file, loaded; `workers` share that work. Throws kNotFound, and as fail_refused().
 std::unique_ptr<engine::Session> load_session(const std::filesystem::path& file,
                                               engine::Workers& workers);
+
+// A graph's file and those beside it that have its weights. Throws kNotFound.
+std::unique_ptr<engine::Sources> folder_sources(const std::filesystem::path& file);
+
+// Runs `work`; a refusal in it becomes an Error, as by fail_refused().
+void naming_file(const std::filesystem::path& file, const std::function<void()>& work);
 
 // A graph alone.
 class NativeSession {

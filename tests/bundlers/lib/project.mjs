@@ -30,23 +30,14 @@ export function run(program, args, cwd) {
 /** Hard links where the file system has them. */
 function copyTree(from, to) {
   try {
-    run("cp", ["-al", from, to]);
+    run("cp", ["-alH", from, to]);
   } catch {
-    run("cp", ["-a", from, to]);
+    run("cp", ["-aH", from, to]); // H: worktrees may have a link there
   }
 }
 
-let tarball;
-let model;
-
-/** Packs the package and presses the demo checkpoint, once. */
-export function prepare() {
-  run("node", [join(ROOT, "web/tools/package.mjs"), "--pack", SCRATCH], ROOT);
-  tarball = join(SCRATCH, readdirSync(SCRATCH).find((name) => name.endsWith(".tgz")));
-  model = join(SCRATCH, "model");
-  run(process.env.LORAPRESS, ["press", join(ROOT, "models/demo"), model]);
-  return { tarball, model };
-}
+/** run.sh has packed the package and pressed the demo checkpoint. */
+const model = join(SCRATCH, "model");
 
 /** Returns the project's folder. */
 export function makeProject(name) {
@@ -61,13 +52,29 @@ export function makeProject(name) {
 }
 
 /** The packages of the lock file, of which npm leaves those that the project names, and the tarball. */
-export function install(folder) {
+export function installByNpm(folder) {
   copyTree(MODULES, join(folder, "node_modules"));
   for (const own of [".package-lock.json", ".installed"]) {
     rmSync(join(folder, "node_modules", own), { force: true });
   }
+  const tarball = join(SCRATCH, readdirSync(SCRATCH).find((name) => name.endsWith(".tgz")));
   const quiet = ["--offline", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"];
   run("npm", ["install", ...quiet, "--loglevel=error", tarball], folder);
+}
+
+/** What npm has installed for all examples together. */
+export function install(folder) {
+  copyTree(join(SCRATCH, "all/node_modules"), join(folder, "node_modules"));
+}
+
+/** Packs the package, installs it, and presses the demo checkpoint: once, for all tests. */
+export function prepare() {
+  run("node", [join(ROOT, "web/tools/package.mjs"), "--pack", SCRATCH], ROOT);
+  const all = join(SCRATCH, "all");
+  mkdirSync(all);
+  cpSync(join(ROOT, "tests/bundlers/package.json"), join(all, "package.json"));
+  installByNpm(all);
+  run(process.env.LORAPRESS, ["press", join(ROOT, "models/demo"), model]);
 }
 
 export function addModel(folder, where) {

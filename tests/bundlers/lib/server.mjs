@@ -6,6 +6,7 @@ import { extname, join, normalize } from "node:path";
 const TYPES = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript",
+  ".css": "text/css",
   ".json": "application/json",
   ".wasm": "application/wasm",
   ".png": "image/png",
@@ -23,11 +24,13 @@ const POLICY = {
 /**
  * @param {string} folder
  * @param {{isolated?: boolean, fallback?: boolean}} [options] fallback: the page in place of what is missing
- * @returns {Promise<{origin: string, stop: () => void}>}
+ * @returns {Promise<{origin: string, asked: string[], stop: () => void}>} asked: the paths, in turn
  */
 export async function serve(folder, { isolated = false, fallback = false } = {}) {
+  const asked = [];
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://host").pathname));
+    asked.push(path);
     const wanted = join(folder, path.endsWith("/") ? `${path}index.html` : path);
     const found = existsSync(wanted) && statSync(wanted).isFile();
     const file = found || !fallback ? wanted : join(folder, "index.html");
@@ -44,5 +47,5 @@ export async function serve(folder, { isolated = false, fallback = false } = {})
     server.closeAllConnections();
     server.close();
   };
-  return { origin: `http://127.0.0.1:${server.address().port}`, stop };
+  return { origin: `http://127.0.0.1:${server.address().port}`, asked, stop };
 }

@@ -136,6 +136,43 @@ function testCase(library, stack, name, options) {
   });
 }
 
+/**
+ * Decoders that apply rules to their own logits, though all they get is embeddings: the client applies none.
+ * @param {'v3' | 'v4'} version
+ */
+export async function testRulesInside(version, names) {
+  const stack = STACKS[version];
+  const library = await load(stack);
+  for (const name of names) {
+    const folder = join(ROOT, 'tests/goldens', name);
+    const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8'));
+    const { prompt, variants, image } = golden.rules;
+    const inside = variants.filter(({ options }) =>
+      ['repetition_penalty', 'no_repeat_ngram_size', 'bad_words_ids'].includes(Object.keys(options).join()),
+    );
+    for (const { options, ids } of inside) {
+      it(`${name} with ${JSON.stringify(options)} in the graph, ${stack.name} ${stack.version}`, async () => {
+        const set = Object.entries(options).flatMap(([key, value]) => ['--set', `${key}=${JSON.stringify(value)}`]);
+        const out = `${name}_rules_${Object.entries(options).join()}`.replaceAll(/[-/,.]/g, '');
+        const [checkpoint, base] = ['adapter', 'base'].map((part) => join(folder, part));
+        const source = existsSync(checkpoint) ? [checkpoint, '--base', base] : [base];
+        const made = await press(out, source[0], [...source.slice(1), '--rules-in-graph', ...set]);
+        library.env.localModelPath = dirname(made);
+        const processor = await library.AutoProcessor.from_pretrained(basename(made));
+        const model = await library.AutoModelForImageTextToText.from_pretrained(basename(made), { dtype: 'fp32' });
+        const picture = await library.RawImage.read(join(folder, '..', image));
+        const text = `<image>${prompt}`;
+        const inputs = await (golden.tile === undefined ? processor(picture, text) : processor(text, [picture]));
+        const { pixels } = golden.captions.find((row) => row.image === image);
+        inputs.pixel_values = await pixelsOf(library, join(folder, pixels), golden, processor);
+        const output = await model.generate({ ...inputs, max_new_tokens: golden.max_new_tokens });
+        assert.deepEqual(output.tolist()[0].slice(inputs.input_ids.dims[1]).map(Number), ids);
+        await model.dispose();
+      });
+    }
+  }
+}
+
 /** Images of different numbers of tiles in one call: their features, and nothing for tiles of zeros. */
 async function testBatch(library, model, folder, golden, processor) {
   const { images, tiles } = golden.batch;

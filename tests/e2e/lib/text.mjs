@@ -17,7 +17,8 @@ export async function testText(version) {
   const library = await load(stack);
   describe(`text-generation in ${stack.name} ${stack.version}`, () => {
     for (const name of ['llama', 'qwen2', 'gpt2', 'opt']) {
-      for (const options of [[], ['--ops', 'standard'], ['--external-data']]) {
+      // The checkpoints' own rules, applied by the client or by the decoder.
+      for (const options of [[], ['--ops', 'standard'], ['--external-data'], ['--rules-in-graph']]) {
         testCase(library, name, options);
       }
     }

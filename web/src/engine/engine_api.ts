@@ -6,6 +6,20 @@ import type { PieceMemory, Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
 
+/** The project's own engine, on CPUs, and ONNX Runtime. */
+export const ENGINES = ["native", "ort"] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** Builds of the project's own engine: kind of vectors; "threads": over shared memory. */
+export const NATIVE_BUILDS = ["relaxed", "relaxed_threads", "simd128", "simd128_threads"] as const;
+export type NativeBuild = (typeof NATIVE_BUILDS)[number];
+
+/** Addresses of the project's own engine: WebAssembly, and the module of a thread's worker. */
+export interface NativeFiles {
+  readonly wasm: Readonly<Record<NativeBuild, string>>;
+  readonly thread: string;
+}
+
 /** Addresses of ONNX Runtime's files for a device: JavaScript, imported unchanged, and WebAssembly. */
 export interface OrtFiles {
   readonly module: string;
@@ -14,6 +28,7 @@ export interface OrtFiles {
 
 /** Addresses of the files that engines consist of. */
 export interface EngineFiles {
+  readonly native: NativeFiles;
   readonly onnxruntime: Readonly<Record<Device, OrtFiles>>;
 }
 
@@ -21,6 +36,8 @@ export interface EngineFiles {
 export interface ModelShape {
   /** undefined: a decoder alone. */
   readonly imageSize: readonly [height: number, width: number] | undefined;
+  /** Positions of an image or tile. */
+  readonly imageTokens?: number;
   readonly vocabSize: number;
   readonly numHiddenLayers: number;
   /** Whether a pair behind the layers' caches holds token ids. */
@@ -34,10 +51,17 @@ export interface ModelShape {
 }
 
 export interface EngineRequest {
+  readonly engine: EngineName;
+  /** Whether ONNX Runtime takes over where the engine refuses a graph. */
+  readonly fallback: boolean;
   readonly device: Device;
   readonly shape: ModelShape;
+  /** false: the memory of the encoder is to be given back when it is unloaded. */
+  readonly keepEncoder: boolean;
   /** WebAssembly threads; more than one needs a cross-origin isolated page. */
   readonly threads: number;
+  /** Something that a user may want to know. */
+  note(text: string): void;
 }
 
 /** A part of the model, from which an engine reads what it needs. */
@@ -47,6 +71,8 @@ export interface ModelSource {
   readonly graph: GraphFile;
   /** A file of the folder, every chunk verified; its pieces lie in `memory`, if given. */
   read(path: string, memory?: PieceMemory): Promise<Pieces>;
+  /** A file's chunks, all of them verified, in any order; `bytes` are used again when `take` returns. */
+  chunks(path: string, take: (index: number, bytes: Uint8Array) => void): Promise<void>;
 }
 
 /** The image tokens, wherever the engine keeps them. */
@@ -75,8 +101,13 @@ export interface Engine {
    * One row. `ids` are the model's start token, in whose place the image stands unless the decoder attends to
    * it, and then the prompt's tokens; or, with an imageTokenId, a prompt that has this id once per position of the
    * image; or the prompt of a decoder alone, without an image. The engine adds none. `image` must outlive the sequences.
+   * `room`: how many steps are expected.
    */
-  prefill(image: EncodedImage | undefined, ids: readonly number[]): Promise<[Sequences, Logits]>;
+  prefill(
+    image: EncodedImage | undefined,
+    ids: readonly number[],
+    room: number,
+  ): Promise<[Sequences, Logits]>;
   /**
    * Row i of the result is row parents[i] of `sequences` and then tokens[i]; rows may repeat,
    * vanish and change places. `sequences` is used up.
@@ -86,5 +117,7 @@ export interface Engine {
     parents: readonly number[],
     tokens: readonly number[],
   ): Promise<[Sequences, Logits]>;
+  /** Frees a part that is loaded; read() brings it back. Images stay. */
+  unload(role: Role): Promise<void>;
   dispose(): Promise<void>;
 }

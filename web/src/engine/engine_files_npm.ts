@@ -15,6 +15,8 @@ function address(find: () => URL, path: string): string {
   }
 }
 
+export { compileWasm } from "./wasm_file.js";
+
 export function workerUrl(): string {
   const worker = "lorapress/worker.js";
   return address(() => new URL("./lorapress/worker.js", import.meta.url), worker);
@@ -22,6 +24,30 @@ export function workerUrl(): string {
 
 export function engineFiles(): EngineFiles {
   return {
+    native: {
+      wasm: {
+        relaxed: address(
+          () => new URL("./lorapress/engine_relaxed.wasm", import.meta.url),
+          "lorapress/engine_relaxed.wasm",
+        ),
+        relaxed_threads: address(
+          () => new URL("./lorapress/engine_relaxed_threads.wasm", import.meta.url),
+          "lorapress/engine_relaxed_threads.wasm",
+        ),
+        simd128: address(
+          () => new URL("./lorapress/engine_simd128.wasm", import.meta.url),
+          "lorapress/engine_simd128.wasm",
+        ),
+        simd128_threads: address(
+          () => new URL("./lorapress/engine_simd128_threads.wasm", import.meta.url),
+          "lorapress/engine_simd128_threads.wasm",
+        ),
+      },
+      thread: address(
+        () => new URL("./lorapress/thread.js", import.meta.url),
+        "lorapress/thread.js",
+      ),
+    },
     onnxruntime: {
       wasm: {
         module: address(() => new URL("./lorapress/cpu.js", import.meta.url), "lorapress/cpu.js"),

@@ -9,7 +9,7 @@
 // Tensors stay inside the engine: a step's cache is the next step's input, and only the logits of each step are
 // copied out.
 import { asLorapressError, fail } from "../errors.js";
-import type { CacheDtype } from "../loading/graph_files.js";
+import type { CacheDtype, Role } from "../loading/graph_files.js";
 import type { PieceMemory, Pieces } from "../loading/pieces.js";
 import type {
   EncodedImage,
@@ -171,6 +171,14 @@ export abstract class OrtEngine<Tensor> implements Engine {
     return this.inTurn("the decoder failed", async () =>
       this.run(await this.reorder(sequences as OrtSequences<Tensor>, parents), tokens),
     );
+  }
+
+  unload(role: Role): Promise<void> {
+    return this.inTurn(`cannot free the ${role}`, async () => {
+      const session = this[role];
+      this[role] = undefined;
+      await session?.release();
+    });
   }
 
   async dispose(): Promise<void> {

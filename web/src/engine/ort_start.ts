@@ -1,28 +1,10 @@
 // Loads one of onnxruntime-web's two builds, from where the page's bundler has put it.
 import { asLorapressError } from "../errors.js";
 import { requireServed } from "../loading/served.js";
-import type { Device, Engine, EngineFiles, EngineRequest, OrtFiles } from "./engine_api.js";
+import type { Engine, EngineFiles, EngineRequest } from "./engine_api.js";
 import type { OrtFactory } from "./ort_module.js";
 import { WasmEngine } from "./ort_wasm.js";
 import { WebGpuEngine } from "./ort_webgpu.js";
-
-const WASM_NAMES: Readonly<Record<Device, string>> = {
-  wasm: "ort-wasm-simd-threaded.wasm",
-  webgpu: "ort-wasm-simd-threaded.asyncify.wasm",
-};
-
-/** `files`, but the WebAssembly from the folder `path`, an address relative to the page. */
-export function engineFilesIn(path: string | undefined, files: EngineFiles): EngineFiles {
-  if (path === undefined) {
-    return files;
-  }
-  const folder = new URL(path.replace(/\/?$/, "/"), globalThis.location?.href);
-  const from = (device: Device): OrtFiles => ({
-    module: files.onnxruntime[device].module,
-    wasm: new URL(WASM_NAMES[device], folder).href,
-  });
-  return { ...files, onnxruntime: { wasm: from("wasm"), webgpu: from("webgpu") } };
-}
 
 export async function startOnnxRuntime(
   { device, shape, threads }: EngineRequest,

@@ -27,7 +27,7 @@ export async function generate(
   onToken: (id: number) => void,
 ): Promise<Generated> {
   const start = performance.now();
-  const [sequences, logits] = await engine.prefill(image, ids);
+  const [sequences, logits] = await engine.prefill(image, ids, settings.maxNewTokens);
   const decodeStart = performance.now();
   const run = new Run(engine, sequences, signal);
   try {
@@ -42,11 +42,26 @@ export async function generate(
   }
 }
 
+// An engine's calls may take no turn of the event loop, from which an abort comes.
+const TURN_MS = 50;
+
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel(); // a timer would wait
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}
+
 // The sequences of one caption: always released, not advanced once aborted.
 class Run {
   private readonly engine: Engine;
   private readonly signal: AbortSignal;
   private sequences: Sequences | undefined;
+  private turned: number = performance.now();
 
   constructor(engine: Engine, sequences: Sequences, signal: AbortSignal) {
     this.engine = engine;
@@ -55,6 +70,10 @@ class Run {
   }
 
   async step(parents: readonly number[], tokens: readonly number[]): Promise<Logits> {
+    if (performance.now() - this.turned > TURN_MS) {
+      await turnOfTheLoop();
+      this.turned = performance.now();
+    }
     this.signal.throwIfAborted();
     const { sequences } = this;
     if (sequences === undefined) {

@@ -1,6 +1,7 @@
 // Verified chunks of a folder's files: from the store where it has them, else from the network; every chunk is
 // hashed before it is used.
 import { LorapressError } from "../errors.js";
+import { fetchAnything } from "./disk.js";
 import {
   type Fetch,
   type FetchContext,
@@ -178,7 +179,7 @@ export class ChunkReader {
 
 export function contextOf(options: ReadOptions, retries?: number): FetchContext {
   return {
-    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+    fetch: options.fetch ?? fetchAnything,
     signal: options.signal,
     retries: retries ?? options.retries ?? 5,
     retryDelayMs: options.retryDelayMs ?? 500,

@@ -1,6 +1,7 @@
 // Bytes from the folder that the manifest describes: ranges, resumed where a connection broke, never
 // more than was requested, never from another address.
 import { fail, LorapressError, messageOf } from "../errors.js";
+import { addressOf, DISK_PROTOCOLS } from "./disk.js";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -24,8 +25,9 @@ class Final extends Error {}
 
 const MAX_DELAY_MS = 15_000;
 
-/** Protocols: the web, and the packages of browser extensions. */
+/** Protocols: the web, the packages of browser extensions, and files where there are any. */
 const PROTOCOLS = [
+  ...DISK_PROTOCOLS,
   "https:",
   "http:",
   "chrome-extension:",
@@ -33,11 +35,11 @@ const PROTOCOLS = [
   "safari-web-extension:",
 ];
 
-/** `url` names the folder or its lorapress.json; relative to `base` if given. */
+/** `url` names the folder or its lorapress.json; relative to `base`; without one, in Node, also a path. */
 export function folderUrl(url: string | URL, base?: string): URL {
   let folder: URL;
   try {
-    folder = new URL(url, base);
+    folder = new URL(base === undefined ? addressOf(url) : url, base);
   } catch (error) {
     fail("invalid_argument", `${String(url).slice(0, 200)} is not a URL`, error);
   }

@@ -32,16 +32,6 @@ export function launch(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch(settings(args));
 }
 
-/** With a profile in `folder`, which extensions need. */
-export function launchProfile(folder: string, args: readonly string[]): Promise<BrowserContext> {
-  const ignoreDefaultArgs = ["--disable-extensions"];
-  return chromium.launchPersistentContext(folder, {
-    ...settings(args),
-    ignoreDefaultArgs,
-    timeout: 0,
-  });
-}
-
 export function serve(
   options: ServerOptions = {},
   more: Readonly<Record<string, string>> = {},

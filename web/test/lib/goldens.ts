@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PNG } from "pngjs";
+import { ENGINES, type EngineName } from "../../src/engine/engine_api.js";
 import type { Pixels } from "../../src/image/image.js";
 import type { CaptionOptions } from "../../src/index.js";
 import { ROOT } from "./program.js";
@@ -39,6 +40,9 @@ export const CROSS: readonly string[] = [
   "blip",
   "bliplora",
 ];
+
+/** Where all goldens run on the project's own engine, a few run on ONNX Runtime, too. */
+export const engines = (some: boolean): readonly EngineName[] => (some ? ENGINES : ["native"]);
 
 export interface BeamCase {
   readonly options: Readonly<Record<string, unknown>>;

@@ -59,6 +59,10 @@ export class TableEngine implements Engine {
     return this.rows(parents.map((parent, row) => [...(ids[parent] ?? []), tokens[row] as number]));
   }
 
+  async unload(role: string): Promise<void> {
+    this.loaded.splice(this.loaded.indexOf(role), 1);
+  }
+
   async dispose(): Promise<void> {
     this.table = undefined;
   }

@@ -1,5 +1,6 @@
 // What a TypeScript project writes; compiled against the packed tarball by package.test.ts.
 import { type Caption, Captioner, LorapressError } from "lorapress";
+import type { ImgCaptioner } from "lorapress/img-captioner";
 import { type InstallOptions, install } from "lorapress/transformers";
 import { serve } from "lorapress/worker";
 
@@ -24,3 +25,5 @@ export const drop: (options: InstallOptions) => Promise<string> = async (options
   (await install({} as never, "model/", options)).model;
 
 export const worker: typeof serve = serve;
+
+export const element: ImgCaptioner = document.createElement("img-captioner");

@@ -1,0 +1,10 @@
+"""Captions of many pictures on many machines, with Ray Data (docs/ray.md).
+
+`CaptionBatch` goes into a pipeline of one's own; `caption_files`, and `python -m lorapress.ray IMAGES OUT.parquet`,
+caption folders, globs, parquet files and webdataset tars into one parquet file, exactly one row an image.
+"""
+
+from ._batch import CaptionBatch
+from ._job import Summary, caption_files
+
+__all__ = ["CaptionBatch", "Summary", "caption_files"]

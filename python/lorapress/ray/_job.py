@@ -1,0 +1,178 @@
+"""Captions of files on a Ray cluster: finds images, sends their places to workers, logs what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from .._captioner import Captioner
+from .._errors import LorapressError, invalid_argument
+from ._batch import caption_values
+from ._inputs import Place, find, read
+from ._log import Log, Row
+
+MOST_ROWS = 256  # of a task: what a worker that dies has to do again
+LEAST_TASKS = 8  # for each worker, so that all end at about the same time
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    images: int  # found
+    captioned: int  # by this run
+    failed: int  # of the images found, in this run or an earlier one
+    out: str
+
+
+class _Worker:
+    """An actor of Ray's pool: a captioner, and places to rows."""
+
+    def __init__(self, model: str, options: dict[str, Any], batch_size: int, settings: dict[str, Any]) -> None:
+        self.captioner = Captioner(model, **options)
+        self.batch_size = batch_size
+        self.settings = settings
+
+    def __call__(self, table: Any) -> Any:
+        import pyarrow as pa
+
+        places = [Place(**row) for row in table.to_pylist()]
+        values = [_reader(place) for place in places]
+        results = caption_values(self.captioner, values, self.batch_size, self.settings)
+        rows = [
+            Row(place.image, None, code, message) if code else Row(place.image, text, None, None)
+            for place, (text, code, message) in zip(places, results)
+        ]
+        schema = pa.schema([(name, pa.string()) for name in Row._fields])
+        return pa.table([pa.array(column, pa.string()) for column in zip(*rows)], schema=schema)
+
+
+def _reader(place: Place) -> Callable[[], Any]:
+    return lambda: read(place)
+
+
+def _tables(places: Sequence[Place], workers: int, batch_size: int) -> list[Any]:
+    """Cut places into tasks: equal shares, whole batches."""
+    import pyarrow as pa
+
+    share = min(MOST_ROWS, -(-len(places) // (workers * LEAST_TASKS)))
+    size = -(-share // batch_size) * batch_size
+    columns = list(zip(*places))
+    whole = pa.table(dict(zip(Place._fields, map(list, columns))))
+    return [whole.slice(at, size) for at in range(0, len(places), size)]
+
+
+def _made_with(model: Path, options: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what the captions depend on, so that no file mixes those of two models."""
+    manifest = model / "lorapress.json"
+    try:
+        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LorapressError("not_found", f"{manifest}: {error.strerror}; press wrote none") from None
+    return {"model": digest[:16], "dtype": options["dtype"], **settings}
+
+
+def _worker_count(workers: int | None, threads: int) -> int:
+    import ray
+
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    most = cores // threads
+    if most < 1 or (workers is not None and not 1 <= workers <= most):
+        raise invalid_argument(f"workers {workers or 1} with {threads} threads each, the cluster has {cores} cores")
+    return workers or most
+
+
+def caption_files(
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str],
+    workers: int | None = None,
+    threads: int = 1,
+    batch_size: int = 8,
+    column: str = "image",
+    dtype: str | None = None,
+    engine: str | None = None,
+    retry: bool = False,
+    report: Callable[[Row], None] | None = None,
+    **settings: Any,
+) -> Summary:
+    """Caption images into one parquet file with the columns image, caption, error_code and error, one row an image.
+
+    Runs on the cluster that this process is connected to, else on the one that RAY_ADDRESS names, else on this machine.
+    While it runs, OUT.jsonl beside OUT gets the rows; the same call goes on where an interrupted one ended, and adds
+    images that are new. A worker that dies is replaced, and its images are done by another one.
+
+    Args:
+        images: folders, files, globs, .parquet files and webdataset's .tar files, at the same paths on every machine.
+        out: .parquet file to write; its folder is seen by this process only.
+        model: folder that press wrote, at this path on every machine.
+        workers: processes of `threads` threads each; as many as the cluster has cores for unless given.
+        batch_size: images that are decoded together, 1 to 256.
+        column: of .parquet files: bytes of image files, paths, or {"bytes", "path"}.
+        dtype, engine, settings: as of CaptionBatch.
+        retry: images that failed in an earlier run are tried again.
+        report: is called with each new row, in no order.
+
+    Raises:
+        LorapressError: for inputs without images, a model that cannot be loaded, an OUT of another model.
+    """
+    import ray
+
+    paths = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    if not 1 <= batch_size <= MOST_ROWS:
+        raise invalid_argument(f"batch_size {batch_size}, expected 1 to {MOST_ROWS}")
+    model = Path(model).absolute()
+    options = {"dtype": dtype, "threads": threads, "engine": engine}
+    made_with = _made_with(model, options, settings)
+    places = find([os.fspath(path) for path in paths], column)
+    log = Log(Path(out), made_with)
+    try:
+        done = {name for name, row in log.rows.items() if not (retry and row.error is not None)}
+        places_left = [place for place in places if place.image not in done]
+        captioned = 0
+        if places_left:
+            if not ray.is_initialized():
+                ray.init(include_dashboard=False, logging_level="error", log_to_driver=False)
+            count = _worker_count(workers, threads)
+            expected = {place.image for place in places_left}
+            arguments = (str(model), options, batch_size, settings)
+            for table in _run(_tables(places_left, count, batch_size), arguments, count, threads):
+                rows = [Row(**row) for row in table.to_pylist() if row["image"] in expected]
+                expected.difference_update(row.image for row in rows)  # once, whatever is retried
+                log.add(rows)
+                captioned += len(rows)
+                for row in rows if report else []:
+                    report(row)  # type: ignore[misc]
+            if expected:
+                raise LorapressError("runtime", f"Ray returned no row for {len(expected)} images")
+        log.finish([place.image for place in places])
+    finally:
+        log.close()
+    failed = sum(log.rows[place.image].error is not None for place in places)
+    return Summary(len(places), captioned, failed, os.fspath(out))
+
+
+def _run(tables: list[Any], arguments: tuple[Any, ...], workers: int, threads: int) -> Iterable[Any]:
+    """Yield the workers' tables as they come."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    dataset = ray.data.from_arrow(tables).map_batches(
+        _Worker,
+        fn_constructor_args=arguments,
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=threads,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)

@@ -1,0 +1,55 @@
+"""Makes every part of tests/goldens in one process: each maker alone takes longer to import torch than to work."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from common import GOLDENS
+
+PARTS = (
+    "adapters",
+    "bundles",
+    "chat",
+    "checkpoints",
+    "cross",
+    "float64",
+    "generation",
+    "images",
+    "llava",
+    "merge",
+    "smolvlm",
+    "tables",
+    "text",
+    "tiles",
+    "tokenizers",
+)
+FOLDERS = {"tokenizers": "tokenizer"}  # where it is not called as its maker
+
+
+def make(part: str, out: Path) -> int:
+    """Run make_PART.py with --out, as if it were called alone; return its status."""
+    sys.argv = [f"make_{part}.py", "--out", str(out / FOLDERS.get(part, part))]
+    try:
+        runpy.run_module(f"make_{part}", run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def main() -> int:
+    """Make all parts, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"default: {' '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=GOLDENS)
+    args = parser.parse_args()
+    unknown = set(args.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return max(make(part, args.out) for part in args.parts or PARTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""The parts of `make wheels` that need no compiler."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+import zipfile
+from pathlib import Path
+
+import inventory
+import make_wheels
+import sources
+from binaries import Binary, complaints, read_binary
+from targets import TARGETS
+from wheel import entry_points_text, metadata_text, record_line, write_wheel
+
+PROGRAM = Path(os.environ["LORAPRESS"])
+LINUX = TARGETS["linux-x86_64"]
+PROJECT = {
+    "name": "lorapress",
+    "description": "captions",
+    "requires-python": ">=3.9",
+    "scripts": {"lorapress": "lorapress._program:main"},
+    "optional-dependencies": {"ort": ["onnxruntime>=1.21"]},
+}
+
+
+def wheel_in(folder, tag, files):
+    """Write a wheel of FILES into FOLDER; return its path."""
+    path = Path(folder) / f"lorapress-0.1.0-py3-none-{tag}.whl"
+    metadata = {
+        "METADATA": metadata_text(PROJECT, "0.1.0", ["LICENSE"], "# LoraPress\n"),
+        "entry_points.txt": entry_points_text(PROJECT),
+        "licenses/LICENSE": "text\n",
+    }
+    write_wheel(path, "0.1.0", tag, files, metadata)
+    return path
+
+
+class Wheel(unittest.TestCase):
+    """The zip file."""
+
+    def test_the_same_files_give_the_same_bytes_and_record_has_each(self):
+        files = {"lorapress/__init__.py": b"", "lorapress/bin/lorapress": b"\x7fELF"}
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            first = wheel_in(one, LINUX.tag, files)
+            second = wheel_in(two, LINUX.tag, dict(reversed(files.items())))
+            self.assertEqual(first.read_bytes(), second.read_bytes())
+            with zipfile.ZipFile(first) as archive:
+                names = archive.namelist()
+                record = archive.read("lorapress-0.1.0.dist-info/RECORD").decode().splitlines()
+                self.assertEqual([row.split(",")[0] for row in record], names)
+                for row in record[:-1]:
+                    self.assertEqual(
+                        row, record_line(row.split(",")[0], archive.read(row.split(",")[0]))
+                    )
+                mode = archive.getinfo("lorapress/bin/lorapress").external_attr >> 16
+                self.assertEqual(mode & 0o777, 0o755)
+
+    def test_pip_installs_it_with_its_program_and_extras(self):
+        with tempfile.TemporaryDirectory() as folder:
+            files = {"lorapress/__init__.py": b"", "lorapress/_program.py": b"def main(): pass\n"}
+            path = wheel_in(folder, LINUX.tag, files)
+            target = Path(folder) / "site"
+            pip = ["python3", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+            subprocess.run([*pip, "--target", target, path], check=True, capture_output=True)
+            self.assertTrue((target / "bin" / "lorapress").is_file())
+            metadata = (target / "lorapress-0.1.0.dist-info" / "METADATA").read_text()
+            self.assertIn('Requires-Dist: onnxruntime>=1.21; extra == "ort"', metadata)
+
+
+class Binaries(unittest.TestCase):
+    """What programs ask of a system."""
+
+    def test_reads_the_libraries_that_the_dynamic_linker_loads(self):
+        binary = read_binary(PROGRAM.read_bytes())
+        listed = subprocess.run(["ldd", PROGRAM], check=True, capture_output=True, text=True).stdout
+        self.assertIn("libc.so.6", binary.libraries)
+        for library in binary.libraries:
+            self.assertIn(library, listed)
+        wrong = "\n".join(complaints(binary, LINUX))
+        self.assertIn("needs libprotobuf.so", wrong)  # of this machine's build, not of a wheel
+        self.assertIn("symbols of GLIBCXX_", wrong)
+
+    def test_names_what_a_tag_does_not_promise(self):
+        binary = Binary("elf", "x86_64", ["libc.so.6"], {"GLIBC_2.28", "GLIBC_2.4"})
+        self.assertEqual(list(complaints(binary, LINUX)), [])
+        binary.versions.add("GLIBC_2.29")
+        self.assertEqual(len(list(complaints(binary, LINUX))), 1)
+        self.assertEqual(len(list(complaints(binary, TARGETS["linux-aarch64"]))), 2)
+        foreign = Binary("macho", "arm64", ["/usr/lib/libSystem.B.dylib", "/opt/lib/libpng.dylib"])
+        self.assertEqual(
+            list(complaints(foreign, TARGETS["macos-arm64"])), ["needs /opt/lib/libpng.dylib"]
+        )
+        windows = Binary(
+            "pe", "AMD64", ["KERNEL32.dll", "api-ms-win-crt-math-l1-1-0.dll", "zlib1.dll"]
+        )
+        self.assertEqual(list(complaints(windows, TARGETS["windows-x86_64"])), ["needs zlib1.dll"])
+
+    def test_a_wheel_without_a_program_or_with_a_foreign_one_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            empty = wheel_in(folder, LINUX.tag, {"lorapress/__init__.py": b""})
+            self.assertEqual(list(make_wheels.check_wheel(empty)), ["no program in it"])
+            data = PROGRAM.read_bytes()
+            foreign = wheel_in(folder, LINUX.tag, {"lorapress/bin/lorapress": data})
+            self.assertTrue(any("libprotobuf" in row for row in make_wheels.check_wheel(foreign)))
+
+
+class Pins(unittest.TestCase):
+    """pins.toml and what is made of it."""
+
+    def test_each_pin_has_a_version_that_upstream_knows_a_hash_and_a_license(self):
+        for pin in sources.pins():
+            with self.subTest(pin["name"]):
+                self.assertRegex(sources.upstream_version(pin["package"]), r"^[0-9]+(\.[0-9]+)+$")
+                self.assertRegex(pin["sha256"], r"^[0-9a-f]{64}$")
+                self.assertTrue(pin["license"] and pin["notices"])
+
+    def test_an_archive_that_the_pinned_dsc_does_not_list_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / "x_1.orig.tar.gz"
+            archive.write_bytes(b"source")
+            digest = sources.sha256(archive)
+            dsc = Path(folder) / "x_1-1.dsc"
+            dsc.write_text(
+                f"Source: x\nChecksums-Sha256:\n {digest} 6 {archive.name}\nFiles:\n a b c\n"
+            )
+            pin = {"package": "x=2:1-1", "sha256": sources.sha256(dsc)}
+            sources.check_source(Path(folder), pin)
+            archive.write_bytes(b"another")
+            with self.assertRaises(SystemExit):
+                sources.check_source(Path(folder), pin)
+            dsc.write_text("Source: y\n")
+            with self.assertRaises(SystemExit):
+                sources.check_source(Path(folder), pin)
+
+    def test_the_sbom_names_every_part_once_and_the_notice_too(self):
+        parts = [
+            *inventory.libraries({}),
+            *inventory.fetched(sources.ROOT / ".deps"),
+            inventory.compiler(),
+        ]
+        document = json.loads(inventory.sbom("x.whl", parts, "0" * 40))
+        self.assertEqual((document["bomFormat"], document["specVersion"]), ("CycloneDX", "1.6"))
+        references = [row["bom-ref"] for row in document["components"]]
+        self.assertEqual(len(references), len(set(references)))
+        self.assertEqual(document["dependencies"][0]["dependsOn"], references)
+        self.assertEqual(
+            inventory.sbom("x.whl", parts, "0" * 40), inventory.sbom("x.whl", parts, "0" * 40)
+        )
+        notice = inventory.notice(parts)
+        for part in parts:
+            self.assertIn(f"{part.name} {part.version}: {part.license}", notice)
+
+    def test_the_npm_package_lists_its_dependencies_and_what_is_bundled(self):
+        scopes = {part.name: part.scope for part in inventory.npm_packages()}
+        self.assertIn("onnxruntime-web", scopes)
+        self.assertIn("inside", scopes["@huggingface/tokenizers"])
+        self.assertNotIn("vitest", scopes)
+
+    def test_the_crates_are_those_that_are_linked(self):
+        with contextlib.redirect_stderr(io.StringIO()):
+            names = {part.name for part in inventory.crates("x86_64-unknown-linux-gnu")}
+        self.assertTrue({"tokenizers", "minijinja", "sha2", "rust-std"} <= names)
+        self.assertFalse({"serde_derive", "lorapress-tokenizer"} & names)  # a macro; ourselves
+
+
+class Version(unittest.TestCase):
+    """`lorapress --version --json`."""
+
+    def test_has_the_commit_and_the_versions_of_what_is_linked(self):
+        run = subprocess.run(
+            [PROGRAM, "--version", "--json"], check=True, capture_output=True, text=True
+        )
+        document = json.loads(run.stdout)
+        self.assertEqual(document["version"], inventory.project_version())
+        self.assertRegex(document["commit"], r"^([0-9a-f]{40}(-dirty)?|unknown)$")
+        self.assertEqual(document["dependencies"]["onnx"], inventory.shell_pin("onnx"))
+        lock = (sources.ROOT / "tokenizer" / "Cargo.lock").read_text()
+        version = document["dependencies"]["tokenizers"]
+        self.assertIn(f'name = "tokenizers"\nversion = "{version}"', lock)
+        plain = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True)
+        self.assertEqual(plain.stdout, f"lorapress {document['version']}\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

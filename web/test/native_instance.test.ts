@@ -1,0 +1,162 @@
+// An instance of the own engine's module over exports that are no engine: how files reach it, in chunks of any border,
+// and what ends it.
+import { afterEach, expect, it, vi } from "vitest";
+import type { ModelSource } from "../src/engine/engine_api.js";
+import { NativeInstance } from "../src/engine/native_instance.js";
+import { VERSION } from "../src/engine/native_module.js";
+
+const SHAPE = {
+  imageSize: [2, 2],
+  vocabSize: 3,
+  numHiddenLayers: 2,
+  numKeyValueHeads: 1,
+  headDim: 4,
+} as const;
+const PAGE = 65536;
+
+/** Allocates one block behind the other, a page further each time, so that old views are of no use. */
+class FakeExports {
+  readonly memory: WebAssembly.Memory = new WebAssembly.Memory({ initial: 1 });
+  readonly alive = new Map<number, number>();
+  readonly files: [name: string, bytes: number][] = [];
+  lp_load: (part: number) => number = () => 1;
+  private next = 64;
+
+  _initialize(): void {}
+  lp_version = (): number => VERSION;
+  lp_open = (): number => 1;
+  lp_allocate = (bytes: number): number => {
+    const at = this.next;
+    this.next += Math.ceil(bytes / 64) * 64;
+    this.memory.grow(Math.ceil(this.next / PAGE) - this.memory.buffer.byteLength / PAGE + 1);
+    this.alive.set(at, bytes);
+    return at;
+  };
+  lp_free = (at: number): void => {
+    expect(this.alive.delete(at), `${at} is freed twice`).toBe(true);
+  };
+  lp_error = (): number => {
+    new Uint8Array(this.memory.buffer).set(new TextEncoder().encode("no such part\0"), 0);
+    return 0;
+  };
+  lp_file = (name: number, bytes: number): number => {
+    const text = new Uint8Array(this.memory.buffer, name);
+    this.files.push([new TextDecoder().decode(text.slice(0, text.indexOf(0))), bytes]);
+    return this.files.length - 1;
+  };
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+async function start(): Promise<[NativeInstance, FakeExports, WebAssembly.Imports]> {
+  const exports = new FakeExports();
+  let imports: WebAssembly.Imports = {};
+  vi.spyOn(WebAssembly, "instantiate").mockImplementation((async (
+    _: unknown,
+    given: WebAssembly.Imports,
+  ) => {
+    imports = given;
+    return { exports };
+  }) as never);
+  const instance = await NativeInstance.start({
+    module: undefined as never,
+    shared: false,
+    threads: 1,
+    thread: "",
+    shape: SHAPE,
+    note: () => {},
+  });
+  return [instance, exports, imports];
+}
+
+/** A graph in chunks of 10 bytes, the last one shorter, and a file beside it, which arrive in another order. */
+const FILES: Readonly<Record<string, Uint8Array>> = {
+  "onnx/graph.onnx": Uint8Array.from({ length: 34 }, (_, i) => i),
+  "onnx/graph.onnx_data": Uint8Array.from({ length: 10 }, (_, i) => 100 + i),
+};
+const source = {
+  role: "encoder",
+  graph: { path: "onnx/graph.onnx", externalData: ["onnx/graph.onnx_data"] },
+  chunks: async (path: string, take: (i: number, bytes: Uint8Array) => void) => {
+    const file = FILES[path] as Uint8Array;
+    for (let i = Math.ceil(file.length / 10) - 1; i >= 0; --i) {
+      take(i, file.slice(10 * i, 10 * i + 10));
+    }
+  },
+} as unknown as ModelSource;
+
+type Host = Record<"read" | "done", (file: number, a: number, b: number, c?: number) => void>;
+
+it("reads any range of files that lie in chunks, and frees each chunk with its last byte", async () => {
+  const [instance, exports, imports] = await start();
+  const host = imports["lorapress"] as Host;
+  const files = await instance.receive(source);
+  expect(exports.alive.size).toBe(5);
+  exports.lp_load = (part) => {
+    expect(part).toBe(7);
+    const to = exports.lp_allocate(64);
+    for (const [file, bytes] of Object.values(FILES).entries()) {
+      for (let begin = 0; begin < bytes.length; begin += 3) {
+        for (let end = begin; end <= bytes.length; ++end) {
+          host.read(file, begin, to, end - begin);
+          const found = new Uint8Array(exports.memory.buffer, to, end - begin);
+          expect([...found]).toEqual([...bytes.subarray(begin, end)]);
+        }
+      }
+    }
+    exports.lp_free(to);
+    host.done(0, 25, 34);
+    expect(exports.alive.size).toBe(4);
+    host.done(0, 5, 25);
+    expect(exports.alive.size).toBe(2);
+    host.done(1, 0, 10);
+    host.done(0, 0, 5);
+    expect(exports.alive.size).toBe(0);
+    return 1;
+  };
+  instance.load(7, files);
+  expect(exports.files).toEqual([
+    ["graph.onnx", 34],
+    ["graph.onnx_data", 10],
+  ]);
+});
+
+it("frees chunks that were not read, and says why a call gave nothing", async () => {
+  const [instance, exports] = await start();
+  const files = await instance.receive(source);
+  exports.lp_load = () => 0;
+  expect(() => instance.load(7, files)).toThrow(
+    expect.objectContaining({ code: "mismatch", message: "no such part" }),
+  );
+  expect(exports.alive.size).toBe(0);
+  exports.lp_load = () => 1;
+  instance.load(7, await instance.receive(source)); // it goes on
+});
+
+it("ends with an exception of the module, whose code is that of the problem", async () => {
+  for (const [problem, code] of Object.entries([
+    "unsupported",
+    "invalid_file",
+    "runtime",
+    "mismatch",
+  ])) {
+    const [instance, exports, imports] = await start();
+    const refused = imports["lorapress"]?.["refused"] as (problem: number, text: number) => void;
+    const files = await instance.receive(source);
+    exports.lp_load = () => {
+      refused(Number(problem), exports.lp_error());
+      return 1;
+    };
+    const error = expect.objectContaining({ code, message: "no such part" });
+    expect(() => instance.load(7, files)).toThrow(error);
+    expect(() => instance.held).toThrow(error);
+    instance.free(64); // of an instance that has ended: nothing
+  }
+});
+
+it("refuses a module of another version", async () => {
+  vi.spyOn(FakeExports.prototype, "_initialize").mockImplementation(function (this: FakeExports) {
+    this.lp_version = () => VERSION + 1;
+  });
+  await expect(start()).rejects.toMatchObject({ code: "mismatch" });
+});
