@@ -1,4 +1,5 @@
-// The packed package without a bundler: a plain <script type="module">, and <img-captioner> in examples/upload-form.
+// The packed package without a bundler: a plain <script type="module">, a service worker, and <img-captioner> in
+// examples/upload-form.
 import assert from "node:assert/strict";
 import { cpSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -40,6 +41,16 @@ it("a page without a bundler captions with the eight lines", async () => {
   const folder = makeProject("script");
   build("script", folder);
   await visit(folder, async (page) => assert.equal(await captionOn(page), CAPTION));
+});
+
+it("a service worker captions for its page", async () => {
+  const folder = makeProject("service-worker");
+  build("service-worker", folder);
+  await visit(folder, async (page, server) => {
+    assert.equal(await captionOn(page), CAPTION);
+    assert.equal(page.workers().length, 0);
+    assert.ok(server.asked.includes("/model/lorapress.json"));
+  });
 });
 
 describe("<img-captioner> in an upload form", () => {

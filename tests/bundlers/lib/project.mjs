@@ -17,7 +17,6 @@ export const MAIN = {
   webpack: "src/index.js",
   rollup: "main.js",
   esbuild: "main.js",
-  script: "main.js",
 };
 const MODULES = join(ROOT, "tests/bundlers/node_modules");
 const SCRATCH = process.env.LORAPRESS_BUNDLERS_SCRATCH;
