@@ -15,8 +15,11 @@ import type { ThreadStart } from "./native_thread.js";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** A chunk in the instance's memory. */
-interface Chunk {
+/** Of files, which are freed one by one; a divisor of the size of chunks. */
+const BLOCK_BYTES = 2 ** 20;
+
+/** A part of a file in the instance's memory. */
+interface Block {
   readonly begin: number;
   readonly bytes: number;
   readonly at: number;
@@ -24,11 +27,11 @@ interface Chunk {
   left: number;
 }
 
-/** A file in chunks, in their order. */
+/** A file in blocks of equal size but the last one. */
 export interface NativeFile {
   readonly name: string;
   readonly bytes: number;
-  readonly chunks: readonly Chunk[];
+  readonly blocks: readonly Block[];
 }
 
 export interface NativeStart {
@@ -147,7 +150,7 @@ export class NativeInstance implements NativeHost {
       this.call("mismatch", (engine) => engine.lp_load(part));
     } finally {
       this.loading = [];
-      for (const { at } of files.flatMap(({ chunks }) => chunks.filter(({ left }) => left > 0))) {
+      for (const { at } of files.flatMap(({ blocks }) => blocks.filter(({ left }) => left > 0))) {
         this.free(at);
       }
     }
@@ -164,17 +167,17 @@ export class NativeInstance implements NativeHost {
   read(file: number, offset: number, to: number, bytes: number): void {
     const memory = new Uint8Array(this.exports.memory.buffer);
     let at = to >>> 0;
-    for (const [{ at: chunk, begin }, from, end] of this.overlaps(file, offset, offset + bytes)) {
-      memory.copyWithin(at, chunk + from - begin, chunk + end - begin);
+    for (const [{ at: block, begin }, from, end] of this.overlaps(file, offset, offset + bytes)) {
+      memory.copyWithin(at, block + from - begin, block + end - begin);
       at += end - from;
     }
   }
 
   done(file: number, begin: number, end: number): void {
-    for (const [chunk, from, to] of this.overlaps(file, begin, end)) {
-      chunk.left -= to - from;
-      if (chunk.left === 0) {
-        this.exports.lp_free(chunk.at);
+    for (const [block, from, to] of this.overlaps(file, begin, end)) {
+      block.left -= to - from;
+      if (block.left === 0) {
+        this.exports.lp_free(block.at);
       }
     }
   }
@@ -188,12 +191,12 @@ export class NativeInstance implements NativeHost {
     file: number,
     begin: number,
     end: number,
-  ): Generator<readonly [chunk: Chunk, begin: number, end: number]> {
-    const chunks = this.loading[file]?.chunks ?? [];
-    const size = chunks[0]?.bytes ?? 1;
+  ): Generator<readonly [block: Block, begin: number, end: number]> {
+    const blocks = this.loading[file]?.blocks ?? [];
+    const size = blocks[0]?.bytes ?? 1;
     for (let i = Math.floor(begin / size); i * size < end; ++i) {
-      const chunk = chunks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
-      yield [chunk, Math.max(begin, chunk.begin), Math.min(end, chunk.begin + chunk.bytes)];
+      const block = blocks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
+      yield [block, Math.max(begin, block.begin), Math.min(end, block.begin + block.bytes)];
     }
   }
 
@@ -238,16 +241,20 @@ export class NativeInstance implements NativeHost {
   }
 
   private async receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
-    const arrived: { readonly at: number; readonly bytes: number }[] = [];
-    await source.chunks(path, (i, bytes) => {
-      arrived[i] = { at: this.put(bytes), bytes: bytes.length };
+    const arrived: { readonly at: number; readonly bytes: number }[][] = [];
+    await source.chunks(path, (i, chunk) => {
+      const blocks = Math.ceil(chunk.length / BLOCK_BYTES);
+      arrived[i] = Array.from({ length: blocks }, (_, k) => {
+        const part = chunk.subarray(k * BLOCK_BYTES, (k + 1) * BLOCK_BYTES);
+        return { at: this.put(part), bytes: part.length };
+      });
     });
     let size = 0;
-    const chunks = arrived.map(({ at, bytes }) => {
+    const blocks = arrived.flat().map(({ at, bytes }) => {
       size += bytes;
       return { at, bytes, begin: size - bytes, left: bytes };
     });
-    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: size, chunks };
+    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: size, blocks };
   }
 
   private put({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
