@@ -1,8 +1,7 @@
-#include "engine/ports.h"
-
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "engine/ports.h"
 #include "test_util.h"
 
 namespace lorapress {
