@@ -123,16 +123,20 @@ void run_rms_norm(Call& call) {
   const int rank = x.dims().rank();
   call.require(rank > 0 && call.in(1).count() == x.dims().back(), "a scale of another width");
   const Tensor out = call.out(0, Type::kF32, x.dims());
-  kernels::NormRun run;
-  run.x = x.floats();
-  run.y = out.floats();
-  run.gamma = call.in(1).floats();
-  run.width = x.dims().back();
-  run.rows = x.dims().product(0, rank - 1);
-  run.epsilon = call.number(0);
-  if (run.rows > 0 && run.width > 0) {
-    call.run.kernels->rms_norm(run);
+  const int64_t width = x.dims().back();
+  if (width == 0) {
+    return;
   }
+  for_range(call.workers(), x.count() / width, 16, [&](int64_t first, int64_t last) {
+    kernels::NormRun run;
+    run.x = x.floats() + (first * width);
+    run.y = out.floats() + (first * width);
+    run.gamma = call.in(1).floats();
+    run.width = width;
+    run.rows = last - first;
+    run.epsilon = call.number(0);
+    call.run.kernels->rms_norm(run);
+  });
 }
 
 }  // namespace

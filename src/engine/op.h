@@ -153,8 +153,8 @@ struct Call {
   }
   // An axis of a tensor, counted from its end where it is negative.
   [[nodiscard]] int axis(int64_t axis, int rank) const;
-  // Input `index` as a list of integers (int64 or int32).
-  [[nodiscard]] std::vector<int64_t> list(int index) const;
+  // Input `index` as a list of at most kMostDims integers (int64 or int32).
+  [[nodiscard]] Dims list(int index) const;
 };
 
 }  // namespace lorapress::engine

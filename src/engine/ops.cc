@@ -296,12 +296,13 @@ int Call::axis(int64_t axis, int rank) const {
   return static_cast<int>(at);
 }
 
-std::vector<int64_t> Call::list(int index) const {
+Dims Call::list(int index) const {
   const Tensor& tensor = in(index);
-  require(tensor.dims().rank() <= 1, "a list of more than one dimension");
-  std::vector<int64_t> values(static_cast<size_t>(tensor.count()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = tensor.type() == Type::kI64 ? tensor.integers()[i] : tensor.as<int32_t>()[i];
+  require(tensor.dims().rank() <= 1 && tensor.count() <= kMostDims,
+          "a list of more than one dimension, or of more than 8 numbers");
+  Dims values;
+  for (int64_t i = 0; i < tensor.count(); ++i) {
+    values.push_back(tensor.type() == Type::kI64 ? tensor.integers()[i] : tensor.as<int32_t>()[i]);
   }
   return values;
 }

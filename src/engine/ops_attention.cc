@@ -134,16 +134,18 @@ void attend(const Call& call, const AttentionHeads& heads) {
   run.batch_row = heads.batch_row;
   run.shared = heads.shared;
   run.tail_head = heads.tail_head;
-  // Heads that read the same keys are one part where preparing the keys takes as long as reading them.
-  const int64_t together = heads.queries < 8 ? heads.heads / heads.kv_heads : 1;
+  // Heads that share keys are one part where there are few rows or a batch shares them, too: their keys are transposed once.
+  const int64_t group = heads.heads / heads.kv_heads;
+  const bool together = workers.count() == 1 || group * heads.queries <= 6 || heads.batch > 1;
+  const int64_t step = together ? group : 1;
   const size_t scratch =
       (kernels::attention_scratch_bytes(heads.keys, heads.head_dim) + 63) / 64 * 64;
   const Tensor memory(
       pool, Type::kU8, Dims{static_cast<int64_t>(scratch) * int64_t{workers.count()} + 64});
-  for_parts(workers, heads.heads / together, [&](int64_t group, unsigned worker) {
+  for_parts(workers, heads.heads / step, [&](int64_t index, unsigned worker) {
     kernels::AttentionRun part = run;
-    part.first_head = group * together;
-    part.last_head = part.first_head + together;
+    part.first_head = index * step;
+    part.last_head = (index + 1) * step;
     part.scratch = memory.data() + scratch * worker;
     call.run.kernels->attention(part);
   });
@@ -198,14 +200,15 @@ void group_query_attention(Call& call) {
                  "a position behind the rotary tables");
     return begin;
   };
-  std::vector<int64_t> begins;
+  const Tensor places(call.run.pool, Type::kI64, Dims{batch});
+  int64_t* const begins = places.integers();
   for (int64_t row = 0; row < batch; ++row) {
-    begins.push_back(begin_of(row));
+    begins[row] = begin_of(row);
   }
   for_range(call.workers(), batch * queries, 16, [&](int64_t first, int64_t last) {
     for (int64_t at = first; at < last; ++at) {
       const int64_t row = at / queries;
-      const int64_t place = begins[static_cast<size_t>(row)] + at % queries;
+      const int64_t place = begins[row] + at % queries;
       const float* cos = rotates ? call.in(7).floats() + place * width / 2 : nullptr;
       const float* sin = rotates ? call.in(8).floats() + place * width / 2 : nullptr;
       rotate_row(fresh.q + at * fresh.q_row,
@@ -225,8 +228,9 @@ void group_query_attention(Call& call) {
   });
   // Rows that share their first keys are one run.
   const int64_t group = shared.data == nullptr ? 1 : shared.rows;
-  std::vector<const float*> tails_k;
-  std::vector<const float*> tails_v;
+  const Tensor tails(call.run.pool, Type::kI64, Dims{2, batch});  // addresses
+  const auto** const tails_k = tails.as<const float*>();
+  const auto** const tails_v = tails_k + batch;
   for (int64_t row = 0; row < batch; row += group) {
     AttentionHeads run;
     run.q = q.floats() + row * queries * heads * width;
@@ -236,21 +240,18 @@ void group_query_attention(Call& call) {
     run.kv_head = room * width;
     run.kv_row = width;
     if (shared.data != nullptr) {
-      tails_k.clear();
-      tails_v.clear();
       for (int64_t i = row; i < row + group; ++i) {
-        call.require(
-            i < batch && begins[static_cast<size_t>(i)] == begins[static_cast<size_t>(row)],
-            "rows of several lengths that share a past");
-        tails_k.push_back(keys.floats() + i * kv_heads * room * width);
-        tails_v.push_back(values.floats() + i * kv_heads * room * width);
+        call.require(i < batch && begins[i] == begins[row],
+                     "rows of several lengths that share a past");
+        tails_k[i - row] = keys.floats() + i * kv_heads * room * width;
+        tails_v[i - row] = values.floats() + i * kv_heads * room * width;
       }
       const int64_t image = row / group * kv_heads * shared.room * width;
       run.k = shared.data + image;
       run.v = values.shared().data + image;
       run.kv_head = shared.room * width;
-      run.tails_k = tails_k.data();
-      run.tails_v = tails_v.data();
+      run.tails_k = tails_k;
+      run.tails_v = tails_v;
       run.batch = group;
       run.batch_row = queries * heads * width;
       run.shared = shared.positions;
@@ -262,7 +263,7 @@ void group_query_attention(Call& call) {
     run.kv_heads = kv_heads;
     run.head_dim = width;
     run.queries = queries;
-    run.keys = begins[static_cast<size_t>(row)] + queries;
+    run.keys = begins[row] + queries;
     run.causal = true;
     run.scale = call.number(kScale) != 0.0F ? call.number(kScale)
                                             : 1.0F / std::sqrt(static_cast<float>(width));

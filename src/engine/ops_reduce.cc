@@ -8,23 +8,23 @@ namespace {
 
 // The walk of a reduction: elements `at + outer` for every outer of the kept dimensions.
 struct Reduction {
-  Dims dims;              // of the output
-  std::vector<int> kept;  // axes of the input
-  std::vector<int> reduced;
+  Dims dims;  // of the output
+  Dims kept;  // axes of the input
+  Dims reduced;
 };
 
 // Attribute 0 is keepdims, 1 axes (before opset 18), 2 noop_with_empty_axes.
 Reduction reduction(const Call& call) {
   const Dims& dims = call.in(0).dims();
-  std::vector<int64_t> axes = call.has(1) ? call.list(1) : call.attribute(1).integers;
-  call.require(!axes.empty() || call.integer(2) == 0, "noop_with_empty_axes");
+  const Dims axes = call.has(1) ? call.list(1) : Dims(call.attribute(1).integers);
+  call.require(axes.rank() > 0 || call.integer(2) == 0, "noop_with_empty_axes");
   bool chosen[kMostDims] = {};
   for (const int64_t axis : axes) {
     chosen[call.axis(axis, dims.rank())] = true;
   }
   Reduction found;
   for (int axis = 0; axis < dims.rank(); ++axis) {
-    if (axes.empty() || chosen[axis]) {
+    if (axes.rank() == 0 || chosen[axis]) {
       found.reduced.push_back(axis);
       if (call.integer(0) != 0) {
         found.dims.push_back(1);
@@ -38,11 +38,12 @@ Reduction reduction(const Call& call) {
 }
 
 // Offset of the index-th element over some axes.
-int64_t offset(const Dims& dims, const std::vector<int>& axes, int64_t index) {
+int64_t offset(const Dims& dims, const Dims& axes, int64_t index) {
   int64_t at = 0;
-  for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
-    at += index % dims[*axis] * dims.product(*axis + 1, dims.rank());
-    index /= dims[*axis];
+  for (int i = axes.rank() - 1; i >= 0; --i) {
+    const auto axis = static_cast<int>(axes[i]);
+    at += index % dims[axis] * dims.product(axis + 1, dims.rank());
+    index /= dims[axis];
   }
   return at;
 }
@@ -53,11 +54,11 @@ void reduce_of(Call& call, T first, const F& function, const G& finish) {
   const Reduction plan = reduction(call);
   const Tensor out = call.out(0, x.type(), plan.dims);
   int64_t inner = 1;
-  for (const int axis : plan.reduced) {
-    inner *= x.dims()[axis];
+  for (const int64_t axis : plan.reduced) {
+    inner *= x.dims()[static_cast<int>(axis)];
   }
   const int64_t count = out.count();
-  const bool rows = plan.reduced.size() == 1 && plan.reduced[0] == x.dims().rank() - 1;
+  const bool rows = plan.reduced.rank() == 1 && plan.reduced[0] == x.dims().rank() - 1;
   for (int64_t i = 0; i < count; ++i) {
     const T* from = x.as<T>() + (rows ? i * inner : offset(x.dims(), plan.kept, i));
     T sum = first;
@@ -198,8 +199,8 @@ void arg_max(Call& call) {
 
 void cum_sum(Call& call) {
   call.require(call.integer(0) == 0 && call.integer(1) == 0, "exclusive or reverse");
-  const std::vector<int64_t> axis = call.list(1);
-  call.require(axis.size() == 1, "more than one axis");
+  const Dims axis = call.list(1);
+  call.require(axis.rank() == 1, "more than one axis");
   const int at = call.axis(axis[0], call.in(0).dims().rank());
   switch (call.in(0).type()) {
     case Type::kF32:

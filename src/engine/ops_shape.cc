@@ -12,13 +12,19 @@ void copy_bytes(std::byte* to, const std::byte* from, int64_t bytes) {
 }
 
 // Axes of a list, sorted; refuses repetitions.
-std::vector<int> sorted_axes(const Call& call, const std::vector<int64_t>& list, int rank) {
-  std::vector<int> axes;
+Dims sorted_axes(const Call& call, const Dims& list, int rank) {
+  bool named[kMostDims] = {};
   for (const int64_t axis : list) {
-    axes.push_back(call.axis(axis, rank));
+    bool& is_named = named[call.axis(axis, rank)];
+    call.require(!is_named, "an axis twice");
+    is_named = true;
   }
-  std::sort(axes.begin(), axes.end());
-  call.require(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), "an axis twice");
+  Dims axes;
+  for (int axis = 0; axis < kMostDims; ++axis) {
+    if (named[axis]) {
+      axes.push_back(axis);
+    }
+  }
   return axes;
 }
 
@@ -37,15 +43,12 @@ void expand_of(const Tensor& x, const Tensor& out) {
 
 // Neighbouring axes that stay neighbours are one; the innermost is copied in one piece where it stays.
 template <typename T>
-void transpose_of(Workers& workers,
-                  const Tensor& x,
-                  const Tensor& out,
-                  const std::vector<int64_t>& perm) {
+void transpose_of(Workers& workers, const Tensor& x, const Tensor& out, const Dims& perm) {
   int rank = 0;
   int64_t size[kMostDims] = {};
   int64_t stride[kMostDims] = {};
   for (int axis = 0; axis < out.dims().rank(); ++axis) {
-    const auto from = static_cast<int>(perm[static_cast<size_t>(axis)]);
+    const auto from = static_cast<int>(perm[axis]);
     const int64_t step = x.dims().product(from + 1, x.dims().rank());
     if (out.dims()[axis] == 1) {
       continue;
@@ -136,7 +139,7 @@ void concat(Call& call) {
 
 void expand(Call& call) {
   const Tensor& x = call.in(0);
-  const Dims dims = broadcast(call, x.dims(), Dims(call.list(1)));
+  const Dims dims = broadcast(call, x.dims(), call.list(1));
   if (dims == x.dims()) {
     return call.set(0, x);
   }
@@ -168,7 +171,7 @@ void range(Call& call) {
 // 0 keeps a dimension, -1 is what is left.
 void reshape(Call& call) {
   const Tensor& x = call.in(0);
-  Dims dims(call.list(1));
+  Dims dims = call.list(1);
   int rest = -1;
   int64_t product = 1;
   for (int axis = 0; axis < dims.rank(); ++axis) {
@@ -202,26 +205,23 @@ void shape(Call& call) {
 
 void slice(Call& call) {
   const Tensor& x = call.in(0);
-  const std::vector<int64_t> starts = call.list(1);
-  const std::vector<int64_t> ends = call.list(2);
-  std::vector<int64_t> axes(starts.size());
-  for (size_t i = 0; i < axes.size(); ++i) {
-    axes[i] = static_cast<int64_t>(i);
+  const Dims starts = call.list(1);
+  const Dims ends = call.list(2);
+  Dims axes;
+  Dims steps;
+  for (int i = 0; i < starts.rank(); ++i) {
+    axes.push_back(i);
+    steps.push_back(1);
   }
-  if (call.has(3)) {
-    axes = call.list(3);
-  }
-  std::vector<int64_t> steps(starts.size(), 1);
-  if (call.has(4)) {
-    steps = call.list(4);
-  }
+  axes = call.has(3) ? call.list(3) : axes;
+  steps = call.has(4) ? call.list(4) : steps;
   call.require(
-      ends.size() == starts.size() && axes.size() == starts.size() && steps.size() == starts.size(),
+      ends.rank() == starts.rank() && axes.rank() == starts.rank() && steps.rank() == starts.rank(),
       "lists of several lengths");
   sorted_axes(call, axes, x.dims().rank());
   Dims dims = x.dims();
   int64_t first[kMostDims] = {};
-  for (size_t i = 0; i < starts.size(); ++i) {
+  for (int i = 0; i < starts.rank(); ++i) {
     const int axis = call.axis(axes[i], dims.rank());
     const int64_t size = x.dims()[axis];
     call.require(steps[i] == 1, "steps other than 1");
@@ -260,10 +260,11 @@ void slice(Call& call) {
 void split(Call& call) {
   const Tensor& x = call.in(0);
   const int axis = call.axis(call.integer(0), x.dims().rank());
-  const std::vector<int64_t> sizes = call.list(1);
+  const std::span<const int64_t> sizes(call.in(1).integers(),
+                                       static_cast<size_t>(call.in(1).count()));
   int64_t sum = 0;
   for (const int64_t size : sizes) {
-    call.require(size >= 0 && size <= x.dims()[axis], "a part that does not fit");
+    call.require(size >= 0 && size <= x.dims()[axis] - sum, "a part that does not fit");
     sum += size;
   }
   call.require(sizes.size() == call.node.outputs.size() && sum == x.dims()[axis],
@@ -289,7 +290,7 @@ void split(Call& call) {
 void squeeze(Call& call) {
   const Tensor& x = call.in(0);
   Dims dims = x.dims();
-  std::vector<int64_t> list;
+  Dims list;
   if (call.has(1)) {
     list = call.list(1);
   } else {
@@ -299,10 +300,11 @@ void squeeze(Call& call) {
       }
     }
   }
-  const std::vector<int> axes = sorted_axes(call, list, dims.rank());
-  for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
-    call.require(dims[*axis] == 1, "a dimension that is not 1");
-    dims.erase(*axis);
+  const Dims axes = sorted_axes(call, list, dims.rank());
+  for (int i = axes.rank() - 1; i >= 0; --i) {
+    const auto axis = static_cast<int>(axes[i]);
+    call.require(dims[axis] == 1, "a dimension that is not 1");
+    dims.erase(axis);
   }
   call.set(0, x.shaped(dims));
 }
@@ -310,13 +312,13 @@ void squeeze(Call& call) {
 void transpose(Call& call) {
   const Tensor& x = call.in(0);
   const int rank = x.dims().rank();
-  std::vector<int64_t> perm = call.attribute(0).integers;
+  Dims perm(call.attribute(0).integers);
   if (!call.attribute(0).given) {
     for (int axis = rank - 1; axis >= 0; --axis) {
       perm.push_back(axis);
     }
   }
-  call.require(static_cast<int>(perm.size()) == rank, "a perm that is not of the input's rank");
+  call.require(perm.rank() == rank, "a perm that is not of the input's rank");
   sorted_axes(call, perm, rank);
   Dims dims;
   for (const int64_t axis : perm) {
@@ -337,9 +339,10 @@ void transpose(Call& call) {
 void unsqueeze(Call& call) {
   const Tensor& x = call.in(0);
   Dims dims = x.dims();
-  const std::vector<int64_t> list = call.list(1);
-  for (const int axis : sorted_axes(call, list, dims.rank() + static_cast<int>(list.size()))) {
-    dims.insert(axis, 1);
+  const Dims list = call.list(1);
+  call.require(dims.rank() + list.rank() <= kMostDims, "a result of more than 8 dimensions");
+  for (const int64_t axis : sorted_axes(call, list, dims.rank() + list.rank())) {
+    dims.insert(static_cast<int>(axis), 1);
   }
   call.set(0, x.shaped(dims));
 }

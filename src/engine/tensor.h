@@ -57,6 +57,8 @@ class Dims {
   [[nodiscard]] std::span<const int64_t> span() const {
     return {size_, static_cast<size_t>(rank_)};
   }
+  [[nodiscard]] const int64_t* begin() const { return size_; }
+  [[nodiscard]] const int64_t* end() const { return size_ + rank_; }
 
  private:
   int rank_ = 0;

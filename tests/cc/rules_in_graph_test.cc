@@ -172,11 +172,11 @@ TEST_P(RulesInGraph, OfAPlainClientEqualTransformers) {
         ids = client.until_end(ids);
       }
       EXPECT_EQ(together, expected);
-      for (const char* engine : {"ort", "native"}) {
-        const std::vector<Caption> batch =
-            Captioner(folder / "out", CaptionerOptions{"", 1, engine}).caption_batch(images);
+      const Captioner native(folder / "out", CaptionerOptions{"", 1, "native"});
+      for (const Captioner* engine : {&captioner, &native}) {
+        const std::vector<Caption> batch = engine->caption_batch(images);
         for (size_t i = 0; i < batch.size(); ++i) {
-          EXPECT_EQ(batch[i].ids, expected[i]) << engine;
+          EXPECT_EQ(batch[i].ids, expected[i]) << engine->engine().name;
         }
       }
     }

@@ -14,7 +14,12 @@ bool runs_here() {
 }  // namespace
 
 const KernelSet* avx512_vnni_set() {
-  static constexpr KernelSet kSet = vec_set("avx512_vnni", runs_here);
+  // Attention has no products of integers, and is a tenth faster without masks and the upper registers.
+  static const KernelSet kSet = [] {
+    KernelSet set = vec_set("avx512_vnni", runs_here);
+    set.attention = avx2_set() != nullptr ? avx2_set()->attention : set.attention;
+    return set;
+  }();
   return &kSet;
 }
 

@@ -186,12 +186,23 @@ static inline F8 operator*(F8 a, F8 b) {
 static inline F8 operator/(F8 a, F8 b) {
   return F8(a.v / b.v);
 }
+#if defined(__AVX2__)  // which compilers do not always make of the other form
+static inline F8 max(F8 a, F8 b) {
+  return F8(reinterpret_cast<Floats8>(
+      _mm256_max_ps(reinterpret_cast<__m256>(a.v), reinterpret_cast<__m256>(b.v))));
+}
+static inline F8 min(F8 a, F8 b) {
+  return F8(reinterpret_cast<Floats8>(
+      _mm256_min_ps(reinterpret_cast<__m256>(a.v), reinterpret_cast<__m256>(b.v))));
+}
+#else
 static inline F8 max(F8 a, F8 b) {
   return F8(a.v > b.v ? a.v : b.v);
 }
 static inline F8 min(F8 a, F8 b) {
   return F8(a.v < b.v ? a.v : b.v);
 }
+#endif
 static inline Words8 bits(F8 value) {
   return reinterpret_cast<Words8>(value.v);
 }
@@ -209,6 +220,9 @@ static inline F8 select_less(F8 less, F8 than, F8 yes, F8 no) {
 }
 static inline F8 keep_nan(F8 x, F8 value) {
   return F8(x.v == x.v ? value.v : x.v);
+}
+static inline F8 power_of_two(F8 shifted) {
+  return from_bits((bits(shifted) - 0x4B400000U + 127U) << 23U);
 }
 static inline F8 scale_by_power(F8 value, F8 shifted) {
   const Words8 n = bits(shifted) - 0x4B400000U;

@@ -100,12 +100,12 @@ static inline float vec_exponentials(const float* x, float* y, int64_t count) {
   const float sum = sum_terms(
       count,
       [&](int64_t i) {
-        const F8 value = exp(load8(x + i) - F8(largest));
+        const F8 value = exp_of_negative(load8(x + i) - F8(largest));
         store8(y + i, value);
         return value;
       },
       [&](int64_t i) {
-        y[i] = exp(x[i] - largest);
+        y[i] = exp_of_negative(x[i] - largest);
         return y[i];
       });
   return 1.0F / sum;

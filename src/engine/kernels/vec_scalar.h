@@ -33,6 +33,10 @@ static inline float select_less(float less, float than, float yes, float no) {
 static inline float keep_nan(float x, float value) {
   return x == x ? value : x;
 }
+// 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 0.
+static inline float power_of_two(float shifted) {
+  return from_bits((bits(shifted) - 0x4B400000U + 127U) << 23U);
+}
 // value * 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 128 (128 as 2 * 2^127).
 static inline float scale_by_power(float value, float shifted) {
   const uint32_t n = bits(shifted) - 0x4B400000U;
