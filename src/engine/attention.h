@@ -28,6 +28,13 @@ struct AttentionHeads {
   int64_t keys = 0;
   bool causal = false;
   float scale = 1.0F;
+  // Of a batch that shares its first keys, as kernels::AttentionRun has it.
+  const float* const* tails_k = nullptr;
+  const float* const* tails_v = nullptr;
+  int64_t batch = 1;
+  int64_t batch_row = 0;
+  int64_t shared = 0;
+  int64_t tail_head = 0;
 };
 void attend(const Call& call, const AttentionHeads& heads);
 

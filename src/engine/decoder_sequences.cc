@@ -29,12 +29,8 @@ Sequences::Sequences(const Decoder& decoder, int64_t images, int64_t beams, int6
 }
 
 size_t Sequences::bytes() const {
-  size_t bytes = run_.pool.bytes() + embed_run_.pool.bytes() + memory_.bytes() +
-                 (logits_.size() + blank_.size()) * sizeof(float);
-  for (const Cache& cache : cache_) {
-    bytes += cache.memory->bytes();
-  }
-  return bytes;
+  return run_.pool.bytes() + embed_run_.pool.bytes() + memory_.bytes() +
+         (logits_.size() + ordered_.size() + blank_.size()) * sizeof(float);
 }
 
 float* Sequences::all_logits() {
@@ -61,38 +57,37 @@ void Sequences::rebuild(size_t index, std::span<const int64_t> sources, int64_t 
   const int64_t to = port(index).in_place ? capacity : from;
   dims[0] = static_cast<int64_t>(sources.size());
   dims[2] = to;
-  Cache next;
-  next.tensor = Tensor(*next.memory, Type::kF32, dims);
-  const int64_t used = port(index).in_place ? length_ : from;
+  const Tensor next(memory_, Type::kF32, dims);
+  const int64_t used = port(index).in_place ? length_ - shared_ : from;
   for (int64_t slot = 0; slot < dims[0]; ++slot) {
     const int64_t source = sources[static_cast<size_t>(slot)];
     for (int64_t head = 0; head < heads; ++head) {
       std::copy_n(cache.tensor.floats() + (source * heads + head) * from * width,
                   used * width,
-                  next.tensor.floats() + (slot * heads + head) * to * width);
+                  next.floats() + (slot * heads + head) * to * width);
     }
   }
-  cache.tensor = Tensor();
-  cache = std::move(next);
+  cache.tensor = next;
 }
 
-// Room for `capacity` positions.
+// Room for `capacity` positions behind the shared ones.
 void Sequences::reserve(int64_t capacity) {
   if (capacity <= capacity_) {
     return;
   }
   const bool began = capacity_ > 0;
-  capacity_ = std::max(capacity, length_ + std::max(room_, length_ - prefix_));
+  capacity_ = std::max(capacity, capacity_ + std::max(room_, capacity_));
   std::vector<int64_t> same(slots_.size());
   std::iota(same.begin(), same.end(), 0);
   for (size_t i = 0; i < cache_.size(); ++i) {
     if (port(i).in_place && began) {
       rebuild(i, same, capacity_);
     } else if (port(i).in_place) {
+      const DecoderFacts& facts = decoder_->facts_;
+      cache_[i].prefix =
+          Tensor(memory_, Type::kF32, Dims{images_, facts.kv_heads, prefix_, facts.head_dim});
       cache_[i].tensor =
-          Tensor(*cache_[i].memory,
-                 Type::kF32,
-                 Dims{rows(), decoder_->facts_.kv_heads, capacity_, decoder_->facts_.head_dim});
+          Tensor(memory_, Type::kF32, Dims{rows(), facts.kv_heads, capacity_, facts.head_dim});
     }
   }
 }
@@ -146,7 +141,8 @@ void Sequences::copy_slot(size_t index, int64_t from, int64_t to, int64_t first)
     return;  // all slots of an image have the same
   }
   const Dims& dims = cache.dims();
-  const int64_t length = port(index).in_place ? length_ : dims[2];
+  const int64_t length = port(index).in_place ? length_ - shared_ : dims[2];
+  first -= port(index).in_place ? std::min(first, shared_) : 0;
   for (int64_t head = 0; head < dims[1]; ++head) {
     const auto at = [&](int64_t slot) {
       return cache.floats() + ((slot * dims[1] + head) * dims[2] + first) * dims[3];
@@ -160,9 +156,15 @@ Tensor Sequences::past(size_t index, int64_t slot, int64_t slots) const {
   const int64_t heads = decoder_->facts_.kv_heads;
   const int64_t width = decoder_->facts_.head_dim;
   if (port(index).in_place) {
-    const float* begin = cache_[index].tensor.floats() + slot * heads * capacity_ * width;
     const Dims dims{slots, heads, length_, width};
-    return Tensor(Type::kF32, dims, begin).with_capacity(dims, capacity_);
+    const Cache& cache = cache_[index];
+    if (length_ == 0) {
+      const float* begin = cache.prefix.floats() + slot / beams_ * heads * prefix_ * width;
+      return Tensor(Type::kF32, dims, begin).with_capacity(dims, prefix_);
+    }
+    return Tensor(Type::kF32, dims, cache.tensor.data())
+        .with_capacity(dims, capacity_)
+        .with_shared({cache.prefix.floats(), shared_, prefix_, beams_});
   }
   return length_ > 0 ? cache_[index].tensor
                      : Tensor(Type::kF32, Dims{slots, heads, 0, width}, nullptr);
@@ -182,11 +184,24 @@ void Sequences::keep(size_t index, Tensor present, int64_t slot) {
   Dims dims = present.dims();
   dims[0] = rows();
   if (!cache.tensor.present()) {
-    cache.tensor = Tensor(*cache.memory, Type::kF32, dims);
+    cache.tensor = Tensor(memory_, Type::kF32, dims);
   }
   std::copy_n(present.floats(),
               present.count(),
               cache.tensor.floats() + slot * (cache.tensor.count() / rows()));
+}
+
+// What lies behind the shared positions of an image's prefix, into all its slots.
+void Sequences::keep_prefix(size_t index, int64_t image) {
+  const Cache& cache = cache_[index];
+  const Dims& dims = cache.prefix.dims();
+  for (int64_t slot = image * beams_; slot < (image + 1) * beams_; ++slot) {
+    for (int64_t head = 0; head < dims[1]; ++head) {
+      std::copy_n(cache.prefix.floats() + ((image * dims[1] + head) * prefix_ + shared_) * dims[3],
+                  (prefix_ - shared_) * dims[3],
+                  cache.tensor.floats() + (slot * dims[1] + head) * capacity_ * dims[3]);
+    }
+  }
 }
 
 // ---- calls -------------------------------------------------------------------------------------
@@ -240,8 +255,9 @@ void Sequences::prefill(int64_t image, const Image* encoded, std::span<const int
   const int64_t first = image * beams_;
   const auto count = static_cast<int64_t>(ids.size());
   prefix_ = decoder_->positions(encoded, count);
+  shared_ = prefix_ / kernels::kTile * kernels::kTile;
   length_ = 0;
-  reserve(prefix_ + room_);
+  reserve(prefix_ - shared_ + room_);
   ones_.resize(graph.mask >= 0 ? std::max(ones_.size(), ids.size()) : 0, 1);
   graph.session->prepare(first_run_.emplace(), *decoder_->workers_);
   const Tensor input(Type::kI64, Dims{1, count}, ids.data());
@@ -259,9 +275,16 @@ void Sequences::prefill(int64_t image, const Image* encoded, std::span<const int
   call(graph, other ? Part::kFirstDecoder : Part::kDecoder, *first_run_, first, 1);
   first_run_.reset();
   length_ = prefix_;
+  for (size_t i = 0; i < cache_.size(); ++i) {
+    if (port(i).in_place) {
+      keep_prefix(i, image);
+    }
+  }
   for (int64_t row = first + 1; row < first + beams_; ++row) {
     for (size_t i = 0; i < cache_.size(); ++i) {
-      copy_slot(i, first, row, 0);
+      if (!port(i).in_place) {
+        copy_slot(i, first, row, 0);
+      }
     }
     std::copy_n(logits(first), decoder_->facts_.vocab_size, logits(row));
   }
@@ -273,7 +296,7 @@ void Sequences::step(std::span<const int64_t> parents, std::span<const int64_t> 
   } else {
     branch(parents);
   }
-  reserve(length_ + 1);
+  reserve(length_ - shared_ + 1);
   for (size_t row = 0; row < tokens.size(); ++row) {
     tokens_[static_cast<size_t>(slots_[row])] = tokens[row];
   }

@@ -30,10 +30,11 @@ class Sequences {
   [[nodiscard]] size_t bytes() const;
 
  private:
-  // One tensor of the cache: in place [slots, heads, capacity, width], else [slots, heads, length, width].
+  // One tensor of the cache. In place: positions from shared_ on, [slots, heads, capacity, width], and of each image what is
+  // before them, [images, heads, prefix, width]. Else all positions, [slots, heads, length, width].
   struct Cache {
-    std::unique_ptr<Pool> memory = std::make_unique<Pool>();
     Tensor tensor;
+    Tensor prefix;
   };
 
   void reserve(int64_t capacity);
@@ -42,8 +43,9 @@ class Sequences {
   void call(const DecoderGraph& graph, Part part, Run& run, int64_t slot, int64_t slots);
   [[nodiscard]] Tensor past(size_t port, int64_t slot, int64_t slots) const;
   void keep(size_t port, Tensor present, int64_t slot);
+  void keep_prefix(size_t port, int64_t image);
   void copy_slot(size_t port, int64_t from, int64_t to, int64_t first);
-  // A cache of `slots` slots and `capacity` positions (in place) whose slot i is sources[i] of the old one.
+  // A cache of `capacity` positions (in place) whose slot i is sources[i] of the old one.
   void rebuild(size_t port, std::span<const int64_t> sources, int64_t capacity);
   [[nodiscard]] Tensor embeddings(const Tensor& ids);
   [[nodiscard]] Tensor prompt_embeddings(const Tensor& ids, const Image* image);
@@ -53,9 +55,10 @@ class Sequences {
   int64_t images_;
   int64_t beams_;
   int64_t room_;
-  int64_t prefix_ = 0;
+  int64_t prefix_ = 0;  // positions of image and prompt
+  int64_t shared_ = 0;  // of them, those that all rows of an image read in one place
   int64_t length_ = 0;
-  int64_t capacity_ = 0;
+  int64_t capacity_ = 0;         // positions behind shared_ for which there is room
   std::vector<int64_t> slots_;   // of each row
   std::vector<int64_t> tokens_;  // of each slot
   std::vector<float> logits_;    // [slots, vocab_size]
@@ -63,10 +66,10 @@ class Sequences {
   std::vector<float> blank_;    // in place of images in steps, which do not read them
   std::vector<int64_t> ones_;   // attention_mask of rows without padding
   std::vector<float> ordered_;  // the same of the rows, where slots have another order
+  Pool memory_{SIZE_MAX, Pool::Blocks::kFreed};  // outlives runs, which a refusal leaves with feeds
   Run run_;
   std::optional<Run> first_run_;  // of the first call: what it needs is of no use to the steps
   Run embed_run_;
-  Pool memory_;
   std::vector<Cache> cache_;
   std::vector<Tensor> feeds_;
   std::vector<Tensor> results_;

@@ -81,7 +81,7 @@ Tensor with_room(const Call& call, int index, int64_t total) {
   const int64_t before = dims[2];
   dims[2] = std::max(total, before);
   if (past.capacity() != 0) {
-    call.require(dims[2] <= past.capacity(), "a cache that is full");
+    call.require(dims[2] <= past.shared().positions + past.capacity(), "a cache that is full");
     return past.with_capacity(dims, past.capacity());
   }
   const Tensor present(call.run.pool, Type::kF32, dims);
@@ -128,9 +128,15 @@ void attend(const Call& call, const AttentionHeads& heads) {
   run.keys = heads.keys;
   run.causal = heads.causal;
   run.scale = heads.scale;
-  // Heads that share keys are one part where there are few rows: their keys are transposed once.
+  run.tails_k = heads.tails_k;
+  run.tails_v = heads.tails_v;
+  run.batch = heads.batch;
+  run.batch_row = heads.batch_row;
+  run.shared = heads.shared;
+  run.tail_head = heads.tail_head;
+  // Heads that share keys are one part where there are few rows or a batch shares them, too: their keys are transposed once.
   const int64_t group = heads.heads / heads.kv_heads;
-  const bool together = workers.count() == 1 || group * heads.queries <= 6;
+  const bool together = workers.count() == 1 || group * heads.queries <= 6 || heads.batch > 1;
   const int64_t step = together ? group : 1;
   const size_t scratch =
       (kernels::attention_scratch_bytes(heads.keys, heads.head_dim) + 63) / 64 * 64;
@@ -170,8 +176,11 @@ void group_query_attention(Call& call) {
   call.require(total >= queries && total - queries <= past[2], "a past that is too short");
   const Tensor keys = with_room(call, 3, total);
   const Tensor values = with_room(call, 4, total);
+  const Tensor::Shared& shared = keys.shared();
   const int64_t room = keys.capacity() != 0 ? keys.capacity() : keys.dims()[2];
-  call.require(values.capacity() == keys.capacity(), "keys and values of two capacities");
+  call.require(
+      values.capacity() == keys.capacity() && values.shared().positions == shared.positions,
+      "keys and values of two capacities");
   const Tensor out = call.out(0, Type::kF32, Dims{batch, queries, heads * width});
   const bool rotates = call.integer(kDoRotary) != 0;
   const bool interleaved = call.integer(kInterleaved) != 0;
@@ -179,48 +188,82 @@ void group_query_attention(Call& call) {
       !rotates || (call.has(7) && call.has(8) && call.in(7).dims().rank() == 2 &&
                    call.in(7).dims()[1] == width / 2 && call.in(8).dims() == call.in(7).dims()),
       "rotary tables of another shape");
-  const Tensor q(call.run.pool, Type::kF32, Dims{queries, heads * width});
-  for (int64_t row = 0; row < batch; ++row) {
+  const Tensor q(call.run.pool, Type::kF32, Dims{batch, queries, heads * width});
+  const int64_t most = shared.positions + room;
+  const auto begin_of = [&](int64_t row) {
     const int64_t length = int64_t{call.in(5).as<int32_t>()[row]} + 1;
     const int64_t begin = queries == total ? 0 : length - queries;
-    call.require(begin >= 0 && begin + queries <= room && begin <= past[2] && length <= total,
-                 "lengths that do not fit the past");
+    call.require(
+        begin >= shared.positions && begin + queries <= most && begin <= past[2] && length <= total,
+        "lengths that do not fit the past");
     call.require(!rotates || begin + queries <= call.in(7).dims()[0],
                  "a position behind the rotary tables");
-    for_range(call.workers(), queries, 16, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const int64_t at = row * queries + i;
-        const float* cos = rotates ? call.in(7).floats() + (begin + i) * width / 2 : nullptr;
-        const float* sin = rotates ? call.in(8).floats() + (begin + i) * width / 2 : nullptr;
-        rotate_row(fresh.q + at * fresh.q_row,
-                   q.floats() + i * heads * width,
-                   heads * width,
-                   width,
-                   cos,
-                   sin,
-                   interleaved);
-        for (int64_t g = 0; g < kv_heads; ++g) {
-          const int64_t to = ((row * kv_heads + g) * room + begin + i) * width;
-          const int64_t from = at * fresh.kv_row + g * width;
-          rotate_row(fresh.k + from, keys.floats() + to, width, width, cos, sin, interleaved);
-          std::copy_n(fresh.v + from, width, values.floats() + to);
-        }
+    return begin;
+  };
+  const Tensor places(call.run.pool, Type::kI64, Dims{batch});
+  int64_t* const begins = places.integers();
+  for (int64_t row = 0; row < batch; ++row) {
+    begins[row] = begin_of(row);
+  }
+  for_range(call.workers(), batch * queries, 16, [&](int64_t first, int64_t last) {
+    for (int64_t at = first; at < last; ++at) {
+      const int64_t row = at / queries;
+      const int64_t place = begins[row] + at % queries;
+      const float* cos = rotates ? call.in(7).floats() + place * width / 2 : nullptr;
+      const float* sin = rotates ? call.in(8).floats() + place * width / 2 : nullptr;
+      rotate_row(fresh.q + at * fresh.q_row,
+                 q.floats() + at * heads * width,
+                 heads * width,
+                 width,
+                 cos,
+                 sin,
+                 interleaved);
+      for (int64_t g = 0; g < kv_heads; ++g) {
+        const int64_t to = ((row * kv_heads + g) * room + place - shared.positions) * width;
+        const int64_t from = at * fresh.kv_row + g * width;
+        rotate_row(fresh.k + from, keys.floats() + to, width, width, cos, sin, interleaved);
+        std::copy_n(fresh.v + from, width, values.floats() + to);
       }
-    });
+    }
+  });
+  // Rows that share their first keys are one run.
+  const int64_t group = shared.data == nullptr ? 1 : shared.rows;
+  const Tensor tails(call.run.pool, Type::kI64, Dims{2, batch});  // addresses
+  const auto** const tails_k = tails.as<const float*>();
+  const auto** const tails_v = tails_k + batch;
+  for (int64_t row = 0; row < batch; row += group) {
     AttentionHeads run;
-    run.q = q.floats();
+    run.q = q.floats() + row * queries * heads * width;
     run.q_row = heads * width;
     run.k = keys.floats() + row * kv_heads * room * width;
     run.v = values.floats() + row * kv_heads * room * width;
     run.kv_head = room * width;
     run.kv_row = width;
+    if (shared.data != nullptr) {
+      for (int64_t i = row; i < row + group; ++i) {
+        call.require(i < batch && begins[i] == begins[row],
+                     "rows of several lengths that share a past");
+        tails_k[i - row] = keys.floats() + i * kv_heads * room * width;
+        tails_v[i - row] = values.floats() + i * kv_heads * room * width;
+      }
+      const int64_t image = row / group * kv_heads * shared.room * width;
+      run.k = shared.data + image;
+      run.v = values.shared().data + image;
+      run.kv_head = shared.room * width;
+      run.tails_k = tails_k;
+      run.tails_v = tails_v;
+      run.batch = group;
+      run.batch_row = queries * heads * width;
+      run.shared = shared.positions;
+      run.tail_head = room * width;
+    }
     run.out = out.floats() + row * queries * heads * width;
     run.out_row = heads * width;
     run.heads = heads;
     run.kv_heads = kv_heads;
     run.head_dim = width;
     run.queries = queries;
-    run.keys = begin + queries;
+    run.keys = begins[row] + queries;
     run.causal = true;
     run.scale = call.number(kScale) != 0.0F ? call.number(kScale)
                                             : 1.0F / std::sqrt(static_cast<float>(width));

@@ -150,6 +150,7 @@ Tensor::Tensor(const Tensor& other)
     : type_(other.type_),
       dims_(other.dims_),
       capacity_(other.capacity_),
+      shared_(other.shared_),
       data_(other.data_),
       block_(other.block_) {
   if (block_ != nullptr) {
@@ -161,6 +162,7 @@ Tensor::Tensor(Tensor&& other) noexcept
     : type_(other.type_),
       dims_(other.dims_),
       capacity_(other.capacity_),
+      shared_(other.shared_),
       data_(std::exchange(other.data_, nullptr)),
       block_(std::exchange(other.block_, nullptr)) {}
 
@@ -177,6 +179,7 @@ Tensor& Tensor::operator=(Tensor&& other) noexcept {
     type_ = other.type_;
     dims_ = other.dims_;
     capacity_ = other.capacity_;
+    shared_ = other.shared_;
     data_ = std::exchange(other.data_, nullptr);
     block_ = std::exchange(other.block_, nullptr);
   }
@@ -197,6 +200,12 @@ Tensor Tensor::shaped(const Dims& dims) const {
   }
   Tensor other = *this;
   other.dims_ = dims;
+  return other;
+}
+
+Tensor Tensor::with_shared(const Shared& shared) const {
+  Tensor other = *this;
+  other.shared_ = shared;
   return other;
 }
 

@@ -132,6 +132,17 @@ class Tensor {
   // 0: positions are packed, as everything else is.
   [[nodiscard]] int64_t capacity() const { return capacity_; }
   [[nodiscard]] Tensor with_capacity(const Dims& dims, int64_t capacity) const;
+  // Such a cache whose first positions lie elsewhere, once for several rows: those of row r are in
+  // [heads, room, width] number r / rows at `data`. The tensor's own memory begins at position `positions`,
+  // of which its capacity has no part.
+  struct Shared {
+    const float* data = nullptr;  // null: nothing is shared
+    int64_t positions = 0;        // a multiple of kernels::kTile
+    int64_t room = 0;
+    int64_t rows = 1;
+  };
+  [[nodiscard]] const Shared& shared() const { return shared_; }
+  [[nodiscard]] Tensor with_shared(const Shared& shared) const;
 
  private:
   void leave();
@@ -139,6 +150,7 @@ class Tensor {
   Type type_ = Type::kF32;
   Dims dims_;
   int64_t capacity_ = 0;
+  Shared shared_;
   std::byte* data_ = nullptr;
   Pool::Block* block_ = nullptr;  // null: someone else's
 };

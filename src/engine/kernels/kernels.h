@@ -43,6 +43,15 @@ struct AttentionRun {
   int64_t first_head = 0;
   int64_t last_head = 0;
   std::byte* scratch = nullptr;  // attention_scratch_bytes, aligned, for this thread alone
+  // Rows of a batch that have the keys j < shared in common, at k and v: row b has its queries at q + b *
+  // batch_row, its output at out + b * batch_row, and its keys j >= shared at tails_k[b][g * tail_head + (j -
+  // shared) * head_dim + d]. `shared` is a multiple of kTile. Null: one row, all keys are at k and v.
+  const float* const* tails_k = nullptr;
+  const float* const* tails_v = nullptr;
+  int64_t batch = 1;
+  int64_t batch_row = 0;
+  int64_t shared = 0;
+  int64_t tail_head = 0;
 };
 size_t attention_scratch_bytes(int64_t keys, int64_t head_dim);
 

@@ -26,16 +26,25 @@ float exponentials(float* s, int64_t count) {
   return 1.0F / ordered_sum(parts);
 }
 
-void attend(const AttentionRun& run, int64_t head, int64_t query, float* scores) {
-  const int64_t offset = head / (run.heads / run.kv_heads) * run.kv_head;
-  const float* q = run.q + (query * run.q_row) + (head * run.q_head);
+// Key or value j of a row of the batch.
+const float* position(const AttentionRun& run, int64_t row, int64_t group, int64_t j, bool value) {
+  if (run.tails_k != nullptr && j >= run.shared) {
+    const float* tail = value ? run.tails_v[row] : run.tails_k[row];
+    return tail + (group * run.tail_head) + ((j - run.shared) * run.head_dim);
+  }
+  return (value ? run.v : run.k) + (group * run.kv_head) + (j * run.head_dim);
+}
+
+void attend(const AttentionRun& run, int64_t row, int64_t head, int64_t query, float* scores) {
+  const int64_t group = head / (run.heads / run.kv_heads);
+  const float* q = run.q + (row * run.batch_row) + (query * run.q_row) + (head * run.q_head);
   const int64_t place = run.keys - run.queries + query;
   const int64_t last = run.causal ? place + 1 : run.keys;
   const int64_t first = most(run.first_key, run.window > 0 ? place - run.window + 1 : int64_t{0});
   const int64_t count = last - first;
-  float* out = run.out + (query * run.out_row) + (head * run.out_head);
+  float* out = run.out + (row * run.batch_row) + (query * run.out_row) + (head * run.out_head);
   for (int64_t j = first; j < last; ++j) {
-    const float* k = run.k + offset + (j * run.head_dim);
+    const float* k = position(run, row, group, j, false);
     float sum = 0;
     for (int64_t d = 0; d < run.head_dim; ++d) {
       sum += q[d] * k[d];
@@ -50,16 +59,18 @@ void attend(const AttentionRun& run, int64_t head, int64_t query, float* scores)
   for (int64_t d = 0; d < run.head_dim; ++d) {
     float sum = 0;
     for (int64_t j = 0; j < count; ++j) {
-      sum += (scores[j] * inverse) * run.v[offset + ((first + j) * run.head_dim) + d];
+      sum += (scores[j] * inverse) * position(run, row, group, first + j, true)[d];
     }
     out[d] = sum;
   }
 }
 
 void attention(const AttentionRun& run) {
-  for (int64_t head = run.first_head; head < run.last_head; ++head) {
-    for (int64_t query = 0; query < run.queries; ++query) {
-      attend(run, head, query, reinterpret_cast<float*>(run.scratch));
+  for (int64_t row = 0; row < run.batch; ++row) {
+    for (int64_t head = run.first_head; head < run.last_head; ++head) {
+      for (int64_t query = 0; query < run.queries; ++query) {
+        attend(run, row, head, query, reinterpret_cast<float*>(run.scratch));
+      }
     }
   }
 }

@@ -70,6 +70,7 @@ static inline void transpose_keys(const float* k, int64_t count, int64_t head_di
 
 // Rows of queries that are computed together: of heads that share keys.
 struct QueryRows {
+  int64_t batch;  // the row of the batch to which they belong
   int64_t count;
   int64_t query[kMostRows];
   int64_t head[kMostRows];
@@ -104,12 +105,19 @@ static inline void finish_scores(const AttentionRun& run,
   }
 }
 
+// Values of the keys j < shared, and of the others.
+struct Values {
+  const float* begin;
+  const float* tail;
+  int64_t shared;
+};
+
 // `keys` holds transposed tiles from tile first_tile on; scores has kMostRows rows of `row` floats.
 static inline void attend_rows(const AttentionRun& run,
                                const QueryRows& rows,
                                const float* keys,
                                int64_t first_tile,
-                               const float* v,
+                               const Values& values,
                                float* scores,
                                int64_t row) {
   int64_t from = run.keys;
@@ -118,7 +126,8 @@ static inline void attend_rows(const AttentionRun& run,
   for (int64_t r = 0; r < rows.count; ++r) {
     from = least(from, rows.first[r]);
     to = most(to, rows.last[r]);
-    inputs.x[r] = run.q + (rows.query[r] * run.q_row) + (rows.head[r] * run.q_head);
+    inputs.x[r] = run.q + (rows.batch * run.batch_row) + (rows.query[r] * run.q_row) +
+                  (rows.head[r] * run.q_head);
   }
   from = least(from, to);
   for (int64_t tile = from / kTile; tile * kTile < to; ++tile) {
@@ -150,41 +159,43 @@ static inline void attend_rows(const AttentionRun& run,
     }
   }
   constexpr int64_t kKeys = 64;  // values of so many positions stay in the first cache
-  for (int64_t j = from; j < to; j += kKeys) {
+  for (int64_t j = from; j < to;) {
+    const bool shared = j < values.shared;
+    const int64_t count = least(kKeys, (shared ? least(to, values.shared) : to) - j);
     float_product(rows.count,
                   weights,
-                  v + (j * run.head_dim),
+                  shared ? values.begin + (j * run.head_dim)
+                         : values.tail + ((j - values.shared) * run.head_dim),
                   run.head_dim,
-                  least(kKeys, to - j),
+                  count,
                   run.head_dim,
                   sums,
                   run.head_dim);
     for (int64_t r = 0; r < rows.count; ++r) {
-      weights.x[r] += kKeys;
+      weights.x[r] += count;
     }
+    j += count;
   }
   for (int64_t r = 0; r < rows.count; ++r) {
-    float* out = run.out + (rows.query[r] * run.out_row) + (rows.head[r] * run.out_head);
+    float* out = run.out + (rows.batch * run.batch_row) + (rows.query[r] * run.out_row) +
+                 (rows.head[r] * run.out_head);
     __builtin_memcpy(
         out, sums + (r * run.head_dim), static_cast<size_t>(run.head_dim) * sizeof(float));
   }
 }
 
-// Heads first <= h < last, which read the same keys.
-static inline void attend_group(const AttentionRun& run, int64_t first_head, int64_t last_head) {
-  const int64_t offset = first_head / (run.heads / run.kv_heads) * run.kv_head;
-  const int64_t row = round_up(run.keys, kTile);
-  auto* scores = reinterpret_cast<float*>(run.scratch);
-  float* keys = scores + (row * kMostRows);
-  const int64_t lost = run.window > 0 ? run.keys - run.queries - run.window + 1 : 0;
-  const int64_t first_tile = most(run.first_key, most(lost, int64_t{0})) / kTile;
-  for (int64_t tile = first_tile; tile * kTile < run.keys; ++tile) {
-    transpose_keys(run.k + offset + (tile * kTile * run.head_dim),
-                   least(kTile, run.keys - (tile * kTile)),
-                   run.head_dim,
-                   keys + ((tile - first_tile) * kTile * run.head_dim));
-  }
+// Heads first <= h < last of one row of the batch.
+static inline void attend_batch_row(const AttentionRun& run,
+                                    int64_t batch,
+                                    int64_t first_head,
+                                    int64_t last_head,
+                                    const float* keys,
+                                    int64_t first_tile,
+                                    const Values& values,
+                                    float* scores,
+                                    int64_t row) {
   QueryRows rows{};
+  rows.batch = batch;
   const int64_t count = (last_head - first_head) * run.queries;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t r = rows.count++;
@@ -195,9 +206,39 @@ static inline void attend_group(const AttentionRun& run, int64_t first_head, int
     rows.first[r] = most(run.first_key, run.window > 0 ? place - run.window + 1 : int64_t{0});
     rows.last[r] = run.causal ? place + 1 : run.keys;
     if (rows.count == kMostRows || i + 1 == count) {
-      attend_rows(run, rows, keys, first_tile, run.v + offset, scores, row);
+      attend_rows(run, rows, keys, first_tile, values, scores, row);
       rows.count = 0;
     }
+  }
+}
+
+// Heads first <= h < last, which read the same keys; those that a batch shares are transposed once.
+static inline void attend_group(const AttentionRun& run, int64_t first_head, int64_t last_head) {
+  const int64_t group = first_head / (run.heads / run.kv_heads);
+  const int64_t offset = group * run.kv_head;
+  const int64_t row = round_up(run.keys, kTile);
+  auto* scores = reinterpret_cast<float*>(run.scratch);
+  float* keys = scores + (row * kMostRows);
+  const int64_t lost = run.window > 0 ? run.keys - run.queries - run.window + 1 : 0;
+  const int64_t first_tile = most(run.first_key, most(lost, int64_t{0})) / kTile;
+  const auto transpose = [&](const float* k, int64_t begin, int64_t first, int64_t end) {
+    for (int64_t tile = most(first / kTile, first_tile); tile * kTile < end; ++tile) {
+      transpose_keys(k + (((tile * kTile) - begin) * run.head_dim),
+                     least(kTile, end - (tile * kTile)),
+                     run.head_dim,
+                     keys + ((tile - first_tile) * kTile * run.head_dim));
+    }
+  };
+  const bool split = run.tails_k != nullptr;
+  Values values{run.v + offset, nullptr, split ? run.shared : run.keys};
+  transpose(run.k + offset, 0, 0, least(values.shared, run.keys));
+  for (int64_t batch = 0; batch < run.batch; ++batch) {
+    if (split) {
+      const int64_t tail = group * run.tail_head;
+      transpose(run.tails_k[batch] + tail, run.shared, run.shared, run.keys);
+      values.tail = run.tails_v[batch] + tail;
+    }
+    attend_batch_row(run, batch, first_head, last_head, keys, first_tile, values, scores, row);
   }
 }
 
