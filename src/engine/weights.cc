@@ -10,8 +10,8 @@ namespace {
 
 using kernels::WeightPart;
 
-constexpr size_t kTransferPiece = size_t{256}
-                          << 10;  // bytes that stay in a core's cache between reading and packing
+constexpr size_t kTransferPiece =
+    size_t{256} << 10;  // bytes that stay in a core's cache between reading and packing
 
 uint64_t source_bytes(const Program& program, Slot slot) {
   const Value& value = program.values[static_cast<size_t>(slot)];

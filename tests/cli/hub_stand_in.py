@@ -1,6 +1,6 @@
-"""A model hub for tests: what the Python client of Hugging Face uses to create a repository, commit
-files (small ones inside the commit, others by Git LFS) and tag the commit, and what clients use to list and fetch
-the files of a commit."""
+"""A model hub for tests: what the Python client of Hugging Face uses to create a repository,
+commit files (small ones inside the commit, others by Git LFS) and tag the commit, and what clients
+use to list and fetch the files of a commit."""
 
 import base64
 import contextlib

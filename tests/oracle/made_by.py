@@ -1,7 +1,8 @@
 """Says whether tests/goldens are still those that the makers of this folder made.
 
-tests/goldens/made_by.json holds the SHA-256 of the makers (this folder and the pinned libraries) and of every
-golden that they make. While both are equal, making the goldens again gives the same files.
+tests/goldens/made_by.json holds the SHA-256 of the makers (this folder and the pinned libraries)
+and of every golden that they make. While both are equal, making the goldens again gives the same
+files.
 
 Usage: made_by.py [--write]      exit status 0: the same; 1: a maker, a library or a golden changed
 """

@@ -1,4 +1,7 @@
-"""Makes every part of tests/goldens in one process: each maker alone takes longer to import torch than to work."""
+"""Makes every part of tests/goldens in one process.
+
+Each maker alone takes longer to import torch than to work.
+"""
 
 from __future__ import annotations
 
