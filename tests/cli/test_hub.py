@@ -1,4 +1,4 @@
-"""hf:ORG/NAME: checkpoints from a stand-in of a hub, and the cache that its Python client shares."""
+"""hf:ORG/NAME: checkpoints from a stand-in of a hub, and the cache that Python shares."""
 
 import json
 import os
