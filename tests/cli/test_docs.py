@@ -45,7 +45,7 @@ class Documents(Case):
 
     def test_options_exist(self):
         every = frozenset.union(*map(options, self.commands))
-        kinds = ("bench/**/*.sh", "web/tools/*", "tests/oracle/*.py", "train/*.py")
+        kinds = ("bench/**/*.sh", "web/tools/*", "tests/oracle/*.py", "train/**/*.py")
         kinds += ("python/**/*.py",)
         scripts = [path for kind in kinds for path in ROOT.glob(kind)]
         others = "".join(path.read_text() for path in scripts if path.is_file())

@@ -233,7 +233,7 @@ class Manifest(Pressed):
                         {"config.json": {"external_data": [], "integer_products": False}}
                     ),
                 ),
-                "runtime",
+                "invalid_file",
             ),
             (
                 "the encoder as decoder",
