@@ -55,14 +55,16 @@ inline void add_engine(CLI::App& command, std::string& engine) {
       ->option_text("NAME:{ort,native,auto}=ort");
 }
 
-// CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source.
+// CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source; each may be hf:ORG/NAME.
 struct SourceArguments {
   std::string checkpoint;
   std::vector<std::string> adapters;
   std::vector<std::string> bases;
 };
 void add_source(CLI::App& command, SourceArguments& arguments);
-Source to_source(const SourceArguments& arguments);  // throws Error for a weight that is no number
+// A path as it is; hf:ORG/NAME[@REVISION] as its folder in the hub's cache, fetched where it is not there.
+std::filesystem::path to_folder(const std::string& text);
+Source to_source(const SourceArguments& arguments);  // throws Error; fetches what is on a hub
 
 }  // namespace lorapress::cli
 

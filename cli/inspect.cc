@@ -104,11 +104,11 @@ void add_inspect(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("inspect",
                                          "Say what a path is: a checkpoint, an adapter, a pressed "
                                          "folder, an .onnx or .safetensors file");
-  command->add_option("PATH", arguments->path, "File or folder")->required()->type_name("");
+  command->add_option("PATH", arguments->path, "File or folder, or hf:ORG/NAME[@REVISION]")->required()->type_name("");
   command->add_flag("--json", arguments->json, "Print the JSON document");
   command->callback([arguments, &run] {
     run = [arguments] {
-      const std::string text = inspect(arguments->path);
+      const std::string text = inspect(to_folder(arguments->path));
       if (arguments->json) {
         fmt::print("{}\n", text);
       } else {

@@ -28,7 +28,7 @@ void draw(const Progress& progress) {
   const double share = progress.total == 0 ? 1.0
                                            : static_cast<double>(progress.done) /
                                                  static_cast<double>(progress.total);
-  const bool bytes = progress.phase == "write";
+  const bool bytes = progress.phase == "write" || progress.phase == "fetch";
   const std::string counts =
       fmt::format(" {:3.0f} %  {} of {}",
                   share * 100.0,

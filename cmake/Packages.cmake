@@ -21,3 +21,11 @@ add_library(lp_packages INTERFACE)
 target_link_libraries(lp_packages INTERFACE fmt::fmt nlohmann_json::nlohmann_json Eigen3::Eigen
   OpenSSL::Crypto JPEG::JPEG PNG::PNG GIF::GIF PkgConfig::TIFF PkgConfig::WEBP PkgConfig::EXIF PkgConfig::PCRE2
   Threads::Threads)
+
+# src/hub alone: checkpoints from a hub by name (hf:ORG/NAME).
+option(LORAPRESS_HUB "Fetch checkpoints from a model hub, by libcurl" ON)
+set(LORAPRESS_HUB_ENDPOINT "" CACHE STRING "Address of the hub where HF_ENDPOINT is not set, as in https://HOST")
+if(LORAPRESS_HUB)
+  find_package(CURL 7.85 REQUIRED)
+  target_link_libraries(lp_packages INTERFACE $<LINK_ONLY:CURL::libcurl>)
+endif()

@@ -9,7 +9,7 @@ set -euo pipefail
 level=${1:-build}
 packages=(g++ make cmake ninja-build pkg-config libprotobuf-dev protobuf-compiler libfmt-dev
   nlohmann-json3-dev libcli11-dev libjpeg62-turbo-dev libpng-dev libgif-dev libtiff-dev libwebp-dev libexif-dev libssl-dev
-  libpcre2-dev libmicrohttpd-dev libgtest-dev libeigen3-dev python3 python3-pip python3-venv debian-archive-keyring)
+  libpcre2-dev libcurl4-openssl-dev libmicrohttpd-dev libgtest-dev libeigen3-dev python3 python3-pip python3-venv debian-archive-keyring)
 case $level in
   build) ;;
   test) packages+=(clang-format-19 shellcheck chromium firefox-esr) ;;

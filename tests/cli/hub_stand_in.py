@@ -1,11 +1,23 @@
 """A model hub for tests: what the Python client of Hugging Face uses to create a repository, commit
-files (small ones inside the commit, others by Git LFS) and tag the commit."""
+files (small ones inside the commit, others by Git LFS) and tag the commit, and what clients use to list and fetch
+the files of a commit."""
 
 import base64
 import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def git_blob(content: bytes) -> str:
+    """Return what `git hash-object` says."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def commit_of(repository: dict) -> str:
+    """Return the id of a repository's state."""
+    names = sorted(repository["files"])
+    return hashlib.sha1("".join(n + git_blob(repository["files"][n]) for n in names).encode()).hexdigest()
 
 
 class Hub:
@@ -15,8 +27,12 @@ class Hub:
         self.token = token
         self.repositories: dict[str, dict] = {}  # id -> {private, files, tags, messages}
         self.blobs: dict[str, bytes] = {}  # Git LFS objects by SHA-256
+        self.gets: list[tuple[str, str]] = []  # path and Range of each GET
+        self.cut = 0  # a GET of content ends after so many bytes, if not 0; once
+        self.spoilt = False  # content is not what its digest says
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.store = f"http://localhost:{self.server.server_port}"  # of large files: another host
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
@@ -43,8 +59,58 @@ class Hub:
                 self.end_headers()
                 self.wfile.write(text)
 
+            def do_HEAD(self):
+                return self.resolve()
+
+            def resolve(self):
+                """ORG/NAME/resolve/COMMIT/FILE: small files at once, others from /blobs/SHA-256."""
+                _, organization, name, _, commit, path = self.path.split("/", 5)
+                repository = hub.repositories[f"{organization}/{name}"]
+                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                    return self.answer(401, {"error": "Invalid username or password."})
+                if path not in repository["files"]:
+                    return self.answer(404, {"error": path})
+                content = repository["files"][path]
+                facts = {"X-Repo-Commit": commit}
+                if path.endswith(".safetensors"):
+                    digest = hashlib.sha256(content).hexdigest()
+                    hub.blobs[digest] = content
+                    facts |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+                    return self.send(302, b"", facts | {"Location": f"{hub.store}/blobs/{digest}"})
+                return self.send(200, content, facts | {"ETag": f'"{git_blob(content)}"'})
+
+            def send(self, code: int, content: bytes, headers: dict[str, str]):
+                first = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0]
+                if code == 200 and int(first):
+                    code, content = 206, content[int(first) :]
+                if hub.spoilt:
+                    content = content[:-1] + b"?"
+                self.send_response(code)
+                for key, value in headers.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                if hub.cut and len(content) > hub.cut:
+                    self.wfile.write(content[: hub.cut])
+                    hub.cut = 0
+                    self.close_connection = True
+                    return
+                self.wfile.write(content)
+
             def do_GET(self):
                 parts = self.path.split("?")[0].split("/")
+                if "resolve" in parts or parts[1] == "blobs":
+                    hub.gets.append((self.path, self.headers.get("Range", "")))
+                if "resolve" in parts:
+                    return self.resolve()
+                if parts[1] == "blobs":
+                    if self.headers.get("Authorization"):
+                        return self.answer(400, {"error": "a token for another host"})
+                    return self.send(200, hub.blobs[parts[2]], {})
+                if len(parts) == 7 and parts[5] == "revision":
+                    return self.model("/".join(parts[3:5]), parts[6])
                 if parts[-1] != "refs":
                     return self.answer(404, {"error": self.path})
                 tags = hub.repositories["/".join(parts[3:5])]["tags"]
@@ -53,6 +119,17 @@ class Hub:
                     for tag, commit in tags.items()
                 ]
                 return self.answer(200, {"branches": [], "converts": [], "tags": rows})
+
+            def model(self, identity: str, revision: str):
+                repository = hub.repositories.get(identity)
+                if repository is None or revision not in ("main", commit_of(repository)):
+                    return self.answer(404, {"error": "Repository not found"})
+                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                    return self.answer(401, {"error": "Invalid username or password."})
+                files = [{"rfilename": name} for name in repository["files"]]
+                return self.answer(
+                    200, {"id": identity, "sha": commit_of(repository), "siblings": files}
+                )
 
             def do_PUT(self):
                 content = self.body()
