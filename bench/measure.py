@@ -8,6 +8,7 @@ page cache is warm and nothing is flushed inside a timer. Ratios are medians ove
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from children import (
     say,
     wait_for_quiet,
 )
+from engine import engine_tables
 from report import markdown
 from report import steps as step_table
 
@@ -198,6 +200,19 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     }
 
 
+def measure_engine(arguments: argparse.Namespace, work: Path) -> None:
+    """Print and write the tables of the own engine, each when it is there."""
+    tables = engine_tables(
+        arguments.program, arguments.make_checkpoint, work, arguments.quick, arguments.threads
+    )
+    with (arguments.out / "engine.md").open("w") as file:
+        machine = f"{cpu_name()}, {os.cpu_count()} cores, {platform.platform()}\n"
+        for text in itertools.chain([machine], tables):
+            print(text, flush=True)
+            file.write(text + "\n")
+            file.flush()
+
+
 def main() -> int:
     """Parse arguments, measure, write latest.json and latest.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -207,6 +222,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--step", choices=STEPS, help="time this one alone, write nothing")
+    parser.add_argument(
+        "--only", choices=["engine"], help="the own engine beside others; write engine.md alone"
+    )
     parser.add_argument("--shape", default="135m")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -216,6 +234,9 @@ def main() -> int:
         if arguments.step:
             step = measure_steps(arguments, [arguments.step], work / "checkpoint", work)
             print(step_table({"steps": step}))
+            return 0
+        if arguments.only:
+            measure_engine(arguments, work)
             return 0
         result = measure(arguments, work)
     except (BenchError, OSError) as error:

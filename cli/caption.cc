@@ -193,7 +193,9 @@ int run_caption(const CaptionArguments& arguments) {
     throw Error(ErrorCode::kInvalidArgument,
                 "--jsonl with --json or --ids; its lines hold the ids, take one of them");
   }
-  const Captioner captioner(arguments.folder, arguments.captioner);
+  CaptionerOptions options = arguments.captioner;
+  options.at_once = arguments.jsonl.empty() ? 1 : 0;
+  const Captioner captioner(arguments.folder, options);
   if (const UsedEngine engine = captioner.engine(); !engine.note.empty()) {
     print_notes({engine.note});
   }

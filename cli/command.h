@@ -43,16 +43,21 @@ inline void add_threads(CLI::App& command, unsigned& threads, const std::string&
 }
 
 // --engine of the commands that run a folder.
-inline void add_engine(CLI::App& command, std::string& engine) {
+inline void add_engine(CLI::App& command,
+                       std::string& engine,
+                       const std::vector<std::string>& names = {"native", "ort", "auto"}) {
+  const bool both = names.back() == "both";
   command
       .add_option(
           "--engine",
           engine,
-          "ort: ONNX Runtime; native: LoraPress' own; auto: native, and ort for graphs that it does "
-          "not know")
-      ->check(CLI::IsMember({"ort", "native", "auto"}))
+          std::string(
+              "native: LoraPress' own; ort: ONNX Runtime; auto: native, and ort for graphs that "
+              "it does not know") +
+              (both ? "; both: a row for each" : ""))
+      ->check(CLI::IsMember(names))
       ->type_name("NAME")
-      ->option_text("NAME:{ort,native,auto}=ort");
+      ->option_text(both ? "NAME:{native,ort,auto,both}=auto" : "NAME:{native,ort,auto}=auto");
 }
 
 // CHECKPOINT, --adapter DIR[:WEIGHT] and --base DIR, for the commands that read a source; each may be hf:ORG/NAME.

@@ -37,14 +37,15 @@ void print(const PressReport& report, const std::string& out) {
              human_seconds(report.author_seconds),
              human_seconds(report.write_seconds));
   if (report.caption) {
-    fmt::print(", load and {} {}",
+    fmt::print(", check and {} {}",
                report.takes_images ? "caption" : "generate",
                human_seconds(report.caption_seconds));
   }
   fmt::print("; peak memory {}\n", human_bytes(peak_memory_bytes()));
   print_notes(report.notes);
   if (report.caption) {
-    fmt::print("checked: loads and runs, {} tokens for a {}\n",
+    fmt::print("checked: {} loads and runs, {} tokens for a {}\n",
+               one_line(report.caption_dtype),
                report.caption->ids.size(),
                report.takes_images ? "test card" : "prompt");
   }
@@ -162,6 +163,7 @@ void add(CLI::App& app,
                     options.external_data,
                     "Weights in files beside the graphs (always so above 2 GB)");
   add_scheme(*command, arguments->scheme);
+  add_engine(*command, options.engine);
   add_threads(*command, options.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag(
       "--force", options.force, "Replace OUT where it is a folder that LoraPress wrote");

@@ -23,6 +23,7 @@ struct VerifyArguments {
   std::string model;
   std::string images;
   std::string references;
+  std::string prompts;
   std::string html;
   std::string trace;
   std::string against;
@@ -41,7 +42,7 @@ std::string percent(const LogitDistance& distance) {
 void print_images(const VerifyReport& report, const DtypeParity& dtype) {
   constexpr size_t kMost = 24;
   const bool all = dtype.images.size() <= kMost;
-  fmt::print("\n{}, image by image{}:\n", one_line(dtype.dtype), all ? "" : " (those that differ)");
+  fmt::print("\n{}, image by image{}:\n", one_line(dtype.name), all ? "" : " (those that differ)");
   size_t shown = 0;
   for (const ImageParity& parity : dtype.images) {
     const bool equal = parity.caption_equal && parity.forced.matched == parity.forced.tokens;
@@ -99,13 +100,13 @@ void print_qualities(const VerifyReport& report) {
   print_quality("reference", *report.quality, false);
   for (const DtypeParity& dtype : report.dtypes) {
     if (dtype.quality) {
-      print_quality(one_line(dtype.dtype), *dtype.quality, true);
+      print_quality(one_line(dtype.name), *dtype.quality, true);
     }
   }
 }
 
 void print(const VerifyReport& report, const VerifyArguments& arguments) {
-  fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
+  fmt::print("{:<12} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  \n",
              "dtype",
              "size",
              "tokens",
@@ -115,8 +116,8 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
              "logits",
              "images");
   for (const DtypeParity& dtype : report.dtypes) {
-    fmt::print("{:<8} {:>10} {:>10} {:>10} {:>9.1e} {:>9.1e} {:>9.1e} {:>9.1e}  {}\n",
-               one_line(dtype.dtype),
+    fmt::print("{:<12} {:>10} {:>10} {:>10} {:>9.1e} {:>9.1e} {:>9.1e} {:>9.1e}  {}\n",
+               one_line(dtype.name),
                human_bytes(dtype.bytes),
                percent(dtype.forced),
                fmt::format("{}/{}", dtype.captions_equal, dtype.images.size()),
@@ -134,7 +135,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
   for (const DtypeParity& dtype : report.dtypes) {
     seconds += dtype.seconds;
   }
-  fmt::print("\nreference {}, ONNX Runtime {}; peak memory {}\n",
+  fmt::print("\nreference {}, files {}; peak memory {}\n",
              human_seconds(report.reference_seconds),
              human_seconds(seconds),
              human_bytes(peak_memory_bytes()));
@@ -149,7 +150,7 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
   }
   for (const DtypeParity& dtype : report.dtypes) {
     for (const std::string& fault : dtype.faults) {
-      fmt::print("wrong: {}: {}\n", one_line(dtype.dtype), one_line(fault));
+      fmt::print("wrong: {}: {}\n", one_line(dtype.name), one_line(fault));
     }
   }
   if (!arguments.trace.empty()) {
@@ -164,14 +165,15 @@ void print(const VerifyReport& report, const VerifyArguments& arguments) {
 // Of the two positional arguments only one is there: the folder.
 int run_against(const VerifyArguments& arguments) {
   if (!arguments.model.empty() || !arguments.trace.empty() || !arguments.html.empty() ||
-      !arguments.references.empty() || !arguments.images.empty()) {
+      !arguments.references.empty() || !arguments.images.empty() || !arguments.prompts.empty()) {
     throw Error(ErrorCode::kInvalidArgument,
                 "--against takes the folder alone: verify --against FILE MODEL_DIR [--dtype LIST]");
   }
   const TraceReport report = check_trace({arguments.against,
                                           arguments.source.checkpoint,
                                           arguments.options.dtypes,
-                                          arguments.options.threads});
+                                          arguments.options.threads,
+                                          arguments.options.engine});
   print_trace_report(report, arguments.json);
   return report.passed ? 0 : kDiffers;
 }
@@ -188,6 +190,7 @@ int run_verify(VerifyArguments& arguments) {
   options.model = arguments.model;
   options.images = arguments.images;
   options.references = arguments.references;
+  options.prompts = arguments.prompts;
   options.html = arguments.html;
   options.trace = arguments.trace;
   options.layers = arguments.json || !arguments.html.empty();
@@ -218,6 +221,11 @@ void add_verify(CLI::App& app, Run& run) {
                    arguments->images,
                    "Folder of JPEG, PNG, WebP, GIF, BMP or TIFF files (drawn pictures)")
       ->type_name("DIR");
+  command
+      ->add_option("--prompts",
+                   arguments->prompts,
+                   "Of a decoder alone: a text file with a prompt on each line (a few built in)")
+      ->type_name("FILE");
   command
       ->add_option(
           "--references",
@@ -263,6 +271,7 @@ void add_verify(CLI::App& app, Run& run) {
           arguments->against,
           "Check MODEL_DIR, the only other argument, against such a trace, without the checkpoint")
       ->type_name("FILE");
+  add_engine(*command, options.engine, {"native", "ort", "auto", "both"});
   command->add_flag("--force", options.force, "Replace the page of --html and the trace");
   add_threads(*command, options.threads, "Threads (one per core, at most 4 for the reference)");
   command->add_flag("--json", arguments->json, "Report as one JSON document");

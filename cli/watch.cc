@@ -86,6 +86,7 @@ void add_watch(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->type_name("NAME");
   command->add_flag("--once", options.once, "Press what is there and end");
+  add_engine(*command, options.press.engine);
   add_threads(*command, options.press.threads, "Threads for writing (one per core, at most 4)");
   command->add_flag("--json", arguments->json, "One line of JSON for each checkpoint");
   command->callback([arguments, &run] {

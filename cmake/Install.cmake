@@ -21,7 +21,9 @@ if(TARGET lorapress_c)
   install(TARGETS lorapress_c LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(FILES $<TARGET_FILE:lp_onnx> $<TARGET_FILE:lp_tokenizer> DESTINATION ${lorapress_private})
-install(FILES ${ORT_LIBRARY} DESTINATION ${lorapress_private} RENAME libonnxruntime.so.1) # its soname
+if(LORAPRESS_ORT)
+  install(FILES ${ORT_LIBRARY} DESTINATION ${lorapress_private} RENAME libonnxruntime.so.1) # its soname
+endif()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY web/build/demo/ DESTINATION share/lorapress/page OPTIONAL) # `make page`; src/api/deploy.cc looks there
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -95,7 +95,7 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost oracle=280 web=190 train=150 e2e=130 wasm=110 bundlers=100 hostile=85 workflow=65 ray=25 install=10)
+foreach(cost oracle=280 web=190 train=150 e2e=130 wasm=60 bundlers=100 hostile=85 workflow=65 ray=25 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)

@@ -30,9 +30,12 @@ struct CaptionerOptions {
   // Empty, or a part that is not named: the folder's default.
   std::string dtype;
   unsigned threads = 0;  // 0: one per core
-  // "ort": ONNX Runtime; "native": the project's own engine, docs/engine.md; "auto": the second, and ONNX
-  // Runtime for graphs that it does not know. Empty: "ort".
+  // "native": the project's own engine, docs/engine.md; "ort": ONNX Runtime; "auto": the first, and ONNX
+  // Runtime for graphs that it does not know. Empty: "auto".
   std::string engine = {};
+  // How many groups of images caption_files() works on at a time, each on threads / at_once of the threads: with one
+  // thread for each group no processor waits for another. 0: as many as threads.
+  unsigned at_once = 1;
 };
 
 // An absent option takes the folder's own setting. Sampling and beams exclude each other: options
@@ -121,6 +124,8 @@ class Captioner {
   [[nodiscard]] GraphDtypes dtypes() const;
   // The engine that CaptionerOptions::engine selected.
   [[nodiscard]] UsedEngine engine() const;
+  // As CaptionerOptions::at_once, at least 1.
+  [[nodiscard]] unsigned at_once() const;
 
   // height and width of pixel_values.
   [[nodiscard]] int64_t height() const;

@@ -47,6 +47,8 @@ struct PressOptions {
   std::string model_id;  // ORG/NAME
   std::string revision;  // main where empty, or a version: v1, 1.0.0, 1.0.0-beta1
   bool force = false;
+  // What runs the result once, and the graphs that calibration observes: as CaptionerOptions::engine.
+  std::string engine = {};
   unsigned threads = 0;
   ProgressFn progress;
 };
@@ -59,16 +61,18 @@ struct PressReport {
   double read_seconds = 0.0;     // headers and configs
   double author_seconds = 0.0;   // graphs authored and checked
   double write_seconds = 0.0;    // weights merged, written and hashed
-  double caption_seconds = 0.0;  // loading the result and running it once
+  double caption_seconds = 0.0;  // checking the result and running it once
   // Of bundles that this program can run from pixels, or from a prompt, to text.
+  // Of large models the first two tokens, since only a part of their weights is in memory at a time.
   std::optional<Caption> caption;
+  std::string caption_dtype;     // the dtype that ran
   std::string bundle;            // the folder's layout
   std::filesystem::path folder;  // what was written: `out`, or a folder in it
   bool takes_images = true;      // false: of a decoder alone, which generate.h runs
 };
 
-// Reads, merges, authors, checks and writes; then loads the result and, where the bundle has a
-// whole way from pixels to text, captions one image with it; a decoder alone generates a few tokens. Throws
+// Reads, merges, authors, checks and writes; then checks every graph of the result and, where the bundle has a
+// whole way from pixels to text, captions one image with a dtype of it; a decoder alone generates a few tokens. Throws
 // Error; `out` appears whole or not at all.
 PressReport press(const PressOptions& options);
 // press() without running the result.

@@ -15,7 +15,8 @@ struct TraceOptions {
   std::filesystem::path trace;      // JSON, schema version 1
   std::filesystem::path model;      // a folder of the bundle transformers.js
   std::vector<std::string> dtypes;  // empty: all that the folder has
-  unsigned threads = 0;             // of ONNX Runtime; 0: its own choice
+  unsigned threads = 0;             // of the engine; 0: one per core
+  std::string engine = {};          // as CaptionerOptions::engine
 };
 
 struct TraceDtype {

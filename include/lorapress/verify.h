@@ -20,11 +20,15 @@ struct VerifyOptions {
   Source source;                 // what the folder was made from, adapters included
   std::filesystem::path model;   // a folder that press() wrote
   std::filesystem::path images;  // a folder of images; empty: a few drawn ones
+  // Of a decoder alone: a text file with a prompt on each line; empty: a few built-in ones.
+  std::filesystem::path prompts = {};
   // Captions that people wrote of these images, in any layout of ScoreOptions::references; empty: none.
   std::filesystem::path references;
   std::string split;                // of `references`, as in ScoreOptions
   std::vector<std::string> dtypes;  // empty: all that the folder has
-  int64_t max_new_tokens = 0;       // 0: the folder's own setting
+  // "native", "ort" or "auto", as CaptionerOptions::engine, or "both": a row for each. Empty: "auto".
+  std::string engine = {};
+  int64_t max_new_tokens = 0;  // 0: the folder's own setting
   // The least share of teacher-forced tokens that must equal the reference's, for every dtype.
   // Without `min_match`, fp32 and fp16 must match all tokens except near ties; other dtypes are
   // only measured.
@@ -42,7 +46,7 @@ struct VerifyOptions {
 };
 
 struct VerifyImage {
-  std::string name;          // of the file, or what was drawn
+  std::string name;          // of the file, or what was drawn; of a decoder alone the prompt
   std::string error;         // why it could not be read; all other fields are then empty
   std::vector<int64_t> ids;  // the reference's greedy caption
   std::string text;
@@ -88,8 +92,11 @@ struct CaptionQuality {
   MetricDifferences to_reference;  // minus those of the reference forward; not set for that itself
 };
 
+// A dtype of the folder as one engine runs it.
 struct DtypeParity {
   std::string dtype;
+  std::string engine;  // "native", "ort"
+  std::string name;  // of its row: the dtype, and the engine where two have rows: "q4", "q4 native"
   uint64_t bytes = 0;    // of its .onnx files and their external data
   LogitDistance forced;  // over all images
   double prefix_error = 0;

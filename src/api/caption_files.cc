@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/ordered_work.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -48,20 +49,10 @@ bool concerns_all(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMismatch;
 }
 
-}  // namespace
-
-std::vector<fs::path> find_images(const fs::path& folder) {
-  return with_file_errors([&] {
-    Walk walk;
-    walk.folder(folder);
-    return std::move(walk.found);
-  });
-}
-
 // Images that could be read are captioned together; where that fails, one by one.
-std::vector<ImageCaption> caption_images(const Captioner& captioner,
-                                         std::span<const ImageSource> images,
-                                         const GenerateOptions& options) {
+std::vector<ImageCaption> captions_together(const Captioner& captioner,
+                                            std::span<const ImageSource> images,
+                                            const GenerateOptions& options) {
   std::vector<ImageCaption> results(images.size());
   std::vector<std::vector<float>> pixels;
   std::vector<size_t> places;  // index in results of each element of pixels
@@ -98,6 +89,16 @@ std::vector<ImageCaption> caption_images(const Captioner& captioner,
   return results;
 }
 
+}  // namespace
+
+std::vector<fs::path> find_images(const fs::path& folder) {
+  return with_file_errors([&] {
+    Walk walk;
+    walk.folder(folder);
+    return std::move(walk.found);
+  });
+}
+
 std::string to_json_line(const FileCaption& file) {
   const auto dump = [](const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -117,24 +118,50 @@ std::string to_json_line(const FileCaption& file) {
   return line + ",\"decode_ms\":" + dump(caption.decode_ms) + "}";
 }
 
+void caption_images(const Captioner& captioner,
+                    std::span<const ImageSource> images,
+                    const GenerateOptions& options,
+                    int64_t batch,
+                    const ImageCaptionFn& report) {
+  if (batch < 1 || batch > kMaxCaptionBatch) {
+    fail(
+        ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
+  }
+  // Every thread gets some of the images.
+  const size_t workers =
+      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
+  const size_t size =
+      std::clamp<size_t>((images.size() + workers - 1) / workers, 1, static_cast<size_t>(batch));
+  const auto make = [&](size_t index) {
+    const size_t begin = index * size;
+    return captions_together(
+        captioner, images.subspan(begin, std::min(size, images.size() - begin)), options);
+  };
+  size_t reported = 0;
+  const auto take = [&](std::vector<ImageCaption> captions) {
+    for (ImageCaption& caption : captions) {
+      report(reported++, std::move(caption));
+    }
+  };
+  const size_t parts = (images.size() + size - 1) / size;
+  if (workers > 1) {
+    ordered_work<std::vector<ImageCaption>>(parts, static_cast<unsigned>(workers), make, take);
+    return;
+  }
+  for (size_t index = 0; index < parts; ++index) {
+    take(make(index));
+  }
+}
+
 void caption_files(const Captioner& captioner,
                    std::span<const fs::path> images,
                    const GenerateOptions& options,
                    int64_t batch,
                    const FileCaptionFn& report) {
-  if (batch < 1 || batch > kMaxCaptionBatch) {
-    fail(
-        ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
-  }
-  const auto size = static_cast<size_t>(batch);
-  for (size_t begin = 0; begin < images.size(); begin += size) {
-    const auto part = images.subspan(begin, std::min(size, images.size() - begin));
-    const std::vector<ImageSource> sources(part.begin(), part.end());
-    std::vector<ImageCaption> captions = caption_images(captioner, sources, options);
-    for (size_t i = 0; i < part.size(); ++i) {
-      report({part[i], std::move(captions[i].caption), std::move(captions[i].error)});
-    }
-  }
+  const std::vector<ImageSource> sources(images.begin(), images.end());
+  caption_images(captioner, sources, options, batch, [&](size_t index, ImageCaption result) {
+    report({images[index], std::move(result.caption), std::move(result.error)});
+  });
 }
 
 }  // namespace lorapress

@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <thread>
 
 #include "lorapress/caption.h"
 
+#include "api/caption_prompt.h"
 #include "api/used_engine.h"
 #include "base/fail.h"
 #include "base/file.h"
@@ -100,53 +102,20 @@ struct Captioner::Impl {
   Impl(const fs::path& folder, const CaptionerOptions& options)
       : manifest(read_manifest(folder)),
         choice(choose_graphs(require_bundle(manifest, folder), folder, options.dtype)),
-        opened(open_decoder(options.engine, folder, manifest, choice, options.threads)),
+        threads(options.threads != 0 ? options.threads
+                                     : std::max(1U, std::thread::hardware_concurrency())),
+        at_once(options.at_once != 0 ? std::min(options.at_once, threads) : threads),
+        opened(open_decoder(options.engine, folder, manifest, choice, threads / at_once)),
         tokenizer(Tokenizer::from_file(folder / "tokenizer.json")) {
     if (!manifest.chat_template.empty()) {
       chat = read_chat_template(folder, manifest.chat_template);
     }
   }
 
-  // What engines get for the first call: the start token and the prompt, or, where image features
-  // replace tokens, the prompt with the image's tokens.
   [[nodiscard]] std::vector<int64_t> first_ids(const GenerateOptions& options,
                                                const Pixels& pixels) const {
-    const std::string& prompt = options.prompt.empty() ? manifest.prompt : options.prompt;
-    std::vector<int64_t> ids;
-    if (embeds_apart(manifest)) {
-      ids = placeholder_ids(
-          tokenizer, chat ? &*chat : nullptr, image_places(pixels), options, prompt);
-    } else {
-      if (!options.system.empty()) {
-        fail(
-            ErrorCode::kInvalidArgument,
-            "options.system is a message for chat models; the bundle \"{}\" has none, its prompt is "
-            "the text that the caption continues",
-            manifest.bundle);
-      }
-      ids = tokenizer.encode(prompt);
-      ids.insert(ids.begin(), manifest.decoder_start_token_id);
-    }
-    for (const int64_t id : ids) {
-      if (id >= manifest.vocab_size && id != manifest.image_token_id) {
-        fail(ErrorCode::kMismatch,
-             "the prompt has the token {}, the model knows {}; tokenizer.json is of another model",
-             id,
-             manifest.vocab_size);
-      }
-    }
-    return ids;
-  }
-
-  [[nodiscard]] ImagePlaces image_places(const Pixels& pixels) const {
-    ImagePlaces image{manifest.image_token_id, manifest.image_tokens};
-    if (manifest.preprocessing.splitting) {
-      image.text = tiles_prompt(pixels.rows,
-                                pixels.columns,
-                                manifest.image_tokens,
-                                manifest.preprocessing.splitting->tokens);
-    }
-    return image;
+    return caption_first_ids(
+        manifest, tokenizer, chat ? &*chat : nullptr, options, pixels.rows, pixels.columns);
   }
 
   [[nodiscard]] GenerationRequest request(const GenerateOptions& options,
@@ -218,6 +187,8 @@ struct Captioner::Impl {
 
   Manifest manifest;
   GraphChoice choice;
+  unsigned threads;
+  unsigned at_once;
   OpenedDecoder opened;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat;
@@ -289,6 +260,10 @@ GraphDtypes Captioner::dtypes() const {
 
 UsedEngine Captioner::engine() const {
   return used_engine(impl_->opened);
+}
+
+unsigned Captioner::at_once() const {
+  return impl_->at_once;
 }
 
 GenerationSettings Captioner::settings(const GenerateOptions& options) const {

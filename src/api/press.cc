@@ -6,6 +6,7 @@
 #include "api/trial_run.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
+#include "runtime/engines.h"
 
 namespace lorapress {
 namespace {
@@ -20,13 +21,17 @@ void try_once(const PressOptions& options, const fs::path& folder, PressReport& 
   };
   Stopwatch watch;
   tell(0);
-  report.caption = trial_run(folder);
+  TrialResult tried = trial_run(folder, {options.engine});
+  report.caption = std::move(tried.caption);
+  report.caption_dtype = std::move(tried.dtype);
+  std::ranges::move(tried.notes, std::back_inserter(report.notes));
   tell(1);  // the last chance to cancel
   report.caption_seconds = watch.lap();
 }
 
 PressReport run(const PressOptions& options, bool verify) {
   Stopwatch watch;
+  check_engine(options.engine);
   PressReport report;
   PressPlan plan(options, report);
   report.read_seconds = watch.lap();

@@ -41,14 +41,15 @@ ActivationStats measure_activations(const PressPlan& plan,
   const Model decoder = to_model(plain.at(1).graph);
   const SpecialTokens& tokens = plan.tokenizer().tokens;
   CalibrationReport done;
-  ActivationStats stats = calibrate({encoder,
-                                     decoder,
-                                     plan.preprocessing(),
-                                     tokens.decoder_start_token_id,
-                                     tokens.eos_token_ids,
-                                     plan.request().max_new_tokens},
-                                    {options.calibrate, scratch, options.threads, options.progress},
-                                    done);
+  ActivationStats stats =
+      calibrate({encoder,
+                 decoder,
+                 plan.preprocessing(),
+                 tokens.decoder_start_token_id,
+                 tokens.eos_token_ids,
+                 plan.request().max_new_tokens},
+                {options.calibrate, scratch, options.threads, options.progress, options.engine},
+                done);
   std::ranges::move(done.notes, std::back_inserter(notes));
   return stats;
 }

@@ -57,6 +57,7 @@ Json object_of(const CaptionQuality& quality, bool compared) {
 
 Json object_of(const DtypeParity& dtype, const std::vector<VerifyImage>& images) {
   Json json = {{"dtype", dtype.dtype},
+               {"engine", dtype.engine},
                {"bytes", dtype.bytes},
                {"passed", dtype.passed},
                {"required_match", dtype.required_match},
@@ -138,7 +139,9 @@ std::string to_json(const PressReport& report) {
                {"notes", report.notes},
                {"files", object_of(report.files)}};
   if (report.caption) {
-    json["caption"] = {{"ids", report.caption->ids}, {"text", report.caption->text}};
+    json["caption"] = {{"ids", report.caption->ids},
+                       {"text", report.caption->text},
+                       {"dtype", report.caption_dtype}};
   }
   return dump(json);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -125,13 +126,19 @@ double divergence(const Example& example, std::span<const float> logits) {
   return std::isnan(kl) ? std::numeric_limits<double>::infinity() : std::max(kl, 0.0);
 }
 
+// False for NaN. Minus infinity is a token that rules inside the decoder forbid.
+bool below_infinity(float value) {
+  return value < std::numeric_limits<float>::infinity();
+}
+
 void compare(const Example& example,
              const FolderModel& model,
              const Manifest& manifest,
              const Tokenizer& tokenizer,
              TraceDtype& found) {
-  const OrtTensor image = model.encode(tiled_pixels(example.image, manifest.preprocessing).values);
-  const OrtTensor states = image.converted(DType::kF32);
+  const GraphTensor image =
+      model.encode(tiled_pixels(example.image, manifest.preprocessing).values);
+  const GraphTensor states = image.converted(DType::kF32);
   const auto width = static_cast<int64_t>(example.pooled.size());
   if (states.shape().empty() || states.shape().back() != width) {
     fail(ErrorCode::kMismatch,
@@ -142,7 +149,10 @@ void compare(const Example& example,
   }
   const double alike = cosine(pooled(states.as_floats(), width), example.pooled);
   found.encoder_cosine_min = std::isnan(alike) ? -1.0 : std::min(found.encoder_cosine_min, alike);
-  TokenRules rules = token_rules(manifest.generation,
+  GenerationSettings settings = manifest.generation;
+  settings.num_beams = 1;  // the trace's captions are greedy
+  leave_rules_to_graph({}, manifest.generation, manifest.rules_in_graph, settings);
+  TokenRules rules = token_rules(settings,
                                  {manifest.eos_token_ids,
                                   manifest.vocab_size,
                                   manifest.max_new_tokens,
@@ -152,7 +162,7 @@ void compare(const Example& example,
   std::vector<int64_t> ids;
   DecoderStep step = model.step(start, image, model.empty_cache());
   found.step0_kld_max = std::max(found.step0_kld_max, divergence(example, step.logits));
-  while (argmax_or_none(step.logits) >= 0) {
+  while (std::ranges::all_of(step.logits, below_infinity)) {
     ids.push_back(likeliest(rules, ids, step.logits));
     if (std::ssize(ids) >= rules.max_new_tokens ||
         std::ranges::find(rules.eos_token_ids, ids.back()) != rules.eos_token_ids.end()) {
@@ -213,7 +223,7 @@ TraceReport check_trace(const TraceOptions& options) {
       TraceDtype found;
       found.dtype = name;
       const std::unique_ptr<FolderModel> model =
-          open_folder_model(options.model, manifest, name, options.threads);
+          open_folder_model(options.model, manifest, {name, options.engine, options.threads});
       for (const Example& example : examples) {
         compare(example, *model, manifest, tokenizer, found);
       }

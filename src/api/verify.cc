@@ -2,27 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
-#include <set>
 
+#include "api/verify_input.h"
 #include "api/verify_outputs.h"
+#include "api/verify_rows.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
-#include "bundles/bundle.h"
-#include "bundles/layout.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/generate_options.h"
 #include "runtime/generation/tokenizer.h"
-#include "runtime/graph_choice.h"
 #include "verify/caption_quality.h"
 #include "verify/folder_check.h"
-#include "verify/graph_claims.h"
 #include "verify/image_results.h"
 #include "verify/layer_errors.h"
 #include "verify/model_inputs.h"
 #include "verify/parity.h"
+#include "verify/prompts.h"
+#include "verify/reference_rules.h"
 #include "verify/report/pictures.h"
 #include "verify/trace.h"
 
@@ -55,10 +53,9 @@ class Verifier {
   explicit Verifier(const VerifyOptions& options)
       : options_(options),
         checkpoint_(open_checkpoint(options.source)),
-        manifest_(read_manifest(options.model)) {
-    require_checkpoint();
-    require_layout();
-    require_plain_logits();
+        manifest_(read_manifest(options.model)),
+        rules_in_graph_(manifest_.generation, manifest_.rules_in_graph, manifest_.eos_token_ids) {
+    require_verifiable(options, manifest_, checkpoint_);
     if (!options.trace.empty()) {
       trace_.emplace(options, manifest_);
     }
@@ -68,9 +65,9 @@ class Verifier {
     report_.faults = check_.faults;
     report_.max_new_tokens = new_tokens();
     note_search();
-    choose_dtypes();
-    pictures_ =
-        options.images.empty() ? drawn() : pictures_of_folder(options.images, report_.notes);
+    report_.dtypes = verify_rows(options, manifest_, report_.faults);
+    evidence_.resize(report_.dtypes.size());
+    pictures_ = inputs();
     tokenizer_.emplace(Tokenizer::from_file(options.model / "tokenizer.json"));
     inputs_.emplace(options.model, manifest_, checkpoint_, check_.files, check_.preprocessing);
     reference_.emplace(checkpoint_,
@@ -90,9 +87,9 @@ class Verifier {
            report_.images[0].error);
     }
     report_.passed = report_.faults.empty() && report_.unreadable_images == 0;
-    for (DtypeParity& dtype : report_.dtypes) {
-      judge(dtype, evidence_[dtype.dtype], options_.min_match, report_.notes);
-      report_.passed = report_.passed && dtype.passed;
+    for (size_t i = 0; i < report_.dtypes.size(); ++i) {
+      judge(report_.dtypes[i], evidence_[i], options_.min_match, report_.notes);
+      report_.passed = report_.passed && report_.dtypes[i].passed;
     }
     if (trace_) {
       report_.trace = trace_->finish(pictures_, report_);
@@ -101,45 +98,15 @@ class Verifier {
   }
 
  private:
-  void require_checkpoint() const {
-    const CompositeModelType* composite = checkpoint_.composite;
-    if (composite == nullptr || composite->conditioning == Conditioning::kPrefix) {
-      require_prefix_vlm(
-          checkpoint_,
-          fmt::format(
-              "; pass the vision-language checkpoint that {} was made from, or options.base DIR "
-              "with the rest",
-              options_.model.string()));
-    }
-  }
-
-  void require_layout() const {
-    const std::string& bundle = manifest_.bundle;
-    if (!has_transformers_js_layout(bundle) && bundle != kLlava.name && bundle != kSmolvlm.name) {
-      fail(
-          ErrorCode::kUnsupported,
-          "{}: is a bundle \"{}\", verify runs \"{}\", \"{}\" and \"{}\"; press it as one of these",
-          options_.model.string(),
-          bundle,
-          kTransformersJs.name,
-          kLlava.name,
-          kSmolvlm.name);
-    }
-  }
-
-  void require_plain_logits() const {
-    if (!manifest_.rules_in_graph.empty()) {
-      fail(ErrorCode::kUnsupported,
-           "{}: its decoder applies {}, which verify does not compare yet; leave out "
-           "options.rules_in_graph",
-           options_.model.string(),
-           fmt::join(manifest_.rules_in_graph, ", "));
-    }
-  }
-
+  // Of a decoder alone by default so many that prompts fit, too.
   [[nodiscard]] int64_t new_tokens() const {
-    const int64_t wanted =
-        options_.max_new_tokens > 0 ? options_.max_new_tokens : manifest_.max_new_tokens;
+    constexpr int64_t kTextTokens = 32;
+    const int64_t usual =
+        takes_images(manifest_)
+            ? manifest_.max_new_tokens
+            : std::min(
+                  {manifest_.max_new_tokens, kTextTokens, manifest_.max_position_embeddings / 2});
+    const int64_t wanted = options_.max_new_tokens > 0 ? options_.max_new_tokens : usual;
     require_room(manifest_.cross() ? 1 : manifest_.image_tokens, wanted);
     return wanted;
   }
@@ -148,9 +115,10 @@ class Verifier {
     const int64_t positions = checkpoint_.text->max_position_embeddings;
     if (wanted > positions - before) {
       fail(ErrorCode::kInvalidArgument,
-           "{} image tokens and {} new tokens do not fit the decoder's {} positions; lower "
+           "{} {} tokens and {} new tokens do not fit the decoder's {} positions; lower "
            "options.max_new_tokens",
            before,
+           takes_images(manifest_) ? "image" : "prompt",
            wanted,
            positions);
     }
@@ -159,6 +127,10 @@ class Verifier {
   // Those of the folder, or of the checkpoint.
   [[nodiscard]] TokenRules rules(bool folder, const ReferenceImage& image) const {
     GenerationSettings settings = folder ? manifest_.generation : check_.generation;
+    if (folder) {
+      settings.num_beams = 1;  // captions here are greedy
+      leave_rules_to_graph({}, manifest_.generation, manifest_.rules_in_graph, settings);
+    }
     settings.max_new_tokens = report_.max_new_tokens;
     const std::vector<int64_t>& eos =
         folder ? manifest_.eos_token_ids : check_.files.tokens.eos_token_ids;
@@ -180,6 +152,14 @@ class Verifier {
     }
   }
 
+  // Images, or of a decoder alone prompts.
+  [[nodiscard]] std::vector<Picture> inputs() {
+    if (!takes_images(manifest_)) {
+      return prompts_of_file(options_.prompts);
+    }
+    return options_.images.empty() ? drawn() : pictures_of_folder(options_.images, report_.notes);
+  }
+
   // Of models that cut an image into many tiles a few are enough: each takes as long as ten images of others.
   [[nodiscard]] std::vector<Picture> drawn() const {
     constexpr size_t kCut = 2;
@@ -189,32 +169,6 @@ class Verifier {
       pictures.resize(std::min(kCut, pictures.size()));
     }
     return pictures;
-  }
-
-  // In the order of the command line, else the folder's default first.
-  void choose_dtypes() {
-    std::vector<std::string> names = options_.dtypes;
-    if (names.empty()) {
-      names.push_back(manifest_.default_dtype);
-      for (const auto& [name, files] : manifest_.graphs) {
-        names.push_back(name);
-      }
-    }
-    std::set<std::string> seen;
-    for (const std::string& name : names) {
-      if (!seen.insert(name).second) {
-        continue;
-      }
-      for (const char* work : {"encoder", "decoder"}) {
-        graph_file(manifest_, options_.model, name, role_of(manifest_, work));
-      }
-      DtypeParity parity;
-      parity.dtype = name;
-      parity.bytes = dtype_bytes(manifest_, name);
-      std::ranges::move(false_graph_claims(options_.model, manifest_, name),
-                        std::back_inserter(report_.faults));
-      report_.dtypes.push_back(std::move(parity));
-    }
   }
 
   void tell(std::string_view phase) const {
@@ -255,8 +209,8 @@ class Verifier {
           *reference_, checkpoint_, std::span(group).first(std::min(group.size(), kProbedImages)));
       probed_ = true;
     }
-    for (DtypeParity& dtype : report_.dtypes) {
-      compare(group, probe, dtype);
+    for (size_t i = 0; i < report_.dtypes.size(); ++i) {
+      compare(group, probe, report_.dtypes[i], evidence_[i]);
     }
     group_ = 0;
     return next;
@@ -266,8 +220,8 @@ class Verifier {
     VerifyImage entry;
     entry.name = picture.name;
     try {
-      const Image image = picture.load();
-      ModelInputs::OfImage inputs = inputs_->of(image);
+      const Image image = picture.load ? picture.load() : Image();
+      ModelInputs::OfImage inputs = picture.load ? inputs_->of(image) : inputs_->of(picture.name);
       ReferenceImage made;
       made.image = report_.images.size();
       made.checkpoint_pixels = std::move(inputs.checkpoint_pixels);
@@ -277,7 +231,7 @@ class Verifier {
       made.seen = made.image == 0 ? inputs_->part_of_tile() : std::vector<uint8_t>();
       add_fault(inputs.fault);
       entry.pixel_difference = largest_difference(made.checkpoint_pixels, made.folder_pixels);
-      if (!options_.html.empty() && report_.images.size() < kThumbnails) {
+      if (picture.load && !options_.html.empty() && report_.images.size() < kThumbnails) {
         entry.thumbnail = png_data_uri(image, kThumbnailSide);
       }
       group.push_back(std::move(made));
@@ -300,6 +254,18 @@ class Verifier {
                                       : std::ssize(image.prompt.ids);
   }
 
+  // The decoder's logits are those behind its rules, so the reference's have to be.
+  void apply_rules_of_graph(ReferenceImage& image) const {
+    if (!rules_in_graph_.any()) {
+      return;
+    }
+    std::vector<int64_t> ids = rules(true, image).before;
+    for (size_t t = 0; t < image.caption.ids.size(); ++t) {
+      rules_in_graph_.apply(ids, image.caption.logits.row(static_cast<int64_t>(t)));
+      ids.push_back(image.caption.ids[t]);
+    }
+  }
+
   void describe(std::vector<ReferenceImage>& group) {
     for (const ReferenceImage& image : group) {
       require_room(positions_of(image), report_.max_new_tokens);
@@ -312,7 +278,8 @@ class Verifier {
                    std::ranges::any_of(dtypes, needs_rounding, &DtypeParity::dtype),
                    std::ranges::any_of(dtypes, needs_float16, &DtypeParity::dtype)},
                   group);
-    for (const ReferenceImage& image : group) {
+    for (ReferenceImage& image : group) {
+      apply_rules_of_graph(image);
       if (trace_) {
         trace_->add(image);
       }
@@ -324,20 +291,22 @@ class Verifier {
 
   void compare(const std::vector<ReferenceImage>& group,
                const std::optional<LayerProbe>& probe,
-               DtypeParity& dtype) {
+               DtypeParity& dtype,
+               Evidence& evidence) {
     const Stopwatch watch;
     {
       const std::unique_ptr<FolderModel> model =
-          open_folder_model(options_.model, manifest_, dtype.dtype, options_.threads);
+          open_row(options_, manifest_, dtype, report_.notes);
       for (const ReferenceImage& image : group) {
-        tell(dtype.dtype);
-        dtype.images.push_back(compare_image(
-            *model, manifest_, image, rules(true, image), dtype.dtype, evidence_[dtype.dtype]));
+        tell(dtype.name);
+        dtype.images.push_back(
+            compare_image(*model, manifest_, image, rules(true, image), dtype.dtype, evidence));
         dtype.images.back().text = tokenizer_->decode(dtype.images.back().ids);
       }
     }
     if (probe) {
-      dtype.layers = probe->measure(options_.model, manifest_, dtype.dtype, options_.threads);
+      dtype.layers =
+          probe->measure(options_.model, manifest_, {dtype.dtype, dtype.engine, options_.threads});
     }
     dtype.seconds += watch.seconds();
   }
@@ -345,6 +314,7 @@ class Verifier {
   const VerifyOptions& options_;
   Checkpoint checkpoint_;
   Manifest manifest_;
+  ReferenceRules rules_in_graph_;
   FolderCheck check_;
   VerifyReport report_;
   std::vector<Picture> pictures_;
@@ -352,30 +322,16 @@ class Verifier {
   std::optional<ModelInputs> inputs_;
   std::optional<ReferenceModel> reference_;
   std::optional<TraceWriter> trace_;
-  std::map<std::string, Evidence> evidence_;  // by dtype
-  size_t group_ = 0;                          // images that are being worked on
+  std::vector<Evidence> evidence_;  // of each row
+  size_t group_ = 0;                // images that are being worked on
   bool probed_ = false;
 };
-
-void check_options(const VerifyOptions& options) {
-  if (options.max_new_tokens < 0 || options.max_new_tokens > 1 << 20) {
-    fail(ErrorCode::kInvalidArgument,
-         "options.max_new_tokens {}, expected 1 to {}",
-         options.max_new_tokens,
-         1 << 20);
-  }
-  if (options.min_match && !(*options.min_match >= 0.0 && *options.min_match <= 1.0)) {
-    fail(ErrorCode::kInvalidArgument,
-         "options.min_match {}, expected a share from 0 to 1",
-         *options.min_match);
-  }
-}
 
 }  // namespace
 
 VerifyReport verify(const VerifyOptions& options) {
   return with_file_errors([&] {
-    check_options(options);
+    check_verify_options(options);
     check_outputs(options);
     const std::optional<CaptionFile> references = read_references(options);
     VerifyReport report = Verifier(options).run();

@@ -247,7 +247,7 @@ class Watch {
     if (images_.empty()) {
       return said;
     }
-    const Captioner captioner(folder);
+    const Captioner captioner(folder, {"", options_.press.threads, options_.press.engine});
     for (const fs::path& image : images_) {
       said.push_back({image.filename().string(), captioner.caption(image).text});
     }

@@ -8,7 +8,7 @@
 #include "calibration/observed_session.h"
 #include "graph/ports.h"
 #include "runtime/generation/sampling.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
 #include "runtime/preprocess.h"
 
 namespace lorapress {
@@ -85,16 +85,16 @@ void observe(ObservedSession& session,
   }
 }
 
-std::vector<OrtTensor> encode_images(ObservedSession& encoder,
-                                     const Images& images,
-                                     const Preprocessing& settings,
-                                     const CalibrationOptions& options,
-                                     ActivationStats& stats) {
-  std::vector<OrtTensor> encoded;
+std::vector<GraphTensor> encode_images(ObservedSession& encoder,
+                                       const Images& images,
+                                       const Preprocessing& settings,
+                                       const CalibrationOptions& options,
+                                       ActivationStats& stats) {
+  std::vector<GraphTensor> encoded;
   observe(encoder, images.size(), options, stats, [&](size_t group, size_t image) {
     const std::vector<float> pixels = images.pixels(image, settings);
-    const OrtTensor input = OrtTensor::floats({1, 3, settings.height, settings.width}, pixels);
-    std::vector<OrtTensor> outputs = encoder.run({{kPixelValues, &input}}, {kLastHiddenState});
+    const GraphTensor input = GraphTensor::floats({1, 3, settings.height, settings.width}, pixels);
+    std::vector<GraphTensor> outputs = encoder.run({{kPixelValues, &input}}, {kLastHiddenState});
     if (group == 0) {
       encoded.push_back(std::move(outputs[0]));
     }
@@ -104,12 +104,12 @@ std::vector<OrtTensor> encode_images(ObservedSession& encoder,
 
 // A greedy caption, run only for the inputs of the layers; the text is not used. Not through
 // runtime/engine/decoder.h: the observers are outputs of each call.
-void caption(ObservedSession& decoder, const CalibrationModel& model, const OrtTensor& image) {
+void caption(ObservedSession& decoder, const CalibrationModel& model, const GraphTensor& image) {
   const ClientCalls calls(decoder.session());
-  std::vector<OrtTensor> cache = calls.empty_cache(1);
+  std::vector<GraphTensor> cache = calls.empty_cache(1);
   int64_t token = model.decoder_start_token_id;
   for (int64_t step = 0; step < model.max_new_tokens; ++step) {
-    const OrtTensor ids = OrtTensor::integers({1, 1}, {&token, 1});
+    const GraphTensor ids = GraphTensor::integers({1, 1}, {&token, 1});
     ClientCalls::Step made = calls.step(decoder, ids, &image, cache);
     token = argmax(made.logits.as_floats());
     if (std::ranges::find(model.eos_token_ids, token) != model.eos_token_ids.end()) {
@@ -126,12 +126,12 @@ ActivationStats calibrate(const CalibrationModel& model,
                           CalibrationReport& report) {
   ActivationStats stats;
   const Images images(options, report);
-  std::vector<OrtTensor> encoded;
+  std::vector<GraphTensor> encoded;
   {  // one session at a time: each holds its graph in memory
-    ObservedSession encoder(model.encoder, model.observe_encoder, options.scratch, options.threads);
+    ObservedSession encoder(model.encoder, model.observe_encoder, options);
     encoded = encode_images(encoder, images, model.preprocessing, options, stats);
   }
-  ObservedSession decoder(model.decoder, true, options.scratch, options.threads);
+  ObservedSession decoder(model.decoder, true, options);
   observe(decoder, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
     caption(decoder, model, encoded[image]);
   });
@@ -145,11 +145,11 @@ ActivationStats calibrate_image_graph(const Model& model,
                                       CalibrationReport& report) {
   ActivationStats stats;
   const Images images(options, report);
-  ObservedSession session(model, true, options.scratch, options.threads);
+  ObservedSession session(model, true, options);
   observe(session, images.size(), options, stats, [&](size_t /*group*/, size_t image) {
     const std::vector<float> pixels = images.pixels(image, preprocessing);
-    const OrtTensor tensor =
-        OrtTensor::floats({1, 3, preprocessing.height, preprocessing.width}, pixels);
+    const GraphTensor tensor =
+        GraphTensor::floats({1, 3, preprocessing.height, preprocessing.width}, pixels);
     session.run({{input, &tensor}}, {});
   });
   return stats;

@@ -31,6 +31,8 @@ struct CalibrationOptions {
                                   // for U of every layer (quant/error_feedback.h)
   unsigned threads = 0;
   ProgressFn progress;
+  std::string engine =
+      {};  // as CaptionerOptions::engine; what is measured depends on it in the last digits
 };
 
 struct CalibrationReport {

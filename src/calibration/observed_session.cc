@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "graph/write.h"
 #include "rewrite/patchify.h"
+#include "runtime/engines.h"
 
 namespace lorapress {
 namespace {
@@ -16,8 +17,8 @@ constexpr size_t kMostMoments = size_t{256} << 20;  // bytes of a group, or of o
 
 }  // namespace
 
-ObservedSession::ObservedSession(Model model, bool observe, fs::path scratch, unsigned threads)
-    : scratch_(std::move(scratch)), threads_(threads) {
+ObservedSession::ObservedSession(Model model, bool observe, const CalibrationOptions& options)
+    : scratch_(options.scratch), threads_(options.threads) {
   if (observe) {
     convolutions_to_products(model);  // as the schemes do
     observed_ = observe_linear_inputs(model);
@@ -31,7 +32,7 @@ ObservedSession::ObservedSession(Model model, bool observe, fs::path scratch, un
     write(model);
     model = {};
     factors_ = std::make_shared<ScratchFile>(scratch_);
-    session_ = std::make_unique<OrtSession>(files_.at(0), threads);
+    session_ = open_graph(options.engine, files_.at(0), threads_).session;
   } catch (...) {  // no destructor runs when the constructor throws
     for (const fs::path& file : files_) {
       std::error_code ignored;
@@ -86,13 +87,13 @@ void ObservedSession::begin(size_t group) {
   }
 }
 
-std::vector<OrtTensor> ObservedSession::run(const std::vector<OrtSession::Feed>& feeds,
-                                            std::vector<std::string> wanted) {
+std::vector<GraphTensor> ObservedSession::run(const std::vector<GraphFeed>& feeds,
+                                              std::vector<std::string> wanted) {
   const size_t count = wanted.size();
   for (const ObservedInput& input : groups_.at(group_)) {
     wanted.push_back(input.output);
   }
-  std::vector<OrtTensor> outputs = session_->run(feeds, wanted);
+  std::vector<GraphTensor> outputs = session_->run(feeds, wanted);
   parallel_for(moments_.size(), threads_, [&](size_t index, unsigned /*worker*/) {
     moments_[index].add(outputs[count + index].as_floats());
   });

@@ -9,7 +9,7 @@ namespace lorapress::engine {
 // out[i, h] = softmax(q[i, h] . k[g, j] * scale + mask[h, i, j]) over j, times v[g, j], where g = h /
 // (heads / kv_heads). Where causal, query i sees the keys j <= keys - queries + i.
 struct AttentionHeads {
-  const float* q = nullptr;  // q[i * q_row + h * head_dim + d]
+  const float* q = nullptr;  // q[i * q_row + h * q_head + d]
   int64_t q_row = 0;
   const float* k = nullptr;  // k[g * kv_head + j * kv_row + d]
   const float* v = nullptr;
@@ -17,6 +17,7 @@ struct AttentionHeads {
   int64_t kv_row = 0;
   float* out = nullptr;  // as q
   int64_t out_row = 0;
+  int64_t q_head = 0;           // of q and out; 0: head_dim
   const float* mask = nullptr;  // mask[h * mask_head + i * mask_row + j], or null
   int64_t mask_head = 0;
   int64_t mask_row = 0;

@@ -95,6 +95,11 @@ class Compiler {
       program_.values[static_cast<size_t>(slot)].stored = std::move(tensor);
     }
     Steps steps;
+    for (const PortDef& port : graph.inputs) {
+      if (scopes_.size() > 1) {  // those of the main graph have slots
+        steps.inputs.push_back(add_input(port).slot);
+      }
+    }
     for (NodeDef& node : graph.nodes) {
       steps.nodes.push_back(add_node(node));
     }
@@ -121,6 +126,7 @@ class Compiler {
     if (def.outputs.empty() || std::ssize(def.outputs) > row->most_outputs) {
       refuse_node(Problem::kInvalid, def, std::to_string(def.outputs.size()) + " outputs");
     }
+    check_bodies(def, node);
     const std::vector<Type> types = output_types(def, node);
     for (size_t i = 0; i < def.outputs.size(); ++i) {
       node.outputs.push_back(def.outputs[i].empty() ? kNoSlot
@@ -246,6 +252,8 @@ class Compiler {
         return {Type::kU8, Type::kF32, Type::kU8};
       case OutputTypes::kTopK:
         return {type_of(node.inputs[0]), Type::kI64};
+      case OutputTypes::kCarried:
+        return carried_types(def, node);
       case OutputTypes::kBranches:
         break;
     }
@@ -262,6 +270,37 @@ class Compiler {
         if (types.size() < count) {
           types.push_back(type);
         }
+      }
+    }
+    return types;
+  }
+
+  void check_bodies(const NodeDef& def, const Node& node) const {
+    const bool loops = node.row->outputs == OutputTypes::kCarried;
+    for (const Steps& body : node.bodies) {
+      if (body.inputs.size() != (loops ? node.inputs.size() : 0)) {
+        refuse_node(Problem::kInvalid, def, "a body with another number of inputs");
+      }
+    }
+  }
+
+  // Loop: the body takes iteration, condition and what is carried, and gives condition and what is carried.
+  // What it carries keeps its type; outputs of all iterations (scan outputs) are not known.
+  std::vector<Type> carried_types(const NodeDef& def, const Node& node) const {
+    const Steps& body = node.bodies[0];
+    const size_t carried = node.inputs.size() - 2;
+    if (body.outputs.size() != carried + 1 || def.outputs.size() != carried) {
+      refuse_node(Problem::kUnsupported, def, "outputs of other than what the loop carries");
+    }
+    std::vector<Type> types;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Type type = type_of(body.inputs[i]);
+      if (node.inputs[i] == kNoSlot || type_of(node.inputs[i]) != type ||
+          (i > 0 && type_of(body.outputs[i - 1]) != type)) {
+        refuse_node(Problem::kInvalid, def, "a body whose inputs or outputs have other types");
+      }
+      if (i >= 2) {
+        types.push_back(type);
       }
     }
     return types;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "engine/fuse_list.h"
@@ -42,9 +43,37 @@ void count_outputs(const Steps& steps, std::vector<int>& readers) {
   }
 }
 
+void count_inputs(const Node& node, int step, std::vector<int>& readers) {
+  for (const Slot slot : node.inputs) {
+    if (slot != kNoSlot) {
+      readers[static_cast<size_t>(slot)] += step;
+    }
+  }
+}
+
 }  // namespace
 
-void fuse(Program& program, const Sources& sources) {
+void drop_unread(Steps& steps, std::vector<int>& readers) {
+  std::vector<Node> kept;
+  for (size_t i = steps.nodes.size(); i-- > 0;) {
+    Node& last = steps.nodes[i];
+    const bool read = std::any_of(last.outputs.begin(), last.outputs.end(), [&](Slot slot) {
+      return slot != kNoSlot && readers[static_cast<size_t>(slot)] > 0;
+    });
+    if (read) {
+      kept.push_back(std::move(last));
+    } else {
+      count_inputs(last, -1, readers);
+      for (Steps& body : last.bodies) {
+        for_each_node(body, [&](const Node& inner) { count_inputs(inner, -1, readers); });
+      }
+    }
+  }
+  std::reverse(kept.begin(), kept.end());
+  steps.nodes = std::move(kept);
+}
+
+void fuse(Program& program, const Sources& sources, Workers& workers) {
   std::vector<Slot> stands_for(program.values.size());
   for (size_t i = 0; i < stands_for.size(); ++i) {
     stands_for[i] = static_cast<Slot>(i);
@@ -54,15 +83,11 @@ void fuse(Program& program, const Sources& sources) {
     port.slot = stands_for[static_cast<size_t>(port.slot)];
   }
   std::vector<int> readers(program.values.size());
-  for_each_node(program.steps, [&](const Node& node) {
-    for (const Slot slot : node.inputs) {
-      if (slot != kNoSlot) {
-        ++readers[static_cast<size_t>(slot)];
-      }
-    }
-  });
+  for_each_node(program.steps, [&](const Node& node) { count_inputs(node, 1, readers); });
   count_outputs(program.steps, readers);
   fuse_list(program, sources, program.steps, readers);
+  expect_reads(program, sources);
+  pack_weights(program, sources, workers);
 }
 
 }  // namespace lorapress::engine

@@ -41,7 +41,6 @@ class Fuser {
         }
       }
     }
-    drop_unread();
   }
 
  private:
@@ -101,7 +100,8 @@ class Fuser {
     if (!fits(program_, source)) {
       return false;
     }
-    std::shared_ptr<Linear> linear = pack(program_, sources_, source);
+    auto linear = std::make_shared<Linear>();
+    linear->weight = add_weight(program_, source);
     linear->biased = bias != kNoSlot;
     Node made;
     made.row = &kLinearRow;
@@ -272,7 +272,7 @@ class Fuser {
       if (other == node().inputs[first]) {
         return;
       }
-      if (!linear->biased && is_bias(other, linear->weight.spec.outputs)) {
+      if (!linear->biased && is_bias(other, linear->weight->source.spec.outputs)) {
         linear->biased = true;
       } else if (!is_constant(other)) {
         linear->epilogue = Epilogue::kAdd;
@@ -357,26 +357,6 @@ class Fuser {
     return mean.attributes[0].integer == 1 && axes == std::vector<int64_t>{-1};
   }
 
-  void drop_unread() {
-    std::vector<Node> kept;
-    for (size_t i = nodes_.size(); i-- > 0;) {
-      Node& last = nodes_[i];
-      const bool read = std::any_of(last.outputs.begin(), last.outputs.end(), [&](Slot slot) {
-        return slot != kNoSlot && readers_[static_cast<size_t>(slot)] > 0;
-      });
-      if (read) {
-        kept.push_back(std::move(last));
-      } else {
-        count(last, -1);
-        for (Steps& body : last.bodies) {
-          for_each_node(body, [&](const Node& inner) { count(inner, -1); });
-        }
-      }
-    }
-    std::reverse(kept.begin(), kept.end());
-    nodes_ = std::move(kept);
-  }
-
   Program& program_;
   const Sources& sources_;
   std::vector<Node>& nodes_;
@@ -393,7 +373,12 @@ void fuse_list(Program& program, const Sources& sources, Steps& steps, std::vect
       fuse_list(program, sources, body, readers);
     }
   }
+  fuse_compositions(program, sources, steps, readers);
+  drop_unread(steps, readers);
   Fuser(program, sources, steps, readers).run();
+  drop_unread(steps, readers);
+  fuse_lookups(program, sources, steps, readers);
+  drop_unread(steps, readers);
 }
 
 }  // namespace lorapress::engine

@@ -9,41 +9,13 @@ namespace {
 
 using kernels::Epilogue;
 using kernels::LinearSpec;
-using kernels::WeightPart;
-
-constexpr size_t kPiece = size_t{1} << 20;
-
-// Bytes of a constant as packing reads them: those of the file, or of the folded tensor.
-uint64_t source_bytes(const Program& program, Slot slot) {
-  const Value& value = program.values[static_cast<size_t>(slot)];
-  return value.stored ? value.stored->bytes : value.constant.bytes();
-}
-
-void pack_part(Program& program,
-               const Sources& sources,
-               const kernels::PackedLinear& packed,
-               WeightPart part,
-               Slot slot) {
-  const Value& value = program.values[static_cast<size_t>(slot)];
-  if (!value.stored) {
-    kernels::pack_bytes(packed, part, 0, value.constant.data(), value.constant.bytes());
-    return;
-  }
-  const uint64_t bytes = value.stored->bytes;
-  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(bytes, kPiece)));
-  for (uint64_t at = 0; at < bytes; at += piece.size()) {
-    const auto size = static_cast<size_t>(std::min<uint64_t>(piece.size(), bytes - at));
-    read_stored(*value.stored, sources, at, std::span(piece).first(size));
-    kernels::pack_bytes(packed, part, static_cast<size_t>(at), piece.data(), size);
-  }
-}
 
 // One product; tiles are shared out to the workers.
 void multiply(const Call& call, const Linear& linear, const kernels::LinearRun& whole) {
   const kernels::KernelSet& set = *call.run.kernels;
   Workers& workers = call.workers();
-  const int64_t tiles = kernels::tiles(linear.weight.spec);
-  const size_t scratch = (kernels::linear_scratch_bytes(linear.weight.spec) + 63) / 64 * 64;
+  const int64_t tiles = kernels::tiles(linear.weight->packed.spec);
+  const size_t scratch = (kernels::linear_scratch_bytes(linear.weight->packed.spec) + 63) / 64 * 64;
   const Tensor memory(call.run.pool,
                       Type::kU8,
                       Dims{static_cast<int64_t>(scratch) * int64_t{workers.count()} + 64});
@@ -77,13 +49,13 @@ void apply(const Call& call, Epilogue epilogue, const Tensor& y, const Tensor& o
 
 void run_linear(Call& call) {
   const Linear& linear = *call.node.linear;
-  const LinearSpec& spec = linear.weight.spec;
+  const LinearSpec& spec = linear.weight->packed.spec;
   const Tensor& x = call.in(0);
   call.require(x.dims().rank() > 0 && x.dims().back() == spec.inputs, "an input of another width");
   Dims dims = x.dims();
   dims[dims.rank() - 1] = spec.outputs;
   kernels::LinearRun run;
-  run.linear = &linear.weight;
+  run.linear = &linear.weight->packed;
   run.rows = x.dims().product(0, x.dims().rank() - 1);
   run.x = x.floats();
   run.x_stride = spec.inputs;
@@ -93,10 +65,11 @@ void run_linear(Call& call) {
     run.bias = call.in(next++).floats();
   }
   Tensor quantized;
-  if (linear.weight.form != kernels::RowForm::kFloats && run.rows > 0) {
-    const size_t bytes = kernels::quantized_bytes(linear.weight.form, run.rows, spec.inputs);
+  if (linear.weight->packed.form != kernels::RowForm::kFloats && run.rows > 0) {
+    const size_t bytes =
+        kernels::quantized_bytes(linear.weight->packed.form, run.rows, spec.inputs);
     quantized = Tensor(call.run.pool, Type::kU8, Dims{static_cast<int64_t>(bytes)});
-    run.quantized = {linear.weight.form, run.rows, spec.inputs, quantized.data()};
+    run.quantized = {linear.weight->packed.form, run.rows, spec.inputs, quantized.data()};
     const int64_t groups = (run.rows + 3) / 4;
     for_range(call.workers(), groups, 8, [&](int64_t first, int64_t last) {
       call.run.kernels->quantize(
@@ -121,6 +94,30 @@ void run_linear(Call& call) {
   }
 }
 
+void run_lookup(Call& call) {
+  const kernels::PackedLinear& table = call.node.linear->weight->packed;
+  const Tensor& ids = call.in(0);
+  Dims dims = ids.dims();
+  dims.push_back(table.spec.inputs);
+  const Tensor out = call.out(0, Type::kF32, dims);
+  const Tensor rows(call.run.pool, Type::kI64, ids.dims());
+  for (int64_t i = 0; i < ids.count(); ++i) {
+    const int64_t id = ids.type() == Type::kI64 ? ids.integers()[i] : ids.as<int32_t>()[i];
+    const int64_t row = id < 0 ? id + table.spec.outputs : id;
+    if (row < 0 || row >= table.spec.outputs) {
+      call.bad("index " + std::to_string(id) + " of " + std::to_string(table.spec.outputs));
+    }
+    rows.integers()[i] = row;
+  }
+  for_range(call.workers(), ids.count(), 8, [&](int64_t first, int64_t last) {
+    call.run.kernels->gather(table,
+                             rows.integers() + first,
+                             last - first,
+                             out.floats() + (first * table.spec.inputs),
+                             table.spec.inputs);
+  });
+}
+
 void run_rms_norm(Call& call) {
   const Tensor& x = call.in(0);
   const int rank = x.dims().rank();
@@ -141,6 +138,8 @@ void run_rms_norm(Call& call) {
 }  // namespace
 
 const OpRow kLinearRow{"engine", "Linear", 1, 3, 1, {kFloats}, OutputTypes::kFirst, {}, run_linear};
+const OpRow kLookupRow{
+    "engine", "Lookup", 1, 1, 1, {kInt64s | kInt32s}, OutputTypes::kFirst, {}, run_lookup};
 const OpRow kRmsNormRow{"engine",
                         "RmsNorm",
                         2,
@@ -150,37 +149,5 @@ const OpRow kRmsNormRow{"engine",
                         OutputTypes::kFirst,
                         {{"epsilon", AttributeKind::kNumber, 0, 0.0F}},
                         run_rms_norm};
-
-bool fits(const Program& program, const LinearSource& source) {
-  if (!kernels::can_pack(source.spec)) {
-    return false;
-  }
-  const auto has = [&](Slot slot, WeightPart part) {
-    return slot == kNoSlot || source_bytes(program, slot) == kernels::part_bytes(source.spec, part);
-  };
-  return has(source.weights, WeightPart::kWeights) && has(source.scales, WeightPart::kScales) &&
-         has(source.zero_points, WeightPart::kZeroPoints);
-}
-
-std::unique_ptr<Linear> pack(Program& program, const Sources& sources, const LinearSource& source) {
-  for (const Slot slot : {source.weights, source.scales, source.zero_points}) {
-    if (slot != kNoSlot && program.values[static_cast<size_t>(slot)].stored) {
-      require_stored(*program.values[static_cast<size_t>(slot)].stored, sources);
-    }
-  }
-  auto linear = std::make_unique<Linear>();
-  const auto bytes = static_cast<int64_t>(kernels::packed_bytes(source.spec));
-  linear->memory = Tensor(*program.constants, Type::kU8, Dims{bytes});
-  linear->weight = kernels::start_packing(source.spec, linear->memory.data());
-  pack_part(program, sources, linear->weight, WeightPart::kWeights, source.weights);
-  if (source.scales != kNoSlot) {
-    pack_part(program, sources, linear->weight, WeightPart::kScales, source.scales);
-  }
-  if (source.zero_points != kNoSlot) {
-    pack_part(program, sources, linear->weight, WeightPart::kZeroPoints, source.zero_points);
-  }
-  kernels::finish_packing(linear->weight, kernels::best_kernel_set());
-  return linear;
-}
 
 }  // namespace lorapress::engine

@@ -9,18 +9,6 @@
 
 namespace lorapress::engine {
 
-// y = epilogue(x W^T + bias, other): what a node of the operator Linear computes. Its inputs are x, then the
-// bias if there is one, then `other` if the epilogue reads one.
-struct Linear {
-  kernels::PackedLinear weight;
-  Tensor memory;  // of the packed weight
-  bool biased = false;
-  kernels::Epilogue epilogue = kernels::Epilogue::kNone;
-  [[nodiscard]] bool reads_other() const {
-    return epilogue == kernels::Epilogue::kAdd || epilogue == kernels::Epilogue::kMultiply;
-  }
-};
-
 // A weight in the graph: where its tensors are, and their form. Slots are kNoSlot where there is no such
 // tensor.
 struct LinearSource {
@@ -28,19 +16,45 @@ struct LinearSource {
   Slot weights = kNoSlot;
   Slot scales = kNoSlot;
   Slot zero_points = kNoSlot;
+  bool operator==(const LinearSource&) const = default;
+};
+
+// A constant matrix, packed once for all products and lookups that read it.
+struct Weight {
+  LinearSource source;
+  kernels::PackedLinear packed;
+  Tensor memory;
+};
+
+// y = epilogue(x W^T + bias, other): what a node of the operator Linear computes. Its inputs are x, then the
+// bias if there is one, then `other` if the epilogue reads one.
+// Of the operator Lookup: the table, whose rows its input names.
+struct Linear {
+  const Weight* weight = nullptr;
+  bool biased = false;
+  kernels::Epilogue epilogue = kernels::Epilogue::kNone;
+  [[nodiscard]] bool reads_other() const {
+    return epilogue == kernels::Epilogue::kAdd || epilogue == kernels::Epilogue::kMultiply;
+  }
 };
 
 // Whether the tensors of a source have the sizes that its spec says, so that it can be packed.
 bool fits(const Program& program, const LinearSource& source);
 
-// Packs a weight, piece by piece from its file. REQUIRES: fits().
-std::unique_ptr<Linear> pack(Program& program, const Sources& sources, const LinearSource& source);
+// The weight of a source, without its numbers until pack_weights. REQUIRES: fits().
+const Weight* add_weight(Program& program, const LinearSource& source);
+
+// Packs all weights of the program, piece by piece from the files, each byte read once.
+void pack_weights(Program& program, const Sources& sources, Workers& workers);
 
 extern const OpRow kLinearRow;
+extern const OpRow kAttentionRow;
+extern const OpRow kLookupRow;
 extern const OpRow kRmsNormRow;
+extern const OpRow kRotaryRow;
 
 // Replaces patterns of nodes by few kernels (docs/engine.md draws them).
-void fuse(Program& program, const Sources& sources);
+void fuse(Program& program, const Sources& sources, Workers& workers);
 
 }  // namespace lorapress::engine
 

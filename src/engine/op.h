@@ -50,6 +50,7 @@ enum class OutputTypes : uint8_t {
   kQuantized,  // uint8, float32, uint8
   kTopK,       // that of input 0, int64
   kBranches,   // those of the bodies
+  kCarried,    // those of the body behind its first
 };
 
 struct OpRow {
@@ -79,9 +80,10 @@ struct AttributeValue {
 using Slot = int32_t;  // of a value in a run; -1: left out
 inline constexpr Slot kNoSlot = -1;
 
-// A list of nodes in the order of their runs: the graph, or a body of If.
+// A list of nodes in the order of their runs: the graph, or a body of If or Loop.
 struct Steps {
   std::vector<Node> nodes;
+  std::vector<Slot> inputs;  // of a body of Loop
   std::vector<Slot> outputs;
 };
 
@@ -93,7 +95,7 @@ struct Node {
   std::vector<Slot> inputs;
   std::vector<Slot> outputs;
   std::vector<AttributeValue> attributes;  // as in row->attributes
-  std::vector<Steps> bodies;               // of If: then, else
+  std::vector<Steps> bodies;               // of If: then, else; of Loop
   std::vector<Slot> ends;                  // what no later node reads
   const Linear* linear = nullptr;          // of operators of the plan: the packed weight
 };

@@ -55,8 +55,10 @@ void unsqueeze(Call& call);
 
 // ops_gather.cc
 void gather(Call& call);
+void gather_elements(Call& call);
 void gather_nd(Call& call);
 void non_zero(Call& call);
+void scatter_elements(Call& call);
 void top_k(Call& call);
 
 // ops_reduce.cc
@@ -85,6 +87,7 @@ void multi_head_attention(Call& call);
 
 // steps.cc
 void if_else(Call& call);
+void loop(Call& call);
 
 }  // namespace lorapress::engine::ops
 

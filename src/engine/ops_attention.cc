@@ -103,7 +103,7 @@ void attend(const Call& call, const AttentionHeads& heads) {
   kernels::AttentionRun run;
   run.q = heads.q;
   run.q_row = heads.q_row;
-  run.q_head = run.out_head = heads.head_dim;
+  run.q_head = run.out_head = heads.q_head == 0 ? heads.head_dim : heads.q_head;
   run.k = heads.k;
   run.v = heads.v;
   run.kv_head = heads.kv_head;

@@ -43,7 +43,86 @@ void non_zero_of(Call& call) {
   }
 }
 
+// Visits the elements of `indices`, of the rank of x: work(index of the element, offset in x of the one that it names).
+template <typename F>
+void for_each_named(const Call& call, const Dims& x, const Tensor& indices, const F& work) {
+  const Dims& dims = indices.dims();
+  const int axis = call.axis(call.integer(0), x.rank());
+  call.require(dims.rank() == x.rank(), "indices of another rank");
+  int64_t stride[kMostDims] = {};
+  int64_t place[kMostDims] = {};
+  for (int i = 0; i < x.rank(); ++i) {
+    call.require(i == axis || dims[i] <= x[i], "indices of another shape");
+    stride[i] = x.product(i + 1, x.rank());
+  }
+  const int64_t count = indices.count();
+  int64_t outside = 0;  // the offset of the element's place on all other axes
+  for (int64_t i = 0; i < count; ++i) {
+    work(i, outside + wrapped(call, index_at(indices, i), x[axis]) * stride[axis]);
+    for (int at = x.rank() - 1; at >= 0; --at) {
+      const int64_t step = at == axis ? 0 : stride[at];
+      outside += step;
+      if (++place[at] < dims[at]) {
+        break;
+      }
+      outside -= step * dims[at];
+      place[at] = 0;
+    }
+  }
+}
+
+template <typename T>
+void top_k_of(Call& call) {
+  const Tensor& x = call.in(0);
+  const int64_t k = *call.in(1).integers();
+  const int64_t width = x.dims().back();
+  call.require(k >= 0 && k <= width, "more than there are");
+  Dims dims = x.dims();
+  dims[dims.rank() - 1] = k;
+  const Tensor values = call.out(0, x.type(), dims);
+  const Tensor places = call.out(1, Type::kI64, dims);
+  std::vector<int64_t> order(static_cast<size_t>(width));
+  for (int64_t row = 0; row < x.dims().product(0, dims.rank() - 1); ++row) {
+    const T* from = x.as<T>() + row * width;
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + k, order.end(), [from](int64_t a, int64_t b) {
+      return from[a] > from[b] || (from[a] == from[b] && a < b);
+    });
+    for (int64_t i = 0; i < k; ++i) {
+      places.integers()[row * k + i] = order[static_cast<size_t>(i)];
+      values.as<T>()[row * k + i] = from[order[static_cast<size_t>(i)]];
+    }
+  }
+}
+
 }  // namespace
+
+void gather_elements(Call& call) {
+  const Tensor& x = call.in(0);
+  const Tensor out = call.out(0, x.type(), call.in(1).dims());
+  const size_t size = type_size(x.type());
+  for_each_named(call, x.dims(), call.in(1), [&](int64_t i, int64_t at) {
+    std::memcpy(out.data() + static_cast<size_t>(i) * size,
+                x.data() + static_cast<size_t>(at) * size,
+                size);
+  });
+}
+
+// Of two updates of one element the last stays.
+void scatter_elements(Call& call) {
+  const Tensor& x = call.in(0);
+  const Tensor& updates = call.in(2);
+  call.require(updates.type() == x.type() && updates.dims() == call.in(1).dims(),
+               "updates of another type or shape");
+  const Tensor out = call.out(0, x.type(), x.dims());
+  std::memcpy(out.data(), x.data(), x.bytes());
+  const size_t size = type_size(x.type());
+  for_each_named(call, x.dims(), call.in(1), [&](int64_t i, int64_t at) {
+    std::memcpy(out.data() + static_cast<size_t>(at) * size,
+                updates.data() + static_cast<size_t>(i) * size,
+                size);
+  });
+}
 
 void gather(Call& call) {
   const Tensor& x = call.in(0);
@@ -136,25 +215,7 @@ void top_k(Call& call) {
   call.require(call.in(1).count() == 1 && call.axis(call.integer(0), rank) == rank - 1,
                "an axis that is not the last");
   call.require(call.integer(1) == 1 && call.integer(2) == 1, "other than the largest, sorted");
-  const int64_t k = *call.in(1).integers();
-  const int64_t width = x.dims().back();
-  call.require(k >= 0 && k <= width, "more than there are");
-  Dims dims = x.dims();
-  dims[rank - 1] = k;
-  const Tensor values = call.out(0, x.type(), dims);
-  const Tensor places = call.out(1, Type::kI64, dims);
-  std::vector<int64_t> order(static_cast<size_t>(width));
-  for (int64_t row = 0; row < x.dims().product(0, rank - 1); ++row) {
-    const float* from = x.floats() + row * width;
-    std::iota(order.begin(), order.end(), 0);
-    std::partial_sort(order.begin(), order.begin() + k, order.end(), [from](int64_t a, int64_t b) {
-      return from[a] > from[b] || (from[a] == from[b] && a < b);
-    });
-    for (int64_t i = 0; i < k; ++i) {
-      places.integers()[row * k + i] = order[static_cast<size_t>(i)];
-      values.floats()[row * k + i] = from[order[static_cast<size_t>(i)]];
-    }
-  }
+  x.type() == Type::kF32 ? top_k_of<float>(call) : top_k_of<int64_t>(call);
 }
 
 }  // namespace lorapress::engine::ops

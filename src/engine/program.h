@@ -30,12 +30,15 @@ struct Port {
 };
 
 struct Linear;
+struct Weight;
 
 // Memory of constants, which all runs read.
 struct Program {
-  std::unique_ptr<Pool> constants = std::make_unique<Pool>();  // outlives the values
+  std::unique_ptr<Pool> constants =
+      std::make_unique<Pool>(SIZE_MAX, Pool::Blocks::kFreed);  // outlives the values
   std::vector<Value> values;
-  std::vector<std::shared_ptr<const Linear>> linears;  // packed weights that nodes point to
+  std::vector<std::shared_ptr<Weight>> weights;        // packed; products point to them
+  std::vector<std::shared_ptr<const Linear>> linears;  // products that nodes point to
   Steps steps;
   std::vector<Port> inputs;
   std::vector<Port> outputs;
@@ -55,6 +58,9 @@ void read_stored(const TensorDef& tensor,
                  const Sources& sources,
                  uint64_t offset,
                  std::span<std::byte> out);
+
+// Tells the sources what is still to be read once the plan is made.
+void expect_reads(const Program& program, const Sources& sources);
 
 // Computes nodes whose inputs are all constant and small.
 void fold(Program& program, const Sources& sources);

@@ -30,11 +30,52 @@ int find(const std::vector<Port>& ports, const std::string& name) {
 
 }  // namespace
 
-Session::Session(const Sources& sources) : program_(compile(read_onnx_file(sources.graph()))) {
+void expect_reads(const Program& program, const Sources& sources) {
+  std::vector<unsigned> times(program.values.size());
+  for (const std::shared_ptr<Weight>& weight : program.weights) {
+    const LinearSource& source = weight->source;
+    for (const Slot slot : {source.weights, source.scales, source.zero_points}) {
+      if (slot != kNoSlot) {
+        ++times[static_cast<size_t>(slot)];
+      }
+    }
+  }
+  std::vector<bool> kept(program.values.size());  // what finish() reads, once
+  const auto keep = [&](const std::vector<Slot>& slots) {
+    for (const Slot slot : slots) {
+      if (slot != kNoSlot && !program.values[static_cast<size_t>(slot)].constant.present()) {
+        kept[static_cast<size_t>(slot)] = true;
+      }
+    }
+  };
+  for_each_node(program.steps, [&](const Node& node) {
+    keep(node.inputs);
+    for (const Steps& body : node.bodies) {
+      keep(body.outputs);
+    }
+  });
+  keep(program.steps.outputs);
+  std::vector<ExpectedReads> reads;
+  for (size_t i = 0; i < times.size(); ++i) {
+    const unsigned all = times[i] + (kept[i] ? 1 : 0);
+    if (program.values[i].stored && all > 0) {
+      reads.push_back({&*program.values[i].stored, all});
+    }
+  }
+  sources.expect(reads);
+}
+
+Session::Session(const Sources& sources, Workers& workers)
+    : Session(sources, read_onnx_file(sources.graph()), workers) {}
+
+Session::Session(const Sources& sources, ModelDef model, Workers& workers)
+    : program_(compile(std::move(model))) {
   fold(program_, sources);
-  fuse(program_, sources);
+  fuse(program_, sources, workers);
   finish(program_, sources);
 }
+
+Session::Session(const Sources& sources) : Session(sources, *std::make_unique<Workers>()) {}
 
 int Session::input(const std::string& name) const {
   return find(program_.inputs, name);

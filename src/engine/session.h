@@ -10,8 +10,11 @@ namespace lorapress::engine {
 // Run of its own.
 class Session {
  public:
-  // Reads the graph and its weights. Throws Refusal.
+  // Reads the graph and its weights; `workers` share that work and are not kept. Throws Refusal.
+  Session(const Sources& sources, Workers& workers);
   explicit Session(const Sources& sources);
+  // The same of a graph, or a part of one, that is read already; its weights are in `sources`.
+  Session(const Sources& sources, ModelDef model, Workers& workers);
 
   [[nodiscard]] const std::vector<Port>& inputs() const { return program_.inputs; }
   [[nodiscard]] const std::vector<Port>& outputs() const { return program_.outputs; }

@@ -236,5 +236,44 @@ void if_else(Call& call) {
   }
 }
 
+// Inputs: the most iterations, whether there is a first, what is carried. What a body makes stands in its slots
+// until the next iteration: values that it carries have two places.
+void loop(Call& call) {
+  constexpr int64_t kMostIterations = 1 << 20;
+  call.require(call.in(0).count() == 1 && call.in(1).count() == 1, "a condition that is no scalar");
+  const Steps& body = call.node.bodies[0];
+  std::vector<Tensor>& slots = call.run.slots;
+  const auto at = [&](Slot slot) -> Tensor& { return slots[static_cast<size_t>(slot)]; };
+  const int64_t most = *call.in(0).integers();
+  bool goes_on = *call.in(1).as<bool>();
+  const size_t carried = body.inputs.size() - 2;
+  std::vector<Tensor> values(carried);
+  for (size_t i = 0; i < carried; ++i) {
+    values[i] = call.in(static_cast<int>(i) + 2);
+  }
+  for (int64_t iteration = 0; goes_on && iteration < most; ++iteration) {
+    call.require(iteration < kMostIterations, "more than 1048576 iterations");
+    const Tensor number(call.run.pool, Type::kI64, Dims{});
+    *number.integers() = iteration;
+    const Tensor condition(call.run.pool, Type::kBool, Dims{});
+    *condition.as<bool>() = true;
+    at(body.inputs[0]) = number;
+    at(body.inputs[1]) = condition;
+    for (size_t i = 0; i < carried; ++i) {
+      at(body.inputs[i + 2]) = std::move(values[i]);
+    }
+    run_steps(body, call.run);
+    const Tensor& next = at(body.outputs[0]);
+    call.require(next.count() == 1, "a condition that is no scalar");
+    goes_on = *next.as<bool>();
+    for (size_t i = 0; i < carried; ++i) {
+      values[i] = at(body.outputs[i + 1]);
+    }
+  }
+  for (size_t i = 0; i < carried; ++i) {
+    call.set(static_cast<int>(i), std::move(values[i]));
+  }
+}
+
 }  // namespace ops
 }  // namespace lorapress::engine

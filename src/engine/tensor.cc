@@ -99,7 +99,8 @@ Pool::~Pool() {
 }
 
 Pool::Block* Pool::take(size_t bytes) {
-  const size_t wanted = block_size(bytes + kSlack);
+  const size_t wanted =
+      blocks_ == Blocks::kKept ? block_size(bytes + kSlack) : (bytes + kSlack + 63) / 64 * 64;
   auto best = free_.end();
   for (auto at = free_.begin(); at != free_.end(); ++at) {
     if ((*at)->capacity >= wanted && (best == free_.end() || (*at)->capacity < (*best)->capacity)) {
@@ -124,7 +125,14 @@ Pool::Block* Pool::take(size_t bytes) {
 }
 
 void Pool::give_back(Block* block) {
-  free_.push_back(block);
+  if (blocks_ == Blocks::kKept) {
+    free_.push_back(block);
+    return;
+  }
+  bytes_ -= block->capacity;
+  *std::find(all_.begin(), all_.end(), block) = all_.back();
+  all_.pop_back();
+  std::free(block);
 }
 
 Tensor::Tensor(Pool& pool, Type type, const Dims& dims) : type_(type), dims_(dims) {

@@ -22,6 +22,7 @@ enum class Problem : uint8_t {
   kUnsupported,  // an operator, attribute or type that the engine does not know
   kInvalid,      // no ONNX graph, or one that contradicts itself
   kRun,          // inputs that do not fit the graph
+  kMismatch,     // a graph that is not the one that its host describes
 };
 // Thrown by refuse(). A build without exceptions keeps the message for its caller and traps.
 struct Refusal {
@@ -74,8 +75,11 @@ class Pool {
   };
   static constexpr size_t kHeader = 64;
 
+  // Whether blocks that no tensor lies in are kept for later ones, in sizes of which there are few.
+  enum class Blocks : uint8_t { kKept, kFreed };
   // Refuses more than `limit` bytes.
-  explicit Pool(size_t limit = SIZE_MAX) : limit_(limit) {}
+  explicit Pool(size_t limit = SIZE_MAX, Blocks blocks = Blocks::kKept)
+      : limit_(limit), blocks_(blocks) {}
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -91,6 +95,7 @@ class Pool {
   std::vector<Block*> all_;
   size_t bytes_ = 0;
   size_t limit_;
+  Blocks blocks_;
 };
 
 // Copies are views of the same memory.

@@ -1,10 +1,13 @@
 #include "runtime/engines.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/fail.h"
 #include "runtime/native/native_decoder.h"
+#include "runtime/native/native_graph.h"
 #include "runtime/ort/ort_decoder.h"
+#include "runtime/ort/ort_graph.h"
 
 namespace lorapress {
 namespace {
@@ -45,16 +48,62 @@ std::unique_ptr<Decoder> open_native(const std::filesystem::path& folder,
   return std::make_unique<NativeDecoder>(manifest, files, threads);
 }
 
+// In the order in which "auto" tries them.
 constexpr std::array kEngines = {
-    Engine{"ort", "ONNX Runtime", ort_version, open_ort},
-    Engine{"native", "LoraPress", [] { return std::string(LORAPRESS_VERSION); }, open_native},
+    Engine{"native",
+           "LoraPress",
+           [] { return std::string(LORAPRESS_VERSION); },
+           open_native,
+           open_native_graph},
+    Engine{"ort", "ONNX Runtime", ort_version, open_ort, open_ort_graph},
 };
-constexpr std::string_view kAutoEngine = "auto";
+
+// open(engine) with the engine of the wish; returns why it is not the first one tried, else nothing.
+template <typename Open>
+std::string with_engine(std::string_view wish, const Open& open) {
+  check_engine(wish);
+  for (const Engine& engine : kEngines) {
+    if (wish == engine.key) {
+      open(engine);
+      return {};
+    }
+  }
+  std::string refusal;
+  try {
+    open(kEngines[0]);
+    return {};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported) {
+      throw;
+    }
+    refusal = error.what();
+  }
+  try {
+    open(kEngines[1]);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", refusal, error.what()));
+  }
+  return fmt::format("{}; {} runs it", refusal, kEngines[1].name);
+}
 
 }  // namespace
 
-const Engine& default_engine() {
-  return kEngines[0];
+bool has_ort() {
+  try {
+    static_cast<void>(ort_version());
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void check_engine(std::string_view wish) {
+  if (!wish.empty() && wish != kAutoEngine &&
+      std::ranges::find(kEngines, wish, &Engine::key) == kEngines.end()) {
+    fail(ErrorCode::kInvalidArgument,
+         "options.engine \"{}\" is not one of native, ort and auto",
+         wish);
+  }
 }
 
 OpenedDecoder open_decoder(std::string_view wish,
@@ -62,29 +111,21 @@ OpenedDecoder open_decoder(std::string_view wish,
                            const Manifest& manifest,
                            const GraphChoice& choice,
                            unsigned threads) {
-  const auto open = [&](const Engine& engine) {
-    return OpenedDecoder{&engine, engine.open(folder, manifest, choice, threads), ""};
-  };
-  if (wish == kAutoEngine) {
-    try {
-      return open(kEngines[1]);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kUnsupported) {
-        throw;
-      }
-      OpenedDecoder opened = open(kEngines[0]);
-      opened.note = fmt::format("{}; {} runs it", error.what(), opened.engine->name);
-      return opened;
-    }
-  }
-  for (const Engine& engine : kEngines) {
-    if (wish == engine.key || (wish.empty() && &engine == &default_engine())) {
-      return open(engine);
-    }
-  }
-  fail(ErrorCode::kInvalidArgument,
-       "options.engine \"{}\" is not one of ort, native and auto",
-       wish);
+  OpenedDecoder opened;
+  opened.note = with_engine(wish, [&](const Engine& engine) {
+    opened.decoder = engine.open(folder, manifest, choice, threads);
+    opened.engine = &engine;
+  });
+  return opened;
+}
+
+OpenedGraph open_graph(std::string_view wish, const GraphSource& source, unsigned threads) {
+  OpenedGraph opened;
+  opened.note = with_engine(wish, [&](const Engine& engine) {
+    opened.session = engine.open_graph(source, threads);
+    opened.engine = &engine;
+  });
+  return opened;
 }
 
 }  // namespace lorapress

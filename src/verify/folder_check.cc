@@ -37,14 +37,17 @@ void check_shapes(const std::filesystem::path& folder,
     int64_t expected;
   };
   std::vector<Row> rows = {
-      {"image_tokens", manifest.image_tokens, checkpoint.image_positions()},
       {"vocab_size", manifest.vocab_size, text.vocab_size},
       {"num_hidden_layers", manifest.num_hidden_layers, text.num_hidden_layers},
       {"num_key_value_heads", manifest.num_key_value_heads, text.num_key_value_heads},
       {"head_dim", manifest.head_dim, text.head_dim},
-      {"image height", manifest.preprocessing.height, checkpoint.vision.value().image_size},
-      {"image width", manifest.preprocessing.width, checkpoint.vision.value().image_size},
   };
+  if (takes_images(manifest)) {
+    const int64_t side = checkpoint.vision.value().image_size;
+    rows.push_back({"image_tokens", manifest.image_tokens, checkpoint.image_positions()});
+    rows.push_back({"image height", manifest.preprocessing.height, side});
+    rows.push_back({"image width", manifest.preprocessing.width, side});
+  }
   if (embeds_apart(manifest)) {
     rows.push_back({"image_token_id", manifest.image_token_id, image_token(checkpoint, files).id});
   }
@@ -199,9 +202,11 @@ FolderCheck check_folder(const std::filesystem::path& folder,
   FolderCheck check;
   check.files = find_tokenizer(checkpoint, manifest.overrides);
   check_shapes(folder, manifest, checkpoint, check.files);
-  check.preprocessing = find_preprocessing(checkpoint, check.notes);
   check.generation = check.files.generation.settings;
-  check_preprocessing(folder, manifest, checkpoint, check);
+  if (takes_images(manifest)) {
+    check.preprocessing = find_preprocessing(checkpoint, check.notes);
+    check_preprocessing(folder, manifest, checkpoint, check);
+  }
   check_tokens(manifest, check);
   check_generation(manifest, check);
   check_tokenizer(folder, check.files, manifest.vocab_size, check);

@@ -4,9 +4,9 @@
 #include <optional>
 
 #include "base/fail.h"
-#include "base/file.h"
 #include "graph/ports.h"
 #include "graph/read_proto.h"
+#include "runtime/engines.h"
 #include "runtime/graph_choice.h"
 #include "verify/folder_placeholder.h"
 
@@ -21,23 +21,11 @@ constexpr std::array<std::string_view, 5> kNormNodes = {"SkipSimplifiedLayerNorm
                                                         "LayerNormalization",
                                                         "Mul"};
 
-std::vector<std::byte> read_all(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::vector<std::byte> bytes(static_cast<size_t>(file.size()));
-  file.read_at(0, bytes);
-  return bytes;
-}
-
-void append(std::vector<std::byte>& bytes, const std::string& more) {
-  const auto view = std::as_bytes(std::span(more));
-  bytes.insert(bytes.end(), view.begin(), view.end());
-}
-
 // A graph with further outputs, and the name of the output for each scope.
 struct OpenGraph {
   OpenGraph(const std::filesystem::path& path,
             const std::vector<std::string>& scopes,
-            unsigned threads) {
+            const DtypeRun& run) {
     const SlimModel model = read_slim(path, /*numbers=*/false);
     std::map<std::string, std::string> found;  // node -> its first output
     for (const onnx::NodeProto& node : model.proto.graph().node()) {
@@ -58,14 +46,14 @@ struct OpenGraph {
         add(scope + "/" + std::string(node));
       }
     }
-    std::vector<std::byte> bytes = read_all(path);
-    append(bytes, more_outputs(wanted));
-    session = std::make_unique<OrtSession>(bytes, path, threads);
+    GraphSource source(path);
+    source.more_outputs = wanted;
+    session = open_graph(run.engine, source, run.threads).session;
   }
 
   std::map<std::string, std::string> values;  // scope -> name of its value
   std::vector<std::string> wanted;
-  std::unique_ptr<OrtSession> session;
+  std::unique_ptr<GraphSession> session;
 };
 
 // What projection or decoder get from the encoder: the last norm, or what is taken of the layers before it. The names are
@@ -82,18 +70,6 @@ std::string end_of_encoder(const Checkpoint& checkpoint) {
          : vision.feature_layers.size() != 1 ? "/encoder/Concat_features"
                                              : "/encoder/Residual";
 }
-
-}  // namespace
-
-std::string more_outputs(std::span<const std::string> values) {
-  onnx::ModelProto model;
-  for (const std::string& value : values) {
-    model.mutable_graph()->add_output()->set_name(value);  // its type is inferred
-  }
-  return values.empty() ? std::string() : model.SerializeAsString();
-}
-
-namespace {
 
 // Where a decoder's activations between layers are found.
 struct DecoderPoints {
@@ -151,6 +127,9 @@ std::string encoder_reader(const Checkpoint& checkpoint) {
 
 //  ... layer i ── norm ── first product of layer i + 1 ...      the last one: ── norm ── projection | head
 std::vector<LayerProbe::Point> LayerProbe::points(bool encoder) const {
+  if (encoder && !checkpoint_.vision) {
+    return {};
+  }
   const int64_t layers =
       encoder ? checkpoint_.vision->layers_run() : checkpoint_.text->num_hidden_layers;
   const DecoderPoints decoder = decoder_points(*checkpoint_.text);
@@ -218,8 +197,8 @@ void add_point(RelativeError& error,
                const Rows& reference,
                int64_t first_row,
                int64_t rows,
-               const OrtTensor& output) {
-  const OrtTensor floats = output.converted(DType::kF32);
+               const GraphTensor& output) {
+  const GraphTensor floats = output.converted(DType::kF32);
   const auto found = floats.as_floats();
   const int64_t given = std::ssize(found) / reference.cols;
   if (given * reference.cols != std::ssize(found) || given > rows) {
@@ -236,54 +215,59 @@ void add_point(RelativeError& error,
 }
 
 // Outputs of the encoder, of each tile; the last one of a tile are its tokens.
-std::vector<std::vector<OrtTensor>> run_encoder(const OpenGraph& graph,
-                                                const Manifest& manifest,
-                                                const ReferenceImage& image) {
+std::vector<std::vector<GraphTensor>> run_encoder(const OpenGraph& graph,
+                                                  const Manifest& manifest,
+                                                  const ReferenceImage& image) {
   return encode_tiles(*graph.session, manifest, image.folder_pixels, graph.wanted);
 }
 
 // All tiles' tokens, [1, tokens, hidden].
-OrtTensor tokens_of(const std::vector<std::vector<OrtTensor>>& tiles) {
+GraphTensor tokens_of(const std::vector<std::vector<GraphTensor>>& tiles) {
   std::vector<float> values;
-  for (const std::vector<OrtTensor>& outputs : tiles) {
-    const OrtTensor floats = outputs.back().converted(DType::kF32);
+  for (const std::vector<GraphTensor>& outputs : tiles) {
+    const GraphTensor floats = outputs.back().converted(DType::kF32);
     values.insert(values.end(), floats.as_floats().begin(), floats.as_floats().end());
   }
   const int64_t width = tiles.at(0).back().shape().back();
-  return OrtTensor::floats({1, std::ssize(values) / width, width}, values);
+  return GraphTensor::floats({1, std::ssize(values) / width, width}, values);
 }
 
 // The decoder's whole sequence in one call, behind an empty cache: what the image stands with, and the
 // caption without its last token.
-std::vector<OrtTensor> run_decoder(const OpenGraph& graph,
-                                   const OrtSession* embed,
-                                   const Manifest& manifest,
-                                   const ReferenceImage& image,
-                                   const OrtTensor& tokens) {
+std::vector<GraphTensor> run_decoder(const OpenGraph& graph,
+                                     const GraphSession* embed,
+                                     const Manifest& manifest,
+                                     const ReferenceImage& image,
+                                     const GraphTensor* tokens) {
   const auto forced = std::span(image.caption.ids).first(image.caption.ids.size() - 1);
-  const std::vector<OrtPort>& ports = graph.session->inputs();
+  const std::vector<GraphPort>& ports = graph.session->inputs();
   const auto dtype_of = [&](const char* name) {
-    const auto port = std::ranges::find(ports, name, &OrtPort::name);
+    const auto port = std::ranges::find(ports, name, &GraphPort::name);
     return port == ports.end() ? DType::kF32 : port->dtype;
   };
   const ClientCalls calls = client_calls(manifest, *graph.session);
-  const std::vector<OrtTensor> empty = calls.empty_cache(1);
+  const std::vector<GraphTensor> empty = calls.empty_cache(1);
   if (embed == nullptr) {
     std::vector<int64_t> ids = image.first_ids;
     ids.insert(ids.end(), forced.begin(), forced.end());
-    const OrtTensor input = OrtTensor::integers({1, std::ssize(ids)}, ids);
-    const OrtTensor prefix = tokens.converted(dtype_of(kEncoderHiddenStates));
+    const GraphTensor input = GraphTensor::integers({1, std::ssize(ids)}, ids);
+    if (tokens == nullptr) {
+      const GraphTensor mask =
+          GraphTensor::integers({1, std::ssize(ids)}, std::vector<int64_t>(ids.size(), 1));
+      return graph.session->run(calls.text_feeds(input, mask, empty), graph.wanted);
+    }
+    const GraphTensor prefix = tokens->converted(dtype_of(kEncoderHiddenStates));
     return graph.session->run(calls.feeds(input, &prefix, empty), graph.wanted);
   }
-  const OrtTensor prompt = embed_prompt(*embed, manifest, image.first_ids, &tokens, DType::kF32);
+  const GraphTensor prompt = embed_prompt(*embed, manifest, image.first_ids, tokens, DType::kF32);
   std::vector<float> rows(prompt.as_floats().begin(), prompt.as_floats().end());
   if (!forced.empty()) {
-    const OrtTensor more = embed_prompt(*embed, manifest, forced, nullptr, DType::kF32);
+    const GraphTensor more = embed_prompt(*embed, manifest, forced, nullptr, DType::kF32);
     rows.insert(rows.end(), more.as_floats().begin(), more.as_floats().end());
   }
   const int64_t width = prompt.shape().back();
-  const OrtTensor embeddings = OrtTensor::floats({1, std::ssize(rows) / width, width}, rows)
-                                   .converted(dtype_of(kInputsEmbeds));
+  const GraphTensor embeddings = GraphTensor::floats({1, std::ssize(rows) / width, width}, rows)
+                                     .converted(dtype_of(kInputsEmbeds));
   return graph.session->run(calls.embeds_feeds(embeddings, empty), graph.wanted);
 }
 
@@ -294,7 +278,8 @@ int64_t LayerProbe::rows_of(const ReferenceImage& image, bool encoder, bool last
   const auto ids = std::ssize(image.caption.ids);
   if (!encoder) {
     // The image's positions or the prompt's; with cross attention the start token.
-    const bool cross = checkpoint_.composite->conditioning == Conditioning::kCross;
+    const bool cross = checkpoint_.composite != nullptr &&
+                       checkpoint_.composite->conditioning == Conditioning::kCross;
     const int64_t before = !image.prompt.ids.empty() ? std::ssize(image.prompt.ids)
                            : cross                   ? 1
                                                      : image.prefix.rows;
@@ -306,37 +291,39 @@ int64_t LayerProbe::rows_of(const ReferenceImage& image, bool encoder, bool last
 
 std::vector<LayerError> LayerProbe::measure(const std::filesystem::path& folder,
                                             const Manifest& manifest,
-                                            const std::string& dtype,
-                                            unsigned threads) const {
+                                            const DtypeRun& run) const {
   std::vector<LayerError> errors;
-  std::vector<OrtTensor> tokens;  // of each image
-  std::optional<OrtSession> embed;
+  std::vector<GraphTensor> tokens;  // of each image
+  std::unique_ptr<GraphSession> embed;
   if (embeds_apart(manifest)) {
-    embed.emplace(graph_file(manifest, folder, dtype, kEmbedRole), threads);
+    embed = open_role(folder, manifest, run, kEmbedRole);
   }
   for (const bool encoder : {true, false}) {
+    if (encoder && !takes_images(manifest)) {
+      continue;
+    }
     const std::vector<Point> all = points(encoder);
     std::vector<std::string> scopes;
     for (const Point& point : all) {
       scopes.push_back(point.scope);
     }
     const std::string role = role_of(manifest, encoder ? "encoder" : "decoder");
-    OpenGraph graph(graph_file(manifest, folder, dtype, role), scopes, threads);
+    OpenGraph graph(graph_file(manifest, folder, run.dtype, role), scopes, run);
     if (encoder) {
       graph.wanted.emplace_back(embed ? kImageFeatures : kLastHiddenState);
     }
     std::vector<RelativeError> sums(all.size());
     std::map<std::string, int64_t> rows_before;  // per point, of the images before
     for (size_t i = 0; i < images_.size(); ++i) {
-      std::vector<std::vector<OrtTensor>> runs;
+      std::vector<std::vector<GraphTensor>> runs;
       if (encoder) {
         runs = run_encoder(graph, manifest, images_[i]);
         tokens.push_back(tokens_of(runs));
       } else if (!graph.wanted.empty()) {
-        runs.push_back(
-            run_decoder(graph, embed ? &*embed : nullptr, manifest, images_[i], tokens[i]));
+        runs.push_back(run_decoder(
+            graph, embed.get(), manifest, images_[i], tokens.empty() ? nullptr : &tokens[i]));
       }
-      for (const std::vector<OrtTensor>& outputs : runs) {
+      for (const std::vector<GraphTensor>& outputs : runs) {
         add_run(graph.values, graph.wanted, all, images_[i], outputs, rows_before, sums);
       }
     }
@@ -354,7 +341,7 @@ void LayerProbe::add_run(const std::map<std::string, std::string>& values,
                          const std::vector<std::string>& wanted,
                          const std::vector<Point>& points,
                          const ReferenceImage& image,
-                         const std::vector<OrtTensor>& outputs,
+                         const std::vector<GraphTensor>& outputs,
                          std::map<std::string, int64_t>& rows_before,
                          std::vector<RelativeError>& sums) const {
   for (size_t at = 0; at < points.size(); ++at) {

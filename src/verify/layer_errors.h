@@ -31,8 +31,7 @@ class LayerProbe {
   // under the names of the blocks (made by another tool, say) are left out.
   [[nodiscard]] std::vector<LayerError> measure(const std::filesystem::path& folder,
                                                 const Manifest& manifest,
-                                                const std::string& dtype,
-                                                unsigned threads) const;
+                                                const DtypeRun& run) const;
 
  private:
   struct Point {
@@ -47,7 +46,7 @@ class LayerProbe {
                const std::vector<std::string>& wanted,
                const std::vector<Point>& points,
                const ReferenceImage& image,
-               const std::vector<OrtTensor>& outputs,
+               const std::vector<GraphTensor>& outputs,
                std::map<std::string, int64_t>& rows_before,
                std::vector<RelativeError>& sums) const;
 
@@ -56,10 +55,6 @@ class LayerProbe {
   // By name of the linear layer: rows of all images, one after the other.
   std::map<std::string, Rows, std::less<>> activations_;
 };
-
-// Bytes that, appended to an .onnx file, declare further outputs of its graph: protobuf merges
-// repeated messages, so the bytes before them need not be parsed or moved.
-std::string more_outputs(std::span<const std::string> values);
 
 }  // namespace lorapress
 

@@ -45,6 +45,18 @@ ModelInputs::ModelInputs(const std::filesystem::path& folder,
                          const TokenizerFiles& files,
                          const Preprocessing& preprocessing)
     : manifest_(manifest), preprocessing_(preprocessing) {
+  if (!takes_images(manifest)) {
+    constexpr int64_t kNone = -1;
+    checkpoint_ =
+        Side{Tokenizer::from_json(files.files.at("tokenizer.json"), files.folder.string()),
+             std::nullopt,
+             kNone,
+             0,
+             nullptr};
+    folder_ =
+        Side{Tokenizer::from_file(folder / "tokenizer.json"), std::nullopt, kNone, 0, nullptr};
+    return;
+  }
   if (!embeds_apart(manifest)) {
     return;
   }
@@ -99,6 +111,22 @@ ModelInputs::OfImage ModelInputs::of(const Image& image) const {
   }
   made.checkpoint_pixels = std::move(ours.values);
   made.folder_pixels = std::move(theirs.values);
+  return made;
+}
+
+ModelInputs::OfImage ModelInputs::of(const std::string& prompt) const {
+  OfImage made;
+  made.prompt = {text_ids(checkpoint_->tokenizer, nullptr, {}, prompt), -1};
+  made.first_ids = text_ids(folder_->tokenizer, nullptr, {}, prompt);
+  if (made.first_ids.empty()) {
+    fail(ErrorCode::kInvalidArgument, "the prompt has no tokens, and the model needs one");
+  }
+  if (made.first_ids != made.prompt.ids) {
+    made.fault = fmt::format("the ids of a prompt are [{}], expected [{}]: another tokenizer",
+                             fmt::join(made.first_ids, ", "),
+                             fmt::join(made.prompt.ids, ", "));
+    made.first_ids = made.prompt.ids;
+  }
   return made;
 }
 

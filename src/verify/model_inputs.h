@@ -35,6 +35,8 @@ class ModelInputs {
   };
   // For the prompt that `press` stored in the folder, else none.
   [[nodiscard]] OfImage of(const Image& image) const;
+  // The same for the prompt of a decoder alone. REQUIRES: a folder of one.
+  [[nodiscard]] OfImage of(const std::string& prompt) const;
   // A tile's pixels of which a part is seen, as of an image that does not fill its tile; empty for
   // models that take no mask.
   [[nodiscard]] std::vector<uint8_t> part_of_tile() const;
@@ -52,7 +54,7 @@ class ModelInputs {
   const Manifest& manifest_;
   const Preprocessing& preprocessing_;
   bool masked_ = false;
-  std::optional<Side> checkpoint_;  // both for placeholder folders only
+  std::optional<Side> checkpoint_;  // both for placeholder folders and decoders alone only
   std::optional<Side> folder_;
 };
 

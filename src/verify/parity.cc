@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/fail.h"
 #include "verify/distance.h"
+#include "verify/reference_rules.h"
 #include "verify/trace.h"
 
 namespace lorapress {
@@ -53,7 +55,11 @@ class FreeRun {
 
   [[nodiscard]] bool open() const { return open_; }
   // Appends the next token and returns it. Logits that are not finite end the caption and give -1.
-  int64_t choose(std::span<const float> logits) {
+  // Those that are minus infinity may not be chosen: rules inside the decoder forbid them.
+  int64_t choose(std::span<const float> given) {
+    std::vector<float> logits(given.begin(), given.end());
+    std::ranges::replace(
+        logits, -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::lowest());
     if (argmax_or_none(logits) < 0) {
       open_ = false;
       return -1;
@@ -65,8 +71,8 @@ class FreeRun {
     return token;
   }
   // Continues the caption with its own tokens.
-  void finish(const OrtTensor& image, const std::vector<OrtTensor>& cache) {
-    const std::vector<OrtTensor>* past = &cache;
+  void finish(const GraphTensor& image, const std::vector<GraphTensor>& cache) {
+    const std::vector<GraphTensor>* past = &cache;
     DecoderStep step;
     while (open_) {
       DecoderStep next = model_.step(std::span(ids_).last(1), image, *past);
@@ -105,7 +111,7 @@ void check_masked_tile(const FolderModel& model,
                        std::set<std::string>& faults) {
   const auto tile =
       static_cast<size_t>(3 * manifest.preprocessing.height * manifest.preprocessing.width);
-  const OrtTensor found =
+  const GraphTensor found =
       model.encode_masked(std::span(reference.folder_pixels).first(tile), reference.seen)
           .converted(DType::kF32);
   RelativeError error;
@@ -225,9 +231,9 @@ ImageParity compare_image(const FolderModel& model,
   const RoundingErrors none;
   const RoundingErrors& rounding = rule.rounding == nullptr ? none : reference.*rule.rounding;
   const bool measured = !rounding.logits.empty();
-  parity.image = reference.image;
-  const OrtTensor image = model.encode(reference.folder_pixels);
-  const OrtTensor prefix = image.converted(DType::kF32);
+  parity.image = reference.image;  // or prompt, with no tokens of an image
+  const GraphTensor image = model.encode(reference.folder_pixels);
+  const GraphTensor prefix = image.converted(DType::kF32);
   if (prefix.as_floats().size() != reference.prefix.values.size()) {
     fail(ErrorCode::kMismatch,
          "the encoder gives [{}], the checkpoint makes {} image tokens of {}",
@@ -238,8 +244,10 @@ ImageParity compare_image(const FolderModel& model,
   RelativeError error;
   error.add(reference.prefix.values, prefix.as_floats());
   parity.prefix_error = error.value();
-  parity.pooled_cosine = cosine(pooled(reference.prefix.values, reference.prefix.cols),
-                                pooled(prefix.as_floats(), reference.prefix.cols));
+  parity.pooled_cosine = reference.prefix.rows == 0
+                             ? 1.0
+                             : cosine(pooled(reference.prefix.values, reference.prefix.cols),
+                                      pooled(prefix.as_floats(), reference.prefix.cols));
   if (measured) {
     add_image_tokens(reference.prefix, prefix.as_floats(), rounding, evidence.image_tokens);
     if (!reference.seen.empty()) {
@@ -250,22 +258,33 @@ ImageParity compare_image(const FolderModel& model,
   const std::vector<int64_t>& ids = reference.caption.ids;
   FreeRun free(model, rules);
   bool together = true;  // the free caption has been the reference's so far
-  std::vector<OrtTensor> cache = model.empty_cache();
+  std::vector<GraphTensor> cache = model.empty_cache();
   std::span<const int64_t> input = reference.first_ids;
   for (size_t t = 0; t < ids.size(); ++t) {
     DecoderStep step = model.step(input, image, cache);
     if (t == 0) {
       check_positions(step, reference.prefix.rows, evidence.faults);
     }
-    const auto wanted = reference.caption.logits.row(static_cast<int64_t>(t));
+    const AllowedLogits allowed =
+        manifest.rules_in_graph.empty()
+            ? AllowedLogits{}
+            : allowed_logits(reference.caption.logits.row(static_cast<int64_t>(t)), step.logits);
+    if (!allowed.fault.empty()) {
+      evidence.faults.insert(allowed.fault);
+    }
+    const bool ruled = !allowed.wanted.empty();
+    const std::span<const float> wanted =
+        ruled ? std::span<const float>(allowed.wanted)
+              : reference.caption.logits.row(static_cast<int64_t>(t));
+    const std::span<const float> found = ruled ? allowed.found : step.logits;
     const int64_t likeliest_token = argmax_or_none(wanted);  // ids[t] unless a rule forbids it
-    parity.kl.push_back(add_position(parity.forced, wanted, likeliest_token, step.logits));
-    const int64_t token = argmax_or_none(step.logits);
+    parity.kl.push_back(add_position(parity.forced, wanted, likeliest_token, found));
+    const int64_t token = argmax_or_none(found);
     if (token < 0) {
       evidence.faults.insert("logits are not finite; a value beyond the dtype's range?");
     } else {
       if (measured) {
-        evidence.logits.add(relative_logit_error(wanted, step.logits), rounding.logits[t]);
+        evidence.logits.add(relative_logit_error(wanted, found), rounding.logits[t]);
       }
       const double turns =
           measured ? largest_rounding(rounding.logits) : evidence.logits.largest_rounding();

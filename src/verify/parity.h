@@ -42,7 +42,8 @@ bool needs_float16(std::string_view dtype);
 
 // Forces the reference's caption on the file, step by step with its cache as a client would, and
 // lets it run freely, by the rules, from where it first leaves it. Where there is a mask, compares that
-// tile, too.
+// tile, too. Where the reference's logits have forbidden tokens
+// (rules inside the decoder, reference_rules.h), the file has to forbid the same.
 ImageParity compare_image(const FolderModel& model,
                           const Manifest& manifest,
                           const ReferenceImage& reference,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <type_traits>
 
 #include "base/fail.h"
@@ -61,8 +62,10 @@ struct ReferenceModel::Impl {
         cross(checkpoint.composite != nullptr &&
               checkpoint.composite->conditioning == Conditioning::kCross),
         start_token(options.decoder_start_token_id),
-        vision(checkpoint, weights, cross ? decoder.hidden_size() : decoder.embedding_size()),
         context{options.threads, std::move(options.on_layer), {}} {
+    if (checkpoint.vision) {
+      vision.emplace(checkpoint, weights, cross ? decoder.hidden_size() : decoder.embedding_size());
+    }
     weights.finish({""});
   }
 
@@ -133,7 +136,7 @@ struct ReferenceModel::Impl {
   reference::AnyDecoder decoder;
   bool cross;
   int64_t start_token;
-  reference::VisionTower vision;
+  std::optional<reference::VisionTower> vision;  // none of a decoder alone
   reference::Context context;
 };
 
@@ -149,7 +152,10 @@ void ReferenceModel::on_linear_input(LinearInputFn listener) {
 template <typename T>
 std::vector<BasicRows<T>> ReferenceModel::Impl::encode(
     const reference::Context& how, const std::vector<std::vector<float>>& pixel_values) const {
-  const size_t plane = vision.values_per_tile();
+  if (!vision) {
+    return std::vector<BasicRows<T>>(pixel_values.size());
+  }
+  const size_t plane = vision->values_per_tile();
   std::vector<std::vector<float>> tiles;
   for (const std::vector<float>& image : pixel_values) {
     for (size_t at = 0; at < image.size(); at += plane) {
@@ -158,11 +164,11 @@ std::vector<BasicRows<T>> ReferenceModel::Impl::encode(
       tiles.emplace_back(first, first + static_cast<std::ptrdiff_t>(count));
     }
   }
-  const BasicRows<T> tokens = vision.forward<T>(how, tiles);
+  const BasicRows<T> tokens = vision->forward<T>(how, tiles);
   std::vector<BasicRows<T>> images;
   auto next = tokens.values.begin();
   for (const std::vector<float>& image : pixel_values) {
-    const auto count = static_cast<int64_t>(image.size() / plane) * vision.tokens_per_tile();
+    const auto count = static_cast<int64_t>(image.size() / plane) * vision->tokens_per_tile();
     BasicRows<T> rows(count, tokens.cols);
     std::copy_n(next, count * tokens.cols, rows.values.begin());
     next += count * tokens.cols;
@@ -180,7 +186,7 @@ Rows ReferenceModel::encode_masked(std::span<const float> pixel_values,
                                    std::span<const uint8_t> seen) const {
   reference::Context how = impl_->context;
   how.listener = {};
-  return rounded(impl_->vision.forward<double>(
+  return rounded(impl_->vision->forward<double>(
       how, {{pixel_values.begin(), pixel_values.end()}}, {{seen.begin(), seen.end()}}));
 }
 

@@ -81,7 +81,8 @@ struct ReferenceCaption {
 
 class ReferenceModel {
  public:
-  // Reads no tensor data. REQUIRES: `checkpoint` is a vision-language one. Throws kMismatch where
+  // Reads no tensor data. REQUIRES: `checkpoint` is a vision-language one, or a decoder alone, whose "images" have no
+  // pixels and no tokens. Throws kMismatch where
   // tensors are missing, misshapen or left over.
   explicit ReferenceModel(const Checkpoint& checkpoint, ReferenceOptions options = {});
   ~ReferenceModel();

@@ -50,6 +50,9 @@ Json first_step(std::span<const float> logits) {
     if (indices.size() >= kMost || (indices.size() >= kLeast && enough)) {
       break;
     }
+    if (std::isinf(logits[i])) {
+      break;  // only tokens that rules inside the decoder forbid are left
+    }
     rest -= std::exp(static_cast<double>(logits[i]) - most);
     indices.push_back(i);
     values.push_back(static_cast<double>(logits[i]));

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "runtime/generation/sampling.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 #include "single_util.h"
 
 namespace lorapress::test {

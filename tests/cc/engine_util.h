@@ -11,6 +11,7 @@
 #include "graph/model.h"
 #include "graph/write.h"
 #include "runtime/native/native_session.h"
+#include "runtime/native/pool_workers.h"
 #include "runtime/ort/ort.h"
 #include "test_util.h"
 #include "weights/stream.h"

@@ -6,7 +6,8 @@
 #include "lorapress/press.h"
 
 #include "golden_util.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 
 namespace lorapress {
 namespace {

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 
 namespace lorapress::test {
 

@@ -11,7 +11,8 @@
 #include "bundles/manifest.h"
 #include "golden_util.h"
 #include "runtime/generation/bad_words.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 #include "single_util.h"
 
 namespace lorapress {
@@ -172,9 +173,12 @@ TEST_P(RulesInGraph, OfAPlainClientEqualTransformers) {
         ids = client.until_end(ids);
       }
       EXPECT_EQ(together, expected);
-      const std::vector<Caption> batch = captioner.caption_batch(images);
-      for (size_t i = 0; i < batch.size(); ++i) {
-        EXPECT_EQ(batch[i].ids, expected[i]);
+      for (const char* engine : {"ort", "native"}) {
+        const std::vector<Caption> batch =
+            Captioner(folder / "out", CaptionerOptions{"", 1, engine}).caption_batch(images);
+        for (size_t i = 0; i < batch.size(); ++i) {
+          EXPECT_EQ(batch[i].ids, expected[i]) << engine;
+        }
       }
     }
   }

@@ -71,8 +71,11 @@ TEST_P(SingleGreedy, EqualsTransformers) {
           single.caption({golden.row("pixel_values", caption.at("image"))}, most);
       EXPECT_EQ(got, (std::vector<Ids>{caption.at("ids").get<Ids>()})) << caption.at("image");
     }
-    EXPECT_EQ(single.caption({golden.row("pixel_values", 0), golden.row("pixel_values", 1)}, most),
-              row.at("batch").at("ids").get<std::vector<Ids>>());
+    const std::vector<std::vector<float>> both{golden.row("pixel_values", 0),
+                                               golden.row("pixel_values", 1)};
+    const auto batch = row.at("batch").at("ids").get<std::vector<Ids>>();
+    EXPECT_EQ(single.caption(both, most), batch);
+    EXPECT_EQ(single.caption_natively(both, most), batch);
   }
 }
 
@@ -98,6 +101,7 @@ void expect_searches(const Json& checkpoint, const Json& searches, OpDialect ops
     export_bundle(options);
     const Single single(options.out);
     EXPECT_EQ(single.caption(images, most), result.at("batch").get<std::vector<Ids>>());
+    EXPECT_EQ(single.caption_natively(images, most), result.at("batch").get<std::vector<Ids>>());
     for (size_t image = 0; image < images.size(); ++image) {
       EXPECT_EQ(single.caption({images[image]}, most),
                 (std::vector<Ids>{result.at("alone").at(image).get<Ids>()}))

@@ -9,6 +9,7 @@
 #include "lorapress/press.h"
 
 #include "bundles/manifest.h"
+#include "engine_util.h"
 #include "golden_util.h"
 #include "runtime/ort/ort.h"
 
@@ -20,7 +21,8 @@ class Single {
  public:
   explicit Single(const fs::path& folder)
       : manifest_(read_manifest(folder)),
-        session_(folder / manifest_.graphs.at("fp32").at("captioner"), 1) {}
+        file_(folder / manifest_.graphs.at("fp32").at("captioner")),
+        session_(file_, 1) {}
 
   // Pixels of each image -> new tokens of each.
   [[nodiscard]] std::vector<Ids> caption(const std::vector<std::vector<float>>& images,
@@ -49,11 +51,31 @@ class Single {
     return rows;
   }
 
+  // The same by the project's own engine.
+  [[nodiscard]] std::vector<Ids> caption_natively(const std::vector<std::vector<float>>& images,
+                                                  int64_t max_new_tokens) const {
+    std::map<std::string, EngineInput> inputs;
+    const Preprocessing& size = manifest_.preprocessing;
+    EngineInput& pixels = inputs["pixel_values"];
+    pixels.shape = {std::ssize(images), 3, size.height, size.width};
+    for (const std::vector<float>& image : images) {
+      pixels.values.insert(pixels.values.end(), image.begin(), image.end());
+    }
+    inputs["max_new_tokens"] = {DType::kI64, {}, {static_cast<double>(max_new_tokens)}};
+    const EngineResult ids = run_native(file_, inputs, 2).at(0);
+    std::vector<Ids> rows(static_cast<size_t>(ids.shape.at(0)));
+    for (size_t i = 0; i < ids.values.size(); ++i) {
+      rows[i / static_cast<size_t>(ids.shape.at(1))].push_back(static_cast<int64_t>(ids.values[i]));
+    }
+    return rows;
+  }
+
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
   [[nodiscard]] const OrtSession& session() const { return session_; }
 
  private:
   Manifest manifest_;
+  fs::path file_;
   OrtSession session_;
 };
 

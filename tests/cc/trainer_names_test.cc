@@ -6,7 +6,8 @@
 
 #include "bundles/manifest.h"
 #include "runtime/generation/sampling.h"
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
+#include "runtime/ort/ort.h"
 #include "single_util.h"
 
 namespace lorapress {

@@ -68,7 +68,7 @@ class Bench(Case):
             "16 image tokens",
             "5 new tokens",
             "a test card",
-            "ONNX Runtime",
+            "LoraPress",
         ):
             self.assertIn(word, setting)
         self.assertIn("1 process per dtype", how)
@@ -118,7 +118,7 @@ class Bench(Case):
     def test_errors_of_the_child_come_through(self):
         self.refuse("bench", self.out, "--image", self.tmp / "none.png", code="not_found")
         (self.out / "onnx/encoder_model.onnx").write_bytes(b"no graph")
-        self.refuse("bench", self.out, code="runtime", has=["encoder_model.onnx"])
+        self.refuse("bench", self.out, code="invalid_file", has=["encoder_model.onnx"])
 
     def test_interrupt(self):
         """Ctrl-C at any moment: one line, no child left."""

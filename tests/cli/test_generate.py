@@ -73,7 +73,7 @@ class Generate(Case):
         out, row = self.tmp / "prompted", LLAMA["prompts"][1]
         report = self.succeed("press", ADAPTER[0], out, *ADAPTER[1:], "--prompt", row["prompt"])
         self.assertIn(f"lorapress generate {out} PROMPT", report)
-        self.assertRegex(report, r"checked: loads and runs, \d+ tokens for a prompt")
+        self.assertRegex(report, r"checked: fp32 loads and runs, \d+ tokens for a prompt")
         self.assertEqual(self.texts(out)[0]["ids"], row["ids"])
         has = ["no tokens", "--prompt"]
         self.refuse("generate", self.chat, "--raw-prompt", code="invalid_argument", has=has)

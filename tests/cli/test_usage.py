@@ -41,6 +41,7 @@ COMMANDS = {
         "--set",
         "--bad-words",
         "--trainer-names",
+        "--engine",
         "--threads",
         "--force",
         "--json",
@@ -97,6 +98,7 @@ COMMANDS = {
         "--adapter",
         "--base",
         "--images",
+        "--prompts",
         "--references",
         "--split",
         "--dtype",
@@ -107,6 +109,7 @@ COMMANDS = {
         "--trace-model-id",
         "--trace-revision",
         "--against",
+        "--engine",
         "--force",
         "--threads",
         "--json",
@@ -135,7 +138,16 @@ COMMANDS = {
         "--base-model",
         "--json",
     ],
-    "watch": ["--dtype", "--bundle", "--images", "--metric", "--once", "--threads", "--json"],
+    "watch": [
+        "--dtype",
+        "--bundle",
+        "--images",
+        "--metric",
+        "--once",
+        "--engine",
+        "--threads",
+        "--json",
+    ],
 }
 COMMANDS["export"] = COMMANDS["press"]
 

@@ -266,9 +266,8 @@ class Failures(Case):
 
     def test_no_runtime(self):
         env = {**os.environ, "LORAPRESS_ORT": str(self.tmp / "libnone.so")}
-        self.refuse(
-            "press", BASE, self.out, code="runtime", has=["libnone.so", "LORAPRESS_ORT"], env=env
-        )
+        has = ["libnone.so", "LORAPRESS_ORT"]
+        self.refuse("press", BASE, self.out, "--engine", "ort", code="runtime", has=has, env=env)
         self.succeed("export", BASE, self.out, env=env)
 
 

@@ -166,7 +166,7 @@ class BadInput(Verify):
         decoder = self.model / "onnx/decoder_model_merged.onnx"
         whole = decoder.read_bytes()
         decoder.write_bytes(whole[: len(whole) // 2])
-        self.refuse_verify(BASE, self.model, code="runtime", has=str(decoder))
+        self.refuse_verify(BASE, self.model, code="invalid_file", has=str(decoder))
         decoder.unlink()
         self.refuse_verify(BASE, self.model, code="not_found", has=str(decoder))
         shutil.copy(self.model / "onnx/encoder_model.onnx", decoder)

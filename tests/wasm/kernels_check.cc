@@ -15,3 +15,19 @@ extern "C" __attribute__((export_name("check"))) const char* check(unsigned inde
   found = lorapress::kernels::test::kChecks[index].run();
   return found.c_str();
 }
+
+// Of the C library, for the checks alone.
+extern "C" double ldexp(double value, int power) {
+  for (; power > 0; --power) {
+    value *= 2;
+  }
+  for (; power < 0; ++power) {
+    value /= 2;
+  }
+  return value;
+}
+
+// std::to_string of floats, in messages.
+extern "C" int snprintf(char* /*to*/, size_t /*size*/, const char* /*format*/, ...) {
+  return 0;
+}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The engine's kernels as WebAssembly, compiled from source for both kinds of vectors, in Chromium: bit by bit against scalar.
-# (Node's relaxed dot products of 32 bits are wrong in some versions; what pages have is what is tested.)
-# usage: tests/wasm/run.sh
+# The engine as WebAssembly, compiled from source, in Chromium: its kernels bit by bit against scalar, and whole models of folders
+# that the program writes. (Node's relaxed dot products of 32 bits are wrong in some versions; what pages have is what is tested.)
+# usage: tests/wasm/run.sh [PROGRAM]
 set -euo pipefail
+program=$(realpath "${1:-build/lorapress}")
 cd "$(dirname "$0")/../.."
 
 if ! command -v "${CHROMIUM:-chromium}" >/dev/null; then
@@ -10,6 +11,8 @@ if ! command -v "${CHROMIUM:-chromium}" >/dev/null; then
   exit 1
 fi
 tools/npm_install.sh web
+tools/engine_wasm.sh build-wasm/engine
+node tests/wasm/engine.mjs "$program" "$PWD/build-wasm/engine"
 mapfile -t sources < <(find src/engine/kernels -name '*.cc' ! -name '*_test.cc' | LC_ALL=C sort)
 tools/wasm.sh relaxed build-wasm/kernels_relaxed.wasm tests/wasm/kernels_check.cc "${sources[@]}"
 node tests/wasm/kernels.mjs wasm_relaxed build-wasm/kernels_relaxed.wasm

@@ -211,9 +211,13 @@ inline PackedLinear pack(const SourceWeight& weight,
   std::vector<Piece> pieces;
   for (size_t part = 0; part < 3; ++part) {
     const size_t all = weight.parts[part].size();
+    const auto kind = static_cast<WeightPart>(part);
+    const size_t step =
+        numbers.integer(0, 1) == 0 || all == 0 ? 4 : packing_step(weight.spec, kind);
     for (size_t at = 0; at < all;) {
-      const size_t size = std::min(
-          all - at, static_cast<size_t>(4 * numbers.integer(1, static_cast<int64_t>(all / 8) + 4)));
+      const auto steps =
+          static_cast<size_t>(numbers.integer(1, static_cast<int64_t>(all / step / 2) + 4));
+      const size_t size = std::min(all - at, step * steps);
       pieces.push_back({part, at, size});
       at += size;
     }

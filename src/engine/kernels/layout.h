@@ -73,7 +73,8 @@ static inline std::byte* tile_at(const PackedLinear& linear, int64_t tile) {
 //                           0, 2, 1, 3 (what masks leave of a 32-bit lane with 4 bytes)
 //   kBlocks8, kBlocks16:    [padded inputs / 32][group's rows] float32 scales of each group, then as
 //                           many pairs of int16: -8 * (sum of the integers of inputs 0, 1 of each 4;
-//                           of inputs 2, 3), where sums of products with zero point 8 begin
+//                           of inputs 2, 3), where sums of products with zero point 8 begin; then the int32 sums
+//                           of the pairs, where sums in 32 bits begin
 //   kRows8, kRows16:        [rows] float32 scales, then [rows] int32 sums of the integers
 
 inline constexpr int64_t kGroup = 4;
@@ -90,6 +91,7 @@ struct RowsView {
   float* scales;
   int32_t* sums;       // kRows8, kRows16
   int16_t* starts;     // kBlocks8, kBlocks16
+  int32_t* totals;     // kBlocks8, kBlocks16
   int64_t values_row;  // bytes of one row's values
   int64_t blocks;      // scales of a row
 };
@@ -105,6 +107,7 @@ static inline RowsView view_rows(const QuantizedRows& rows) {
   std::byte* behind = rows.data + at + (view.blocks * rows.rows * 4);
   view.sums = reinterpret_cast<int32_t*>(behind);
   view.starts = reinterpret_cast<int16_t*>(behind);
+  view.totals = reinterpret_cast<int32_t*>(behind + (view.blocks * rows.rows * 4));
   return view;
 }
 

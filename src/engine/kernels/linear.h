@@ -61,7 +61,6 @@ enum class RowForm : uint8_t {
 struct PackedLinear {
   LinearSpec spec;
   std::byte* data = nullptr;  // packed_bytes(spec), aligned to kAlignment
-  bool narrow = false;        // kChannels8: integers + `offset` lie in 0..128
   RowForm form = RowForm::kFloats;
 };
 
@@ -80,7 +79,8 @@ size_t part_bytes(const LinearSpec& spec, WeightPart part);
 
 // Packing is: start_packing, pack_bytes until every byte of every part was given once, in any order
 // of parts and pieces, finish_packing. Nothing else is kept of the source.
-// start_packing clears the memory; `data` must be aligned to kAlignment and hold packed_bytes(spec).
+// start_packing clears what pieces do not write; `data` must be aligned to kAlignment and hold packed_bytes(spec).
+// Several threads may pack pieces of a weight at the same time.
 PackedLinear start_packing(const LinearSpec& spec, std::byte* data);
 // `offset` is the place of `bytes` in the part. REQUIRES: offset is a multiple of 4, size too
 // unless the part ends there; offset + size <= part_bytes.
@@ -89,6 +89,8 @@ void pack_bytes(const PackedLinear& linear,
                 size_t offset,
                 const std::byte* bytes,
                 size_t size);
+// Pieces of a multiple of so many bytes, which begin at a multiple, are packed fastest. A multiple of 4.
+size_t packing_step(const LinearSpec& spec, WeightPart part);
 // Chooses the form in which `set` multiplies the weight; results do not depend on it.
 void finish_packing(PackedLinear& linear, const KernelSet& set);
 

@@ -9,30 +9,88 @@ bool is_power_of_two(int64_t value) {
   return (value & (value - 1)) == 0;
 }
 
+// A tile of rows [16][inputs], as [inputs][16].
 template <typename Number>
-void pack_floats(const PackedLinear& linear, const Piece& piece) {
-  const auto element = static_cast<int64_t>(sizeof(Number));
-  const auto place = [&](int64_t output, int64_t input) {
-    return tile_at(linear, output / kTile) + (((input * kTile) + (output % kTile)) * element);
-  };
-  const bool outputs_first = linear.spec.order == WeightOrder::kOutputsFirst;
-  for_each_run(linear.spec,
-               element,
+void put_rows(const PackedLinear& linear, int64_t tile, const std::byte* bytes) {
+  const int64_t inputs = linear.spec.inputs;
+  const int64_t row_bytes = inputs * static_cast<int64_t>(sizeof(Number));
+  std::byte* to = tile_at(linear, tile);
+  int64_t input = 0;
+  if constexpr (sizeof(Number) == 4) {
+    for (; input + 4 <= inputs; input += 4) {
+      for (int64_t output = 0; output < kTile; output += 4) {
+        Words4 rows[4];
+        for (int64_t i = 0; i < 4; ++i) {
+          rows[i] = load16<Words4>(bytes + ((output + i) * row_bytes) + (input * 4));
+        }
+        transpose4(rows);
+        for (int64_t i = 0; i < 4; ++i) {
+          store16(to + ((((input + i) * kTile) + output) * 4), rows[i]);
+        }
+      }
+    }
+  }
+  for (; input < inputs; ++input) {
+    Number column[kTile];
+    for (int64_t output = 0; output < kTile; ++output) {
+      std::memcpy(&column[output],
+                  bytes + (output * row_bytes) + (input * static_cast<int64_t>(sizeof(Number))),
+                  sizeof(Number));
+    }
+    std::memcpy(to + (input * static_cast<int64_t>(sizeof column)), column, sizeof column);
+  }
+}
+
+// Whole rows [rows][outputs] from input `first` on.
+template <typename Number>
+void put_columns(const PackedLinear& linear, int64_t first, int64_t rows, const std::byte* bytes) {
+  constexpr auto kElement = static_cast<int64_t>(sizeof(Number));
+  const int64_t width = linear.spec.outputs;
+  for (int64_t tile = 0; tile * kTile < width; ++tile) {
+    const int64_t count = least(kTile, width - (tile * kTile));
+    std::byte* to = tile_at(linear, tile) + (first * kTile * kElement);
+    const std::byte* from = bytes + (tile * kTile * kElement);
+    for (int64_t row = 0; row < rows; ++row) {
+      if (count == kTile) {
+        std::memcpy(to, from, kTile * sizeof(Number));
+      } else {
+        std::memcpy(to, from, static_cast<size_t>(count) * sizeof(Number));
+      }
+      to += kTile * kElement;
+      from += width * kElement;
+    }
+  }
+}
+
+template <typename Number>
+void pack_floats(const PackedLinear& linear, const Piece& whole) {
+  constexpr auto kElement = static_cast<int64_t>(sizeof(Number));
+  const LinearSpec& spec = linear.spec;
+  const bool outputs_first = spec.order == WeightOrder::kOutputsFirst;
+  Piece piece = whole;
+  if (outputs_first) {
+    piece =
+        take_tiles(spec, spec.inputs * kElement, piece, [&](int64_t tile, const std::byte* bytes) {
+          put_rows<Number>(linear, tile, bytes);
+        });
+  } else if (const int64_t row = spec.outputs * kElement;
+             static_cast<int64_t>(piece.offset) % row == 0) {
+    const int64_t rows = static_cast<int64_t>(piece.size) / row;
+    put_columns<Number>(linear, static_cast<int64_t>(piece.offset) / row, rows, piece.bytes);
+    const auto done = static_cast<size_t>(rows * row);
+    piece = {piece.offset + done, piece.bytes + done, piece.size - done};
+  }
+  for_each_run(spec,
+               kElement,
                piece,
                [&](int64_t output, int64_t input, int64_t count, const std::byte* from) {
-                 if (outputs_first) {
-                   std::byte* to = place(output, input);
-                   for (int64_t i = 0; i < count; ++i) {
-                     std::memcpy(to + (i * kTile * element), from + (i * element), sizeof(Number));
-                   }
-                   return;
-                 }
-                 for (int64_t i = 0; i < count;) {  // a row of a tile at once
-                   const int64_t part = least(kTile - ((output + i) % kTile), count - i);
-                   std::memcpy(place(output + i, input),
-                               from + (i * element),
-                               static_cast<size_t>(part * element));
-                   i += part;
+                 for (int64_t i = 0; i < count; ++i) {
+                   const int64_t at = outputs_first ? output : output + i;
+                   const int64_t row = outputs_first ? input + i : input;
+                   std::memcpy(
+                       tile_at(linear, at / kTile) + (((row * kTile) + (at % kTile)) * kElement),
+                       from + (i * kElement),
+                       sizeof(Number));
                  }
                });
 }
@@ -97,8 +155,30 @@ size_t part_bytes(const LinearSpec& spec, WeightPart part) {
   return static_cast<size_t>(bytes);
 }
 
+size_t packing_step(const LinearSpec& spec, WeightPart part) {
+  const bool by_tiles =
+      spec.kind == WeightKind::kBlocks4 ||
+      (spec.kind != WeightKind::kChannels8 && spec.order == WeightOrder::kOutputsFirst);
+  const auto whole = static_cast<int64_t>(part_bytes(spec, part));
+  if (part != WeightPart::kWeights && spec.kind == WeightKind::kChannels8) {
+    return static_cast<size_t>(round_up(whole, 4));
+  }
+  int64_t step = by_tiles ? whole / spec.outputs * kTile : whole / spec.inputs * 4;
+  return static_cast<size_t>(round_up(step, 4));
+}
+
 PackedLinear start_packing(const LinearSpec& spec, std::byte* data) {
-  std::memset(data, 0, packed_bytes(spec));
+  // Pieces write every byte of tiles that have no padding.
+  const bool four = spec.kind == WeightKind::kBlocks4;  // whose files have whole blocks
+  if (spec.outputs % kTile != 0 || (!four && spec.inputs % kBlock != 0) || is_small_block(spec)) {
+    std::memset(data, 0, packed_bytes(spec));
+  } else if (spec.kind == WeightKind::kChannels8) {
+    for (int64_t tile = 0; tile < tiles(spec); ++tile) {
+      std::memset(data + (tile * tile_bytes(spec)) + (spec.inputs * kTile),
+                  0,
+                  static_cast<size_t>(2 * kTileFloats));
+    }
+  }
   PackedLinear linear;
   linear.spec = spec;
   linear.data = data;
@@ -149,7 +229,7 @@ size_t quantized_bytes(RowForm form, int64_t rows, int64_t inputs) {
   const int64_t padded = padded_inputs(inputs);
   const int64_t values =
       round_up(padded * value_bytes(form) * rows, static_cast<int64_t>(kAlignment));
-  const int64_t bytes = values + ((has_blocks(form) ? padded / kBlock : 1) * rows * 8);
+  const int64_t bytes = values + (has_blocks(form) ? padded / kBlock * rows * 12 : rows * 8);
   return static_cast<size_t>(round_up(bytes, static_cast<int64_t>(kAlignment)));
 }
 

@@ -8,17 +8,44 @@ namespace {
 
 // Four bytes of MatMulNBits, inputs 8 p to 8 p + 7 two by two, as four bytes with inputs 8 p + i and
 // 8 p + 4 + i: nibbles 0 1 2 3 4 5 6 7 become 0 4 1 5 2 6 3 7.
-uint32_t shuffle_nibbles(uint32_t x) {
-  const uint32_t halves = (x & 0xFF0000FFU) | ((x & 0x00FF0000U) >> 8U) | ((x & 0x0000FF00U) << 8U);
+template <typename Word>
+Word shuffle_nibbles(Word x) {
+  const Word halves = (x & 0xFF0000FFU) | ((x & 0x00FF0000U) >> 8U) | ((x & 0x0000FF00U) << 8U);
   // bytes 01 45 23 67: within each pair of bytes, exchange the inner nibbles
   return (halves & 0xF00FF00FU) | ((halves & 0x00F000F0U) << 4U) | ((halves & 0x0F000F00U) >> 4U);
 }
 
-void put_nibbles(const PackedLinear& linear, const Piece& piece) {
-  const std::byte* bytes = piece.bytes;
-  size_t size = piece.size;
+// Rows [16][row_bytes] of a tile.
+void put_nibble_tile(const PackedLinear& linear,
+                     int64_t tile,
+                     const std::byte* bytes,
+                     int64_t row_bytes) {
+  const int64_t blocks = padded_inputs(linear.spec.inputs) / kBlock;
+  std::byte* to = tile_at(linear, tile);
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int64_t output = 0; output < kTile; output += 4) {
+      Words4 rows[4];
+      for (int64_t i = 0; i < 4; ++i) {
+        rows[i] =
+            shuffle_nibbles(load16<Words4>(bytes + ((output + i) * row_bytes) + (block * 16)));
+      }
+      transpose4(rows);
+      for (int64_t p = 0; p < 4; ++p) {
+        store16(to + (p * kTileFloats) + (output * 4), rows[p]);
+      }
+    }
+    to += block_bytes(linear.spec);
+  }
+}
+
+void put_nibbles(const PackedLinear& linear, const Piece& whole) {
   const LinearSpec& spec = linear.spec;
   const int64_t row_bytes = blocks_of(spec) * spec.block_size / 2;
+  const Piece piece = take_tiles(spec, row_bytes, whole, [&](int64_t tile, const std::byte* bytes) {
+    put_nibble_tile(linear, tile, bytes, row_bytes);
+  });
+  const std::byte* bytes = piece.bytes;
+  size_t size = piece.size;
   const int64_t kept = padded_inputs(spec.inputs) / 2;  // the file may pad further
   const int64_t stride = block_bytes(spec);
   int64_t output = static_cast<int64_t>(piece.offset) / row_bytes;
@@ -65,6 +92,23 @@ void put_scale4(const PackedLinear& linear, int64_t output, int64_t block, float
   const BlockSpan span = tile_blocks(linear.spec, block);
   for (int64_t i = span.first; i < span.last; ++i) {
     std::memcpy(tile + (i * block_bytes(linear.spec)), &scale, 4);
+  }
+}
+
+// Scales [16][blocks] of a tile.
+void put_scale_tile(const PackedLinear& linear, int64_t tile, const std::byte* bytes) {
+  const LinearSpec& spec = linear.spec;
+  const int64_t blocks = blocks_of(spec);
+  std::byte* to = tile_at(linear, tile) + kNibbleBytes;
+  for (int64_t block = 0; block < blocks; ++block) {
+    float scales[kTile];
+    for (int64_t output = 0; output < kTile; ++output) {
+      scales[output] = source_scale(spec, bytes, (output * blocks) + block);
+    }
+    const BlockSpan span = tile_blocks(spec, block);
+    for (int64_t i = span.first; i < span.last; ++i) {
+      std::memcpy(to + (i * block_bytes(spec)), scales, sizeof scales);
+    }
   }
 }
 
@@ -128,9 +172,16 @@ void finish_small_blocks(const PackedLinear& linear) {
   }
 }
 
-void pack_scales4(const PackedLinear& linear, const Piece& piece) {
+void pack_scales4(const PackedLinear& linear, const Piece& whole) {
   const LinearSpec& spec = linear.spec;
   const int64_t element = spec.half_scales ? 2 : 4;
+  Piece piece = whole;
+  if (!is_small_block(spec)) {
+    piece = take_tiles(
+        spec, blocks_of(spec) * element, whole, [&](int64_t tile, const std::byte* bytes) {
+          put_scale_tile(linear, tile, bytes);
+        });
+  }
   const int64_t first = static_cast<int64_t>(piece.offset) / element;
   for (int64_t i = 0; i < static_cast<int64_t>(piece.size) / element; ++i) {
     const float scale = source_scale(spec, piece.bytes, i);

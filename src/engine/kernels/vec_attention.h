@@ -149,7 +149,7 @@ static inline void attend_rows(const AttentionRun& run,
       sums[(r * run.head_dim) + d] = 0.0F;
     }
   }
-  constexpr int64_t kKeys = 128;  // values of so many positions stay in the first cache
+  constexpr int64_t kKeys = 64;  // values of so many positions stay in the first cache
   for (int64_t j = from; j < to; j += kKeys) {
     float_product(rows.count,
                   weights,

@@ -31,13 +31,17 @@ static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
 // Where the sum of a block begins: -zero * (sum of the lane's activations), so that the zero point costs
 // nothing later. `zeros` holds each output's zero point twice in 16 bits.
 template <bool Zeros>
-static inline Ints block_start(const int16_t* starts, Ints zeros) {
+static inline Ints block_start(const int16_t* starts, const int32_t* totals, Ints zeros) {
+  constexpr bool kWhole = kProducts == Products::k8 || kProducts == Products::k16;
+  if constexpr (kWhole && !Zeros) {
+    return broadcast(totals);
+  }
   Ints start = broadcast(starts);
   if constexpr (Zeros) {  // -8 a becomes -zero a
     const auto eighth = reinterpret_cast<Ints>(reinterpret_cast<Shorts>(start) >> 3);
     start = multiply16(eighth, zeros);
   }
-  if constexpr (kProducts == Products::k8 || kProducts == Products::k16) {
+  if constexpr (kWhole) {
     start = sum_pairs(start, broadcast_int(0x00010001));
   }
   return start;
@@ -75,6 +79,7 @@ struct Blocks4Rows {
   const std::byte* values;
   const float* scales;
   const int16_t* starts;
+  const int32_t* totals;
 };
 
 // A tile whose nibbles were unpacked, times Rows rows: sums [Rows][16].
@@ -95,7 +100,8 @@ static inline void multiply_strip4(const Blocks4Rows& rows,
       LORAPRESS_UNROLLED
       for (int c = 0; c < 2; ++c) {
         const Ints zeros = Zeros ? load<Ints>(block + kTileFloats + (c * kVectorBytes)) : Ints{};
-        sum[r][c] = block_start<Zeros>(rows.starts + (((b * Rows) + r) * 2), zeros);
+        sum[r][c] = block_start<Zeros>(
+            rows.starts + (((b * Rows) + r) * 2), rows.totals + (b * Rows) + r, zeros);
       }
     }
     const std::byte* weights = unpacked + (b * kSteps * kTileFloats * kOperand) + column;
@@ -158,7 +164,8 @@ static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
       const int64_t group = group_rows(row, run.quantized.rows);
       const Blocks4Rows rows{view.values + (row * view.values_row),
                              view.scales + (row * view.blocks),
-                             view.starts + (row * view.blocks * 2)};
+                             view.starts + (row * view.blocks * 2),
+                             view.totals + (row * view.blocks)};
       for (int strip = 0; strip < kStrips; ++strip) {
         const int64_t column = strip * 2 * kVectorBytes;
         group == kGroup ? multiply_strip4<kGroup, Zeros>(
@@ -193,7 +200,7 @@ static inline void multiply_one4(const Blocks4Rows& rows,
         const Ints zeros =
             Zeros ? load<Ints>(tiles[t] + at + kNibbleBytes + kTileFloats + (c * kVectorBytes))
                   : Ints{};
-        sum[t][c] = block_start<Zeros>(rows.starts + (b * 2), zeros);
+        sum[t][c] = block_start<Zeros>(rows.starts + (b * 2), rows.totals + b, zeros);
       }
     }
     const std::byte* values = rows.values + (b * kBlock * kOperand);
@@ -258,7 +265,7 @@ static inline void multiply_tiles4(const LinearRun& run,
   for (int t = 0; t < Tiles; ++t) {
     tiles[t] = tile_at(*run.linear, first + (t * step));
   }
-  const Blocks4Rows rows{view.values, view.scales, view.starts};
+  const Blocks4Rows rows{view.values, view.scales, view.starts, view.totals};
   alignas(64) float sums[Tiles * kTile];
   for (int strip = 0; strip < kStrips; ++strip) {
     multiply_one4<Tiles, Zeros>(

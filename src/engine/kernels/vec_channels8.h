@@ -6,10 +6,32 @@
 
 namespace lorapress::kernels {
 
-// sum + w x over 4 inputs of each output, w in bytes as packed. Wide: x are two vectors of 16 bits (order 0 2, 1 3).
-template <bool Wide>
-static inline Ints multiply_add8(Ints sum, Ints w, const Ints* x) {
-  if constexpr (Wide) {
+// How weights and activations meet.
+enum class Form8 : uint8_t {
+  kBytes,     // in bytes
+  kWide,      // activations of 16 bits in the order 0 2, 1 3; weights in bytes
+  kUnpacked,  // both of 16 bits
+};
+
+// A tile's weights in 16 bits: [inputs / 4][inputs 0 2, inputs 1 3][16 outputs][2].
+static inline void unpack_tile8(const std::byte* tile, int64_t padded, std::byte* to) {
+  for (int64_t k = 0; k < padded / 4; ++k) {
+    for (int64_t c = 0; c < kTileFloats; c += kVectorBytes) {
+      const Ints w = load<Ints>(tile + (k * kTileFloats) + c);
+      std::byte* at = to + (2 * k * kTileFloats) + c;
+      store(at, w & 0x00FF00FF);
+      store(at + kTileFloats, shift_right(w, 8) & 0x00FF00FF);
+    }
+  }
+}
+
+// sum + w x over 4 inputs of each output.
+template <Form8 Form>
+static inline Ints multiply_add8(Ints sum, const std::byte* at, const Ints* x) {
+  const Ints w = load<Ints>(at);
+  if constexpr (Form == Form8::kUnpacked) {
+    return (sum + sum_pairs(w, x[0])) + sum_pairs(load<Ints>(at + kTileFloats), x[1]);
+  } else if constexpr (Form == Form8::kWide) {
     const Ints even = w & 0x00FF00FF;
     const Ints odd = shift_right(w, 8) & 0x00FF00FF;
     return (sum + sum_pairs(even, x[0])) + sum_pairs(odd, x[1]);
@@ -29,17 +51,22 @@ struct Rows8 {
   const int32_t* sums;
 };
 
-// Rows rows times Tiles tiles (one of the two is 1): sums [Rows or Tiles][16].
-template <int Rows, int Tiles, bool Wide>
-static inline void multiply_strip8(
-    const Rows8& rows, const std::byte* const* tiles, int64_t padded, int64_t column, float* sums) {
-  constexpr int kParts = Wide ? 2 : 1;
+// Rows rows times Tiles tiles (one of the two is 1): sums [Rows or Tiles][16]. `weights` are the tiles, or one that
+// is unpacked.
+template <int Rows, int Tiles, Form8 Form>
+static inline void multiply_strip8(const Rows8& rows,
+                                   const std::byte* const* tiles,
+                                   const std::byte* const* weights,
+                                   int64_t padded,
+                                   int64_t column,
+                                   float* sums) {
+  constexpr int kParts = Form == Form8::kBytes ? 1 : 2;
+  constexpr int64_t kStep = Form == Form8::kUnpacked ? 2 * kTileFloats : kTileFloats;
   Ints sum[Rows * Tiles][2] = {};
   for (int64_t k = 0; k < padded / 4; ++k) {
     LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
-      const Ints w[2] = {load<Ints>(tiles[t] + (k * kTileFloats) + column),
-                         load<Ints>(tiles[t] + (k * kTileFloats) + column + kVectorBytes)};
+      const std::byte* w = weights[t] + (k * kStep) + column;
       LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         Ints x[kParts];
@@ -47,8 +74,8 @@ static inline void multiply_strip8(
         for (int i = 0; i < kParts; ++i) {
           x[i] = broadcast(rows.values + ((((k * Rows) + r) * kParts) + i) * 4);
         }
-        sum[r + t][0] = multiply_add8<Wide>(sum[r + t][0], w[0], x);
-        sum[r + t][1] = multiply_add8<Wide>(sum[r + t][1], w[1], x);
+        sum[r + t][0] = multiply_add8<Form>(sum[r + t][0], w, x);
+        sum[r + t][1] = multiply_add8<Form>(sum[r + t][1], w + kVectorBytes, x);
       }
     }
   }
@@ -74,14 +101,21 @@ static inline void multiply_many8(const LinearRun& run, const RowsView& view) {
   const int64_t padded = padded_inputs(run.linear->spec.inputs);
   for (int64_t tile = run.first_tile; tile < run.last_tile; ++tile) {
     const std::byte* packed = tile_at(*run.linear, tile);
+    const std::byte* weights = packed;
+    if constexpr (Wide) {
+      unpack_tile8(packed, padded, run.scratch);
+      weights = run.scratch;
+    }
+    constexpr Form8 kForm = Wide ? Form8::kUnpacked : Form8::kBytes;
     alignas(64) float sums[kGroup * kTile];
     for (int64_t row = 0; row < run.rows;) {
       const int64_t group = group_rows(row, run.quantized.rows);
       const Rows8 rows{view.values + (row * view.values_row), view.scales + row, view.sums + row};
       for (int strip = 0; strip < kStrips; ++strip) {
         const int64_t column = strip * 2 * kVectorBytes;
-        group == kGroup ? multiply_strip8<kGroup, 1, Wide>(rows, &packed, padded, column, sums)
-                        : multiply_strip8<1, 1, Wide>(rows, &packed, padded, column, sums);
+        group == kGroup
+            ? multiply_strip8<kGroup, 1, kForm>(rows, &packed, &weights, padded, column, sums)
+            : multiply_strip8<1, 1, kForm>(rows, &packed, &weights, padded, column, sums);
       }
       store_tile(run, row, least(group, run.rows - row), tile * kTile, sums);
       row += group;
@@ -102,8 +136,8 @@ static inline void multiply_tiles8(const LinearRun& run,
   const Rows8 rows{view.values, view.scales, view.sums};
   alignas(64) float sums[Tiles * kTile];
   for (int strip = 0; strip < kStrips; ++strip) {
-    multiply_strip8<1, Tiles, Wide>(
-        rows, tiles, padded_inputs(run.linear->spec.inputs), strip * 2 * kVectorBytes, sums);
+    multiply_strip8<1, Tiles, Wide ? Form8::kWide : Form8::kBytes>(
+        rows, tiles, tiles, padded_inputs(run.linear->spec.inputs), strip * 2 * kVectorBytes, sums);
   }
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {

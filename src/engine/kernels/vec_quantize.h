@@ -70,16 +70,21 @@ struct RowTarget {
   int64_t step;     // bytes from 4 inputs of this row to its next 4
   float* scales;    // of blocks, `group` apart; or the row's
   int16_t* starts;  // blocks
+  int32_t* totals;  // blocks
   int32_t* sum;     // rows
   int64_t group;
   bool wide;
 };
 
-static inline void store_starts(int16_t* to, Ints8 sums) {
+static inline void store_starts(const RowTarget& to, int64_t block, Ints8 sums) {
   int32_t lanes[8];
   store(lanes, sums);
-  to[0] = static_cast<int16_t>(-8 * (lanes[0] + lanes[1] + lanes[4] + lanes[5]));
-  to[1] = static_cast<int16_t>(-8 * (lanes[2] + lanes[3] + lanes[6] + lanes[7]));
+  const int32_t first = -8 * (lanes[0] + lanes[1] + lanes[4] + lanes[5]);
+  const int32_t second = -8 * (lanes[2] + lanes[3] + lanes[6] + lanes[7]);
+  const int64_t at = block * to.group;
+  to.starts[2 * at] = static_cast<int16_t>(first);
+  to.starts[(2 * at) + 1] = static_cast<int16_t>(second);
+  to.totals[at] = first + second;
 }
 
 // A block of 32 inputs with the row's quantizer, or with its own where `blocks`.
@@ -98,7 +103,7 @@ static inline Ints8 quantize_block(
     store_integers(to.values + (((block * kBlock) + i) / 4 * to.step), to.step, integers, to.wide);
   }
   if (blocks) {
-    store_starts(to.starts + (block * to.group * 2), sums);
+    store_starts(to, block, sums);
   }
   return sums;
 }
@@ -152,6 +157,7 @@ static inline void vec_quantize(
         view.values + (start * view.values_row) + ((row - start) * 4 * value_bytes(rows.form));
     to.scales = view.scales + scale_at;
     to.starts = view.starts + (scale_at * 2);
+    to.totals = view.totals + scale_at;
     to.sum = view.sums + row;
     to.group = group;
     to.wide = value_bytes(rows.form) == 2;

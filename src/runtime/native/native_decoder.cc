@@ -3,186 +3,111 @@
 #include <algorithm>
 
 #include "base/fail.h"
-#include "runtime/native/native_sequences.h"
+#include "engine/decoder_sequences.h"
+#include "runtime/engine/slots.h"
 
 namespace lorapress {
 namespace {
 
-namespace fs = std::filesystem;
-using engine::Tensor;
-
-[[noreturn]] void fail_port(const fs::path& file, std::string_view what) {
-  fail(ErrorCode::kMismatch,
-       "{}: {}; {} and the graphs do not belong together, press again",
-       file.string(),
-       what,
-       kManifestName);
+engine::DecoderFacts facts_of(const Manifest& manifest, bool embeds_apart) {
+  engine::DecoderFacts facts;
+  facts.images = takes_images(manifest);
+  facts.image_height = manifest.preprocessing.height;
+  facts.image_width = manifest.preprocessing.width;
+  facts.image_tokens = manifest.image_tokens;
+  facts.image_token_id = embeds_apart ? manifest.image_token_id : -1;
+  facts.cross = manifest.cross();
+  facts.vocab_size = manifest.vocab_size;
+  facts.layers = manifest.num_hidden_layers;
+  facts.ids_in_cache = !manifest.rules_in_graph.empty();
+  facts.kv_heads = manifest.num_key_value_heads;
+  facts.head_dim = manifest.head_dim;
+  return facts;
 }
 
-// `wanted`: -1 for a dimension of any size; the graph may leave any dimension symbolic. Returns the port's
-// index.
-int find_port(const std::vector<engine::Port>& ports,
-              const std::string& name,
-              const engine::Dims& wanted,
-              const fs::path& file) {
-  const auto found = std::ranges::find(ports, name, &engine::Port::name);
-  if (found == ports.end()) {
-    fail_port(file, "has no " + name);
+template <typename Work>
+auto translated(const Work& work) {
+  try {
+    return work();
+  } catch (const engine::Refusal& refusal) {
+    fail_refused(refusal, "");  // the engine names the file
   }
-  bool fits = found->dims.rank() == wanted.rank();
-  for (int i = 0; fits && i < wanted.rank(); ++i) {
-    fits = found->dims[i] == wanted[i] || found->dims[i] == -1 || wanted[i] == -1;
-  }
-  if (!fits) {
-    fail_port(
-        file,
-        fmt::format("{} is {}, expected {} (-1 is any)", name, found->dims.text(), wanted.text()));
-  }
-  return static_cast<int>(found - ports.begin());
 }
+
+struct NativeImage : EncodedImage {
+  engine::Image image;
+};
+
+class NativeSequences : public Sequences {
+ public:
+  NativeSequences(const engine::Decoder& decoder, const SequencesSize& size)
+      : decoder_(decoder), sequences_(decoder, size.images, size.beams, size.new_tokens) {}
+
+  void prefill(int64_t image, const EncodedImage& encoded, std::span<const int64_t> ids) override {
+    const auto& native = static_cast<const NativeImage&>(encoded);
+    const engine::Image* seen = native.image.width == 0 ? nullptr : &native.image;
+    if (const std::string misfit = decoder_.misfit(seen, ids); !misfit.empty()) {
+      fail(ErrorCode::kMismatch, "{}", misfit);
+    }
+    translated([&] { sequences_.prefill(image, seen, ids); });
+  }
+  void step(std::span<const int64_t> parents, std::span<const int64_t> tokens) override {
+    translated([&] { sequences_.step(parents, tokens); });
+  }
+  [[nodiscard]] std::span<float> logits(int64_t row) override {
+    return {sequences_.logits(row), static_cast<size_t>(decoder_.facts().vocab_size)};
+  }
+
+ private:
+  const engine::Decoder& decoder_;
+  engine::Sequences sequences_;
+};
 
 }  // namespace
 
 NativeDecoder::NativeDecoder(const Manifest& manifest, const Files& files, unsigned threads)
     : workers_(threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency())),
-      decoder_(files.decoder),
-      image_tokens_(manifest.image_tokens),
-      vocab_size_(manifest.vocab_size) {
+      decoder_(facts_of(manifest, !files.embed.empty()), workers_) {
+  const auto load = [&](engine::Part part, const std::filesystem::path& file) {
+    std::unique_ptr<engine::Session> session = load_session(file, workers_);
+    translated([&] { decoder_.set(part, std::move(session), file.string()); });
+  };
+  load(engine::Part::kDecoder, files.decoder);
   if (!files.encoder.empty()) {
-    open_encoder(manifest, files);
+    load(engine::Part::kEncoder, files.encoder);
+    decoder_.prepare_encoder(encoder_run_);
   }
   if (!files.embed.empty()) {
-    embed_.emplace(files.embed);
-    image_token_id_ = manifest.image_token_id;
-    find_port(embed_->graph().inputs(), kInputIds, {-1, -1}, files.embed);
-    find_port(embed_->graph().outputs(), kInputsEmbeds, {-1, -1, -1}, files.embed);
+    load(engine::Part::kEmbeddings, files.embed);
   }
   if (files.prefill != files.decoder) {
-    prefill_.emplace(files.prefill);
-  }
-  later_ = decoder_graph(decoder_, manifest);
-  first_ = prefill_ ? decoder_graph(*prefill_, manifest) : later_;
-  for (size_t i = 0; i < later_.cache.size(); ++i) {
-    const bool both = first_.cache[i].in_place && later_.cache[i].in_place;
-    first_.cache[i].in_place = later_.cache[i].in_place = both;
+    load(engine::Part::kFirstDecoder, files.prefill);
   }
 }
 
-void NativeDecoder::open_encoder(const Manifest& manifest, const Files& files) {
-  encoder_.emplace(files.encoder);
-  const auto& inputs = encoder_->graph().inputs();
-  const Preprocessing& size = manifest.preprocessing;
-  pixels_dims_ = {1, 3, size.height, size.width};
-  mask_port_ = encoder_->graph().input(kPixelAttentionMask);
-  if (mask_port_ >= 0) {
-    pixels_dims_.insert(0, 1);
-  }
-  pixels_ = pixels_dims_.count();
-  engine::Dims pixels = pixels_dims_;
-  pixels[0] = -1;
-  if (mask_port_ >= 0) {
-    pixels[1] = -1;
-  }
-  pixels_port_ = find_port(inputs, kPixelValues, pixels, files.encoder);
-  features_ = find_port(encoder_->graph().outputs(),
-                        files.embed.empty() ? kLastHiddenState : kImageFeatures,
-                        {-1, manifest.image_tokens, -1},
-                        files.encoder);
-  if (inputs.size() != (mask_port_ >= 0 ? 2U : 1U)) {
-    fail_port(files.encoder, "has more inputs than expected");
-  }
-  encoder_->graph().prepare(encoder_run_, workers_);
-}
-
-NativeDecoder::Graph NativeDecoder::decoder_graph(const NativeSession& session,
-                                                  const Manifest& manifest) const {
-  const engine::Session& graph = session.graph();
-  Graph found;
-  found.session = &session;
-  size_t known = 1;
-  if (embed_) {
-    found.ids = find_port(graph.inputs(), kInputsEmbeds, {-1, -1, -1}, session.file());
-  } else {
-    found.ids = find_port(graph.inputs(), kInputIds, {-1, -1}, session.file());
-    ++known;
-    if (takes_images(manifest)) {
-      found.image = find_port(
-          graph.inputs(), kEncoderHiddenStates, {-1, manifest.image_tokens, -1}, session.file());
-    } else {
-      found.mask = find_port(graph.inputs(), kAttentionMask, {-1, -1}, session.file());
-    }
-  }
-  found.logits = find_port(graph.outputs(), kLogits, {-1, 1, manifest.vocab_size}, session.file());
-  const engine::Dims cached{-1, manifest.num_key_value_heads, -1, manifest.head_dim};
-  const auto add = [&](CacheKind kind) {
-    for (int64_t layer = 0; layer < manifest.num_hidden_layers; ++layer) {
-      for (const CachePart part : kCacheParts) {
-        NativeCachePort port;
-        port.past = find_port(graph.inputs(),
-                              cache_port(CacheSide::kPast, layer, part, kind),
-                              cached,
-                              session.file());
-        port.present = find_port(graph.outputs(),
-                                 cache_port(CacheSide::kPresent, layer, part, kind),
-                                 cached,
-                                 session.file());
-        port.encoder = kind == CacheKind::kEncoder;
-        port.in_place = !port.encoder && graph.in_place(port.past, port.present);
-        port.heads = manifest.num_key_value_heads;
-        port.width = manifest.head_dim;
-        found.cache.push_back(port);
-      }
-    }
-  };
-  add(manifest.cross() ? CacheKind::kDecoder : CacheKind::kOnly);
-  if (manifest.cross()) {
-    add(CacheKind::kEncoder);
-  }
-  if (graph.inputs().size() != known + found.cache.size()) {
-    fail_port(session.file(), "has more inputs than expected");
-  }
-  return found;
-}
-
-// One tile after another, so that memory does not grow with their number; none for a decoder alone.
 std::unique_ptr<EncodedImage> NativeDecoder::encode(std::span<const float> pixel_values) const {
-  auto image = std::make_unique<NativeImage>();
+  auto encoded = std::make_unique<NativeImage>();
+  if (pixel_values.empty()) {
+    return encoded;
+  }
   const std::unique_lock lock(encoding_, std::try_to_lock);
-  std::unique_ptr<engine::Run> own;
-  if (!lock.owns_lock() && encoder_) {
-    own = std::make_unique<engine::Run>();
-    encoder_->graph().prepare(*own, workers_);
+  engine::Run own;
+  if (!lock.owns_lock()) {
+    decoder_.prepare_encoder(own);
   }
-  engine::Run& run = own ? *own : encoder_run_;
-  const auto plane = static_cast<size_t>(pixels_);
-  const std::vector<uint8_t> seen(mask_port_ >= 0 ? plane / 3 : 0, 1);
-  for (size_t at = 0; at < pixel_values.size(); at += plane) {
-    std::vector<Tensor> feeds(encoder_->graph().inputs().size());
-    feeds[static_cast<size_t>(pixels_port_)] =
-        Tensor(engine::Type::kF32, pixels_dims_, pixel_values.data() + at);
-    if (mask_port_ >= 0) {
-      engine::Dims mask = pixels_dims_;
-      mask.erase(2);
-      feeds[static_cast<size_t>(mask_port_)] = Tensor(engine::Type::kBool, mask, seen.data());
-    }
-    std::vector<Tensor> results(encoder_->graph().outputs().size());
-    encoder_->run(run, feeds, results);
-    const Tensor& features = results[static_cast<size_t>(features_)];
-    image->width = features.dims().back();
-    image->features.insert(
-        image->features.end(), features.floats(), features.floats() + features.count());
-  }
-  return image;
-}
-
-Tensor NativeDecoder::embeddings(engine::Run& run, const Tensor& ids) const {
-  std::vector<Tensor> results(1);
-  embed_->run(run, {&ids, 1}, results);
-  return results[0];
+  engine::Run& run = lock.owns_lock() ? encoder_run_ : own;
+  translated([&] { encoded->image = decoder_.encode(run, pixel_values); });
+  return encoded;
 }
 
 std::unique_ptr<Sequences> NativeDecoder::start(const SequencesSize& size) const {
-  return std::make_unique<NativeSequences>(*this, size);
+  const engine::DecoderFacts& facts = decoder_.facts();
+  const int64_t tensors = 2 * facts.layers * (facts.cross ? 2 : 1);
+  require_cache_memory(
+      size.images * size.beams,
+      size.prefix + size.new_tokens,
+      tensors * facts.kv_heads * facts.head_dim * static_cast<int64_t>(sizeof(float)));
+  return std::make_unique<NativeSequences>(decoder_, size);
 }
 
 }  // namespace lorapress

@@ -56,31 +56,47 @@ ErrorCode code_of(engine::Problem problem) {
       return ErrorCode::kUnsupported;
     case engine::Problem::kInvalid:
       return ErrorCode::kInvalidFile;
+    case engine::Problem::kMismatch:
+      return ErrorCode::kMismatch;
     case engine::Problem::kRun:
       break;
   }
   return ErrorCode::kRuntime;
 }
 
-template <typename Work>
-void naming(const fs::path& file, const Work& work) {
+}  // namespace
+
+std::unique_ptr<engine::Sources> folder_sources(const fs::path& file) {
+  return std::make_unique<FolderSources>(file);
+}
+
+void naming_file(const fs::path& file, const std::function<void()>& work) {
   try {
     work();
   } catch (const engine::Refusal& refusal) {
-    fail(code_of(refusal.problem), "{}: {}", file.string(), refusal.message);
+    fail_refused(refusal, file);
   }
 }
 
-}  // namespace
+void fail_refused(const engine::Refusal& refusal, const fs::path& file) {
+  if (file.empty()) {
+    fail(code_of(refusal.problem), "{}", refusal.message);
+  }
+  fail(code_of(refusal.problem), "{}: {}", file.string(), refusal.message);
+}
 
-NativeSession::NativeSession(fs::path file) : file_(std::move(file)) {
-  naming(file_, [&] { session_ = std::make_unique<engine::Session>(FolderSources(file_)); });
+std::unique_ptr<engine::Session> load_session(const fs::path& file, engine::Workers& workers) {
+  try {
+    return std::make_unique<engine::Session>(FolderSources(file), workers);
+  } catch (const engine::Refusal& refusal) {
+    fail_refused(refusal, file);
+  }
 }
 
 void NativeSession::run(engine::Run& run,
                         std::span<const engine::Tensor> feeds,
                         std::span<engine::Tensor> results) const {
-  naming(file_, [&] { session_->run(run, feeds, results); });
+  naming_file(file_, [&] { session_->run(run, feeds, results); });
 }
 
 }  // namespace lorapress

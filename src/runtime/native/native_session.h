@@ -3,31 +3,36 @@
 #define LORAPRESS_RUNTIME_NATIVE_NATIVE_SESSION_H_
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
-#include "base/thread_pool.h"
 #include "engine/session.h"
 
 namespace lorapress {
 
-// The pool as the engine sees it.
-class PoolWorkers final : public engine::Workers {
- public:
-  explicit PoolWorkers(unsigned threads) : pool_(threads) {}
-  [[nodiscard]] unsigned count() const override { return pool_.count(); }
-  void run(int64_t parts, Work work, void* data) override { pool_.run(parts, work, data); }
+// Fails with a refusal of the engine: kUnsupported for what it does not know, kInvalidFile for what is no graph,
+// kMismatch for a graph that is not the manifest's, kRuntime in a run. `file` stands before the message, unless empty.
+[[noreturn]] void fail_refused(const engine::Refusal& refusal, const std::filesystem::path& file);
 
- private:
-  ThreadPool pool_;
-};
+// A graph's file, loaded; `workers` share that work. Throws kNotFound, and as fail_refused().
+std::unique_ptr<engine::Session> load_session(const std::filesystem::path& file,
+                                              engine::Workers& workers);
 
-// A graph's file, loaded. Refusals of the engine are Errors that name the file: kUnsupported for what
-// it does not know, kInvalidFile for what is no graph, kRuntime in a run.
+// A graph's file and those beside it that have its weights. Throws kNotFound.
+std::unique_ptr<engine::Sources> folder_sources(const std::filesystem::path& file);
+
+// Runs `work`; a refusal in it becomes an Error, as by fail_refused().
+void naming_file(const std::filesystem::path& file, const std::function<void()>& work);
+
+// A graph alone.
 class NativeSession {
  public:
-  // Throws kNotFound, too.
-  explicit NativeSession(std::filesystem::path file);
+  // Throws as load_session.
+  NativeSession(std::filesystem::path file, engine::Workers& workers)
+      : file_(std::move(file)), session_(load_session(file_, workers)) {}
+  explicit NativeSession(std::filesystem::path file)
+      : NativeSession(std::move(file), *std::make_unique<engine::Workers>()) {}
 
   [[nodiscard]] const engine::Session& graph() const { return *session_; }
   [[nodiscard]] const std::filesystem::path& file() const { return file_; }

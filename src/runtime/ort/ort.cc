@@ -7,10 +7,7 @@
 #include <dlfcn.h>
 #include <onnxruntime_cxx_api.h>
 #include <onnxruntime_session_options_config_keys.h>
-#include <optional>
 
-#include "base/checked.h"
-#include "base/convert.h"
 #include "base/fail.h"
 
 namespace lorapress {
@@ -93,9 +90,11 @@ Library open_library() {
     Ort::InitApi(api);
     return {base()->GetVersionString(), Ort::Env(ORT_LOGGING_LEVEL_ERROR, "lorapress")};
   }
-  fail(ErrorCode::kRuntime,
-       "ONNX Runtime cannot be opened ({}); set LORAPRESS_ORT to libonnxruntime.so",
-       why);
+  fail(
+      ErrorCode::kRuntime,
+      "ONNX Runtime cannot be opened ({}); install it (pip install onnxruntime) and set LORAPRESS_ORT to its "
+      "libonnxruntime.so, or take options.engine native",
+      why);
 }
 
 Library& library() {
@@ -123,6 +122,27 @@ const Ort::RunOptions& run_options() {
   return kDefaults;
 }
 
+// The tensor's memory as ONNX Runtime takes it; valid as long as the tensor is.
+Ort::Value value_of(const OrtTensor& tensor) {
+  static const Ort::MemoryInfo kMemory =
+      Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
+  const std::span<const std::byte> bytes = tensor.bytes();
+  return Ort::Value::CreateTensor(kMemory,
+                                  const_cast<std::byte*>(bytes.data()),
+                                  bytes.size(),
+                                  tensor.shape().data(),
+                                  tensor.shape().size(),
+                                  to_ort(tensor.dtype()));
+}
+
+// Over the memory of ONNX Runtime's result.
+OrtTensor tensor_of(Ort::Value result) {
+  const auto value = std::make_shared<Ort::Value>(std::move(result));
+  const auto type = value->GetTensorTypeAndShapeInfo();
+  return OrtTensor::held(
+      from_ort(type.GetElementType()), type.GetShape(), value->GetTensorRawData(), value);
+}
+
 std::vector<OrtPort> ports(const Ort::Session& session, bool inputs) {
   Ort::AllocatorWithDefaultOptions allocator;
   std::vector<OrtPort> found;
@@ -141,109 +161,6 @@ std::vector<OrtPort> ports(const Ort::Session& session, bool inputs) {
 }
 
 }  // namespace
-
-struct OrtTensor::Impl {
-  Ort::Value value{nullptr};
-};
-
-OrtTensor::OrtTensor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-OrtTensor::~OrtTensor() = default;
-OrtTensor::OrtTensor(OrtTensor&& other) noexcept = default;
-OrtTensor& OrtTensor::operator=(OrtTensor&& other) noexcept = default;
-
-// Loads the library before any object of its interface is made: without it none could be destroyed.
-OrtTensor::OrtTensor(DType dtype, Shape shape) : impl_((library(), std::make_unique<Impl>())) {
-  Ort::AllocatorWithDefaultOptions allocator;
-  impl_->value = Ort::Value::CreateTensor(allocator, shape.data(), shape.size(), to_ort(dtype));
-  int64_t count = 1;
-  for (const int64_t dim : shape) {
-    count *= dim;
-  }
-  if (count != 0) {
-    std::memset(
-        impl_->value.GetTensorMutableRawData(), 0, static_cast<size_t>(count) * dtype_size(dtype));
-  }
-}
-
-OrtTensor OrtTensor::view(DType dtype, const Shape& shape, std::span<std::byte> bytes) {
-  library();
-  const std::optional<int64_t> count = checked_product(shape);
-  if (!count || bytes.size() / dtype_size(dtype) < static_cast<uint64_t>(*count)) {
-    fail(ErrorCode::kRuntime,
-         "a view of {} bytes, expected [{}] of {}",
-         bytes.size(),
-         fmt::join(shape, ", "),
-         dtype_name(dtype));
-  }
-  auto impl = std::make_unique<Impl>();
-  const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
-  impl->value = Ort::Value::CreateTensor(memory,
-                                         bytes.data(),
-                                         static_cast<size_t>(*count) * dtype_size(dtype),
-                                         shape.data(),
-                                         shape.size(),
-                                         to_ort(dtype));
-  return OrtTensor(std::move(impl));
-}
-
-OrtTensor OrtTensor::floats(Shape shape, std::span<const float> values) {
-  OrtTensor tensor(DType::kF32, std::move(shape));
-  std::ranges::copy(values, tensor.impl_->value.GetTensorMutableData<float>());
-  return tensor;
-}
-
-OrtTensor OrtTensor::integers(Shape shape, std::span<const int64_t> values) {
-  OrtTensor tensor(DType::kI64, std::move(shape));
-  std::ranges::copy(values, tensor.impl_->value.GetTensorMutableData<int64_t>());
-  return tensor;
-}
-
-OrtTensor OrtTensor::of(const Weight& weight) {
-  OrtTensor tensor(weight.dtype(), weight.shape());
-  auto* content = static_cast<std::byte*>(tensor.impl_->value.GetTensorMutableRawData());
-  read_bytes(weight, 0, {content, static_cast<size_t>(weight.bytes())});
-  return tensor;
-}
-
-DType OrtTensor::dtype() const {
-  return from_ort(impl_->value.GetTensorTypeAndShapeInfo().GetElementType());
-}
-
-Shape OrtTensor::shape() const {
-  return impl_->value.GetTensorTypeAndShapeInfo().GetShape();
-}
-
-std::span<const float> OrtTensor::as_floats() const {
-  if (dtype() != DType::kF32) {
-    fail(ErrorCode::kUnsupported, "an output is {}, expected float32", dtype_name(dtype()));
-  }
-  return {impl_->value.GetTensorData<float>(),
-          impl_->value.GetTensorTypeAndShapeInfo().GetElementCount()};
-}
-
-std::span<const std::byte> OrtTensor::bytes() const {
-  const size_t count = impl_->value.GetTensorTypeAndShapeInfo().GetElementCount();
-  return {static_cast<const std::byte*>(impl_->value.GetTensorRawData()),
-          count * dtype_size(dtype())};
-}
-
-OrtTensor OrtTensor::converted(DType to) const {
-  const DType from = dtype();
-  for (const DType each : {from, to}) {
-    if (each != DType::kF32 && each != DType::kF16) {
-      fail(ErrorCode::kUnsupported, "{}, expected float32 or float16", dtype_name(each));
-    }
-  }
-  OrtTensor result(to, shape());
-  const std::span<const std::byte> in = bytes();
-  const std::span<std::byte> out{
-      static_cast<std::byte*>(result.impl_->value.GetTensorMutableRawData()),
-      result.bytes().size()};
-  std::vector<float> values(in.size() / dtype_size(from));
-  to_float32(from, in, values);
-  from_float32(to, values, out);
-  return result;
-}
 
 struct OrtSession::Impl {
   std::string path;
@@ -319,11 +236,13 @@ const std::vector<OrtPort>& OrtSession::outputs() const {
 std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
                                        const std::vector<std::string>& wanted) const {
   std::vector<const char*> names;
+  std::vector<Ort::Value> given;
   std::vector<const OrtValue*> values;
   std::vector<const char*> output_names;
   for (const Feed& feed : feeds) {
     names.push_back(feed.name.c_str());
-    values.push_back(feed.tensor->impl_->value);
+    given.push_back(value_of(*feed.tensor));
+    values.push_back(given.back());
   }
   for (const std::string& name : wanted) {
     output_names.push_back(name.c_str());
@@ -340,10 +259,9 @@ std::vector<OrtTensor> OrtSession::run(const std::vector<Feed>& feeds,
                                         results.data()));
   });
   std::vector<OrtTensor> tensors;
+  tensors.reserve(results.size());
   for (OrtValue* result : results) {
-    auto impl = std::make_unique<OrtTensor::Impl>();
-    impl->value = Ort::Value(result);
-    tensors.push_back(OrtTensor(std::move(impl)));
+    tensors.push_back(tensor_of(Ort::Value(result)));
   }
   return tensors;
 }
@@ -361,12 +279,12 @@ OrtBinding::OrtBinding(OrtBinding&&) noexcept = default;
 
 void OrtBinding::input(const std::string& name, const OrtTensor& tensor) {
   with_path(impl_->session->path,
-            [&] { impl_->binding.BindInput(name.c_str(), tensor.impl_->value); });
+            [&] { impl_->binding.BindInput(name.c_str(), value_of(tensor)); });
 }
 
 void OrtBinding::output(const std::string& name, const OrtTensor& tensor) {
   with_path(impl_->session->path,
-            [&] { impl_->binding.BindOutput(name.c_str(), tensor.impl_->value); });
+            [&] { impl_->binding.BindOutput(name.c_str(), value_of(tensor)); });
 }
 
 void OrtBinding::run() const {

@@ -11,47 +11,14 @@
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
-#include "weights/weight.h"
+#include "runtime/graphs/graph_session.h"
 
 namespace lorapress {
 
-// An input or output of a session. Move only; its memory is its own unless it is a view.
-class OrtTensor {
- public:
-  OrtTensor(DType dtype, Shape shape);  // zeros
-  // Over memory of the caller's, which holds at least the shape's bytes and outlives the tensor.
-  static OrtTensor view(DType dtype, const Shape& shape, std::span<std::byte> bytes);
-  static OrtTensor floats(Shape shape, std::span<const float> values);
-  static OrtTensor integers(Shape shape, std::span<const int64_t> values);
-  static OrtTensor of(const Weight& weight);  // its dtype, shape and content
-  ~OrtTensor();
-  OrtTensor(OrtTensor&& other) noexcept;
-  OrtTensor& operator=(OrtTensor&& other) noexcept;
+using OrtTensor = GraphTensor;
+using OrtPort = GraphPort;
 
-  [[nodiscard]] DType dtype() const;
-  [[nodiscard]] Shape shape() const;
-  // The content as float32; REQUIRES dtype float32.
-  [[nodiscard]] std::span<const float> as_floats() const;
-  [[nodiscard]] std::span<const std::byte> bytes() const;
-  // The same numbers as float16 or float32; throws kUnsupported for other dtypes.
-  [[nodiscard]] OrtTensor converted(DType to) const;
-
- private:
-  friend class OrtSession;
-  friend class OrtBinding;
-  struct Impl;
-  explicit OrtTensor(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
-};
-
-struct OrtPort {
-  std::string name;
-  DType dtype;
-  Shape shape;  // -1 for symbolic dimensions
-};
-
-class OrtSession {
+class OrtSession : public GraphSession {
  public:
   // Reads the file and its external data. `threads` 0 means one per core. Throws kNotFound,
   // kRuntime.
@@ -61,19 +28,15 @@ class OrtSession {
   OrtSession(std::span<const std::byte> bytes,
              const std::filesystem::path& model,
              unsigned threads);
-  ~OrtSession();
+  ~OrtSession() override;
   OrtSession(OrtSession&&) noexcept;
 
-  [[nodiscard]] const std::vector<OrtPort>& inputs() const;
-  [[nodiscard]] const std::vector<OrtPort>& outputs() const;
-
-  struct Feed {
-    std::string name;
-    const OrtTensor* tensor;
-  };
-  // Returns the outputs of these names, in that order. Throws kRuntime with ONNX Runtime's message.
+  using Feed = GraphFeed;
+  [[nodiscard]] const std::vector<OrtPort>& inputs() const override;
+  [[nodiscard]] const std::vector<OrtPort>& outputs() const override;
+  // Several threads may call it at once.
   [[nodiscard]] std::vector<OrtTensor> run(const std::vector<Feed>& feeds,
-                                           const std::vector<std::string>& wanted) const;
+                                           const std::vector<std::string>& wanted) const override;
 
  private:
   friend class OrtBinding;

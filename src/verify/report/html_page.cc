@@ -88,7 +88,7 @@ std::string summary(const VerifyReport& report) {
     html += fmt::format(
         "<tr><td>{}</td><td>{}</td><td>{}</td><td>{} of {}</td><td>{}</td><td>{}</td><td>{}</td>"
         "<td>{}</td><td>{}</td></tr>\n",
-        escaped(dtype.dtype),
+        escaped(dtype.name),
         html::megabytes(dtype.bytes),
         percent(forced.matched, forced.tokens),
         dtype.captions_equal,
@@ -110,7 +110,7 @@ std::string summary(const VerifyReport& report) {
 std::string dtype_names(const VerifyReport& report) {
   std::vector<std::string> names;
   for (const DtypeParity& dtype : report.dtypes) {
-    names.push_back(dtype.dtype);
+    names.push_back(dtype.name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }
@@ -119,7 +119,7 @@ std::string faults(const VerifyReport& report) {
   std::vector<std::string> lines = report.faults;
   for (const DtypeParity& dtype : report.dtypes) {
     for (const std::string& fault : dtype.faults) {
-      lines.push_back(dtype.dtype + ": " + fault);
+      lines.push_back(dtype.name + ": " + fault);
     }
   }
   for (const VerifyImage& image : report.images) {
@@ -142,7 +142,7 @@ std::string layer_plot(const VerifyReport& report) {
     }
   }
   for (const DtypeParity& dtype : report.dtypes) {
-    html::Series line{dtype.dtype, {}};
+    html::Series line{dtype.name, {}};
     for (const LayerError& error : dtype.layers) {
       const size_t at = static_cast<size_t>(error.layer) + (error.encoder ? 0 : encoder_layers);
       line.values.resize(std::max(line.values.size(), at + 1));
@@ -175,7 +175,7 @@ std::string position_plot(const VerifyReport& report) {
         ++counts[t];
       }
     }
-    html::Series line{dtype.dtype, {}};
+    html::Series line{dtype.name, {}};
     for (size_t t = 0; t < sums.size(); ++t) {
       line.values.emplace_back(sums[t] / static_cast<double>(counts[t]));
     }
@@ -197,7 +197,7 @@ std::string caption_row(const DtypeParity& dtype,
           : "<bdi>" + html::marked_difference(image.text, parity.text) + "</bdi>";
   return fmt::format(
       "<dt>{}</dt><dd>{} <span class=\"quiet\">&middot; {} of {} tokens, KL {}</span></dd>\n",
-      escaped(dtype.dtype),
+      escaped(dtype.name),
       caption,
       parity.forced.matched,
       parity.forced.tokens,

@@ -46,7 +46,7 @@ std::string caption_quality(const VerifyReport& report) {
   html += row("reference forward", *report.quality, false);
   for (const DtypeParity& dtype : report.dtypes) {
     if (dtype.quality) {
-      html += row(dtype.dtype, *dtype.quality, true);
+      html += row(dtype.name, *dtype.quality, true);
     }
   }
   return html +

@@ -87,6 +87,7 @@ VerifyReport hostile_report() {
                    {evil, evil, {}, "", 0.0, ""}};
   DtypeParity dtype;
   dtype.dtype = evil;
+  dtype.name = evil;
   dtype.faults = {evil};
   ImageParity parity;
   parity.text = evil + " more";

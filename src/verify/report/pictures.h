@@ -12,8 +12,8 @@
 namespace lorapress {
 
 struct Picture {
-  std::string name;
-  std::function<Image()> load;  // throws Error for a file that is not an image
+  std::string name;             // of a prompt its text
+  std::function<Image()> load;  // throws Error for a file that is not an image; none of a prompt
 };
 
 // The files of a folder that are named like images, sorted by name. Names of the others,

@@ -1,4 +1,4 @@
-#include "runtime/ort/client_calls.h"
+#include "runtime/graphs/client_calls.h"
 
 #include <algorithm>
 #include <iterator>
@@ -9,9 +9,9 @@
 namespace lorapress {
 namespace {
 
-CacheLayout layout_of(const std::vector<OrtPort>& inputs) {
+CacheLayout layout_of(const std::vector<GraphPort>& inputs) {
   const auto find = [&](const std::string& name) {
-    return std::ranges::find(inputs, name, &OrtPort::name);
+    return std::ranges::find(inputs, name, &GraphPort::name);
   };
   const auto states = find(kEncoderHiddenStates);
   const bool cross =
@@ -58,20 +58,20 @@ ClientCalls::ClientCalls(const CacheLayout& layout) : layout_(layout) {
   }
 }
 
-ClientCalls::ClientCalls(const OrtSession& decoder) : ClientCalls(layout_of(decoder.inputs())) {}
+ClientCalls::ClientCalls(const GraphSession& decoder) : ClientCalls(layout_of(decoder.inputs())) {}
 
-std::vector<OrtTensor> ClientCalls::empty_cache(int64_t rows) const {
-  std::vector<OrtTensor> cache;
+std::vector<GraphTensor> ClientCalls::empty_cache(int64_t rows) const {
+  std::vector<GraphTensor> cache;
   for (size_t i = 0; i < past_.size(); ++i) {
     cache.emplace_back(layout_.dtype, Shape{rows, layout_.heads, 0, layout_.head_dim});
   }
   return cache;
 }
 
-std::vector<OrtSession::Feed> ClientCalls::feeds(const OrtTensor& ids,
-                                                 const OrtTensor* image,
-                                                 std::span<const OrtTensor> cache) const {
-  std::vector<OrtSession::Feed> feeds{{kInputIds, &ids}};
+std::vector<GraphFeed> ClientCalls::feeds(const GraphTensor& ids,
+                                          const GraphTensor* image,
+                                          std::span<const GraphTensor> cache) const {
+  std::vector<GraphFeed> feeds{{kInputIds, &ids}};
   if (image != nullptr) {
     feeds.push_back({kEncoderHiddenStates, image});
   }
@@ -79,21 +79,21 @@ std::vector<OrtSession::Feed> ClientCalls::feeds(const OrtTensor& ids,
   return feeds;
 }
 
-std::vector<OrtSession::Feed> ClientCalls::embeds_feeds(const OrtTensor& embeddings,
-                                                        std::span<const OrtTensor> cache) const {
-  std::vector<OrtSession::Feed> feeds{{kInputsEmbeds, &embeddings}};
+std::vector<GraphFeed> ClientCalls::embeds_feeds(const GraphTensor& embeddings,
+                                                 std::span<const GraphTensor> cache) const {
+  std::vector<GraphFeed> feeds{{kInputsEmbeds, &embeddings}};
   add_cache(cache, feeds);
   return feeds;
 }
 
-void ClientCalls::add_cache(std::span<const OrtTensor> cache,
-                            std::vector<OrtSession::Feed>& feeds) const {
+void ClientCalls::add_cache(std::span<const GraphTensor> cache,
+                            std::vector<GraphFeed>& feeds) const {
   for (size_t i = 0; i < past_.size(); ++i) {
     feeds.push_back({past_[i], &cache[i]});
   }
 }
 
-void ClientCalls::keep_encoder(Step& step, std::span<const OrtTensor> cache) const {
+void ClientCalls::keep_encoder(Step& step, std::span<const GraphTensor> cache) const {
   for (size_t i = 0; i < past_.size(); ++i) {
     if (is_encoder_cache_port(past_[i]) && cache[i].shape()[2] != 0) {
       step.cache[i] = cache[i].converted(layout_.dtype);
@@ -101,15 +101,15 @@ void ClientCalls::keep_encoder(Step& step, std::span<const OrtTensor> cache) con
   }
 }
 
-std::vector<OrtSession::Feed> ClientCalls::text_feeds(const OrtTensor& ids,
-                                                      const OrtTensor& mask,
-                                                      std::span<const OrtTensor> cache) const {
-  std::vector<OrtSession::Feed> feeds{{kInputIds, &ids}, {kAttentionMask, &mask}};
+std::vector<GraphFeed> ClientCalls::text_feeds(const GraphTensor& ids,
+                                               const GraphTensor& mask,
+                                               std::span<const GraphTensor> cache) const {
+  std::vector<GraphFeed> feeds{{kInputIds, &ids}, {kAttentionMask, &mask}};
   add_cache(cache, feeds);
   return feeds;
 }
 
-ClientCalls::Step ClientCalls::to_step(std::vector<OrtTensor> outputs) {
+ClientCalls::Step ClientCalls::to_step(std::vector<GraphTensor> outputs) {
   Step step{std::move(outputs[0]), {}};
   std::move(outputs.begin() + 1, outputs.end(), std::back_inserter(step.cache));
   return step;
