@@ -17,7 +17,9 @@ def git_blob(content: bytes) -> str:
 def commit_of(repository: dict) -> str:
     """Return the id of a repository's state."""
     names = sorted(repository["files"])
-    return hashlib.sha1("".join(n + git_blob(repository["files"][n]) for n in names).encode()).hexdigest()
+    return hashlib.sha1(
+        "".join(n + git_blob(repository["files"][n]) for n in names).encode()
+    ).hexdigest()
 
 
 class Hub:
@@ -66,7 +68,10 @@ class Hub:
                 """ORG/NAME/resolve/COMMIT/FILE: small files at once, others from /blobs/SHA-256."""
                 _, organization, name, _, commit, path = self.path.split("/", 5)
                 repository = hub.repositories[f"{organization}/{name}"]
-                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                if (
+                    repository["private"]
+                    and self.headers.get("Authorization") != f"Bearer {hub.token}"
+                ):
                     return self.answer(401, {"error": "Invalid username or password."})
                 if path not in repository["files"]:
                     return self.answer(404, {"error": path})
@@ -124,7 +129,10 @@ class Hub:
                 repository = hub.repositories.get(identity)
                 if repository is None or revision not in ("main", commit_of(repository)):
                     return self.answer(404, {"error": "Repository not found"})
-                if repository["private"] and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                if (
+                    repository["private"]
+                    and self.headers.get("Authorization") != f"Bearer {hub.token}"
+                ):
                     return self.answer(401, {"error": "Invalid username or password."})
                 files = [{"rfilename": name} for name in repository["files"]]
                 return self.answer(
