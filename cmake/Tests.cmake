@@ -95,7 +95,7 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 # The long ones begin first, so that they do not run alone at the end; seconds on two cores.
-foreach(cost oracle=60 web=130 train=150 e2e=130 wasm=60 bundlers=100 hostile=85 workflow=65 ray=25 install=10)
+foreach(cost e2e=160 oracle=60 web=130 bundlers=95 hostile=85 train=65 workflow=60 ray=25 cli=25 wasm=20 install=10)
   string(REPLACE "=" ";" cost ${cost})
   list(GET cost 0 name)
   list(GET cost 1 seconds)

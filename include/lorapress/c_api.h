@@ -54,7 +54,7 @@ typedef struct lorapress_error {
 } lorapress_error;
 
 /* Returns 0 to go on, anything else to cancel: the work stops, nothing half-written stays behind, and the call returns
- * LORAPRESS_CANCELLED. `phase` is "write", "check", "caption" or "verify"; `done` and `total` are bytes for "write",
+ * LORAPRESS_CANCELLED. `phase` is "fetch", "write", "check", "caption", ...; `done` and `total` are bytes for the first two,
  * else steps. Called from threads of the library, but never from two at once. */
 typedef int32_t (*lorapress_progress_fn)(void* user,
                                          const char* phase,
@@ -120,19 +120,22 @@ LORAPRESS_API int32_t lorapress_verify(const char* options,
                                        lorapress_error* error);
 LORAPRESS_API int32_t lorapress_inspect(const char* path, char** report, lorapress_error* error);
 
-/* Loads a folder that press wrote. `options`: "dtype", "threads", "engine", as flags of `lorapress caption`; null: none. */
+/* Loads a folder that press wrote. `options`: "dtype", "threads", "engine" as flags of `lorapress caption`, and "at_once",
+ * the groups of images that are worked on at a time, each on its share of the threads (1; 0: as many as threads, which is
+ * fastest for many images); null: none. */
 LORAPRESS_API int32_t lorapress_captioner_open(const char* folder,
                                                const char* options,
                                                lorapress_captioner** captioner,
                                                lorapress_error* error);
-/* {"dtypes": {"encoder", "prefill", "decoder"}, "engine": {"name", "version", "note"}, "height", "width"}. */
+/* {"dtypes": {"encoder", "prefill", "decoder"}, "engine": {"name", "version", "note"}, "at_once", "height",
+ * "width"}. */
 LORAPRESS_API int32_t lorapress_captioner_info(lorapress_captioner* captioner,
                                                char** info,
                                                lorapress_error* error);
-/* Captions `count` images together, at most 256. `options`: prompt, system, raw_prompt, seed and the generation settings
- * of generation_settings.h; null: the folder's own. *captions gets a JSON list with one object for each image:
- * {"text", "ids", "score" (of beams), "encode_ms", "prefill_ms", "decode_ms"}, or {"error": {"code", "message"}} for an
- * image that cannot be captioned, which is no error of the call. */
+/* Captions `count` images. `options`: batch (images that are decoded together, 1 to 256: 8), prompt, system, raw_prompt,
+ * seed and the generation settings of generation_settings.h; null: the folder's own. *captions gets a JSON list with one
+ * object for each image: {"text", "ids", "score" (of beams), "encode_ms", "prefill_ms", "decode_ms"}, or {"error":
+ * {"code", "message"}} for an image that cannot be captioned, which is no error of the call. */
 LORAPRESS_API int32_t lorapress_captioner_caption(lorapress_captioner* captioner,
                                                   const lorapress_image* images,
                                                   size_t count,

@@ -30,11 +30,16 @@ struct ImageCaption {
   std::optional<Error> error;  // if set, there is no caption
 };
 
-// Captions images together, one result for each. An error of one image is in its result; options that fit no image
-// throw.
-std::vector<ImageCaption> caption_images(const Captioner& captioner,
-                                         std::span<const ImageSource> images,
-                                         const GenerateOptions& options);
+// May throw to stop.
+using ImageCaptionFn = std::function<void(size_t image, ImageCaption result)>;
+
+// Captions `batch` images at a time. Every image is reported once, in order, by its index. An error of one image is in
+// its result; options that fit no image throw.
+void caption_images(const Captioner& captioner,
+                    std::span<const ImageSource> images,
+                    const GenerateOptions& options,
+                    int64_t batch,
+                    const ImageCaptionFn& report);
 
 struct FileCaption {
   std::filesystem::path image;

@@ -16,6 +16,7 @@ from ._library import Error, Image, call, library, path_bytes, to_error, to_json
 from ._progress import ProgressOption, to_callback
 
 MOST_IN_BATCH = 256
+BATCHES_AHEAD = 4  # of each group that is worked on at the same time, so that few of them wait for the last
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Captioner:
         dtype: one of the folder's dtypes, one per part as in "encoder=q8,decoder=q4", or "auto".
         threads: of the engine; one per core unless given.
         engine: "native", "ort" or "auto", as --engine.
+        at_once: batches that are worked on at the same time, each on its share of the threads. 1 is fastest for one
+            image; 0, as many as threads, for many.
     """
 
     def __init__(
@@ -68,10 +71,11 @@ class Captioner:
         dtype: str | None = None,
         threads: int | None = None,
         engine: str | None = None,
+        at_once: int = 1,
     ) -> None:
         self._handle: ctypes.c_void_p | None = None
         self._lock = threading.Lock()
-        options = to_json({"dtype": dtype, "threads": threads, "engine": engine})
+        options = to_json({"dtype": dtype, "threads": threads, "engine": engine, "at_once": at_once})
         handle, error = ctypes.c_void_p(), Error()
         arguments = (path_bytes(folder), options, ctypes.byref(handle), ctypes.byref(error))
         if library().lorapress_captioner_open(*arguments) != 0:
@@ -131,15 +135,18 @@ class Captioner:
     ) -> Iterator[Caption | LorapressError]:
         """Caption any number of images, one result for each in their order: a Caption, or the error of that image.
 
-        `images` may be a generator; `batch_size` of them are taken at a time. Arguments are those of a call.
+        `images` may be a generator; as many of them are taken at a time as are worked on at the same time. Arguments
+        are those of a call.
         """
         if not 1 <= batch_size <= MOST_IN_BATCH:
             raise invalid_argument(f"batch_size {batch_size}, expected 1 to {MOST_IN_BATCH}")
-        options = to_json(settings)
+        options = to_json({"batch": batch_size, **settings})
+        at_once = int(self._info["at_once"])
+        window = batch_size if at_once == 1 else batch_size * at_once * BATCHES_AHEAD
         batch: list[ImageSource] = []
         for image in images:
             batch.append(image)
-            if len(batch) == batch_size:
+            if len(batch) == window:
                 yield from self._caption(batch, options)
                 batch = []
         if batch:

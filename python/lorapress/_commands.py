@@ -80,6 +80,7 @@ def press(
     calibrate: Path | None = None,
     exclude: str | Sequence[str] | None = None,
     force: bool = False,
+    engine: str | None = None,
     threads: int | None = None,
     progress: ProgressOption = None,
 ) -> PressReport:
@@ -89,7 +90,8 @@ def press(
     explains each option).
 
     Args:
-        checkpoint: folder with config.json and model.safetensors (or shards).
+        checkpoint: folder with config.json and model.safetensors (or shards), or "hf:ORG/NAME[@REVISION]" of a model
+            hub; so may `adapter` and `base` be.
         out: folder to write; must not exist unless `force`, which replaces one that LoraPress wrote.
         adapter: PEFT folder to merge, (folder, weight), or a list of these.
         base: folder, or folders, with what the checkpoint leaves out.
@@ -111,6 +113,7 @@ def press(
         block_size, accuracy_level, per_tensor, asymmetric, rounding, exclude: how dtypes round
             (docs/quantization.md).
         calibrate: folder of images to run through the model, so that rounding keeps what its layers read.
+        engine: what runs the result once, and calibration: "native", "ort" or "auto".
         threads: for writing; one per core, at most 4, unless given.
         progress: True for a tqdm bar, or a function(phase, done, total) that is called from a thread of the library,
             with bytes for the phase "write", else steps. What it raises cancels the work and comes out of this call.
@@ -151,6 +154,7 @@ def export(
     calibrate: Path | None = None,
     exclude: str | Sequence[str] | None = None,
     force: bool = False,
+    engine: str | None = None,
     threads: int | None = None,
     progress: ProgressOption = None,
 ) -> PressReport:
@@ -241,11 +245,13 @@ def verify(
     adapter: Adapter | Sequence[Adapter] | None = None,
     base: Many = None,
     images: Path | None = None,
+    prompts: Path | None = None,
     references: Path | None = None,
     split: str | None = None,
     dtype: str | Sequence[str] | None = None,
     max_new_tokens: int | None = None,
     min_match: float | None = None,
+    engine: str | None = None,
     html: Path | None = None,
     trace: Path | None = None,
     trace_model_id: str | None = None,
@@ -262,11 +268,13 @@ def verify(
         checkpoint: what the folder was pressed from, with the same `adapter` and `base`.
         model_dir: a folder that press wrote.
         images: folder of images; a few drawn pictures unless given.
+        prompts: of a decoder alone: text file with a prompt on each line.
         references: captions of these images that people wrote: adds CIDEr-D, BLEU-4, ROUGE-L, METEOR.
         split: split of Karpathy's file, as "test".
         dtype: dtypes, as "q4,fp32" or a list; all of the folder unless given.
         max_new_tokens: end captions after this many tokens.
         min_match: least share of forced tokens that are the reference's, 0 to 1.
+        engine: "native", "ort", "auto", or "both" for a row of each.
         html: where to write a page with images, captions and plots.
         trace: where to write the fidelity trace that Firefox's tests read; it names `trace_model_id`
             and `trace_revision`.

@@ -31,7 +31,7 @@ class _Bars:
                 self.bar.update(self.bar.total - self.bar.n)
             self.close()
             bytes_of = {"unit": "B", "unit_scale": True, "unit_divisor": 1000}
-            self.bar = self.tqdm(total=total, desc=phase, **(bytes_of if phase == "write" else {}))
+            self.bar = self.tqdm(total=total, desc=phase, **(bytes_of if phase in ("write", "fetch") else {}))
             self.phase = phase
         self.bar.total = total
         self.bar.update(done - self.bar.n)

@@ -37,6 +37,7 @@ class TrialCaption:
 
     ids: list[int]  # tokens, the closing end-of-text included
     text: str
+    dtype: str  # that ran
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ class LayerError:
 
 @dataclass(frozen=True)
 class DtypeParity:
-    """One dtype of a folder against the reference forward."""
+    """One dtype of a folder, as one engine runs it, against the reference forward."""
 
     dtype: str
+    engine: str
     bytes: int
     passed: bool
     required_match: float

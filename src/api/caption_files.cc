@@ -50,9 +50,9 @@ bool concerns_all(ErrorCode code) {
 }
 
 // Images that could be read are captioned together; where that fails, one by one.
-std::vector<ImageCaption> caption_group(const Captioner& captioner,
-                                        std::span<const ImageSource> images,
-                                        const GenerateOptions& options) {
+std::vector<ImageCaption> captions_together(const Captioner& captioner,
+                                            std::span<const ImageSource> images,
+                                            const GenerateOptions& options) {
   std::vector<ImageCaption> results(images.size());
   std::vector<std::vector<float>> pixels;
   std::vector<size_t> places;  // index in results of each element of pixels
@@ -89,35 +89,6 @@ std::vector<ImageCaption> caption_group(const Captioner& captioner,
   return results;
 }
 
-// Groups of at most `most` images, captioner.at_once() of them side by side and so many in each that every thread gets
-// some; take(a group's first index, its captions) on the caller's thread, in order.
-template <typename Image, typename Take>
-void caption_groups(const Captioner& captioner,
-                    std::span<const Image> images,
-                    size_t most,
-                    const GenerateOptions& options,
-                    const Take& take) {
-  using Done = std::pair<size_t, std::vector<ImageCaption>>;
-  const size_t at_once =
-      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
-  const size_t size = std::clamp<size_t>((images.size() + at_once - 1) / at_once, 1, most);
-  const size_t groups = (images.size() + size - 1) / size;
-  const auto make = [&](size_t index) {
-    const auto part =
-        images.subspan(index * size).first(std::min(size, images.size() - index * size));
-    const std::vector<ImageSource> sources(part.begin(), part.end());
-    return Done(index * size, caption_group(captioner, sources, options));
-  };
-  const auto give = [&](Done done) { take(done.first, std::move(done.second)); };
-  if (std::min(at_once, groups) > 1) {
-    ordered_work<Done>(groups, static_cast<unsigned>(std::min(at_once, groups)), make, give);
-    return;
-  }
-  for (size_t index = 0; index < groups; ++index) {
-    give(make(index));
-  }
-}
-
 }  // namespace
 
 std::vector<fs::path> find_images(const fs::path& folder) {
@@ -126,16 +97,6 @@ std::vector<fs::path> find_images(const fs::path& folder) {
     walk.folder(folder);
     return std::move(walk.found);
   });
-}
-
-std::vector<ImageCaption> caption_images(const Captioner& captioner,
-                                         std::span<const ImageSource> images,
-                                         const GenerateOptions& options) {
-  std::vector<ImageCaption> results;
-  caption_groups(captioner, images, kMaxCaptionBatch, options, [&](size_t, auto captions) {
-    std::ranges::move(captions, std::back_inserter(results));
-  });
-  return results;
 }
 
 std::string to_json_line(const FileCaption& file) {
@@ -157,21 +118,50 @@ std::string to_json_line(const FileCaption& file) {
   return line + ",\"decode_ms\":" + dump(caption.decode_ms) + "}";
 }
 
+void caption_images(const Captioner& captioner,
+                    std::span<const ImageSource> images,
+                    const GenerateOptions& options,
+                    int64_t batch,
+                    const ImageCaptionFn& report) {
+  if (batch < 1 || batch > kMaxCaptionBatch) {
+    fail(
+        ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
+  }
+  // Every thread gets some of the images.
+  const size_t workers =
+      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
+  const size_t size =
+      std::clamp<size_t>((images.size() + workers - 1) / workers, 1, static_cast<size_t>(batch));
+  const auto make = [&](size_t index) {
+    const size_t begin = index * size;
+    return captions_together(
+        captioner, images.subspan(begin, std::min(size, images.size() - begin)), options);
+  };
+  size_t reported = 0;
+  const auto take = [&](std::vector<ImageCaption> captions) {
+    for (ImageCaption& caption : captions) {
+      report(reported++, std::move(caption));
+    }
+  };
+  const size_t parts = (images.size() + size - 1) / size;
+  if (workers > 1) {
+    ordered_work<std::vector<ImageCaption>>(parts, static_cast<unsigned>(workers), make, take);
+    return;
+  }
+  for (size_t index = 0; index < parts; ++index) {
+    take(make(index));
+  }
+}
+
 void caption_files(const Captioner& captioner,
                    std::span<const fs::path> images,
                    const GenerateOptions& options,
                    int64_t batch,
                    const FileCaptionFn& report) {
-  if (batch < 1 || batch > kMaxCaptionBatch) {
-    fail(
-        ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
-  }
-  const auto take = [&](size_t begin, std::vector<ImageCaption> captions) {
-    for (size_t i = 0; i < captions.size(); ++i) {
-      report({images[begin + i], std::move(captions[i].caption), std::move(captions[i].error)});
-    }
-  };
-  caption_groups(captioner, images, static_cast<size_t>(batch), options, take);
+  const std::vector<ImageSource> sources(images.begin(), images.end());
+  caption_images(captioner, sources, options, batch, [&](size_t index, ImageCaption result) {
+    report({images[index], std::move(result.caption), std::move(result.error)});
+  });
 }
 
 }  // namespace lorapress

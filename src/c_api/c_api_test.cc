@@ -262,13 +262,16 @@ TEST_F(CApiCaptioner, OptionsOfACallAreChecked) {
         std::pair{R"({"num_beams": 2, "temperature": 0.5})", "num_beams 2 with sampling"},
         std::pair{R"({"suppress_tokens": [123456789]})", "token"},
         std::pair{R"({"seed": -1})", "seed -1, expected 0 to 4294967295"},
+        std::pair{R"({"batch": 0})", "batch 0, expected 1 to 256"},
         std::pair{R"({"threads": 2})", "threads is no option of this call"}}) {
     const json answer = caption({image}, options);
     ASSERT_TRUE(answer.is_string()) << answer;
     EXPECT_NE(answer.get<std::string>().find(message), std::string::npos) << answer;
   }
   EXPECT_TRUE(caption({{7, pixel, 3, 1, 1, 3, 3, 1}}).is_string());
-  EXPECT_TRUE(caption(std::vector<lorapress_image>(257, image)).is_string());
+  EXPECT_EQ(caption(std::vector<lorapress_image>(9, image), R"({"max_new_tokens": 2, "batch": 4})")
+                .size(),
+            9U);
   EXPECT_EQ(lorapress_captioner_caption(nullptr, nullptr, 0, nullptr, nullptr, nullptr),
             LORAPRESS_INVALID_ARGUMENT);
 }

@@ -16,6 +16,8 @@ struct lorapress_captioner {
 namespace lorapress::c_api {
 namespace {
 
+constexpr int64_t kDefaultBatch = 8;
+
 ImageSource to_source(const lorapress_image& image, size_t index) {
   switch (image.kind) {
     case LORAPRESS_IMAGE_PATH:
@@ -69,6 +71,7 @@ std::string captioner_info(const Captioner& captioner) {
       {{"dtypes",
         {{"encoder", dtypes.encoder}, {"prefill", dtypes.prefill}, {"decoder", dtypes.decoder}}},
        {"engine", {{"name", engine.name}, {"version", engine.version}, {"note", engine.note}}},
+       {"at_once", captioner.at_once()},
        {"height", captioner.height()},
        {"width", captioner.width()}});
 }
@@ -77,22 +80,22 @@ std::string captions_of(lorapress_captioner& captioner,
                         std::span<const lorapress_image> images,
                         Options& options) {
   const GenerateOptions generate = options.generation();
+  int64_t batch = kDefaultBatch;
+  options.take("batch", batch);
   options.finish();
-  if (images.size() > static_cast<size_t>(kMaxCaptionBatch)) {
-    fail(ErrorCode::kInvalidArgument,
-         "{} images in one call, expected at most {}",
-         images.size(),
-         kMaxCaptionBatch);
-  }
   std::vector<ImageSource> sources;
   for (size_t i = 0; i < images.size(); ++i) {
     sources.push_back(to_source(images[i], i));
   }
   const std::scoped_lock lock(captioner.mutex);
   Json list = Json::array();
-  for (const ImageCaption& result : caption_images(captioner.captioner, sources, generate)) {
-    list.push_back(to_object(result, options));
-  }
+  caption_images(captioner.captioner,
+                 sources,
+                 generate,
+                 batch,
+                 [&](size_t /*index*/, const ImageCaption& result) {
+                   list.push_back(to_object(result, options));
+                 });
   return to_text(list);
 }
 
@@ -114,6 +117,7 @@ int32_t lorapress_captioner_open(const char* folder,
     given.take("dtype", chosen.dtype);
     given.take("threads", chosen.threads);
     given.take("engine", chosen.engine);
+    given.take("at_once", chosen.at_once);
     given.finish();
     *captioner = new lorapress_captioner{lorapress::Captioner(c_api::to_path(folder), chosen), {}};
   });

@@ -1,4 +1,5 @@
 #include "lorapress/c_api.h"
+#include "lorapress/hub.h"
 #include "lorapress/inspect.h"
 #include "lorapress/report_json.h"
 
@@ -20,6 +21,26 @@ int32_t command(const char* options,
     require_pointer(report, "report");
     *report = hand_out(run(parsed, to_progress(progress, user)));
   });
+}
+
+// Brings what is named hf:ORG/NAME into the hub's cache; returns notes for the report.
+std::vector<std::string> fetch_sources(Source& source, const ProgressFn& progress) {
+  std::vector<std::string> notes;
+  const auto fetch = [&](std::filesystem::path& path) {
+    if (is_hub_model(path.string())) {
+      HubReport fetched = fetch_from_hub({path.string(), {}}, progress);
+      path = fetched.folder;
+      notes.insert(notes.end(), fetched.notes.begin(), fetched.notes.end());
+    }
+  };
+  fetch(source.checkpoint);
+  for (AdapterSource& adapter : source.adapters) {
+    fetch(adapter.folder);
+  }
+  for (std::filesystem::path& base : source.bases) {
+    fetch(base);
+  }
+  return notes;
 }
 
 PressOptions press_options(Options& given) {
@@ -50,6 +71,7 @@ PressOptions press_options(Options& given) {
   given.take("model_id", options.model_id);
   given.take("revision", options.revision);
   given.take("force", options.force);
+  given.take("engine", options.engine);
   given.take("threads", options.threads);
   given.finish();
   return options;
@@ -59,7 +81,9 @@ template <PressReport (*kAction)(const PressOptions&)>
 std::string press_report(Options& given, const ProgressFn& progress) {
   PressOptions options = press_options(given);
   options.progress = progress;
+  const std::vector<std::string> notes = fetch_sources(options.source, progress);
   PressReport report = kAction(options);
+  report.notes.insert(report.notes.begin(), notes.begin(), notes.end());
   given.rename(report.notes);
   return to_json(report);
 }
@@ -73,7 +97,9 @@ std::string merge_report(Options& given, const ProgressFn& progress) {
   given.take("threads", options.threads);
   given.finish();
   options.progress = progress;
+  const std::vector<std::string> notes = fetch_sources(options.source, progress);
   MergeReport report = merge(options);
+  report.notes.insert(report.notes.begin(), notes.begin(), notes.end());
   given.rename(report.notes);
   return to_json(report);
 }
@@ -105,12 +131,14 @@ std::string verify_report(Options& given, const ProgressFn& progress) {
   options.source = given.source();
   given.require("model_dir", options.model);
   given.take("images", options.images);
+  given.take("prompts", options.prompts);
   given.take("references", options.references);
   given.take("split", options.split);
   options.dtypes = given.dtypes();
   given.take("max_new_tokens", options.max_new_tokens);
   given.take("min_match", options.min_match);
   options.layers = true;  // as with --json
+  given.take("engine", options.engine);
   given.take("html", options.html);
   given.take("trace", options.trace);
   given.take("trace_model_id", options.trace_model_id);
@@ -119,7 +147,9 @@ std::string verify_report(Options& given, const ProgressFn& progress) {
   given.take("threads", options.threads);
   given.finish();
   options.progress = progress;
+  const std::vector<std::string> notes = fetch_sources(options.source, progress);
   VerifyReport report = verify(options);
+  report.notes.insert(report.notes.begin(), notes.begin(), notes.end());
   given.rename(report.notes);
   return to_json(report);
 }
@@ -177,7 +207,9 @@ int32_t lorapress_inspect(const char* path, char** report, lorapress_error* erro
   return c_api::guarded(nullptr, error, [&](c_api::Options&) {
     c_api::require_pointer(path, "path");
     c_api::require_pointer(report, "report");
-    *report = c_api::hand_out(lorapress::inspect(c_api::to_path(path)));
+    lorapress::Source source{c_api::to_path(path), {}, {}};
+    (void)c_api::fetch_sources(source, {});
+    *report = c_api::hand_out(lorapress::inspect(source.checkpoint));
   });
 }
 

@@ -48,7 +48,7 @@ TEST(Bench, MeasuresTheTokensAskedFor) {
   EXPECT_EQ(report.image_tokens, 16);
   EXPECT_EQ(report.new_tokens, 40);
   EXPECT_GT(report.load_ms, 0.0);
-  EXPECT_EQ(report.engine, "ONNX Runtime");
+  EXPECT_EQ(report.engine, "LoraPress");
   EXPECT_FALSE(report.ort_version.empty());
   EXPECT_GT(report.peak_memory_bytes, uint64_t{1} << 20);
   ASSERT_EQ(report.captions.size(), 2U);

@@ -224,7 +224,7 @@ TEST(Engine, WordsForEnginesAreRefusedByName) {
       ErrorCode::kInvalidArgument, [&] { const Captioner captioner(options.out, {"", 1, "gpu"}); });
   EXPECT_NE(message.find("native"), std::string::npos) << message;
   EXPECT_EQ(Captioner(options.out, {"", 1, "auto"}).engine().name, "LoraPress");
-  EXPECT_EQ(Captioner(options.out, {"", 1}).engine().name, "ONNX Runtime");
+  EXPECT_EQ(Captioner(options.out, {"", 1}).engine().name, "LoraPress");
 }
 
 }  // namespace

@@ -141,11 +141,12 @@ TEST(TwoDecoders, ShareTheCache) {
   }
 }
 
+// By ONNX Runtime: the own engine keeps float32, whatever the files say.
 TEST(TwoDecoders, OfDifferentCachesAreRefused) {
   const TempFolder folder;
   press_golden(folder / "out", {"fp32", "fp16"});
   const std::string said = message_of(ErrorCode::kMismatch, [&] {
-    Captioner(folder / "out", CaptionerOptions{"prefill=fp16,decoder=fp32", 1});
+    Captioner(folder / "out", CaptionerOptions{"prefill=fp16,decoder=fp32", 1, "ort"});
   });
   for (const char* part : {"decoder_model_merged_fp16.onnx", "cache", "prefill=q8,decoder=q4"}) {
     EXPECT_TRUE(contains(said, part)) << said;

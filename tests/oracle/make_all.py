@@ -6,9 +6,15 @@ Each maker alone takes longer to import torch than to work.
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
+
+import peft  # noqa: F401  # before the forks, which then have it
+import torch  # noqa: F401
+import transformers  # noqa: F401
 
 from common import GOLDENS
 
@@ -33,13 +39,21 @@ FOLDERS = {"tokenizers": "tokenizer"}  # where it is not called as its maker
 
 
 def make(part: str, out: Path) -> int:
-    """Run make_PART.py with --out, as if it were called alone; return its status."""
-    sys.argv = [f"make_{part}.py", "--out", str(out / FOLDERS.get(part, part))]
-    try:
-        runpy.run_module(f"make_{part}", run_name="__main__")
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    """Run make_PART.py with --out in a fork, so that no part sees another's settings; return its status."""
+    child = os.fork()
+    if child == 0:
+        sys.argv = [f"make_{part}.py", "--out", str(out / FOLDERS.get(part, part))]
+        try:
+            runpy.run_module(f"make_{part}", run_name="__main__")
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(int(end.code or 0))
+        except BaseException:  # the parent's code must not run on here
+            traceback.print_exc()
+            os._exit(1)
+        sys.stdout.flush()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main() -> int:
@@ -51,6 +65,7 @@ def main() -> int:
     unknown = set(args.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    sys.stdout.flush()
     return max(make(part, args.out) for part in args.parts or PARTS)
 
 

@@ -34,6 +34,12 @@ class Captions(Case):
         self.assertEqual(self.captioner(ALL[0]), expected[:1])
         self.assertEqual(self.captioner([]), [])
 
+    def test_of_several_groups_at_once(self):
+        with lorapress.Captioner(folder(), threads=3, at_once=0) as captioner:
+            for batch_size in (1, 2, 8):
+                texts = captioner(ALL * 3, batch_size=batch_size)
+                self.assertEqual(texts, programs_captions() * 3)
+
     def test_of_bytes_and_pillow_are_those_of_the_file(self):
         expected = programs_captions()
         self.assertEqual(self.captioner([path.read_bytes() for path in ALL]), expected)

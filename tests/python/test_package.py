@@ -5,13 +5,14 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 import lorapress
-from harness import ROOT, Case, run
+from harness import BASE, PROGRAM, ROOT, Case, run
 from lorapress import _library
 
 PROTOTYPE = re.compile(r"^LORAPRESS_API[^(]*?(\w+)\(([^)]*)\)", re.MULTILINE)
@@ -62,6 +63,30 @@ class Import(Case):
         self.assertEqual(python("-m", "lorapress", "--version").stdout, version)
         self.assertEqual(f"lorapress {lorapress.__version__}\n", version)
         self.assertEqual(python("-m", "lorapress", "no-command").returncode, 2)
+
+    def test_in_the_layout_of_a_wheel(self):
+        """Library and program are the package's own, where nothing names others."""
+        package = self.tmp / "site/lorapress"
+        shutil.copytree(Path(lorapress.__file__).parent, package)
+        for folder, file in (("lib", os.environ["LORAPRESS_LIBRARY"]), ("bin", PROGRAM)):
+            (package / folder).mkdir()
+            (package / folder / Path(file).name).symlink_to(file)
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent)}
+        code = (
+            f"import lorapress; print(lorapress.__file__, lorapress.inspect({str(BASE)!r})['kind'])"
+        )
+        for arguments, expected in (
+            (["-c", code], f"{package / '__init__.py'} checkpoint\n"),
+            (["-m", "lorapress", "--version"], run("--version").out),
+        ):
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+            )
+            self.assertEqual((done.stdout, done.stderr), (expected, ""))
 
     def test_is_typed(self):
         self.assertTrue((Path(lorapress.__file__).parent / "py.typed").exists())

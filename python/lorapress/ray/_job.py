@@ -158,7 +158,7 @@ def caption_files(
 
 
 def _run(tables: list[Any], arguments: tuple[Any, ...], workers: int, threads: int) -> Iterable[Any]:
-    """Yield the workers' tables as they come."""
+    """Yield the workers' tables as they come; Ray restarts actors that die and repeats their tasks without end."""
     import ray
 
     context = ray.data.DataContext.get_current()
@@ -172,7 +172,5 @@ def _run(tables: list[Any], arguments: tuple[Any, ...], workers: int, threads: i
         zero_copy_batch=True,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=threads,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
