@@ -90,13 +90,14 @@ class _Call:
             self.work()
         else:
             thread = threading.Thread(target=self.work, name="lorapress")
-            thread.start()
             try:
+                thread.start()  # which waits, so that KeyboardInterrupt may come out of it, too
                 while not self.done.wait(1.0):
                     pass
             except BaseException:  # KeyboardInterrupt: nothing half-written stays behind
                 self.cancel = True
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
                 raise
             thread.join()
         if self.error is not None:

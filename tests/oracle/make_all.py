@@ -39,7 +39,7 @@ FOLDERS = {"tokenizers": "tokenizer"}  # where it is not called as its maker
 
 
 def make(part: str, out: Path) -> int:
-    """Run make_PART.py with --out in a fork, so that no part sees another's settings; return its status."""
+    """Run make_PART.py with --out in a fork, so that no part sees another's settings."""
     child = os.fork()
     if child == 0:
         sys.argv = [f"make_{part}.py", "--out", str(out / FOLDERS.get(part, part))]
