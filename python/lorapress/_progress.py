@@ -92,7 +92,7 @@ class _Call:
             thread = threading.Thread(target=self.work, name="lorapress")
             try:
                 thread.start()  # which waits, so that KeyboardInterrupt may come out of it, too
-                while not self.done.wait(1.0):
+                while not self.done.wait(0.1):  # a signal just before it begins is heard at its end
                     pass
             except BaseException:  # KeyboardInterrupt: nothing half-written stays behind
                 self.cancel = True
