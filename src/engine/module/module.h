@@ -12,7 +12,7 @@
 // LIFE   One instance is one model. What ends it frees everything: drop the instance (and terminate its workers).
 //
 //   _initialize()                          once, first of all; not in workers
-//   lp_threads(n)                          *_threads only, before lp_load
+//   lp_threads(n)                          *_threads only, before lp_open
 //   lp_open(...)                           once: the numbers of lorapress.json
 //   lp_file(...), lp_file(...), lp_load()  for each part, in any order
 //   lp_encode  lp_prefill  lp_step ...     one call at a time

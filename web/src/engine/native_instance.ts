@@ -79,10 +79,11 @@ export class NativeInstance implements NativeHost {
     if (version !== VERSION) {
       fail("mismatch", `the engine's module is version ${version}, expected ${VERSION}`);
     }
-    instance.open(options.shape);
+    // Threads before the model, which keeps those that are there.
     if (memory !== undefined && options.threads > 1) {
       instance.startThreads(memory, options);
     }
+    instance.open(options.shape);
     return instance;
   }
 
@@ -225,7 +226,7 @@ export class NativeInstance implements NativeHost {
     this.use((engine) => engine.lp_threads(count));
     try {
       for (let index = 1; index < count; ++index) {
-        const stack = this.use((engine) => engine.lp_worker_stack(index));
+        const stack = this.call("runtime", (engine) => engine.lp_worker_stack(index));
         const worker = new Worker(thread, { type: "module", name: `lorapress engine ${index}` });
         this.workers.push(worker);
         worker.addEventListener("error", ({ message }) => {
