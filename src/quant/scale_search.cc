@@ -163,9 +163,8 @@ void refine(const SearchTile& tile, size_t columns, Best& best) {
   try_candidate(tile, columns, candidate, best);
 }
 
-}  // namespace
-
-LORAPRESS_SIMD void transpose_rows(
+// Clones are local: clang makes none of a function that a header declared without them.
+LORAPRESS_SIMD void transpose_in_clones(
     const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to) {
   for (size_t row = 0; row < kTileRows; ++row) {
     const float* values = from + std::min(row, rows - 1) * pitch;
@@ -173,6 +172,13 @@ LORAPRESS_SIMD void transpose_rows(
       to[k * kTileRows + row] = values[k];
     }
   }
+}
+
+}  // namespace
+
+void transpose_rows(
+    const float* __restrict from, size_t pitch, size_t rows, size_t columns, float* __restrict to) {
+  transpose_in_clones(from, pitch, rows, columns, to);
 }
 
 FoundScales search_scales(SearchTile& tile,
