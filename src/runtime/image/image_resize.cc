@@ -135,14 +135,16 @@ inline void add_product(const int32_t* values, const int32_t* weights, Ints& sum
 }
 
 // `weights` holds every weight three times, so that colours need not be taken apart: lane i of the
-// sums belongs to channel i % 3. Integers add up alike in any order.
+// sums belongs to channel i % 3. Integers add up alike in any order. `firsts` and `columns` are those
+// of the axis, without its vectors: clang does not emit what clones call inline of a library.
 LORAPRESS_SIMD void resample_row(const int32_t* __restrict row,
-                                 const Axis& axis,
+                                 const int64_t* __restrict firsts,
+                                 size_t columns,
+                                 size_t lanes,
                                  const int32_t* __restrict weights,
                                  uint8_t* __restrict out) {
-  const size_t lanes = axis.taps * 3;
-  for (const int64_t first : axis.first) {
-    const int32_t* in = row + first * 3;
+  for (size_t column = 0; column < columns; ++column) {
+    const int32_t* in = row + firsts[column] * 3;
     Ints sum0{};
     Ints sum1{};
     Ints sum2{};
@@ -178,8 +180,12 @@ Image resample_columns(const Image& image, int64_t width, const Filter& filter) 
   std::vector<int32_t> row(row_size + axis.taps * 3);  // zero weights may lie behind the edge
   for (size_t y = 0; y < static_cast<size_t>(image.height); ++y) {
     widen(image.rgb.data() + y * row_size, row.data(), row_size);
-    resample_row(
-        row.data(), axis, weights.data(), out.rgb.data() + y * static_cast<size_t>(width) * 3);
+    resample_row(row.data(),
+                 axis.first.data(),
+                 axis.first.size(),
+                 axis.taps * 3,
+                 weights.data(),
+                 out.rgb.data() + y * static_cast<size_t>(width) * 3);
   }
   return out;
 }
