@@ -81,7 +81,12 @@ void flush_output() {
 
 }  // namespace
 
+#if defined(LORAPRESS_ONE_COPY)
+extern "C" int lorapress_main(int argc, char** argv);
+extern "C" int lorapress_main(int argc, char** argv) {  // cmake/launcher.cc calls it
+#else
 int main(int argc, char** argv) {
+#endif
   CLI::App app(kDescription, "lorapress");
   app.set_version_flag(
       "--version",

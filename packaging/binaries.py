@@ -127,8 +127,12 @@ def numbers(text):
     return tuple(int(part) for part in text.rpartition("_")[2].split("."))
 
 
-def complaints(binary, target):
-    """Yield what keeps BINARY from running on every machine that the target's tag names."""
+def complaints(binary, target, own=()):
+    """Yield what keeps BINARY from running on every machine that the target's tag names.
+
+    OWN are names of libraries that lie in the same wheel.
+    """
+    binary.libraries = [name for name in binary.libraries if name.rpartition("/")[2] not in own]
     if binary.machine != target.processor:
         yield f"is for {binary.machine}, expected {target.processor}"
     if binary.kind == "elf":

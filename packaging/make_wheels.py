@@ -56,13 +56,13 @@ def build_program(target):
         build,
         log,
         "LORAPRESS_TESTS=OFF",
+        "LORAPRESS_ONE_COPY=ON",
         "LORAPRESS_HUB=OFF",  # libcurl would bring a TLS library and certificates of its own
         f"LORAPRESS_RUST_TARGET={target.rust}",
         f"LORAPRESS_DEPS={ROOT / '.deps'}",
         "CMAKE_DISABLE_PRECOMPILE_HEADERS=ON",
         f"CMAKE_EXE_LINKER_FLAGS_RELEASE={strip}",
         f"CMAKE_SHARED_LINKER_FLAGS_RELEASE={strip}",
-        "CMAKE_SKIP_RPATH=ON",
     )
     goals = ["--target", "lorapress_cli", "--target", "lorapress_c"]
     environment = tools.environment | {"CARGO_ENCODED_RUSTFLAGS": rust_flags()}
@@ -134,6 +134,7 @@ def check_wheel(path):
     if path.stat().st_size > MOST_BYTES:
         yield f"{path.stat().st_size} bytes, expected at most {MOST_BYTES}"
     binaries = 0
+    own = {SHARED[target.system]}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             data = archive.read(name)
@@ -141,7 +142,7 @@ def check_wheel(path):
             if binary is None:
                 continue
             binaries += 1
-            yield from (f"{name} {complaint}" for complaint in complaints(binary, target))
+            yield from (f"{name} {complaint}" for complaint in complaints(binary, target, own))
             for place in (str(ROOT), os.path.expanduser("~/.cargo")):
                 if place.encode() in data:
                     yield f"{name} holds the path {place}"
