@@ -9,6 +9,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from harness import Case
+
 
 def git_blob(content: bytes) -> str:
     """Return what `git hash-object` says."""
@@ -250,3 +252,17 @@ class Hub:
                 return self.answer(201)
 
         return Handler
+
+
+class OnHub(Case):
+    """Tests of one class share a hub."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.hub = Hub("secret")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.hub.close()
+        super().tearDownClass()

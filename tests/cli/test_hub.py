@@ -6,26 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hub_stand_in import Hub, commit_of, git_blob
+from hub_stand_in import OnHub, commit_of, git_blob
 
-from harness import BASE, ROOT, Case, run
+from harness import BASE, ROOT, run
 
 PYTHON = ROOT / ".venv-train/bin/python"  # tools/test_deps.sh; with huggingface_hub
 MODEL = "hf:my-org/tiny"
 
 
-class FromHub(Case):
+class FromHub(OnHub):
     """One model on one hub; the cache is empty before each test."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.hub = Hub("secret")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.hub.close()
-        super().tearDownClass()
 
     def setUp(self):
         super().setUp()

@@ -5,25 +5,15 @@ import os
 import shutil
 import sys
 
-from hub_stand_in import Hub
+from hub_stand_in import OnHub
 
-from harness import ROOT, Case, run
+from harness import ROOT, run
 
 PYTHON = ROOT / ".venv-train/bin/python"  # tools/test_deps.sh; with huggingface_hub
 
 
-class Upload(Case):
+class Upload(OnHub):
     """One folder, one hub."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.hub = Hub("secret")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.hub.close()
-        super().tearDownClass()
 
     def setUp(self):
         super().setUp()

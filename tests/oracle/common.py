@@ -18,6 +18,24 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 GOLDENS = Path(__file__).resolve().parent.parent / "goldens"
+# What make_NAME.py makes, and its folder there.
+PARTS = {
+    "adapters": "adapters",
+    "bundles": "bundles",
+    "chat": "chat",
+    "checkpoints": "checkpoints",
+    "cross": "cross",
+    "float64": "float64",
+    "generation": "generation",
+    "images": "images",
+    "llava": "llava",
+    "merge": "merge",
+    "smolvlm": "smolvlm",
+    "tables": "tables",
+    "text": "text",
+    "tiles": "tiles",
+    "tokenizers": "tokenizer",
+}
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors", "tokenizers", "pillow", "numpy")
 

@@ -13,26 +13,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from common import GOLDENS
+from common import GOLDENS, PARTS
 
 NUMBERS = 2e-4  # how far computed numbers may drift between machines, relative to their scale
-FOLDERS = [
-    "adapters",
-    "bundles",
-    "chat",
-    "checkpoints",
-    "cross",
-    "float64",
-    "generation",
-    "images",
-    "llava",
-    "merge",
-    "smolvlm",
-    "tables",
-    "text",
-    "tiles",
-    "tokenizer",
-]
 PIXELS = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")
 COMPUTED = (
     "golden.safetensors",
@@ -108,7 +91,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("new", type=Path, help="folder of freshly made goldens")
     parser.add_argument("--old", type=Path, default=GOLDENS)
-    parser.add_argument("folders", nargs="*", default=FOLDERS)
+    parser.add_argument("folders", nargs="*", default=PARTS.values())
     args = parser.parse_args()
     bad = checked = 0
     for folder in args.folders:

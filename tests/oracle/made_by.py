@@ -15,8 +15,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from common import GOLDENS, read_json, write_json
-from make_all import FOLDERS, PARTS
+from common import GOLDENS, PARTS, read_json, write_json
 
 HERE = Path(__file__).resolve().parent
 PINS = HERE.parent.parent / "train" / "requirements.lock"
@@ -41,7 +40,7 @@ def files_below(folder: Path) -> list[Path]:
 def current() -> dict[str, str]:
     """Return the digests of this tree."""
     makers = [p for p in files_below(HERE) if p.suffix in SOURCES]
-    goldens = [p for part in PARTS for p in files_below(GOLDENS / FOLDERS.get(part, part))]
+    goldens = [p for folder in PARTS.values() for p in files_below(GOLDENS / folder)]
     return {
         "makers": digest(HERE.parent.parent, [*makers, PINS]),
         "goldens": digest(GOLDENS, goldens),

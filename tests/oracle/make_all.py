@@ -16,33 +16,14 @@ import peft  # noqa: F401  # before the forks, which then have it
 import torch  # noqa: F401
 import transformers  # noqa: F401
 
-from common import GOLDENS
-
-PARTS = (
-    "adapters",
-    "bundles",
-    "chat",
-    "checkpoints",
-    "cross",
-    "float64",
-    "generation",
-    "images",
-    "llava",
-    "merge",
-    "smolvlm",
-    "tables",
-    "text",
-    "tiles",
-    "tokenizers",
-)
-FOLDERS = {"tokenizers": "tokenizer"}  # where it is not called as its maker
+from common import GOLDENS, PARTS
 
 
 def make(part: str, out: Path) -> int:
     """Run make_PART.py with --out in a fork, so that no part sees another's settings."""
     child = os.fork()
     if child == 0:
-        sys.argv = [f"make_{part}.py", "--out", str(out / FOLDERS.get(part, part))]
+        sys.argv = [f"make_{part}.py", "--out", str(out / PARTS[part])]
         try:
             runpy.run_module(f"make_{part}", run_name="__main__")
         except SystemExit as end:

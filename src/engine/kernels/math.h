@@ -8,42 +8,37 @@
 
 namespace lorapress::kernels {
 
-// e^x to 2 units in the last place; 0 below -87.3, infinity above 88.72. Cephes' expf.
+// e^x is 2^n times the result; n is kept in the lowest bits of `shifted`. Cephes' expf.
 template <typename F>
-static inline F exp(F x) {
-  const F bounded = min(F(88.72283F), max(F(-87.33654F), x));
+static inline F exp_of_rest(F x, F& shifted) {
   const F magic(
       12582912.0F);  // 1.5 * 2^23: what is added to it is rounded to an integer, half to even
-  const F shifted = bounded * F(1.44269504F) + magic;
+  shifted = x * F(1.44269504F) + magic;
   const F n = shifted - magic;
-  const F r = (bounded - n * F(0.693359375F)) - n * F(-2.12194440e-4F);
+  const F r = (x - n * F(0.693359375F)) - n * F(-2.12194440e-4F);
   F p = F(1.9875691500e-4F) * r + F(1.3981999507e-3F);
   p = p * r + F(8.3334519073e-3F);
   p = p * r + F(4.1665795894e-2F);
   p = p * r + F(1.6666665459e-1F);
   p = p * r + F(5.0000001201e-1F);
-  p = (p * (r * r) + r) + F(1.0F);
-  const F value = scale_by_power(p, shifted);
-  const F bounded_value = select_less(F(88.72283F), x, F(__builtin_inff()), value);
-  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), bounded_value));
+  return (p * (r * r) + r) + F(1.0F);
+}
+
+// e^x to 2 units in the last place; 0 below -87.3, infinity above 88.72.
+template <typename F>
+static inline F exp(F x) {
+  F shifted;
+  const F p = exp_of_rest(min(F(88.72283F), max(F(-87.33654F), x)), shifted);
+  const F value = select_less(F(88.72283F), x, F(__builtin_inff()), scale_by_power(p, shifted));
+  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), value));
 }
 
 // The same bits for x <= 0 and NaN, in two thirds of the steps: what softmax needs.
 template <typename F>
 static inline F exp_of_negative(F x) {
-  const F bounded = max(F(-87.33654F), x);
-  const F magic(12582912.0F);
-  const F shifted = bounded * F(1.44269504F) + magic;
-  const F n = shifted - magic;
-  const F r = (bounded - n * F(0.693359375F)) - n * F(-2.12194440e-4F);
-  F p = F(1.9875691500e-4F) * r + F(1.3981999507e-3F);
-  p = p * r + F(8.3334519073e-3F);
-  p = p * r + F(4.1665795894e-2F);
-  p = p * r + F(1.6666665459e-1F);
-  p = p * r + F(5.0000001201e-1F);
-  p = (p * (r * r) + r) + F(1.0F);
-  const F value = p * power_of_two(shifted);
-  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), value));
+  F shifted;
+  const F p = exp_of_rest(max(F(-87.33654F), x), shifted);
+  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), p * power_of_two(shifted)));
 }
 
 // To 2e-7. The forms on both sides of 0.93 are by Norbert Juffa.
