@@ -8,9 +8,6 @@ set(lorapress_private lib/lorapress) # src/runtime/ort/ort.cc looks in bin/../li
 set(lorapress_cmake ${CMAKE_INSTALL_LIBDIR}/cmake/lorapress)
 # What the archives are linked with, by pkg-config names: the twin of cmake/Packages.cmake without what is header only.
 set(lorapress_modules fmt libexif libjpeg libmicrohttpd libpcre2-8 libpcre2-32 libpng libtiff-4 libwebp libwebpdemux libwebpmux protobuf)
-if(LORAPRESS_HUB)
-  list(APPEND lorapress_modules libcurl)
-endif()
 string(REPLACE ";" " " lorapress_modules "${lorapress_modules}")
 
 if(TARGET lorapress_cli)

@@ -21,10 +21,6 @@ target_link_libraries(lp_packages INTERFACE fmt::fmt nlohmann_json::nlohmann_jso
   JPEG::JPEG PNG::PNG GIF::GIF PkgConfig::TIFF PkgConfig::WEBP PkgConfig::EXIF PkgConfig::PCRE2
   Threads::Threads)
 
-# src/hub alone: checkpoints from a hub by name (hf:ORG/NAME).
-option(LORAPRESS_HUB "Fetch checkpoints from a model hub, by libcurl" ON)
+# src/hub alone: checkpoints from a hub by name (hf:ORG/NAME). Headers only: libcurl is opened when it is needed.
 set(LORAPRESS_HUB_ENDPOINT "" CACHE STRING "Address of the hub where HF_ENDPOINT is not set, as in https://HOST")
-if(LORAPRESS_HUB)
-  find_package(CURL 7.85 REQUIRED)
-  target_link_libraries(lp_packages INTERFACE $<LINK_ONLY:CURL::libcurl>)
-endif()
+find_path(LORAPRESS_CURL_INCLUDE curl/curl.h REQUIRED)

@@ -57,7 +57,6 @@ def build_program(target):
         log,
         "LORAPRESS_TESTS=OFF",
         "LORAPRESS_ONE_COPY=ON",
-        "LORAPRESS_HUB=OFF",  # libcurl would bring a TLS library and certificates of its own
         f"LORAPRESS_RUST_TARGET={target.rust}",
         f"LORAPRESS_DEPS={ROOT / '.deps'}",
         "CMAKE_DISABLE_PRECOMPILE_HEADERS=ON",

@@ -1,10 +1,10 @@
 #include "hub/http.h"
 
-#include <curl/curl.h>
 #include <exception>
 #include <utility>
 
 #include "base/fail.h"
+#include "hub/curl_library.h"
 
 namespace lorapress {
 namespace {
@@ -22,8 +22,15 @@ struct Transfer {
   bool begun = false;
   const std::function<void(int64_t)>* begin = nullptr;
   const std::function<void(std::span<const std::byte>)>* body = nullptr;
+  const CurlLibrary* library = nullptr;
   CURL* curl = nullptr;
   std::exception_ptr error;
+
+  long status() const {
+    long code = 0;
+    library->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    return code;
+  }
 };
 
 std::string trimmed(std::string_view text) {
@@ -56,8 +63,7 @@ size_t take_header(char* data, size_t size, size_t count, void* user) {
 size_t take_body(char* data, size_t size, size_t count, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   const size_t bytes = size * count;
-  long status = 0;
-  curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+  const long status = transfer.status();
   if (status != 200 && status != 206) {
     return bytes;  // an error's page
   }
@@ -82,61 +88,73 @@ size_t take_body(char* data, size_t size, size_t count, void* user) {
 }  // namespace
 
 struct HttpClient::State {
-  CURL* curl = nullptr;
+  const CurlLibrary& library = curl_library();
+  CURL* curl = library.easy_init();
   curl_slist* headers = nullptr;
 
+  template <typename Value>
+  CURLcode set(CURLoption option, Value value) const {
+    return library.easy_setopt(curl, option, value);
+  }
+
+  // Libraries before 7.85 (Debian 11, Ubuntu 22.04) take the schemes as bits.
+  void allow_schemes(bool https_only) const {
+    if (set(CURLOPT_PROTOCOLS_STR, kSchemes) == CURLE_OK) {
+      set(CURLOPT_REDIR_PROTOCOLS_STR, https_only ? "https" : kSchemes);
+    } else {
+      constexpr long kBoth = CURLPROTO_HTTP | CURLPROTO_HTTPS;
+      set(CURLOPT_PROTOCOLS, kBoth);
+      set(CURLOPT_REDIR_PROTOCOLS, https_only ? static_cast<long>(CURLPROTO_HTTPS) : kBoth);
+    }
+  }
+
   void prepare(const std::string& url, Transfer& transfer) const {
-    curl_easy_reset(curl);
+    library.easy_reset(curl);
+    transfer.library = &library;
     transfer.curl = curl;
-    curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilentSeconds);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, kSchemes);
-    curl_easy_setopt(
-        curl, CURLOPT_REDIR_PROTOCOLS_STR, url.starts_with("https:") ? "https" : kSchemes);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "lorapress/" LORAPRESS_VERSION);
-    curl_easy_setopt(
-        curl, CURLOPT_HTTPHEADER, headers);  // libcurl drops Authorization for another host
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+    set(CURLOPT_URL, url.c_str());
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(CURLOPT_LOW_SPEED_TIME, kSilentSeconds);
+    allow_schemes(url.starts_with("https:"));
+    set(CURLOPT_USERAGENT, "lorapress/" LORAPRESS_VERSION);
+    set(CURLOPT_HTTPHEADER, headers);  // libcurl drops Authorization for another host
+    set(CURLOPT_HEADERFUNCTION, take_header);
+    set(CURLOPT_HEADERDATA, &transfer);
   }
 
   void perform(const std::string& url, Transfer& transfer) const {
-    const CURLcode code = curl_easy_perform(curl);
+    const CURLcode code = library.easy_perform(curl);
     if (transfer.error) {
       std::rethrow_exception(transfer.error);
     }
     if (code != CURLE_OK) {
-      fail(ErrorCode::kIo, "{}: {}", url, curl_easy_strerror(code));
+      fail(ErrorCode::kIo, "{}: {}", url, library.easy_strerror(code));
     }
-    long status = 0;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    transfer.answer.status = status;
+    transfer.answer.status = transfer.status();
   }
 };
 
 HttpClient::HttpClient(std::string token) : state_(std::make_unique<State>()) {
-  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-  state_->curl = ready == CURLE_OK ? curl_easy_init() : nullptr;
   if (state_->curl == nullptr) {
     fail(ErrorCode::kRuntime, "libcurl cannot be set up");
   }
   if (!token.empty()) {
-    state_->headers = curl_slist_append(nullptr, ("Authorization: Bearer " + token).c_str());
+    state_->headers =
+        state_->library.slist_append(nullptr, ("Authorization: Bearer " + token).c_str());
   }
 }
 
 HttpClient::~HttpClient() {
-  curl_slist_free_all(state_->headers);
-  curl_easy_cleanup(state_->curl);
+  state_->library.slist_free_all(state_->headers);
+  state_->library.easy_cleanup(state_->curl);
 }
 
 HttpAnswer HttpClient::head(const std::string& url) {
   Transfer transfer;
   state_->prepare(url, transfer);
-  curl_easy_setopt(state_->curl, CURLOPT_NOBODY, 1L);
+  state_->set(CURLOPT_NOBODY, 1L);
   state_->perform(url, transfer);
   return std::move(transfer.answer);
 }
@@ -150,13 +168,13 @@ HttpAnswer HttpClient::get(const std::string& url,
   transfer.begin = &begin;
   transfer.body = &body;
   state_->prepare(url, transfer);
-  curl_easy_setopt(state_->curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(state_->curl, CURLOPT_MAXREDIRS, 5L);
+  state_->set(CURLOPT_FOLLOWLOCATION, 1L);
+  state_->set(CURLOPT_MAXREDIRS, 5L);
   // Not CURLOPT_RESUME_FROM, for which an answer with the whole file is an error.
   const std::string range = fmt::format("{}-", from);
-  curl_easy_setopt(state_->curl, CURLOPT_RANGE, from == 0 ? nullptr : range.c_str());
-  curl_easy_setopt(state_->curl, CURLOPT_WRITEFUNCTION, take_body);
-  curl_easy_setopt(state_->curl, CURLOPT_WRITEDATA, &transfer);
+  state_->set(CURLOPT_RANGE, from == 0 ? nullptr : range.c_str());
+  state_->set(CURLOPT_WRITEFUNCTION, take_body);
+  state_->set(CURLOPT_WRITEDATA, &transfer);
   state_->perform(url, transfer);
   return std::move(transfer.answer);
 }

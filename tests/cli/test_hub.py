@@ -137,6 +137,12 @@ class FromHub(OnHub):
         self.refuses(self.inspect(HF_ENDPOINT=""), "HF_ENDPOINT")
         self.refuses(self.inspect(HF_ENDPOINT="file:///etc"), "https://")
 
+    def test_without_libcurl_only_the_cache_is_read(self):
+        none = {"LORAPRESS_CURL": str(self.tmp / "libcurl.so.4")}
+        self.refuses(self.inspect(**none), "libcurl cannot be opened", "libcurl.so.4", "hf download")
+        self.assertEqual(self.inspect().code, 0)
+        self.assertEqual(self.inspect(**none, HF_HUB_OFFLINE="1").code, 0)
+
     def test_file_names_that_leave_the_folder_are_refused(self):
         self.repository["files"]["../../evil.json"] = b"{}"
         self.refuses(self.inspect(), "leaves its folder")
