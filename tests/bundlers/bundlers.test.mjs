@@ -291,7 +291,7 @@ describe("lorapress-copy", () => {
     run(program, ["out", "--cpu"], folder);
     const builds = ["relaxed", "relaxed_threads", "simd128", "simd128_threads"];
     const engine = builds.map((build) => `engine_${build}.wasm`);
-    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["cpu.js", ...engine, "thread.js", "worker.js"]);
+    assert.deepEqual(readdirSync(join(folder, "out/lorapress")).sort(), ["NOTICE", "THIRD_PARTY_LICENSES", "cpu.js", ...engine, "thread.js", "worker.js"]);
     assert.deepEqual(readdirSync(join(folder, "out/onnxruntime-web")), ["ort-wasm-simd-threaded.wasm"]);
     for (const args of [[], ["--help"], ["a", "b"]]) {
       assert.throws(() => run(program, args, folder), ({ status, stderr }) => status === 2 && /^usage: /.test(stderr));

@@ -163,6 +163,13 @@ class Pins(unittest.TestCase):
         self.assertIn("inside", scopes["@huggingface/tokenizers"])
         self.assertNotIn("vitest", scopes)
 
+    def test_a_part_that_is_inside_the_npm_package_has_its_licence_text(self):
+        inside = [part for part in inventory.npm_packages() if part.inside]
+        self.assertEqual(len(inside), 4)
+        for part in inside:
+            with self.subTest(part.name):
+                self.assertIn("opyright", "".join(part.texts))
+
     def test_the_crates_are_those_that_are_linked(self):
         with contextlib.redirect_stderr(io.StringIO()):
             names = {part.name for part in inventory.crates("x86_64-unknown-linux-gnu")}
