@@ -1,11 +1,11 @@
-// @lorapress/cli, packed from this build and installed by npm from a registry on this machine.
+// @lorapress/cli, packed from this build and installed by npm and Bun from a registry on this machine.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { ROOT, run } from "./lib/project.mjs";
+import { BUN, ROOT, run } from "./lib/project.mjs";
 
 const SCRATCH = process.env.LORAPRESS_BUNDLERS_SCRATCH;
 const HERE = `${process.platform}-${process.arch}`;
@@ -68,13 +68,16 @@ describe("@lorapress/cli", () => {
     assert.equal(scripts, undefined);
   });
 
-  it("npx @lorapress/cli presses the demo", async () => {
-    const out = join(folder, "model");
-    const args = [tool("try.mjs"), packages, "npm", "press", join(ROOT, "models/demo"), out];
-    const { stdout } = await promisify(execFile)("node", args);
-    assert.match(stdout, /is ready/);
-    assert.ok(existsSync(join(out, "lorapress.json")));
-  });
+  for (const manager of ["npm", "bun"]) {
+    it(`installed by ${manager} it presses the demo`, async () => {
+      const out = join(folder, `model-${manager}`);
+      const args = [tool("try.mjs"), packages, manager, "press", join(ROOT, "models/demo"), out];
+      const env = { ...process.env, PATH: `${dirname(BUN)}:${process.env.PATH}` };
+      const { stdout } = await promisify(execFile)("node", args, { env });
+      assert.match(stdout, /is ready/);
+      assert.ok(existsSync(join(out, "lorapress.json")));
+    });
+  }
 
   it("hands on arguments and exit statuses, and says in one line what is missing", () => {
     const home = join(folder, "installed/node_modules/@lorapress");
