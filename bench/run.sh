@@ -30,9 +30,9 @@ cmake --build "$build" --target make_checkpoint single_captions >/dev/null
 python3 "$here/measure.py" "$build/$(basename "$program")" "$build/bench/make_checkpoint" \
   --out "$build/bench" "${options[@]}"
 if [[ $only == engine ]]; then
-  if [[ -f $here/../.venv-peers/LLAMA ]]; then
+  if [[ -f $here/peers/node_modules/.installed ]]; then
     "$here/peers/decode.sh" "$build/$(basename "$program")" | tee -a "$build/bench/engine.md"
   else
-    echo "bench: beside llama.cpp and onnxruntime-genai: bench/peers/decode.sh, which compiles llama.cpp first" >&2
+    echo "bench: beside llama.cpp and onnxruntime-genai: bench/peers/decode.sh, which installs both first" >&2
   fi
 fi

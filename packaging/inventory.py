@@ -16,6 +16,45 @@ from pathlib import Path
 from sources import ROOT, pins, upstream_version
 
 LICENSE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|notice|unlicense)")
+ZIG = ROOT / ".venv-wasm"  # where tools/python_env.sh installs tools/wasm_requirements.txt
+# For parts that are published without it.
+MIT = """MIT License
+
+Copyright (c) {holder}
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
+WHEEL_INTRODUCTION = """\
+LoraPress, Apache-2.0 (LICENSE). This artifact also holds the parts below, linked
+statically; their licence texts are in THIRD_PARTY_LICENSES. Sources: Debian's source
+packages (pkg:deb), crates.io (pkg:cargo) and PyPI (pkg:pypi) have them under these names
+and versions. Parts under the LGPL (libexif, libmicrohttpd) may be replaced: LoraPress is
+free software, and `make wheels` in its source builds this artifact again from them,
+changed or not.
+"""
+NPM_INTRODUCTION = """\
+LoraPress, Apache-2.0 (LICENSE). This package also holds the parts below; their licence
+texts are in THIRD_PARTY_LICENSES. npm (pkg:npm) and PyPI (pkg:pypi) have them under these
+names and versions.
+"""
+# What of the npm package is whose, beside the modules, which esbuild makes of what they import.
+NPM_FILES = {"onnxruntime-web": "lorapress/cpu.js and webgpu.js; npm installs the rest"}
 
 
 @dataclass
@@ -29,6 +68,7 @@ class Component:
     sha256: str = ""  # of what was fetched
     texts: list = field(default_factory=list)  # licence texts
     scope: str = ""  # what of it is in the artifact, where it is not all
+    inside: bool = True  # or installed beside the artifact
 
 
 def project_version():
@@ -142,25 +182,38 @@ def crates(rust_target):
         )
     rust = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True)
     version = rust.stdout.split()[1]
-    std = Component("rust-std", version, "MIT OR Apache-2.0", f"pkg:generic/rust-std@{version}")
-    return [*found, std]
+    purl = f"pkg:generic/rust-std@{version}"
+    texts = [MIT.format(holder="The Rust Project contributors")]
+    return [*found, Component("rust-std", version, "MIT OR Apache-2.0", purl, texts=texts)]
 
 
-def compiler():
-    """Return the parts of zig that are linked: LLVM's C++ library, unwinder and builtins."""
+def compiler(libraries=("libcxx", "libcxxabi", "libunwind")):
+    """Return zig, of which LLVM's LIBRARIES and the compiler's own routines are linked."""
     text = (ROOT / "tools" / "wasm_requirements.txt").read_text()
     version = re.search(r"^ziglang==(\S+)", text, re.MULTILINE)[1]
+    home = next(ZIG.glob("lib/python3*/site-packages/ziglang"), None)
+    names = ["LICENSE", *(f"lib/{library}/LICENSE.TXT" for library in libraries)]
     return Component(
         "ziglang",
         version,
         "MIT AND Apache-2.0 WITH LLVM-exception",
         f"pkg:pypi/ziglang@{version}",
-        scope="libc++, libc++abi, libunwind and compiler-rt of LLVM, as shipped with it",
+        texts=read_texts(home, names) if home else [],
+        scope=f"{', '.join(libraries)} and compiler-rt of LLVM, as shipped with it",
     )
 
 
+def npm_texts(name):
+    """Return the licence texts of an npm package of web/."""
+    folder = ROOT / "web" / "node_modules" / name
+    files = sorted(path.name for path in folder.glob("*") if LICENSE_FILE.match(path.name))
+    if not files and name.startswith("onnxruntime-"):
+        return [MIT.format(holder="Microsoft Corporation")]
+    return read_texts(folder, files)
+
+
 def npm_packages():
-    """Return what the npm package depends on, and what its modules hold of other packages."""
+    """Return what the npm package depends on, and what its files hold of others."""
     lock = json.loads((ROOT / "web" / "package-lock.json").read_text())["packages"]
     sources = (ROOT / "web" / "src").rglob("*.ts")
     imports = set(
@@ -175,10 +228,15 @@ def npm_packages():
         bundled = row.get("dev") and name in imports and key == f"node_modules/{name}"
         if not key or (row.get("dev") and not bundled):
             continue
+        inside = bundled or name in NPM_FILES
+        scope = NPM_FILES.get(
+            name, "inside the modules" if bundled else "a dependency that npm installs"
+        )
         purl = f"pkg:npm/{name.replace('@', '%40')}@{row['version']}"
-        scope = "inside the package's modules" if bundled else "a dependency that npm installs"
-        found.append(Component(name, row["version"], row.get("license", ""), purl, scope=scope))
-    return found
+        texts = npm_texts(name) if inside else []
+        license_id = row.get("license", "")
+        found.append(Component(name, row["version"], license_id, purl, "", texts, scope, inside))
+    return [*found, compiler(["libcxx"])]
 
 
 def sbom(name, components, commit, kind="pypi"):
@@ -224,17 +282,9 @@ def sbom(name, components, commit, kind="pypi"):
     return json.dumps(document, indent=1) + "\n"
 
 
-def notice(components):
+def notice(components, introduction=WHEEL_INTRODUCTION):
     """Return NOTICE: what is inside, under which licence, and where its source is."""
-    lines = [
-        "LoraPress, Apache-2.0 (LICENSE). This artifact also holds the parts below, linked",
-        "statically; their licence texts are in THIRD_PARTY_LICENSES. Sources: Debian's source",
-        "packages (pkg:deb), crates.io (pkg:cargo) and PyPI (pkg:pypi) have them under these names",
-        "and versions. Parts under the LGPL (libexif, libmicrohttpd) may be replaced: LoraPress is",
-        "free software, and `make wheels` in its source builds this artifact again from them,",
-        "changed or not.",
-        "",
-    ]
+    lines = [introduction]
     for part in components:
         scope = f" ({part.scope})" if part.scope else ""
         lines.append(f"{part.name} {part.version}: {part.license}; {part.purl}{scope}")

@@ -10,7 +10,7 @@ if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
   [ "${CI:-}" != true ] || exit 1
   exit 77
 fi
-PATH=$PWD/.venv-lint/bin:$PWD/web/node_modules/.bin:$PATH # ruff and biome, each of a pinned version
+PATH=$PWD/.venv-lint/bin:$PWD/web/node_modules/.bin:$PATH # ruff, mypy and biome, each of a pinned version
 cpp=(include src cli fuzz tests bench tokenizer examples)
 max_lines=400
 max_kib=500
@@ -164,6 +164,9 @@ format_check
 ruff_format_check
 if have_ruff; then
   { ruff check --quiet --output-format concise . || true; } | complain "ruff"
+fi
+if have mypy "make check"; then # the package; how strictly, python/pyproject.toml says
+  { (cd python && mypy --cache-dir /dev/null --no-error-summary) || true; } | complain "mypy (cd python && mypy)"
 fi
 if have shellcheck "tools/setup.sh test"; then
   { files '*.sh' .ci/run | xargs -0 -r shellcheck --format gcc || true; } | complain "shellcheck"

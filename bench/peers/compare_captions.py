@@ -2,9 +2,10 @@
 
 usage: compare_captions.py ROUNDS OUT.json NAME=COMMAND ...
 
-A command (one argument, split as a shell does) prints captions as `lorapress caption --json` does.
-The first two names are what the table's last line compares. The first caption of a process is its
-warm-up. The ratio is that of the least times, and the median of the ratios of single rounds.
+A command (one argument, split as a shell does) prints captions as `lorapress caption --json` does,
+and may add a "note". The first name is compared with each other one, as a whole where both encode
+an image. The first caption of a process is its warm-up. The ratio is that of the least times, and
+the median of the ratios of single rounds.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def figures(child: Run) -> dict[str, Any]:
         "tokens": max(counts),
         "peak_mb": child.peak_bytes / 1e6,
         "dtypes": document.get("dtypes"),
+        "note": document.get("note"),
     }
 
 
@@ -73,14 +75,18 @@ def main() -> None:
     tokens = max(one["tokens"] for runs in results.values() for one in runs)
     print(f"Min / median of {rounds} processes each, in turns, {tokens} tokens; {cpu_name()}.")
     print(f"The machine was {100 * statistics.median(idle):.0f} % idle before a process (median).")
-    ours, theirs = list(results)[:2]
-    for part in ("whole", "token"):
-        mine, other = ([one[part] for one in results[name]] for name in (ours, theirs))
-        pairs = [b / a for a, b in zip(mine, other, strict=True)]
-        print(
-            f"{part}: {ours} is {min(other) / min(mine):.2f} times as fast as {theirs} by least "
-            f"times, {statistics.median(pairs):.2f} by the median of the rounds."
-        )
+    for note in {one["note"]: None for runs in results.values() for one in runs if one["note"]}:
+        print(note)
+    ours, *others = results
+    for theirs in others:
+        encodes = all(one["encode"] > 0 for one in results[theirs])
+        for part in ("whole", "prefill", "token") if encodes else ("prefill", "token"):
+            mine, other = ([one[part] for one in results[name]] for name in (ours, theirs))
+            pairs = [b / a for a, b in zip(mine, other, strict=True)]
+            print(
+                f"{part}: {ours} is {min(other) / min(mine):.2f} times as fast as {theirs} by "
+                f"least times, {statistics.median(pairs):.2f} by the median of the rounds."
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One token of a 4-bit decoder beside llama.cpp (Q4_0) and onnxruntime-genai (int4, shared cache): same shape, processes
-# in turns. llama.cpp is compiled once from its source on PyPI (llama_requirements.txt).
+# in turns. llama.cpp comes from npm (package.json here) with builds for every kind of x86-64 processor, of which it
+# takes the best one for this machine.
 # usage: bench/peers/decode.sh [PROGRAM] [ROUNDS] [THREADS]      (default build/lorapress, 5, 2)
 # Environment and files as bench/peers/run.sh.
 set -euo pipefail
@@ -16,11 +17,7 @@ program="$build/$(basename "$program")"
 work="$build/bench/peers"
 
 . "$here/environment.sh"
-if ! cmp -s "$here/llama_requirements.txt" "$root/.venv-peers/LLAMA"; then
-  echo "bench: compiling llama.cpp" >&2
-  CMAKE_ARGS="-DLLAVA_BUILD=OFF" "$python" -m pip install -q -r "$here/llama_requirements.txt" ${LLAMA_WHEELS:+--find-links "$LLAMA_WHEELS"}
-  cp "$here/llama_requirements.txt" "$root/.venv-peers/LLAMA"
-fi
+"$root/tools/npm_install.sh" bench/peers
 genai() { # FOLDER
   "$python" -m onnxruntime_genai.models.builder -i "$work/merged/language_model" -o "$1" -p int4 -e cpu \
     -c "$work/cache" --extra_options exclude_embeds=true prune_lm_head=true
@@ -43,7 +40,7 @@ pictures=("$root"/tests/goldens/images/jpeg_{420,422,progressive,rgb}.jpg)
 ours="$program caption $work/q4 ${pictures[*]} --json --threads $threads --max-new-tokens 30 --min-new-tokens 30"
 "$python" "$here/compare_captions.py" "$rounds" "$work/decode.json" \
   "LoraPress, q4=$ours --engine native" \
-  "llama.cpp, Q4_0=$python $here/llama_loop.py $work/gguf/q4_0.gguf --threads $threads" \
+  "llama.cpp, Q4_0=node $here/llama_loop.mjs $work/gguf/q4_0.gguf --threads $threads" \
   "onnxruntime-genai int4, shared cache=$python $here/caption_loop.py --threads $threads --cache shared \
 --embeddings $work/gguf/embeddings.npy $work/q4/onnx/encoder_model_q4.onnx $work/genai_int4_pruned/model.onnx" \
   "LoraPress, q4, ONNX Runtime=$ours --engine ort"

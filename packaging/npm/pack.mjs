@@ -1,6 +1,7 @@
 // Packs @lorapress/cli and the packages that hold its program, one a platform, as tarballs for `npm publish`.
 // usage: node packaging/npm/pack.mjs OUT FROM...   FROM: a wheel that `make wheels` left, or PLATFORM=PROGRAM, such as
 //        linux-x64=build/lorapress. The tarball of @lorapress/cli names all platforms, of which there may be fewer.
+// A package of a bare program has no licences of what is linked: npm does not publish it.
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +20,8 @@ const PLATFORMS = {
   "win32-x64": { wheel: /win_amd64\.whl$/ },
 };
 const PROGRAM_IN_WHEEL = /(^|\/)(bin|scripts)\/lorapress(\.exe)?$/;
+/** Behind .dist-info/ in a wheel: what is linked into its program, and the licences of that. */
+const ABOUT = ["licenses/NOTICE", "licenses/THIRD_PARTY_LICENSES", "sboms/lorapress.cdx.json"];
 
 const COMMON = {
   version: VERSION,
@@ -30,13 +33,20 @@ const COMMON = {
 
 class Mistake extends Error {}
 
-function unpack(wheel, to) {
+/** Writes the program of a wheel to `to`, and ABOUT into `folder`. */
+function unpack(wheel, to, folder) {
   const names = execFileSync("unzip", ["-Z1", wheel], { encoding: "utf8" }).split("\n");
-  const programs = names.filter((name) => PROGRAM_IN_WHEEL.test(name));
-  if (programs.length !== 1) {
-    throw new Mistake(`${wheel} has ${programs.length} programs, expected one`);
+  const write = (file, what, fits) => {
+    const found = names.filter(fits);
+    if (found.length !== 1) {
+      throw new Mistake(`${wheel} has ${found.length} files ${what}, expected one`);
+    }
+    writeFileSync(file, execFileSync("unzip", ["-p", wheel, found[0]], { maxBuffer: 2 ** 30 }));
+  };
+  write(to, "bin/lorapress", (name) => PROGRAM_IN_WHEEL.test(name));
+  for (const place of ABOUT) {
+    write(join(folder, basename(place)), place, (name) => name.endsWith(`.dist-info/${place}`));
   }
-  writeFileSync(to, execFileSync("unzip", ["-p", wheel, programs[0]], { maxBuffer: 2 ** 30 }));
 }
 
 function pack(folder, out) {
@@ -54,12 +64,15 @@ function packProgram(platform, from, folder, out) {
   const file = os === "win32" ? "lorapress.exe" : "lorapress";
   const program = join(folder, "bin", file);
   mkdirSync(join(folder, "bin"), { recursive: true });
-  from.endsWith(".whl") ? unpack(from, program) : copyFileSync(from, program);
+  const fromWheel = from.endsWith(".whl");
+  fromWheel ? unpack(from, program, folder) : copyFileSync(from, program);
   chmodSync(program, 0o755);
   writeFileSync(join(folder, "README.md"), `# @lorapress/cli-${platform}\n\nThe program of @lorapress/cli for ${platform}.\n`);
   const name = `@lorapress/cli-${platform}`;
   const limits = { os: [os], cpu: [cpu], ...(libc === undefined ? {} : { libc }) };
-  writePackage(folder, { name, description: `The lorapress program for ${platform}.`, ...limits, files: ["bin"] });
+  const description = `The lorapress program for ${platform}.`;
+  const about = fromWheel ? { files: ["bin", ...ABOUT.map((place) => basename(place))] } : { files: ["bin"], private: true };
+  writePackage(folder, { name, description, ...limits, ...about });
   pack(folder, out);
 }
 

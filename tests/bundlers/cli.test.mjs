@@ -1,11 +1,11 @@
-// @lorapress/cli, packed from this build and installed by npm from a registry on this machine.
+// @lorapress/cli, packed from this build and installed by npm and Bun from a registry on this machine.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { ROOT, run } from "./lib/project.mjs";
+import { BUN, ROOT, run } from "./lib/project.mjs";
 
 const SCRATCH = process.env.LORAPRESS_BUNDLERS_SCRATCH;
 const HERE = `${process.platform}-${process.arch}`;
@@ -13,6 +13,23 @@ const { version } = JSON.parse(readFileSync(join(ROOT, "web/package.json"), "utf
 const tool = (name) => join(ROOT, "packaging/npm", name);
 const folder = join(SCRATCH, "cli");
 const packages = join(folder, "packages");
+
+/** What `make wheels` has in a wheel beside the program, and where. */
+const ABOUT = {
+  NOTICE: "licenses/NOTICE",
+  THIRD_PARTY_LICENSES: "licenses/THIRD_PARTY_LICENSES",
+  "lorapress.cdx.json": "sboms/lorapress.cdx.json",
+};
+
+function writeWheel(wheel, program, about) {
+  const zip = `
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as wheel:
+    wheel.write(sys.argv[2], "lorapress/bin/lorapress")
+    for name in sys.argv[3:]:
+        wheel.writestr(f"lorapress-${version}.dist-info/{name}", f"text of {name}")`;
+  execFileSync("python3", ["-c", zip, wheel, program, ...about.map((name) => ABOUT[name])]);
+}
 
 /** What a failed program says, and its status. */
 function refusal(program, args, env = {}) {
@@ -29,10 +46,8 @@ describe("@lorapress/cli", () => {
     mkdirSync(folder);
     const stub = join(folder, "stub");
     writeFileSync(stub, "a program of another platform");
-    // As `make wheels` has it inside a wheel.
     const wheel = join(folder, `lorapress-${version}-py3-none-macosx_11_0_arm64.whl`);
-    const zip = `import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").write(sys.argv[2], "lorapress/bin/lorapress")`;
-    execFileSync("python3", ["-c", zip, wheel, stub]);
+    writeWheel(wheel, stub, Object.keys(ABOUT));
     const program = join(folder, "program");
     run("strip", ["-o", program, process.env.LORAPRESS]); // half of the bytes to pack
     run("node", [tool("pack.mjs"), packages, `${HERE}=${program}`, wheel, `win32-x64=${stub}`], ROOT);
@@ -45,17 +60,24 @@ describe("@lorapress/cli", () => {
     assert.deepEqual(listed.sort(), ["LICENSE", "README.md", "bin/lorapress.exe", "package.json"].map((file) => `package/${file}`));
     const inside = run("tar", ["xzOf", join(packages, `lorapress-cli-darwin-arm64-${version}.tgz`), "package/bin/lorapress"]);
     assert.equal(inside, "a program of another platform");
+    for (const [name, place] of Object.entries(ABOUT)) {
+      const text = run("tar", ["xzOf", join(packages, `lorapress-cli-darwin-arm64-${version}.tgz`), `package/${name}`]);
+      assert.equal(text, `text of ${place}`);
+    }
     const { scripts } = JSON.parse(run("tar", ["xzOf", join(packages, `lorapress-cli-${version}.tgz`), "package/package.json"]));
     assert.equal(scripts, undefined);
   });
 
-  it("npx @lorapress/cli presses the demo", async () => {
-    const out = join(folder, "model");
-    const args = [tool("try.mjs"), packages, "npm", "press", join(ROOT, "models/demo"), out];
-    const { stdout } = await promisify(execFile)("node", args);
-    assert.match(stdout, /is ready/);
-    assert.ok(existsSync(join(out, "lorapress.json")));
-  });
+  for (const manager of ["npm", "bun"]) {
+    it(`installed by ${manager} it presses the demo`, async () => {
+      const out = join(folder, `model-${manager}`);
+      const args = [tool("try.mjs"), packages, manager, "press", join(ROOT, "models/demo"), out];
+      const env = { ...process.env, PATH: `${dirname(BUN)}:${process.env.PATH}` };
+      const { stdout } = await promisify(execFile)("node", args, { env });
+      assert.match(stdout, /is ready/);
+      assert.ok(existsSync(join(out, "lorapress.json")));
+    });
+  }
 
   it("hands on arguments and exit statuses, and says in one line what is missing", () => {
     const home = join(folder, "installed/node_modules/@lorapress");
@@ -76,6 +98,17 @@ describe("@lorapress/cli", () => {
       assert.match(stderr, expected);
       assert.equal(status, 1);
     }
+  });
+
+  it("is not published from a bare program, nor packed from a wheel without its licences", () => {
+    const isPrivate = (platform) =>
+      JSON.parse(run("tar", ["xzOf", join(packages, `lorapress-cli-${platform}-${version}.tgz`), "package/package.json"])).private;
+    assert.deepEqual(["darwin-arm64", "win32-x64", HERE].map(isPrivate), [undefined, true, true]);
+    const wheel = join(folder, "lorapress-1-py3-none-win_amd64.whl");
+    writeWheel(wheel, join(folder, "stub"), ["NOTICE", "lorapress.cdx.json"]);
+    const { status, stderr } = refusal("node", [tool("pack.mjs"), join(folder, "refused"), wheel]);
+    assert.match(stderr, /^pack: .*\.whl has 0 files licenses\/THIRD_PARTY_LICENSES, expected one\n$/);
+    assert.equal(status, 2);
   });
 
   it("pack.mjs explains itself", () => {

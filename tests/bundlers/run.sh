@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The npm package, packed, in projects of its users: examples/bundlers with Vite, webpack, Rollup and esbuild in their
-# default configurations, built and opened in Chromium; Node; browser extensions; and @lorapress/cli. The packages are installed
+# default configurations, built and opened in Chromium; Node, Bun and Deno; browser extensions; and @lorapress/cli. The packages are installed
 # when the lock file changed (tools/npm_install.sh web tests/bundlers does so before), projects are made of
 # them without a network.
 # usage: tests/bundlers/run.sh [PROGRAM [NAME]]   PROGRAM: build/lorapress; NAME: a part of a test's name

@@ -1,9 +1,11 @@
 """The parts of `make wheels` that need no compiler."""
 
 import contextlib
+import fnmatch
 import io
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -161,11 +163,36 @@ class Pins(unittest.TestCase):
         self.assertIn("inside", scopes["@huggingface/tokenizers"])
         self.assertNotIn("vitest", scopes)
 
+    def test_a_part_that_is_inside_the_npm_package_has_its_licence_text(self):
+        inside = [part for part in inventory.npm_packages() if part.inside]
+        self.assertEqual(len(inside), 4)
+        for part in inside:
+            with self.subTest(part.name):
+                self.assertIn("opyright", "".join(part.texts))
+
     def test_the_crates_are_those_that_are_linked(self):
         with contextlib.redirect_stderr(io.StringIO()):
             names = {part.name for part in inventory.crates("x86_64-unknown-linux-gnu")}
         self.assertTrue({"tokenizers", "minijinja", "sha2", "rust-std"} <= names)
         self.assertFalse({"serde_derive", "lorapress-tokenizer"} & names)  # a macro; ourselves
+
+
+class Readme(unittest.TestCase):
+    """The install lines that README.md begins with."""
+
+    def test_they_name_the_files_that_this_tree_makes(self):
+        readme = (sources.ROOT / "README.md").read_text(encoding="utf-8")
+        block = readme.split("```")[1]
+        pip, npm = re.findall(r"(?m)^(?:pip|npm) install (\S+)", block)
+        version = inventory.project_version()
+        wheel = make_wheels.DIST / f"lorapress-{version}-py3-none-{LINUX.tag}.whl"
+        self.assertTrue(fnmatch.fnmatch(str(wheel.relative_to(sources.ROOT)), pip))
+        package = json.loads((sources.ROOT / "web" / "package.json").read_text())
+        self.assertTrue(fnmatch.fnmatch(f"./web/lorapress-{package['version']}.tgz", npm))
+        self.assertRegex(package["scripts"]["pack"], r"--pack \.$")
+        made = readme.split("```")[2]
+        self.assertIn(f"`make wheels TARGETS={LINUX.name}`", made)
+        self.assertIn("npm run pack`", made)
 
 
 class Version(unittest.TestCase):

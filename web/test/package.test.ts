@@ -53,9 +53,10 @@ describe("the tarball", () => {
 
   it("holds what npm users need and no more", () => {
     expect([...new Set(files.map(plain))].filter((path) => !path.endsWith(".d.ts"))).toEqual([
+      "package/LICENSE",
       "package/README.md",
-      "package/dist/LICENSE",
       "package/dist/NOTICE",
+      "package/dist/THIRD_PARTY_LICENSES",
       "package/dist/chunk.js",
       "package/dist/copy.mjs",
       "package/dist/entry.jsx",
@@ -76,6 +77,27 @@ describe("the tarball", () => {
       "package/dist/transformers.js",
       "package/package.json",
     ]);
+  });
+
+  it("says whose code is in its modules, its copies and its .wasm, and has their licences", () => {
+    const dist = join(project, "node_modules/lorapress/dist");
+    const notice = readFileSync(join(dist, "NOTICE"), "utf8");
+    const named = [...notice.matchAll(/^(\S+) [\d.]+: (.+); pkg:/gm)].map(([, name, terms]) => [
+      name,
+      terms,
+    ]);
+    expect(named).toEqual([
+      ["@huggingface/jinja", "MIT"],
+      ["@huggingface/tokenizers", "Apache-2.0"],
+      ["onnxruntime-web", "MIT"],
+      ["ziglang", "MIT AND Apache-2.0 WITH LLVM-exception"],
+    ]);
+    const texts = readFileSync(join(dist, "THIRD_PARTY_LICENSES"), "utf8");
+    for (const [name = ""] of named) {
+      expect(texts).toContain(`\n${name}\n=`);
+    }
+    expect(texts).toContain("Copyright (c) Microsoft Corporation");
+    expect(texts).toContain("---- LLVM Exceptions to the Apache 2.0 License ----");
   });
 
   it("has one dependency, the engine, pinned, and no way from its entry to Node's modules", () => {

@@ -36,4 +36,7 @@ for (const path of [...modules, ...CPU, ...(cpuOnly ? [] : WEBGPU)]) {
   mkdirSync(dirname(to), { recursive: true });
   cpSync(path.startsWith("onnxruntime-web/") ? resolve(path) : join(here, path), to);
 }
+for (const name of ["NOTICE", "THIRD_PARTY_LICENSES"]) {
+  cpSync(join(here, name), join(folder, "lorapress", name));
+}
 console.log(`lorapress-copy: ${folder}/lorapress and ${folder}/onnxruntime-web are there`);

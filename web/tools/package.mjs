@@ -21,6 +21,7 @@ const COMMON = {
   target: "es2022",
   legalComments: "none",
   logLevel: "warning",
+  metafile: true,
 };
 
 const entry = (
@@ -44,25 +45,33 @@ function remind(file) {
   writeFileSync(file, parts.join("import(/* @vite-ignore */ /* webpackIgnore: true */ `"));
 }
 
-/** @param {string} dist */
+/**
+ * The modules of the package.
+ * @param {string} dist
+ * @returns {Promise<Set<string>>} the packages whose code is in them
+ */
 async function scripts(dist) {
   const npm = engineFilesAre({ path: join(WEB, "src/engine/engine_files_npm.ts") });
   const entryPoints = { index: "src/index.ts", transformers: "src/transformers.ts" };
   const whole = { ...COMMON, splitting: true, chunkNames: "chunk-[hash]" };
   const withElement = { ...entryPoints, "img-captioner": "src/img_captioner.ts" };
-  await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] });
+  const builds = [
+    await build({ ...whole, entryPoints: withElement, outdir: dist, plugins: [npm, noDisk] }),
+  ];
   const define = { LORAPRESS_ENGINE: JSON.stringify("../lorapress/") };
-  await build({ ...whole, entryPoints, outdir: join(dist, "node"), platform: "node", define });
+  const outdir = join(dist, "node");
+  builds.push(await build({ ...whole, entryPoints, outdir, platform: "node", define }));
   writeFileSync(join(dist, "entry.jsx"), entry("index"));
   writeFileSync(join(dist, "img-captioner.jsx"), entry("img-captioner"));
   mkdirSync(join(dist, "lorapress"));
-  await build({
+  const worker = await build({
     ...COMMON,
     entryPoints: ["src/worker.ts"],
     outfile: join(dist, "lorapress/worker.js"),
     minify: true,
     plugins: [npm, noDisk],
   });
+  builds.push(worker);
   remind(join(dist, "lorapress/worker.js"));
   for (const [name, text] of Object.entries(ENGINE_MODULES)) {
     writeFileSync(join(dist, "lorapress", name), text);
@@ -72,6 +81,9 @@ async function scripts(dist) {
   }
   await buildThread(join(dist, "lorapress/thread.js"));
   cpSync(join(WEB, "tools/copy.mjs"), join(dist, "copy.mjs"));
+  const inputs = builds.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
+  const names = inputs.map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? "");
+  return new Set(names.filter((name) => name !== ""));
 }
 
 /**
@@ -99,31 +111,34 @@ function declarations(dist) {
 }
 
 /**
- * Whose code is in the files above, and under which terms.
+ * NOTICE and THIRD_PARTY_LICENSES: whose code is in the files above, and under which terms.
  * @param {string} dist
+ * @param {Set<string>} packages what is in the modules
  */
-function licences(dist) {
-  const versionOf = (/** @type {string} */ name) =>
-    JSON.parse(readFileSync(join(WEB, "node_modules", name, "package.json"), "utf8")).version;
-  cpSync(join(WEB, "../LICENSE"), join(dist, "LICENSE"));
-  writeFileSync(
-    join(dist, "NOTICE"),
-    `lorapress/cpu.js and lorapress/webgpu.js are files of onnxruntime-web ${versionOf("onnxruntime-web")}:
-Copyright (c) Microsoft Corporation. Licensed under the MIT License.
-
-index.js and lorapress/worker.js contain @huggingface/tokenizers ${versionOf("@huggingface/tokenizers")}:
-Copyright the Hugging Face team. Licensed under the Apache License, Version 2.0 (LICENSE).
-`,
-  );
+function licences(dist, packages) {
+  const root = join(WEB, "..");
+  const compiler = [".venv-wasm", "tools/wasm_requirements.txt"]; // whose C++ library is in the .wasm files
+  for (const [program, args] of /** @type {const} */ ([
+    ["tools/python_env.sh", compiler],
+    ["python3", ["packaging/make_npm_notice.py", dist]],
+  ])) {
+    execFileSync(program, args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  }
+  const notice = readFileSync(join(dist, "NOTICE"), "utf8");
+  for (const name of packages) {
+    if (!notice.includes(`\n${name} `)) {
+      throw new Error(`${name} is in the modules and not in NOTICE (packaging/inventory.py)`);
+    }
+  }
 }
 
 /** @param {string} dist */
 async function fill(dist) {
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(dist, { recursive: true });
-  await scripts(dist);
+  const packages = await scripts(dist);
   declarations(dist);
-  licences(dist);
+  licences(dist, packages);
 }
 
 const [flag, out] = process.argv.slice(2);
@@ -131,8 +146,8 @@ if (flag === undefined) {
   await fill(join(WEB, "dist"));
 } else if (flag === "--pack" && out !== undefined) {
   const folder = mkdtempSync(join(tmpdir(), "lorapress-package-"));
-  for (const file of ["package.json", "README.md"]) {
-    cpSync(join(WEB, file), join(folder, file));
+  for (const file of ["package.json", "README.md", "../LICENSE"]) {
+    cpSync(join(WEB, file), join(folder, basename(file)));
   }
   await fill(join(folder, "dist"));
   const args = ["pack", "--silent", "--ignore-scripts", "--pack-destination", resolve(out)];

@@ -19,6 +19,10 @@ export const MAIN = {
   esbuild: "main.js",
 };
 const MODULES = join(ROOT, "tests/bundlers/node_modules");
+// Their npm packages fetch or link the program when they are installed; it lies in another package, of this platform.
+const { platform, arch } = process;
+export const BUN = join(MODULES, `@oven/bun-${platform}-${arch === "arm64" ? "aarch64" : arch}/bin/bun`);
+export const DENO = join(MODULES, `@deno/${platform}-${arch}${platform === "linux" ? "-glibc" : ""}/deno`);
 const SCRATCH = process.env.LORAPRESS_BUNDLERS_SCRATCH;
 
 export function run(program, args, cwd) {
