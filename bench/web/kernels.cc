@@ -138,7 +138,15 @@ void prepare_norm(int64_t rows, int64_t width) {
                 1e-5F};
 }
 
-enum class Kind : uint8_t { kProduct, kQuantize, kAttention, kLayerNorm, kRmsNorm, kArgmax };
+enum class Kind : uint8_t {
+  kProduct,
+  kQuantize,
+  kAttention,
+  kLayerNorm,
+  kRmsNorm,
+  kSoftmax,
+  kArgmax
+};
 
 struct Case {
   const char* name;
@@ -183,6 +191,7 @@ constexpr Case kCases[] = {
     {"4 bit 1 x 576 x 1536", Kind::kProduct, 1, 576, 1536, k4, kNo, false},
     {"4 bit 1 x 576 x 49152", Kind::kProduct, 1, 576, 49152, k4, kNo, false},
     {"8 bit 1 x 576 x 49152", Kind::kProduct, 1, 576, 49152, k8, kNo, false},
+    {"softmax 196 x 196", Kind::kSoftmax, 196, 196, 0, kF, kNo, false},
     {"argmax 49152", Kind::kArgmax, 1, 49152, 0, kF, kNo, false},
 };
 const Case* current;
@@ -234,6 +243,7 @@ __attribute__((export_name("prepare"))) void prepare(unsigned index) {
                                one.causal);
     case Kind::kLayerNorm:
     case Kind::kRmsNorm:
+    case Kind::kSoftmax:
       return prepare_norm(one.rows, one.inputs);
     case Kind::kArgmax:
       state.x = numbers(one.inputs);
@@ -258,6 +268,9 @@ __attribute__((export_name("run"))) int64_t run(unsigned times) {
         break;
       case Kind::kRmsNorm:
         set().rms_norm(state.norm);
+        break;
+      case Kind::kSoftmax:
+        set().softmax(state.x.data(), state.y.data(), current->rows, current->inputs);
         break;
       case Kind::kArgmax:
         found += set().argmax(state.x.data(), static_cast<int64_t>(state.x.size()));

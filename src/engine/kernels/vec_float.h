@@ -40,14 +40,21 @@ static inline void float_step(const float* const (&x)[Rows],
   }
 }
 
-// sums[r][c] += x[r][k] * w[k * w_stride + c] over k in order, for c < Vectors vectors.
+// What sums begin with, and by what they are multiplied at the end.
+struct Sums {
+  bool fresh = false;  // 0 instead of what is there
+  float factor = 1.0F;
+};
+
+// sums[r][c] = (sums[r][c] + x[r][k] * w[k * w_stride + c] over k in order) * factor, for c < Vectors vectors.
 template <int Rows, int Vectors>
 static inline void float_strip(const float* const* from,
                                const float* w,
                                int64_t w_stride,
                                int64_t inputs,
                                float* sums,
-                               int64_t sums_stride) {
+                               int64_t sums_stride,
+                               Sums how) {
   const float* x[Rows];
   Floats sum[Rows][Vectors];
   LORAPRESS_UNROLLED
@@ -55,7 +62,7 @@ static inline void float_strip(const float* const* from,
     x[r] = from[r];
     LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
-      sum[r][c] = load<Floats>(sums + (r * sums_stride) + (c * kLanes));
+      sum[r][c] = how.fresh ? Floats{} : load<Floats>(sums + (r * sums_stride) + (c * kLanes));
     }
   }
   constexpr int64_t kUnrolled = 4;
@@ -80,7 +87,7 @@ static inline void float_strip(const float* const* from,
   for (int r = 0; r < Rows; ++r) {
     LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
-      store(sums + (r * sums_stride) + (c * kLanes), sum[r][c]);
+      store(sums + (r * sums_stride) + (c * kLanes), sum[r][c] * broadcast(how.factor));
     }
   }
 }
@@ -93,23 +100,24 @@ static inline void float_columns(const float* const* x,
                                  int64_t inputs,
                                  int64_t columns,
                                  float* sums,
-                                 int64_t sums_stride) {
+                                 int64_t sums_stride,
+                                 Sums how) {
   constexpr int64_t kWide = kStripVectors * kLanes;
   int64_t c = 0;
   for (; c + kWide <= columns; c += kWide) {
-    float_strip<Rows, kStripVectors>(x, w + c, w_stride, inputs, sums + c, sums_stride);
+    float_strip<Rows, kStripVectors>(x, w + c, w_stride, inputs, sums + c, sums_stride, how);
   }
   for (; c + kLanes <= columns; c += kLanes) {
-    float_strip<Rows, 1>(x, w + c, w_stride, inputs, sums + c, sums_stride);
+    float_strip<Rows, 1>(x, w + c, w_stride, inputs, sums + c, sums_stride, how);
   }
   for (; c < columns; ++c) {
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
-      float sum = sums[(r * sums_stride) + c];
+      float sum = how.fresh ? 0.0F : sums[(r * sums_stride) + c];
       for (int64_t k = 0; k < inputs; ++k) {
         sum += x[r][k] * w[(k * w_stride) + c];
       }
-      sums[(r * sums_stride) + c] = sum;
+      sums[(r * sums_stride) + c] = sum * how.factor;
     }
   }
 }
@@ -121,28 +129,29 @@ static inline void float_product(int64_t count,
                                  int64_t inputs,
                                  int64_t columns,
                                  float* sums,
-                                 int64_t sums_stride) {
+                                 int64_t sums_stride,
+                                 Sums how) {
   for (int64_t row = 0; row < count; row += kStripRows) {
     const float* const* x = rows.x + row;
     float* to = sums + (row * sums_stride);
     const int64_t left = least<int64_t>(count - row, kStripRows);
     if (left == 1) {
-      float_columns<1>(x, w, w_stride, inputs, columns, to, sums_stride);
+      float_columns<1>(x, w, w_stride, inputs, columns, to, sums_stride, how);
     } else if (left == 2) {
-      float_columns<2>(x, w, w_stride, inputs, columns, to, sums_stride);
+      float_columns<2>(x, w, w_stride, inputs, columns, to, sums_stride, how);
     } else if constexpr (kStripRows > 2) {
       switch (left) {
         case 3:
-          float_columns<3>(x, w, w_stride, inputs, columns, to, sums_stride);
+          float_columns<3>(x, w, w_stride, inputs, columns, to, sums_stride, how);
           break;
         case 4:
-          float_columns<4>(x, w, w_stride, inputs, columns, to, sums_stride);
+          float_columns<4>(x, w, w_stride, inputs, columns, to, sums_stride, how);
           break;
         case 5:
-          float_columns<5>(x, w, w_stride, inputs, columns, to, sums_stride);
+          float_columns<5>(x, w, w_stride, inputs, columns, to, sums_stride, how);
           break;
         default:
-          float_columns<6>(x, w, w_stride, inputs, columns, to, sums_stride);
+          float_columns<6>(x, w, w_stride, inputs, columns, to, sums_stride, how);
       }
     }
   }
