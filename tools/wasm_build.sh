@@ -38,6 +38,6 @@ wasm_run_jobs() {
 wasm_link() { # OUT ARGUMENTS and OBJECTS...
   local library=("${wasm_library[@]/#/$wasm_objects/}")
   zig build-exe -target wasm32-freestanding -mcpu=generic+atomics+bulk_memory+simd128+nontrapping_fptoint+sign_ext -fno-entry \
-    -OReleaseSmall -fstrip -fcompiler-rt --stack 262144 --export=__stack_pointer "${@:2}" \
+    -OReleaseSmall "$([ -n "${LORAPRESS_WASM_NAMES:-}" ] && echo -fno-strip || echo -fstrip)" -fcompiler-rt --stack 262144 --export=__stack_pointer "${@:2}" \
     "${library[@]/%/.o}" -femit-bin="$1"
 }

@@ -77,19 +77,33 @@ static inline Ints add16(Ints a, Ints b) {
 static inline Ints multiply16(Ints a, Ints b) {
   return reinterpret_cast<Ints>(reinterpret_cast<Shorts>(a) * reinterpret_cast<Shorts>(b));
 }
-// The halves of each 32-bit lane.
 static inline Ints shift_right(Ints value, int count) {
   return reinterpret_cast<Ints>(reinterpret_cast<Words>(value) >> count);
 }
 
-// Keeps compilers from reordering integer sums, which costs more registers than there are. No code.
-static inline void pin(Ints& value) {
+// Of the two 16-bit halves each.
+static inline Ints shift_right16(Ints value, int count) {
+  using Halves = uint16_t __attribute__((vector_size(kVectorBytes)));
+  return reinterpret_cast<Ints>(reinterpret_cast<Halves>(value) >> static_cast<uint16_t>(count));
+}
+
+// Keeps compilers from reordering sums and the loads between them, which costs more registers than there are. No code.
+template <typename Vector>
+static inline void pin(Vector& value) {
 #if defined(__x86_64__)
   asm("" : "+x"(value));
 #elif defined(__wasm__)
-  asm("" : "+r"(value));
+  asm volatile("" : "+r"(value));
 #elif defined(__ARM_NEON)
   asm("" : "+w"(value));
+#endif
+}
+
+// Keeps compilers from computing an address anew for each of its offsets. No code.
+template <typename Element>
+static inline void pin_address([[maybe_unused]] const Element*& address) {
+#if defined(__wasm__)
+  asm("" : "+r"(address));
 #endif
 }
 
@@ -223,6 +237,9 @@ static inline F8 keep_nan(F8 x, F8 value) {
 }
 static inline F8 power_of_two(F8 shifted) {
   return from_bits((bits(shifted) - 0x4B400000U + 127U) << 23U);
+}
+static inline F8 add_exponent(F8 value, F8 shifted) {
+  return from_bits(bits(value) + (bits(shifted) << 23U));
 }
 static inline F8 scale_by_power(F8 value, F8 shifted) {
   const Words8 n = bits(shifted) - 0x4B400000U;

@@ -8,11 +8,11 @@
 
 namespace lorapress::kernels {
 
-// e^x is 2^n times the result; n is kept in the lowest bits of `shifted`. Cephes' expf.
+// e^x is 2^n times the result, which is in 0.7..1.42; n plus the last bits of `zero` is kept in those of `shifted`. Cephes' expf.
+// 1.5 * 2^23: what is added to it is rounded to an integer, half to even.
 template <typename F>
-static inline F exp_of_rest(F x, F& shifted) {
-  const F magic(
-      12582912.0F);  // 1.5 * 2^23: what is added to it is rounded to an integer, half to even
+static inline F exp_of_rest(F x, F& shifted, float zero = 12582912.0F) {
+  const F magic(zero);
   shifted = x * F(1.44269504F) + magic;
   const F n = shifted - magic;
   const F r = (x - n * F(0.693359375F)) - n * F(-2.12194440e-4F);
@@ -41,6 +41,15 @@ static inline F exp_of_negative(F x) {
   return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), p * power_of_two(shifted)));
 }
 
+// 1 + e^x to 2 units in the last place, infinity where e^x is. Any number but NaN where x is NaN.
+template <typename F>
+static inline F one_plus_exp(F x) {
+  F shifted;
+  const F p = exp_of_rest(min(F(89.0F), max(F(-86.0F), x)), shifted, 12582911.0F);
+  const F half = add_exponent(p, shifted);  // of n - 1, so that only the sum overflows
+  return (half + half) + F(1.0F);
+}
+
 // To 2e-7. The forms on both sides of 0.93 are by Norbert Juffa.
 template <typename F>
 static inline F erf(F x) {
@@ -52,7 +61,7 @@ static inline F erf(F x) {
   tail = tail * t + F(-6.34846687e-1F);
   tail = tail * t + F(-1.28717512e-1F);
   tail = tail * t - t;
-  const F far = copy_sign(F(1.0F) - exp(tail), x);
+  const F far = copy_sign(F(1.0F) - exp_of_negative(tail), x);
   F near = F(-5.96761703e-4F) * s + F(4.99119423e-3F);
   near = near * s + F(-2.67681349e-2F);
   near = near * s + F(1.12819925e-1F);
@@ -67,7 +76,7 @@ template <typename F>
 static inline F tanh(F x) {
   const F t = min(F(20.0F), abs(x));
   const F s = x * x;
-  const F far = copy_sign(F(1.0F) - F(2.0F) / (exp(t + t) + F(1.0F)), x);
+  const F far = copy_sign(F(1.0F) - F(2.0F) / one_plus_exp(t + t), x);
   F near = F(-5.70498872745e-3F) * s + F(2.06390887954e-2F);
   near = near * s + F(-5.37397155531e-2F);
   near = near * s + F(1.33314422036e-1F);
@@ -78,13 +87,13 @@ static inline F tanh(F x) {
 
 template <typename F>
 static inline F sigmoid(F x) {
-  return F(1.0F) / (F(1.0F) + exp(F(0.0F) - x));
+  return keep_nan(x, F(1.0F) / one_plus_exp(F(0.0F) - x));
 }
 
 // x / (1 + e^(-factor x)): SiLU with factor 1, QuickGELU with 1.702.
 template <typename F>
 static inline F swish(F x, F factor) {
-  return x / (F(1.0F) + exp(F(0.0F) - factor * x));
+  return x / one_plus_exp((F(0.0F) - factor) * x);
 }
 
 template <typename F>
@@ -92,10 +101,10 @@ static inline F gelu_erf(F x) {
   return (F(0.5F) * x) * (F(1.0F) + erf(x * F(0.70710678F)));
 }
 
+// x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3) is x / (1 + e^(-2 u)).
 template <typename F>
 static inline F gelu_tanh(F x) {
-  const F inner = F(0.7978845608F) * (x + F(0.044715F) * ((x * x) * x));
-  return (F(0.5F) * x) * (F(1.0F) + tanh(inner));
+  return x / one_plus_exp(x * (F(-1.59576912F) + F(-0.0713548163F) * (x * x)));
 }
 
 template <typename F>

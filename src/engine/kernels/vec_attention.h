@@ -131,30 +131,22 @@ static inline void attend_rows(const AttentionRun& run,
   }
   from = least(from, to);
   for (int64_t tile = from / kTile; tile * kTile < to; ++tile) {
-    float* at = scores + (tile * kTile);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      for (int64_t i = 0; i < kTile; i += 8) {
-        store8(at + (r * row) + i, F8(0.0F));
-      }
-    }
     float_product(rows.count,
                   inputs,
                   keys + ((tile - first_tile) * kTile * run.head_dim),
                   kTile,
                   run.head_dim,
                   kTile,
-                  at,
-                  row);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      scale_row(at + (r * row), kTile, run.scale);
-    }
+                  scores + (tile * kTile),
+                  row,
+                  {.fresh = true, .factor = run.scale});
   }
   float sums[kMostRows * 1024];
   FloatRows weights{};
   for (int64_t r = 0; r < rows.count; ++r) {
     finish_scores(run, rows, r, scores + (r * row), from, to);
     weights.x[r] = scores + (r * row) + from;
-    for (int64_t d = 0; d < run.head_dim; ++d) {
+    for (int64_t d = 0; from == to && d < run.head_dim; ++d) {
       sums[(r * run.head_dim) + d] = 0.0F;
     }
   }
@@ -170,7 +162,8 @@ static inline void attend_rows(const AttentionRun& run,
                   count,
                   run.head_dim,
                   sums,
-                  run.head_dim);
+                  run.head_dim,
+                  {.fresh = j == from});
     for (int64_t r = 0; r < rows.count; ++r) {
       weights.x[r] += count;
     }

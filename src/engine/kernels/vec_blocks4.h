@@ -11,6 +11,8 @@ inline constexpr int64_t kSteps = kBlock / 4;  // groups of 4 inputs in a block
 inline constexpr int64_t kOperand =
     kProducts == Products::k16 ? 2 : 1;  // bytes of an integer in products
 inline constexpr int kStrips = static_cast<int>(kTile / (2 * kLanes));  // of two vectors in a tile
+inline constexpr int kVectors = static_cast<int>(kTile / kLanes);       // of a tile
+inline constexpr int kTogether = 8 / kVectors;  // rows whose sums of a tile fit the registers
 
 // sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
 static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
@@ -54,21 +56,31 @@ static inline Floats block_sum(Ints sum) {
   return to_floats(sum);
 }
 
+// Nibbles of 4 inputs in the low halves of bytes, and of 4 in the high ones, as operands.
+static inline void split_nibbles(Ints w, Ints* low, Ints* high) {
+  if constexpr (kOperand == 1) {
+    low[0] = w & 0x0F0F0F0F;
+    high[0] = shift_right(w, 4) & 0x0F0F0F0F;
+  } else {
+    low[0] = w & 0x000F000F;
+    low[1] = shift_right(w, 8) & 0x000F000F;
+    high[0] = shift_right(w, 4) & 0x000F000F;
+    high[1] = shift_right16(w, 12);
+  }
+}
+
 // A block's nibbles as operands: [8 groups of 4 inputs][kOperand][16 outputs][4 bytes], in the order of rows' values.
 static inline void unpack_block4(const std::byte* from, std::byte* to) {
   for (int64_t p = 0; p < 4; ++p) {
     for (int64_t c = 0; c < kTileFloats; c += kVectorBytes) {
       const Ints w = load<Ints>(from + (p * kTileFloats) + c);
-      std::byte* low = to + (2 * p * kTileFloats * kOperand) + c;
-      std::byte* high = low + (kTileFloats * kOperand);
-      if constexpr (kOperand == 1) {
-        store(low, w & 0x0F0F0F0F);
-        store(high, shift_right(w, 4) & 0x0F0F0F0F);
-      } else {
-        store(low, w & 0x000F000F);
-        store(low + kTileFloats, shift_right(w, 8) & 0x000F000F);
-        store(high, shift_right(w, 4) & 0x000F000F);
-        store(high + kTileFloats, shift_right(w, 12) & 0x000F000F);
+      Ints low[kOperand];
+      Ints high[kOperand];
+      split_nibbles(w, low, high);
+      std::byte* at = to + (2 * p * kTileFloats * kOperand) + c;
+      for (int i = 0; i < kOperand; ++i) {
+        store(at + (i * kTileFloats), low[i]);
+        store(at + ((kOperand + i) * kTileFloats), high[i]);
       }
     }
   }
@@ -80,72 +92,85 @@ struct Blocks4Rows {
   const float* scales;
   const int16_t* starts;
   const int32_t* totals;
+
+  // Those from row r of the group on.
+  [[nodiscard]] Blocks4Rows from(int r) const {
+    return {values + (r * 4 * kOperand), scales + r, starts + (r * 2), totals + r};
+  }
 };
 
-// A tile whose nibbles were unpacked, times Rows rows: sums [Rows][16].
-template <int Rows, bool Zeros>
-static inline void multiply_strip4(const Blocks4Rows& rows,
-                                   const std::byte* tile,
-                                   int64_t block_step,
-                                   const std::byte* unpacked,
-                                   int64_t blocks,
-                                   int64_t column,
-                                   float* sums) {
-  Floats total[Rows][2] = {};
+// A tile whose nibbles were unpacked, times Rows rows of a group of Group: sums [Rows][16].
+template <int Rows, int Group, bool Zeros>
+static inline void multiply_unpacked4(Blocks4Rows rows,
+                                      const std::byte* tile,
+                                      int64_t block_step,
+                                      const std::byte* unpacked,
+                                      int64_t blocks,
+                                      float* sums) {
+  const std::byte* scales = tile + kNibbleBytes;
+  Floats total[Rows][kVectors] = {};
   for (int64_t b = 0; b < blocks; ++b) {
-    const std::byte* block = tile + (b * block_step) + kNibbleBytes + column;
-    Ints sum[Rows][2];
+    Ints sum[Rows][kVectors];
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
       LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
-        const Ints zeros = Zeros ? load<Ints>(block + kTileFloats + (c * kVectorBytes)) : Ints{};
-        sum[r][c] = block_start<Zeros>(
-            rows.starts + (((b * Rows) + r) * 2), rows.totals + (b * Rows) + r, zeros);
-      }
-    }
-    const std::byte* weights = unpacked + (b * kSteps * kTileFloats * kOperand) + column;
-    const std::byte* values = rows.values + (b * kBlock * Rows * kOperand);
-    LORAPRESS_UNROLLED
-    for (int64_t step = 0; step < kSteps; ++step) {
-      Ints w[2][kOperand];
-      LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
-        LORAPRESS_UNROLLED
-        for (int i = 0; i < kOperand; ++i) {
-          w[c][i] =
-              load<Ints>(weights + (((step * kOperand) + i) * kTileFloats) + (c * kVectorBytes));
-        }
-      }
-      LORAPRESS_UNROLLED
-      for (int r = 0; r < Rows; ++r) {
-        Ints x[kOperand];
-        LORAPRESS_UNROLLED
-        for (int i = 0; i < kOperand; ++i) {
-          x[i] = broadcast(values + ((((step * Rows) + r) * kOperand) + i) * 4);
-        }
-        sum[r][0] = multiply_add(sum[r][0], w[0], x);
-        sum[r][1] = multiply_add(sum[r][1], w[1], x);
-        pin(sum[r][0]);
-        pin(sum[r][1]);
+      for (int c = 0; c < kVectors; ++c) {
+        const Ints zeros = Zeros ? load<Ints>(scales + kTileFloats + (c * kVectorBytes)) : Ints{};
+        sum[r][c] = block_start<Zeros>(rows.starts + (r * 2), rows.totals + r, zeros);
       }
     }
     LORAPRESS_UNROLLED
-    for (int c = 0; c < 2; ++c) {
-      const Floats scale = load<Floats>(block + (c * kVectorBytes));
+    for (int step = 0; step < kSteps; ++step) {
+      Ints x[Rows][kOperand];
       LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
-        total[r][c] =
-            total[r][c] + (block_sum(sum[r][c]) * broadcast(rows.scales[(b * Rows) + r])) * scale;
+        LORAPRESS_UNROLLED
+        for (int i = 0; i < kOperand; ++i) {
+          x[r][i] = broadcast(rows.values + (((((step * Group) + r) * kOperand) + i) * 4));
+        }
+      }
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < kVectors; ++c) {
+        Ints w[kOperand];
+        LORAPRESS_UNROLLED
+        for (int i = 0; i < kOperand; ++i) {
+          w[i] =
+              load<Ints>(unpacked + (((step * kOperand) + i) * kTileFloats) + (c * kVectorBytes));
+        }
+        LORAPRESS_UNROLLED
+        for (int r = 0; r < Rows; ++r) {
+          sum[r][c] = multiply_add(sum[r][c], w, x[r]);
+          pin(sum[r][c]);
+        }
       }
     }
+    LORAPRESS_UNROLLED
+    for (int c = 0; c < kVectors; ++c) {
+      const Floats scale = load<Floats>(scales + (c * kVectorBytes));
+      LORAPRESS_UNROLLED
+      for (int r = 0; r < Rows; ++r) {
+        total[r][c] = total[r][c] + (block_sum(sum[r][c]) * broadcast(rows.scales[r])) * scale;
+        pin(total[r][c]);
+      }
+    }
+    scales += block_step;
+    unpacked += kSteps * kTileFloats * kOperand;
+    rows.values += kBlock * Group * kOperand;
+    rows.scales += Group;
+    rows.starts += Group * 2;
+    rows.totals += Group;
+    pin_address(scales);
+    pin_address(unpacked);
+    pin_address(rows.values);
+    pin_address(rows.scales);
+    pin_address(rows.starts);
+    pin_address(rows.totals);
   }
   LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
     LORAPRESS_UNROLLED
-    for (int c = 0; c < 2; ++c) {
-      store(reinterpret_cast<std::byte*>(sums + (r * kTile)) + column + (c * kVectorBytes),
-            total[r][c]);
+    for (int c = 0; c < kVectors; ++c) {
+      store(sums + (r * kTile) + (c * kLanes), total[r][c]);
     }
   }
 }
@@ -166,12 +191,13 @@ static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
                              view.scales + (row * view.blocks),
                              view.starts + (row * view.blocks * 2),
                              view.totals + (row * view.blocks)};
-      for (int strip = 0; strip < kStrips; ++strip) {
-        const int64_t column = strip * 2 * kVectorBytes;
-        group == kGroup ? multiply_strip4<kGroup, Zeros>(
-                              rows, packed, block_step, run.scratch, view.blocks, column, sums)
-                        : multiply_strip4<1, Zeros>(
-                              rows, packed, block_step, run.scratch, view.blocks, column, sums);
+      if (group == kGroup) {
+        for (int r = 0; r < kGroup; r += kTogether) {
+          multiply_unpacked4<kTogether, kGroup, Zeros>(
+              rows.from(r), packed, block_step, run.scratch, view.blocks, sums + (r * kTile));
+        }
+      } else {
+        multiply_unpacked4<1, 1, Zeros>(rows, packed, block_step, run.scratch, view.blocks, sums);
       }
       store_tile(run, row, least(group, run.rows - row), tile * kTile, sums);
       row += group;
@@ -181,74 +207,99 @@ static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
 
 // ---- one row -------------------------------------------------------------------------------------
 
-// One row times `Tiles` tiles, from the nibbles: the tiles lie far apart, so that the memory is read in as many streams.
+// Two vectors of outputs of `Tiles` tiles over a block of one row: sums, from the nibbles. `block` are the places of the
+// vectors in each tile's block.
 template <int Tiles, bool Zeros>
-static inline void multiply_one4(const Blocks4Rows& rows,
-                                 const std::byte* const* tiles,
-                                 int64_t block_step,
-                                 int64_t blocks,
-                                 int64_t column,
-                                 float* sums) {
-  Floats total[Tiles][2] = {};
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t at = (b * block_step) + column;
-    Ints sum[Tiles][2];
-    LORAPRESS_UNROLLED
-    for (int t = 0; t < Tiles; ++t) {
-      LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
-        const Ints zeros =
-            Zeros ? load<Ints>(tiles[t] + at + kNibbleBytes + kTileFloats + (c * kVectorBytes))
-                  : Ints{};
-        sum[t][c] = block_start<Zeros>(rows.starts + (b * 2), rows.totals + b, zeros);
-      }
-    }
-    const std::byte* values = rows.values + (b * kBlock * kOperand);
-    LORAPRESS_UNROLLED
-    for (int64_t p = 0; p < 4; ++p) {
-      Ints x[2][kOperand];
-      LORAPRESS_UNROLLED
-      for (int i = 0; i < kOperand; ++i) {
-        x[0][i] = broadcast(values + ((2 * p * kOperand) + i) * 4);
-        x[1][i] = broadcast(values + ((((2 * p) + 1) * kOperand) + i) * 4);
-      }
-      LORAPRESS_UNROLLED
-      for (int t = 0; t < Tiles; ++t) {
-        LORAPRESS_UNROLLED
-        for (int c = 0; c < 2; ++c) {
-          const Ints w = load<Ints>(tiles[t] + at + (p * kTileFloats) + (c * kVectorBytes));
-          Ints low[kOperand];
-          Ints high[kOperand];
-          if constexpr (kOperand == 1) {
-            low[0] = w & 0x0F0F0F0F;
-            high[0] = shift_right(w, 4) & 0x0F0F0F0F;
-          } else {
-            low[0] = w & 0x000F000F;
-            low[1] = shift_right(w, 8) & 0x000F000F;
-            high[0] = shift_right(w, 4) & 0x000F000F;
-            high[1] = shift_right(w, 12) & 0x000F000F;
-          }
-          sum[t][c] = multiply_add(multiply_add(sum[t][c], low, x[0]), high, x[1]);
-          pin(sum[t][c]);
-        }
-      }
-    }
-    const Floats row_scale = broadcast(rows.scales[b]);
-    LORAPRESS_UNROLLED
-    for (int t = 0; t < Tiles; ++t) {
-      LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
-        const Floats scale = load<Floats>(tiles[t] + at + kNibbleBytes + (c * kVectorBytes));
-        total[t][c] = total[t][c] + (block_sum(sum[t][c]) * row_scale) * scale;
-      }
-    }
-  }
+static inline void multiply_block4(const Blocks4Rows& row,
+                                   const std::byte* const (&block)[Tiles],
+                                   Ints (&sum)[Tiles][2]) {
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     LORAPRESS_UNROLLED
     for (int c = 0; c < 2; ++c) {
-      store(reinterpret_cast<std::byte*>(sums + (t * kTile)) + column + (c * kVectorBytes),
-            total[t][c]);
+      const Ints zeros =
+          Zeros ? load<Ints>(block[t] + kNibbleBytes + kTileFloats + (c * kVectorBytes)) : Ints{};
+      sum[t][c] = block_start<Zeros>(row.starts, row.totals, zeros);
+    }
+  }
+  LORAPRESS_UNROLLED
+  for (int p = 0; p < 4; ++p) {
+    Ints x[2][kOperand];
+    LORAPRESS_UNROLLED
+    for (int i = 0; i < kOperand; ++i) {
+      x[0][i] = broadcast(row.values + ((2 * p * kOperand) + i) * 4);
+      x[1][i] = broadcast(row.values + ((((2 * p) + 1) * kOperand) + i) * 4);
+    }
+    LORAPRESS_UNROLLED
+    for (int t = 0; t < Tiles; ++t) {
+      LORAPRESS_UNROLLED
+      for (int c = 0; c < 2; ++c) {
+        const Ints w = load<Ints>(block[t] + (p * kTileFloats) + (c * kVectorBytes));
+        Ints low[kOperand];
+        Ints high[kOperand];
+        split_nibbles(w, low, high);
+        sum[t][c] = multiply_add(multiply_add(sum[t][c], low, x[0]), high, x[1]);
+        pin(sum[t][c]);
+      }
+    }
+  }
+}
+
+// One row times `Tiles` tiles: they lie far apart, so that the memory is read in as many streams, each from its beginning
+// to its end.
+template <int Tiles, bool Zeros>
+static inline void multiply_one4(Blocks4Rows row,
+                                 const std::byte* const (&from)[Tiles],
+                                 int64_t block_step,
+                                 int64_t blocks,
+                                 float* sums) {
+  const std::byte* tiles[Tiles];
+  LORAPRESS_UNROLLED
+  for (int t = 0; t < Tiles; ++t) {
+    tiles[t] = from[t];
+  }
+  Floats total[Tiles][kVectors] = {};
+  for (int64_t b = 0; b < blocks; ++b) {
+    LORAPRESS_UNROLLED
+    for (int strip = 0; strip < kVectors; strip += 2) {
+      const std::byte* block[Tiles];
+      LORAPRESS_UNROLLED
+      for (int t = 0; t < Tiles; ++t) {
+        block[t] = tiles[t] + (strip * kVectorBytes);
+      }
+      Ints sum[Tiles][2];
+      multiply_block4<Tiles, Zeros>(row, block, sum);
+      const Floats row_scale = broadcast(*row.scales);
+      LORAPRESS_UNROLLED
+      for (int t = 0; t < Tiles; ++t) {
+        LORAPRESS_UNROLLED
+        for (int c = 0; c < 2; ++c) {
+          const Floats scale = load<Floats>(block[t] + kNibbleBytes + (c * kVectorBytes));
+          Floats& to = total[t][strip + c];
+          to = to + (block_sum(sum[t][c]) * row_scale) * scale;
+          pin(to);
+        }
+      }
+    }
+    LORAPRESS_UNROLLED
+    for (int t = 0; t < Tiles; ++t) {
+      tiles[t] += block_step;
+      pin_address(tiles[t]);
+    }
+    row.values += kBlock * kOperand;
+    row.scales += 1;
+    row.starts += 2;
+    row.totals += 1;
+    pin_address(row.values);
+    pin_address(row.scales);
+    pin_address(row.starts);
+    pin_address(row.totals);
+  }
+  LORAPRESS_UNROLLED
+  for (int t = 0; t < Tiles; ++t) {
+    LORAPRESS_UNROLLED
+    for (int c = 0; c < kVectors; ++c) {
+      store(sums + (t * kTile) + (c * kLanes), total[t][c]);
     }
   }
 }
@@ -267,10 +318,7 @@ static inline void multiply_tiles4(const LinearRun& run,
   }
   const Blocks4Rows rows{view.values, view.scales, view.starts, view.totals};
   alignas(64) float sums[Tiles * kTile];
-  for (int strip = 0; strip < kStrips; ++strip) {
-    multiply_one4<Tiles, Zeros>(
-        rows, tiles, block_bytes(run.linear->spec), view.blocks, strip * 2 * kVectorBytes, sums);
-  }
+  multiply_one4<Tiles, Zeros>(rows, tiles, block_bytes(run.linear->spec), view.blocks, sums);
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     store_tile(run, 0, 1, (first + (t * step)) * kTile, sums + (t * kTile));

@@ -7,27 +7,59 @@
 namespace lorapress::kernels {
 
 // Stores sums [rows, 16] of outputs first_output... as rows row... of y; fewer than 16 at the end.
-static inline void store_tile(
+template <Epilogue kEpilogue>
+static inline void store_rows(
     const LinearRun& run, int64_t row, int64_t rows, int64_t first_output, const float* sums) {
+  constexpr bool kOther = kEpilogue == Epilogue::kAdd || kEpilogue == Epilogue::kMultiply ||
+                          kEpilogue == Epilogue::kSiluGate;
   const int64_t count = least(kTile, run.linear->spec.outputs - first_output);
   const float* bias = run.bias == nullptr ? nullptr : run.bias + first_output;
+  float* y = run.y + (row * run.y_stride) + first_output;
+  const float* other = kOther ? run.other + (row * run.other_stride) + first_output : nullptr;
+  const auto store_eight = [&](int64_t i) {
+    F8 value = load8(sums + i);
+    if (bias != nullptr) {
+      value = value + load8(bias + i);
+    }
+    store8(y + i, apply(kEpilogue, value, kOther ? load8(other + i) : F8(0.0F)));
+  };
   for (int64_t r = 0; r < rows; ++r) {
-    float* y = run.y + ((row + r) * run.y_stride) + first_output;
-    const float* other =
-        run.other == nullptr ? nullptr : run.other + ((row + r) * run.other_stride) + first_output;
-    const float* from = sums + (r * kTile);
-    int64_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-      F8 value = load8(from + i);
-      if (bias != nullptr) {
-        value = value + load8(bias + i);
+    if (count == kTile) {
+      store_eight(0);
+      store_eight(8);
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        const float value = bias == nullptr ? sums[i] : sums[i] + bias[i];
+        y[i] = apply(kEpilogue, value, kOther ? other[i] : 0.0F);
       }
-      store8(y + i, apply(run.epilogue, value, other == nullptr ? F8(0.0F) : load8(other + i)));
     }
-    for (; i < count; ++i) {
-      const float value = bias == nullptr ? from[i] : from[i] + bias[i];
-      y[i] = apply(run.epilogue, value, other == nullptr ? 0.0F : other[i]);
-    }
+    sums += kTile;
+    y += run.y_stride;
+    other += kOther ? run.other_stride : 0;
+  }
+}
+
+static inline void store_tile(
+    const LinearRun& run, int64_t row, int64_t rows, int64_t first_output, const float* sums) {
+  switch (run.epilogue) {
+    case Epilogue::kNone:
+      return store_rows<Epilogue::kNone>(run, row, rows, first_output, sums);
+    case Epilogue::kAdd:
+      return store_rows<Epilogue::kAdd>(run, row, rows, first_output, sums);
+    case Epilogue::kSiluGate:
+      return store_rows<Epilogue::kSiluGate>(run, row, rows, first_output, sums);
+    case Epilogue::kMultiply:
+      return store_rows<Epilogue::kMultiply>(run, row, rows, first_output, sums);
+    case Epilogue::kGeluErf:
+      return store_rows<Epilogue::kGeluErf>(run, row, rows, first_output, sums);
+    case Epilogue::kGeluTanh:
+      return store_rows<Epilogue::kGeluTanh>(run, row, rows, first_output, sums);
+    case Epilogue::kQuickGelu:
+      return store_rows<Epilogue::kQuickGelu>(run, row, rows, first_output, sums);
+    case Epilogue::kSilu:
+      return store_rows<Epilogue::kSilu>(run, row, rows, first_output, sums);
+    case Epilogue::kRelu:
+      return store_rows<Epilogue::kRelu>(run, row, rows, first_output, sums);
   }
 }
 

@@ -6,78 +6,118 @@
 
 namespace lorapress::kernels {
 
-inline constexpr int kMostRows =
-    6;  // of one strip: 12 sums, 2 weights and an input fit 16 registers
+inline constexpr int kMostRows = 6;
+
+// Rows and vectors of one strip: with 16 registers 12 sums, 2 weights and an input of 256 bits; 8 sums, 2 inputs, a weight
+// and a product of 128.
+inline constexpr int kStripVectors = kLanes == 8 ? 2 : 4;
+inline constexpr int kStripRows = kLanes == 8 ? kMostRows : 2;
 
 // Rows that are multiplied together: row r begins at x[r].
 struct FloatRows {
   const float* x[kMostRows];
 };
 
-// sums[r][c] += x[r][k] * w[k * w_stride + c] over k in order, for c < 2 or 1 vectors.
+// sums[r][c] += x[r] * w[c], one input of each row.
 template <int Rows, int Vectors>
-static inline void float_strip(const FloatRows& rows,
+static inline void float_step(const float* const (&x)[Rows],
+                              int64_t at,
+                              const float* w,
+                              Floats (&sum)[Rows][Vectors]) {
+  Floats input[Rows];
+  LORAPRESS_UNROLLED
+  for (int r = 0; r < Rows; ++r) {
+    input[r] = broadcast(x[r][at]);
+  }
+  LORAPRESS_UNROLLED
+  for (int c = 0; c < Vectors; ++c) {
+    const Floats weight = load<Floats>(w + (c * kLanes));
+    LORAPRESS_UNROLLED
+    for (int r = 0; r < Rows; ++r) {
+      sum[r][c] = sum[r][c] + input[r] * weight;
+      pin(sum[r][c]);
+    }
+  }
+}
+
+// What sums begin with, and by what they are multiplied at the end.
+struct Sums {
+  bool fresh = false;  // 0 instead of what is there
+  float factor = 1.0F;
+};
+
+// sums[r][c] = (sums[r][c] + x[r][k] * w[k * w_stride + c] over k in order) * factor, for c < Vectors vectors.
+template <int Rows, int Vectors>
+static inline void float_strip(const float* const* from,
                                const float* w,
                                int64_t w_stride,
                                int64_t inputs,
                                float* sums,
-                               int64_t sums_stride) {
+                               int64_t sums_stride,
+                               Sums how) {
+  const float* x[Rows];
   Floats sum[Rows][Vectors];
   LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
+    x[r] = from[r];
     LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
-      sum[r][c] = load<Floats>(sums + (r * sums_stride) + (c * kLanes));
+      sum[r][c] = how.fresh ? Floats{} : load<Floats>(sums + (r * sums_stride) + (c * kLanes));
     }
   }
-  for (int64_t k = 0; k < inputs; ++k) {
-    Floats weight[Vectors];
+  constexpr int64_t kUnrolled = 4;
+  int64_t k = 0;
+  for (; k + kUnrolled <= inputs; k += kUnrolled) {
     LORAPRESS_UNROLLED
-    for (int c = 0; c < Vectors; ++c) {
-      weight[c] = load<Floats>(w + (k * w_stride) + (c * kLanes));
+    for (int64_t i = 0; i < kUnrolled; ++i) {
+      float_step<Rows, Vectors>(x, i, w, sum);
+      w += w_stride;
+      pin_address(w);
     }
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
-      const Floats x = broadcast(rows.x[r][k]);
-      LORAPRESS_UNROLLED
-      for (int c = 0; c < Vectors; ++c) {
-        sum[r][c] = sum[r][c] + x * weight[c];
-      }
+      x[r] += kUnrolled;
+      pin_address(x[r]);
     }
+  }
+  for (; k < inputs; ++k, w += w_stride) {
+    float_step<Rows, Vectors>(x, k % kUnrolled, w, sum);
   }
   LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
     LORAPRESS_UNROLLED
     for (int c = 0; c < Vectors; ++c) {
-      store(sums + (r * sums_stride) + (c * kLanes), sum[r][c]);
+      store(sums + (r * sums_stride) + (c * kLanes), sum[r][c] * broadcast(how.factor));
     }
   }
 }
 
 // The same for `columns` of any number.
 template <int Rows>
-static inline void float_columns(const FloatRows& rows,
+static inline void float_columns(const float* const* x,
                                  const float* w,
                                  int64_t w_stride,
                                  int64_t inputs,
                                  int64_t columns,
                                  float* sums,
-                                 int64_t sums_stride) {
+                                 int64_t sums_stride,
+                                 Sums how) {
+  constexpr int64_t kWide = kStripVectors * kLanes;
   int64_t c = 0;
-  for (; c + (2 * kLanes) <= columns; c += 2 * kLanes) {
-    float_strip<Rows, 2>(rows, w + c, w_stride, inputs, sums + c, sums_stride);
+  for (; c + kWide <= columns; c += kWide) {
+    float_strip<Rows, kStripVectors>(x, w + c, w_stride, inputs, sums + c, sums_stride, how);
   }
   for (; c + kLanes <= columns; c += kLanes) {
-    float_strip<Rows, 1>(rows, w + c, w_stride, inputs, sums + c, sums_stride);
+    float_strip<Rows, 1>(x, w + c, w_stride, inputs, sums + c, sums_stride, how);
   }
   for (; c < columns; ++c) {
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
-      float sum = sums[(r * sums_stride) + c];
+      float sum = how.fresh ? 0.0F : sums[(r * sums_stride) + c];
       for (int64_t k = 0; k < inputs; ++k) {
-        sum += rows.x[r][k] * w[(k * w_stride) + c];
+        sum += x[r][k] * w[(k * w_stride) + c];
       }
-      sums[(r * sums_stride) + c] = sum;
+      sums[(r * sums_stride) + c] = sum * how.factor;
     }
   }
 }
@@ -89,20 +129,31 @@ static inline void float_product(int64_t count,
                                  int64_t inputs,
                                  int64_t columns,
                                  float* sums,
-                                 int64_t sums_stride) {
-  switch (count) {
-    case 1:
-      return float_columns<1>(rows, w, w_stride, inputs, columns, sums, sums_stride);
-    case 2:
-      return float_columns<2>(rows, w, w_stride, inputs, columns, sums, sums_stride);
-    case 3:
-      return float_columns<3>(rows, w, w_stride, inputs, columns, sums, sums_stride);
-    case 4:
-      return float_columns<4>(rows, w, w_stride, inputs, columns, sums, sums_stride);
-    case 5:
-      return float_columns<5>(rows, w, w_stride, inputs, columns, sums, sums_stride);
-    default:
-      return float_columns<6>(rows, w, w_stride, inputs, columns, sums, sums_stride);
+                                 int64_t sums_stride,
+                                 Sums how) {
+  for (int64_t row = 0; row < count; row += kStripRows) {
+    const float* const* x = rows.x + row;
+    float* to = sums + (row * sums_stride);
+    const int64_t left = least<int64_t>(count - row, kStripRows);
+    if (left == 1) {
+      float_columns<1>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+    } else if (left == 2) {
+      float_columns<2>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+    } else if constexpr (kStripRows > 2) {
+      switch (left) {
+        case 3:
+          float_columns<3>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+          break;
+        case 4:
+          float_columns<4>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+          break;
+        case 5:
+          float_columns<5>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+          break;
+        default:
+          float_columns<6>(x, w, w_stride, inputs, columns, to, sums_stride, how);
+      }
+    }
   }
 }
 

@@ -77,12 +77,12 @@ static inline void vec_floats(const LinearRun& run) {
     const float* w = float_tile(run, tile);
     for (int64_t row = 0; row < run.rows; row += kMostRows) {
       const int64_t count = least<int64_t>(kMostRows, run.rows - row);
-      alignas(64) float sums[kMostRows * kTile] = {};
+      alignas(64) float sums[kMostRows * kTile];
       FloatRows rows{};
       for (int64_t r = 0; r < count; ++r) {
         rows.x[r] = run.x + ((row + r) * run.x_stride);
       }
-      float_product(count, rows, w, kTile, inputs, kTile, sums, kTile);
+      float_product(count, rows, w, kTile, inputs, kTile, sums, kTile, {.fresh = true});
       store_tile(run, row, count, tile * kTile, sums);
     }
   }

@@ -76,39 +76,49 @@ static inline void vec_rms_norm(const NormRun& run) {
   vec_normalize(run, false);
 }
 
+// Eight of x[i...], -infinity behind its end.
+static inline F8 load_rest(const float* x, int64_t i, int64_t count) {
+  float rest[8];
+  store8(rest, F8(-__builtin_inff()));
+  __builtin_memcpy(rest, x + i, static_cast<size_t>(count - i) * sizeof(float));
+  return load8(rest);
+}
+
 static inline float largest_of(const float* x, int64_t count) {
   F8 largest(-__builtin_inff());
   int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
     largest = max(load8(x + i), largest);
   }
-  float parts[8];
-  store8(parts, largest);
-  float result = parts[0];
-  for (int64_t lane = 1; lane < 8; ++lane) {
-    result = max(parts[lane], result);
+  if (i < count) {
+    largest = max(load_rest(x, i, count), largest);
   }
-  for (; i < count; ++i) {
-    result = max(x[i], result);
-  }
-  return result;
+  largest = max(F8(__builtin_shufflevector(largest.v, largest.v, 4, 5, 6, 7, 0, 1, 2, 3)), largest);
+  largest = max(F8(__builtin_shufflevector(largest.v, largest.v, 2, 3, 0, 1, 6, 7, 4, 5)), largest);
+  largest = max(F8(__builtin_shufflevector(largest.v, largest.v, 1, 0, 3, 2, 5, 4, 7, 6)), largest);
+  return largest.v[0];
 }
 
-// y = exp(x - largest); returns 1 / sum.
+// y = exp(x - largest); returns 1 / sum. What stands behind the end counts as -infinity, of which e^x is 0.
 static inline float vec_exponentials(const float* x, float* y, int64_t count) {
-  const float largest = largest_of(x, count);
-  const float sum = sum_terms(
-      count,
-      [&](int64_t i) {
-        const F8 value = exp_of_negative(load8(x + i) - F8(largest));
-        store8(y + i, value);
-        return value;
-      },
-      [&](int64_t i) {
-        y[i] = exp_of_negative(x[i] - largest);
-        return y[i];
-      });
-  return 1.0F / sum;
+  const F8 largest(largest_of(x, count));
+  F8 sum(0.0F);
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const F8 value = exp_of_negative(load8(x + i) - largest);
+    store8(y + i, value);
+    sum = sum + value;
+  }
+  if (i < count) {
+    float rest[8];
+    const F8 value = exp_of_negative(load_rest(x, i, count) - largest);
+    store8(rest, value);
+    __builtin_memcpy(y + i, rest, static_cast<size_t>(count - i) * sizeof(float));
+    sum = sum + value;
+  }
+  float parts[8];
+  store8(parts, sum);
+  return 1.0F / ordered_sum(parts);
 }
 
 static inline void scale_row(float* x, int64_t count, float factor) {

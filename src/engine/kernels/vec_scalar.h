@@ -37,6 +37,10 @@ static inline float keep_nan(float x, float value) {
 static inline float power_of_two(float shifted) {
   return from_bits((bits(shifted) - 0x4B400000U + 127U) << 23U);
 }
+// value * 2^n, exactly, where that is a normal number and the last bits of `shifted` are n. (1.5 * 2^23 has no last bits.)
+static inline float add_exponent(float value, float shifted) {
+  return from_bits(bits(value) + (bits(shifted) << 23U));
+}
 // value * 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 128 (128 as 2 * 2^127).
 static inline float scale_by_power(float value, float shifted) {
   const uint32_t n = bits(shifted) - 0x4B400000U;
