@@ -127,11 +127,12 @@ void caption_images(const Captioner& captioner,
     fail(
         ErrorCode::kInvalidArgument, "options.batch {}, expected 1 to {}", batch, kMaxCaptionBatch);
   }
-  // Every thread gets some of the images.
-  const size_t workers =
-      std::clamp<size_t>(captioner.at_once(), 1, std::max<size_t>(images.size(), 1));
-  const size_t size =
-      std::clamp<size_t>((images.size() + workers - 1) / workers, 1, static_cast<size_t>(batch));
+  if (images.empty()) {
+    return;
+  }
+  // Every thread gets some of the images, and as many as the others.
+  const size_t workers = std::clamp<size_t>(captioner.at_once(), 1, images.size());
+  const size_t size = even_piece(images.size(), workers, static_cast<size_t>(batch));
   const auto make = [&](size_t index) {
     const size_t begin = index * size;
     return captions_together(

@@ -14,6 +14,14 @@
 
 namespace lorapress {
 
+// How many of `count` things make a piece, at most `most`, so that every one of `workers` gets about as many of them.
+// REQUIRES: count, workers and most are at least 1.
+inline size_t even_piece(size_t count, size_t workers, size_t most) {
+  const auto divided = [](size_t a, size_t b) { return (a / b) + (a % b == 0 ? 0 : 1); };
+  const size_t rounds = divided(divided(count, workers), most);
+  return divided(count, rounds * workers);
+}
+
 // Calls make(i) for every i below `count` on `workers` threads, and take(result) for each result in the order of the
 // indices here; at most 2 x `workers` results wait. The first exception of either ends it and is rethrown when no thread
 // works any more.

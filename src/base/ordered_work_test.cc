@@ -1,5 +1,6 @@
 #include "base/ordered_work.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <gtest/gtest.h>
@@ -28,6 +29,23 @@ TEST(OrderedWork, TakesResultsInOrderAndMakesFewAhead) {
       });
   ASSERT_EQ(taken.size(), kCount);
   EXPECT_TRUE(std::ranges::is_sorted(taken));
+}
+
+TEST(OrderedWork, PiecesAreEven) {
+  EXPECT_EQ(even_piece(256, 2, 8), 8U);
+  EXPECT_EQ(even_piece(24, 2, 8), 6U) << "four pieces, not three";
+  EXPECT_EQ(even_piece(9, 2, 8), 5U);
+  EXPECT_EQ(even_piece(65, 2, 8), 7U);
+  for (size_t count = 1; count <= 100; ++count) {
+    for (size_t workers = 1; workers <= std::min<size_t>(count, 5); ++workers) {
+      const size_t piece = even_piece(count, workers, 8);
+      ASSERT_GE(piece, 1U);
+      ASSERT_LE(piece, 8U);
+      // No worker has more than the others by more than a thing in each of its pieces.
+      const size_t rounds = (((count + piece - 1) / piece) + workers - 1) / workers;
+      ASSERT_LE(rounds * piece, (count / workers) + rounds + 1) << count << " by " << workers;
+    }
+  }
 }
 
 TEST(OrderedWork, EndsWithTheFirstException) {

@@ -35,6 +35,7 @@ struct AttentionHeads {
   int64_t batch_row = 0;
   int64_t shared = 0;
   int64_t tail_head = 0;
+  bool tiled = false;
 };
 void attend(const Call& call, const AttentionHeads& heads);
 

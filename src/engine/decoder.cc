@@ -8,6 +8,8 @@
 namespace lorapress::engine {
 namespace {
 
+constexpr const char* kCacheParts[] = {"key", "value"};
+
 [[noreturn]] void refuse_port(const std::string& what) {
   refuse(Problem::kMismatch,
          what + "; lorapress.json and the graphs do not belong together, press again");
@@ -126,10 +128,11 @@ DecoderGraph Decoder::check_decoder(const Session& graph) const {
 void Decoder::add_cache(DecoderGraph& found, int64_t layer, const char* owner, bool encoder) const {
   const Session& graph = *found.session;
   const Dims cached{-1, facts_.kv_heads, -1, facts_.head_dim};
-  for (const char* part : {"key", "value"}) {
+  for (const char* part : kCacheParts) {
     CachePort port;
     port.past = find_port(graph.inputs(), cache_port(kPast, layer, owner, part), cached);
     port.present = find_port(graph.outputs(), cache_port(kPresent, layer, owner, part), cached);
+    port.keys = part == kCacheParts[0];
     port.encoder = encoder;
     port.in_place = !encoder && graph.in_place(port.past, port.present);
     found.cache.push_back(port);

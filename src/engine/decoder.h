@@ -49,6 +49,7 @@ struct CachePort {
   int past = -1;     // inputs of the graph
   int present = -1;  // outputs
   bool in_place = false;
+  bool keys = false;     // else values
   bool encoder = false;  // of the encoder's states: written by the first call, only read later
 };
 

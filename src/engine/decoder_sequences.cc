@@ -164,7 +164,7 @@ Tensor Sequences::past(size_t index, int64_t slot, int64_t slots) const {
     }
     return Tensor(Type::kF32, dims, cache.tensor.data())
         .with_capacity(dims, capacity_)
-        .with_shared({cache.prefix.floats(), shared_, prefix_, beams_});
+        .with_shared({cache.prefix.floats(), shared_, prefix_, beams_, port(index).keys});
   }
   return length_ > 0 ? cache_[index].tensor
                      : Tensor(Type::kF32, Dims{slots, heads, 0, width}, nullptr);
@@ -191,7 +191,8 @@ void Sequences::keep(size_t index, Tensor present, int64_t slot) {
               cache.tensor.floats() + slot * (cache.tensor.count() / rows()));
 }
 
-// What lies behind the shared positions of an image's prefix, into all its slots.
+// What lies behind the shared positions of an image's prefix goes into all its slots; keys before them become tiles,
+// which every step reads.
 void Sequences::keep_prefix(size_t index, int64_t image) {
   const Cache& cache = cache_[index];
   const Dims& dims = cache.prefix.dims();
@@ -200,6 +201,18 @@ void Sequences::keep_prefix(size_t index, int64_t image) {
       std::copy_n(cache.prefix.floats() + ((image * dims[1] + head) * prefix_ + shared_) * dims[3],
                   (prefix_ - shared_) * dims[3],
                   cache.tensor.floats() + (slot * dims[1] + head) * capacity_ * dims[3]);
+    }
+  }
+  if (!port(index).keys) {
+    return;
+  }
+  std::vector<float> rows(static_cast<size_t>(kernels::kTile * dims[3]));
+  for (int64_t head = 0; head < dims[1]; ++head) {
+    for (int64_t j = 0; j < shared_; j += kernels::kTile) {
+      float* const tile =
+          cache.prefix.floats() + ((image * dims[1] + head) * prefix_ + j) * dims[3];
+      std::copy_n(tile, rows.size(), rows.data());
+      kernels::tile_keys(rows.data(), dims[3], tile);
     }
   }
 }

@@ -31,7 +31,7 @@ class Sequences {
 
  private:
   // One tensor of the cache. In place: positions from shared_ on, [slots, heads, capacity, width], and of each image what is
-  // before them, [images, heads, prefix, width]. Else all positions, [slots, heads, length, width].
+  // before them, [images, heads, prefix, width], keys in tiles as soon as the image has begun. Else all positions, [slots, heads, length, width].
   struct Cache {
     Tensor tensor;
     Tensor prefix;

@@ -134,6 +134,7 @@ void attend(const Call& call, const AttentionHeads& heads) {
   run.batch_row = heads.batch_row;
   run.shared = heads.shared;
   run.tail_head = heads.tail_head;
+  run.tiled = heads.tiled;
   // Heads that share keys are one part where there are few rows or a batch shares them, too: their keys are transposed once.
   const int64_t group = heads.heads / heads.kv_heads;
   const bool together = workers.count() == 1 || group * heads.queries <= 6 || heads.batch > 1;
@@ -256,6 +257,7 @@ void group_query_attention(Call& call) {
       run.batch_row = queries * heads * width;
       run.shared = shared.positions;
       run.tail_head = room * width;
+      run.tiled = shared.tiled;
     }
     run.out = out.floats() + row * queries * heads * width;
     run.out_row = heads * width;

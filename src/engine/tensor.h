@@ -140,6 +140,7 @@ class Tensor {
     int64_t positions = 0;        // a multiple of kernels::kTile
     int64_t room = 0;
     int64_t rows = 1;
+    bool tiled = false;  // of keys: they stand in tiles (kernels::tile_keys)
   };
   [[nodiscard]] const Shared& shared() const { return shared_; }
   [[nodiscard]] Tensor with_shared(const Shared& shared) const;

@@ -52,7 +52,11 @@ struct AttentionRun {
   int64_t batch_row = 0;
   int64_t shared = 0;
   int64_t tail_head = 0;
+  // With tails: key j < shared is at k[g * kv_head + (j / kTile * head_dim + d) * kTile + j % kTile], as tile_keys puts it.
+  bool tiled = false;
 };
+// kTile keys [kTile, head_dim] as a tile [head_dim, kTile] of AttentionRun::tiled, in other memory.
+void tile_keys(const float* keys, int64_t head_dim, float* to);
 size_t attention_scratch_bytes(int64_t keys, int64_t head_dim);
 
 // Norms of rows [rows, width]; sums have the order of `ordered_sum` (math.h).

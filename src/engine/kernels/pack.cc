@@ -237,6 +237,14 @@ size_t linear_scratch_bytes(const LinearSpec& spec) {
   return static_cast<size_t>(padded_inputs(spec.inputs) * kTileFloats);
 }
 
+void tile_keys(const float* keys, int64_t head_dim, float* to) {
+  for (int64_t d = 0; d < head_dim; ++d) {
+    for (int64_t j = 0; j < kTile; ++j) {
+      *to++ = keys[(j * head_dim) + d];
+    }
+  }
+}
+
 size_t attention_scratch_bytes(int64_t keys, int64_t head_dim) {
   constexpr int64_t kRows = 8;  // at least those that a set computes together
   const int64_t floats = round_up(keys, kTile) * (kRows + head_dim);

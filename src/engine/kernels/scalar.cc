@@ -26,13 +26,21 @@ float exponentials(float* s, int64_t count) {
   return 1.0F / ordered_sum(parts);
 }
 
-// Key or value j of a row of the batch.
-const float* position(const AttentionRun& run, int64_t row, int64_t group, int64_t j, bool value) {
+// Key or value j of a row of the batch: number d is at begin[d * step].
+struct Position {
+  const float* begin;
+  int64_t step;
+};
+Position position(const AttentionRun& run, int64_t row, int64_t group, int64_t j, bool value) {
   if (run.tails_k != nullptr && j >= run.shared) {
     const float* tail = value ? run.tails_v[row] : run.tails_k[row];
-    return tail + (group * run.tail_head) + ((j - run.shared) * run.head_dim);
+    return {tail + (group * run.tail_head) + ((j - run.shared) * run.head_dim), 1};
   }
-  return (value ? run.v : run.k) + (group * run.kv_head) + (j * run.head_dim);
+  const float* all = (value ? run.v : run.k) + (group * run.kv_head);
+  if (run.tiled && !value) {
+    return {all + (j / kTile * kTile * run.head_dim) + (j % kTile), kTile};
+  }
+  return {all + (j * run.head_dim), 1};
 }
 
 void attend(const AttentionRun& run, int64_t row, int64_t head, int64_t query, float* scores) {
@@ -44,10 +52,10 @@ void attend(const AttentionRun& run, int64_t row, int64_t head, int64_t query, f
   const int64_t count = last - first;
   float* out = run.out + (row * run.batch_row) + (query * run.out_row) + (head * run.out_head);
   for (int64_t j = first; j < last; ++j) {
-    const float* k = position(run, row, group, j, false);
+    const Position k = position(run, row, group, j, false);
     float sum = 0;
     for (int64_t d = 0; d < run.head_dim; ++d) {
-      sum += q[d] * k[d];
+      sum += q[d] * k.begin[d * k.step];
     }
     sum *= run.scale;
     if (run.mask != nullptr) {
@@ -59,7 +67,7 @@ void attend(const AttentionRun& run, int64_t row, int64_t head, int64_t query, f
   for (int64_t d = 0; d < run.head_dim; ++d) {
     float sum = 0;
     for (int64_t j = 0; j < count; ++j) {
-      sum += (scores[j] * inverse) * position(run, row, group, first + j, true)[d];
+      sum += (scores[j] * inverse) * position(run, row, group, first + j, true).begin[d];
     }
     out[d] = sum;
   }

@@ -112,11 +112,22 @@ struct Values {
   int64_t shared;
 };
 
-// `keys` holds transposed tiles from tile first_tile on; scores has kMostRows rows of `row` floats.
+// Transposed tiles of keys: those of a cache that keeps them so, and the others from `tiles` on.
+struct KeyTiles {
+  const float* kept;
+  int64_t kept_count;  // 0: the cache keeps none
+  const float* tiles;
+  int64_t first;  // the tile at `tiles`
+  int64_t tile_floats;
+  [[nodiscard]] const float* at(int64_t tile) const {
+    return tile < kept_count ? kept + (tile * tile_floats) : tiles + ((tile - first) * tile_floats);
+  }
+};
+
+// `scores` has kMostRows rows of `row` floats.
 static inline void attend_rows(const AttentionRun& run,
                                const QueryRows& rows,
-                               const float* keys,
-                               int64_t first_tile,
+                               const KeyTiles& keys,
                                const Values& values,
                                float* scores,
                                int64_t row) {
@@ -133,7 +144,7 @@ static inline void attend_rows(const AttentionRun& run,
   for (int64_t tile = from / kTile; tile * kTile < to; ++tile) {
     float_product(rows.count,
                   inputs,
-                  keys + ((tile - first_tile) * kTile * run.head_dim),
+                  keys.at(tile),
                   kTile,
                   run.head_dim,
                   kTile,
@@ -182,8 +193,7 @@ static inline void attend_batch_row(const AttentionRun& run,
                                     int64_t batch,
                                     int64_t first_head,
                                     int64_t last_head,
-                                    const float* keys,
-                                    int64_t first_tile,
+                                    const KeyTiles& keys,
                                     const Values& values,
                                     float* scores,
                                     int64_t row) {
@@ -199,19 +209,20 @@ static inline void attend_batch_row(const AttentionRun& run,
     rows.first[r] = most(run.first_key, run.window > 0 ? place - run.window + 1 : int64_t{0});
     rows.last[r] = run.causal ? place + 1 : run.keys;
     if (rows.count == kMostRows || i + 1 == count) {
-      attend_rows(run, rows, keys, first_tile, values, scores, row);
+      attend_rows(run, rows, keys, values, scores, row);
       rows.count = 0;
     }
   }
 }
 
-// Heads first <= h < last, which read the same keys; those that a batch shares are transposed once.
+// Heads first <= h < last, which read the same keys; those that a batch shares are transposed once, if the cache
+// does not keep them so.
 static inline void attend_group(const AttentionRun& run, int64_t first_head, int64_t last_head) {
   const int64_t group = first_head / (run.heads / run.kv_heads);
   const int64_t offset = group * run.kv_head;
   const int64_t row = round_up(run.keys, kTile);
   auto* scores = reinterpret_cast<float*>(run.scratch);
-  float* keys = scores + (row * kMostRows);
+  float* tiles = scores + (row * kMostRows);
   const int64_t lost = run.window > 0 ? run.keys - run.queries - run.window + 1 : 0;
   const int64_t first_tile = most(run.first_key, most(lost, int64_t{0})) / kTile;
   const auto transpose = [&](const float* k, int64_t begin, int64_t first, int64_t end) {
@@ -219,19 +230,24 @@ static inline void attend_group(const AttentionRun& run, int64_t first_head, int
       transpose_keys(k + (((tile * kTile) - begin) * run.head_dim),
                      least(kTile, end - (tile * kTile)),
                      run.head_dim,
-                     keys + ((tile - first_tile) * kTile * run.head_dim));
+                     tiles + ((tile - first_tile) * kTile * run.head_dim));
     }
   };
   const bool split = run.tails_k != nullptr;
   Values values{run.v + offset, nullptr, split ? run.shared : run.keys};
-  transpose(run.k + offset, 0, 0, least(values.shared, run.keys));
+  const bool kept = split && run.tiled;
+  const KeyTiles keys{
+      run.k + offset, kept ? run.shared / kTile : 0, tiles, first_tile, kTile * run.head_dim};
+  if (!kept) {
+    transpose(run.k + offset, 0, 0, least(values.shared, run.keys));
+  }
   for (int64_t batch = 0; batch < run.batch; ++batch) {
     if (split) {
       const int64_t tail = group * run.tail_head;
       transpose(run.tails_k[batch] + tail, run.shared, run.shared, run.keys);
       values.tail = run.tails_v[batch] + tail;
     }
-    attend_batch_row(run, batch, first_head, last_head, keys, first_tile, values, scores, row);
+    attend_batch_row(run, batch, first_head, last_head, keys, values, scores, row);
   }
 }
 
