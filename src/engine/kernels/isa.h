@@ -21,12 +21,21 @@
 #define LORAPRESS_UNROLLED _Pragma("GCC unroll 16")
 #endif
 
+// For steps of a loop whose sums are arrays in registers.
+#define LORAPRESS_STEP __attribute__((always_inline)) static inline
+
 namespace lorapress::kernels {
 
 #if defined(__AVX2__)
 inline constexpr int64_t kLanes = 8;
 #else
 inline constexpr int64_t kLanes = 4;
+#endif
+// WebAssembly's compilers unroll nothing and look for an end to wait in each round of a loop.
+#if defined(__wasm__)
+inline constexpr bool kLoopIsDear = true;
+#else
+inline constexpr bool kLoopIsDear = false;
 #endif
 inline constexpr int kVectorBytes = 4 * static_cast<int>(kLanes);
 
@@ -87,9 +96,9 @@ static inline Ints shift_right16(Ints value, int count) {
   return reinterpret_cast<Ints>(reinterpret_cast<Halves>(value) >> static_cast<uint16_t>(count));
 }
 
-// Keeps compilers from reordering sums and the loads between them, which costs more registers than there are. No code.
-template <typename Vector>
-static inline void pin(Vector& value) {
+// Keeps compilers from reordering integer sums, which costs more registers than there are; in WebAssembly the loads
+// between them, too. No code.
+static inline void pin(Ints& value) {
 #if defined(__x86_64__)
   asm("" : "+x"(value));
 #elif defined(__wasm__)
@@ -98,10 +107,15 @@ static inline void pin(Vector& value) {
   asm("" : "+w"(value));
 #endif
 }
-
-// Keeps compilers from computing an address anew for each of its offsets. No code.
+// For WebAssembly alone, which has no registers: whoever compiles it follows the order of its instructions.
+static inline void pin_wasm([[maybe_unused]] Floats& value) {
+#if defined(__wasm__)
+  asm volatile("" : "+r"(value));
+#endif
+}
+// Keeps compilers from computing an address anew for each of its offsets.
 template <typename Element>
-static inline void pin_address([[maybe_unused]] const Element*& address) {
+static inline void pin_wasm([[maybe_unused]] const Element*& address) {
 #if defined(__wasm__)
   asm("" : "+r"(address));
 #endif

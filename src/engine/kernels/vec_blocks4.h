@@ -99,6 +99,35 @@ struct Blocks4Rows {
   }
 };
 
+// sum[r][c] += w[c] x[r] over 4 inputs. What there is less of stays in registers, inputs or weights.
+template <int Rows>
+LORAPRESS_STEP void unpacked_step4(const std::byte* values,
+                                   const std::byte* weights,
+                                   Ints (&sum)[Rows][kVectors]) {
+  constexpr bool kKeepInputs = Rows <= kVectors;
+  Ints x[Rows][kOperand];
+  Ints w[kVectors][kOperand];
+  LORAPRESS_UNROLLED
+  for (int outer = 0; outer < (kKeepInputs ? kVectors : Rows); ++outer) {
+    LORAPRESS_UNROLLED
+    for (int inner = 0; inner < (kKeepInputs ? Rows : kVectors); ++inner) {
+      const int r = kKeepInputs ? inner : outer;
+      const int c = kKeepInputs ? outer : inner;
+      LORAPRESS_UNROLLED
+      for (int i = 0; i < kOperand; ++i) {
+        if (c == 0) {
+          x[r][i] = broadcast(values + (((r * kOperand) + i) * 4));
+        }
+        if (r == 0) {
+          w[c][i] = load<Ints>(weights + (i * kTileFloats) + (c * kVectorBytes));
+        }
+      }
+      sum[r][c] = multiply_add(sum[r][c], w[c], x[r]);
+      pin(sum[r][c]);
+    }
+  }
+}
+
 // A tile whose nibbles were unpacked, times Rows rows of a group of Group: sums [Rows][16].
 template <int Rows, int Group, bool Zeros>
 static inline void multiply_unpacked4(Blocks4Rows rows,
@@ -121,28 +150,9 @@ static inline void multiply_unpacked4(Blocks4Rows rows,
     }
     LORAPRESS_UNROLLED
     for (int step = 0; step < kSteps; ++step) {
-      Ints x[Rows][kOperand];
-      LORAPRESS_UNROLLED
-      for (int r = 0; r < Rows; ++r) {
-        LORAPRESS_UNROLLED
-        for (int i = 0; i < kOperand; ++i) {
-          x[r][i] = broadcast(rows.values + (((((step * Group) + r) * kOperand) + i) * 4));
-        }
-      }
-      LORAPRESS_UNROLLED
-      for (int c = 0; c < kVectors; ++c) {
-        Ints w[kOperand];
-        LORAPRESS_UNROLLED
-        for (int i = 0; i < kOperand; ++i) {
-          w[i] =
-              load<Ints>(unpacked + (((step * kOperand) + i) * kTileFloats) + (c * kVectorBytes));
-        }
-        LORAPRESS_UNROLLED
-        for (int r = 0; r < Rows; ++r) {
-          sum[r][c] = multiply_add(sum[r][c], w, x[r]);
-          pin(sum[r][c]);
-        }
-      }
+      unpacked_step4<Rows>(rows.values + (step * Group * kOperand * 4),
+                           unpacked + (step * kOperand * kTileFloats),
+                           sum);
     }
     LORAPRESS_UNROLLED
     for (int c = 0; c < kVectors; ++c) {
@@ -150,7 +160,7 @@ static inline void multiply_unpacked4(Blocks4Rows rows,
       LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         total[r][c] = total[r][c] + (block_sum(sum[r][c]) * broadcast(rows.scales[r])) * scale;
-        pin(total[r][c]);
+        pin_wasm(total[r][c]);
       }
     }
     scales += block_step;
@@ -159,12 +169,12 @@ static inline void multiply_unpacked4(Blocks4Rows rows,
     rows.scales += Group;
     rows.starts += Group * 2;
     rows.totals += Group;
-    pin_address(scales);
-    pin_address(unpacked);
-    pin_address(rows.values);
-    pin_address(rows.scales);
-    pin_address(rows.starts);
-    pin_address(rows.totals);
+    pin_wasm(scales);
+    pin_wasm(unpacked);
+    pin_wasm(rows.values);
+    pin_wasm(rows.scales);
+    pin_wasm(rows.starts);
+    pin_wasm(rows.totals);
   }
   LORAPRESS_UNROLLED
   for (int r = 0; r < Rows; ++r) {
@@ -210,9 +220,9 @@ static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
 // Two vectors of outputs of `Tiles` tiles over a block of one row: sums, from the nibbles. `block` are the places of the
 // vectors in each tile's block.
 template <int Tiles, bool Zeros>
-static inline void multiply_block4(const Blocks4Rows& row,
-                                   const std::byte* const (&block)[Tiles],
-                                   Ints (&sum)[Tiles][2]) {
+LORAPRESS_STEP void multiply_block4(const Blocks4Rows& row,
+                                    const std::byte* const (&block)[Tiles],
+                                    Ints (&sum)[Tiles][2]) {
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     LORAPRESS_UNROLLED
@@ -277,23 +287,23 @@ static inline void multiply_one4(Blocks4Rows row,
           const Floats scale = load<Floats>(block[t] + kNibbleBytes + (c * kVectorBytes));
           Floats& to = total[t][strip + c];
           to = to + (block_sum(sum[t][c]) * row_scale) * scale;
-          pin(to);
+          pin_wasm(to);
         }
       }
     }
     LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
       tiles[t] += block_step;
-      pin_address(tiles[t]);
+      pin_wasm(tiles[t]);
     }
     row.values += kBlock * kOperand;
     row.scales += 1;
     row.starts += 2;
     row.totals += 1;
-    pin_address(row.values);
-    pin_address(row.scales);
-    pin_address(row.starts);
-    pin_address(row.totals);
+    pin_wasm(row.values);
+    pin_wasm(row.scales);
+    pin_wasm(row.starts);
+    pin_wasm(row.totals);
   }
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {

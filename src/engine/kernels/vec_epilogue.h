@@ -39,7 +39,8 @@ static inline void store_rows(
   }
 }
 
-static inline void store_tile(
+// Not inlined: its code takes registers from the sums of the products that call it.
+__attribute__((noinline)) static void store_tile(
     const LinearRun& run, int64_t row, int64_t rows, int64_t first_output, const float* sums) {
   switch (run.epilogue) {
     case Epilogue::kNone:

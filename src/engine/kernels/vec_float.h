@@ -18,24 +18,30 @@ struct FloatRows {
   const float* x[kMostRows];
 };
 
-// sums[r][c] += x[r] * w[c], one input of each row.
+// sum[r][c] += x[r][at] * w[c]. What there is less of stays in registers, inputs or weights.
 template <int Rows, int Vectors>
-static inline void float_step(const float* const (&x)[Rows],
-                              int64_t at,
-                              const float* w,
-                              Floats (&sum)[Rows][Vectors]) {
-  Floats input[Rows];
+LORAPRESS_STEP void float_step(const float* const (&x)[Rows],
+                               int64_t at,
+                               const float* w,
+                               Floats (&sum)[Rows][Vectors]) {
+  constexpr bool kKeepInputs = Rows <= Vectors;
+  constexpr int kKept = kKeepInputs ? Rows : Vectors;
+  constexpr int kOthers = kKeepInputs ? Vectors : Rows;
+  const auto input = [&](int r) { return broadcast(x[r][at]); };
+  const auto weight = [&](int c) { return load<Floats>(w + (c * kLanes)); };
+  Floats kept[kKept];
   LORAPRESS_UNROLLED
-  for (int r = 0; r < Rows; ++r) {
-    input[r] = broadcast(x[r][at]);
+  for (int i = 0; i < kKept; ++i) {
+    kept[i] = kKeepInputs ? input(i) : weight(i);
   }
   LORAPRESS_UNROLLED
-  for (int c = 0; c < Vectors; ++c) {
-    const Floats weight = load<Floats>(w + (c * kLanes));
+  for (int j = 0; j < kOthers; ++j) {
+    const Floats other = kKeepInputs ? weight(j) : input(j);
     LORAPRESS_UNROLLED
-    for (int r = 0; r < Rows; ++r) {
-      sum[r][c] = sum[r][c] + input[r] * weight;
-      pin(sum[r][c]);
+    for (int i = 0; i < kKept; ++i) {
+      Floats& to = kKeepInputs ? sum[i][j] : sum[j][i];
+      to = to + kept[i] * other;
+      pin_wasm(to);
     }
   }
 }
@@ -65,19 +71,19 @@ static inline void float_strip(const float* const* from,
       sum[r][c] = how.fresh ? Floats{} : load<Floats>(sums + (r * sums_stride) + (c * kLanes));
     }
   }
-  constexpr int64_t kUnrolled = 4;
+  constexpr int64_t kUnrolled = kLoopIsDear ? 4 : 1;
   int64_t k = 0;
   for (; k + kUnrolled <= inputs; k += kUnrolled) {
     LORAPRESS_UNROLLED
     for (int64_t i = 0; i < kUnrolled; ++i) {
       float_step<Rows, Vectors>(x, i, w, sum);
       w += w_stride;
-      pin_address(w);
+      pin_wasm(w);
     }
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
       x[r] += kUnrolled;
-      pin_address(x[r]);
+      pin_wasm(x[r]);
     }
   }
   for (; k < inputs; ++k, w += w_stride) {
