@@ -22,7 +22,7 @@ done
 exec {command} "$@"
 """
 # Code and data in sections of their own, so that the linker drops what nothing uses.
-FLAGS = "-O2 -fPIC -ffunction-sections -fdata-sections -fno-sanitize=undefined -g0"
+FLAGS = "-O2 -fPIC -ffunction-sections -fdata-sections -fno-sanitize=undefined"
 
 
 def zig_program():
@@ -69,10 +69,11 @@ class Tools:
 
     def write_tools(self, zig):
         """Write a script for each name that build systems call."""
-        maps = f"-ffile-prefix-map={WORK}=. -ffile-prefix-map={ROOT}=."
+        # zig alone would write debug information, which costs time and is stripped at the end.
+        always = f"-g0 -ffile-prefix-map={WORK}=. -ffile-prefix-map={ROOT}=."
         for name, words in {
-            "cc": f"cc -target {self.target.zig} {maps}",
-            "c++": f"c++ -target {self.target.zig} {maps}",
+            "cc": f"cc -target {self.target.zig} {always}",
+            "c++": f"c++ -target {self.target.zig} {always}",
             "ar": "ar",
             "ranlib": "ranlib",
             "rc": "rc",

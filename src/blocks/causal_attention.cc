@@ -232,8 +232,9 @@ CausalContext causal_context(const Builder& b,
   const bool whole = rotary && 2 * rope.frequencies.dim(0).value == heads.head_dim;
   if (context.fused) {
     if (whole) {
-      context.rope =
-          rope_tables(b, scope + "/rotary", rope, graph.integer(0), graph.integer(rope.positions));
+      const Value end = graph.integer(rope.positions);  // arguments have no order among compilers
+      const Value start = graph.integer(0);
+      context.rope = rope_tables(b, scope + "/rotary", rope, start, end);
     }
     add_fused_lengths(b, scope, hidden_states, total, context);
   }

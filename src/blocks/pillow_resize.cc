@@ -44,7 +44,12 @@ Value filter_of(Arithmetic& m, const Value& t, ResizeFilter filter) {
   const Value near = m.op("Add", m.op("Mul", m.op("Sub", m.op("Mul", t, 1.5), 2.5), squared), 1.0);
   const Value inner = m.op("Add", m.op("Mul", m.op("Sub", t, 5.0), t), 8.0);
   const Value far = m.op("Mul", m.op("Sub", m.op("Mul", inner, t), 4.0), -0.5);
-  return m.where(m.op("Less", t, 1.0), near, m.where(m.op("Less", t, 2.0), far, m.constant(0.0)));
+  // One after another: arguments have no order among compilers, nodes in a file do.
+  const Value zero = m.constant(0.0);
+  const Value below_two = m.op("Less", t, 2.0);
+  const Value outer = m.where(below_two, far, zero);
+  const Value below_one = m.op("Less", t, 1.0);
+  return m.where(below_one, near, outer);
 }
 
 //  Output pixel i of `to` lies at (i + 1/2) * from / to, input pixel j at j + 1/2; their distance

@@ -36,13 +36,27 @@ class Aligned {
   size_t bytes_;
 };
 
+// The same numbers from every C++ library, which the library's distributions are not.
 class Numbers {
  public:
   explicit Numbers(uint32_t seed) : random_(seed) {}
   int64_t integer(int64_t least, int64_t most) {
-    return std::uniform_int_distribution<int64_t>(least, most)(random_);
+    return least + static_cast<int64_t>(random_() % static_cast<uint64_t>(most - least + 1));
   }
-  float normal(float scale = 1.0F) { return std::normal_distribution<float>(0.0F, scale)(random_); }
+  // A sum of four uniform numbers of 16 bits: nearly normal, |value| < 3.5 * scale.
+  float normal(float scale = 1.0F) {
+    int32_t sum = -2 * 0xFFFF;
+    for (int i = 0; i < 2; ++i) {
+      const auto bits = static_cast<uint32_t>(random_());
+      sum += static_cast<int32_t>((bits & 0xFFFFU) + (bits >> 16U));
+    }
+    return static_cast<float>(sum) * (1.0F / 37837.0F) * scale;
+  }
+  // Bits of a float16 number of either sign.
+  uint16_t half(int64_t least, int64_t most) {
+    const int64_t magnitude = integer(least, most);
+    return static_cast<uint16_t>(magnitude | (integer(0, 1) << 15));
+  }
   std::vector<float> normals(int64_t count, float scale = 1.0F) {
     std::vector<float> values(static_cast<size_t>(count));
     for (float& value : values) {
@@ -87,8 +101,7 @@ inline SourceWeight blocks4(const LinearSpec& spec, Extent extent, Numbers& numb
   std::vector<int> zeros(static_cast<size_t>(spec.outputs * blocks), 8);
   std::vector<float> scales;
   for (int64_t i = 0; i < spec.outputs * blocks; ++i) {
-    const auto half = static_cast<uint16_t>(numbers.integer(0x1000, 0x2FFF) |
-                                            (numbers.integer(0, 1) << 15));  // of either sign
+    const uint16_t half = numbers.half(0x1000, 0x2FFF);
     const float scale = spec.half_scales ? half_value(half) : numbers.normal(0.02F);
     spec.half_scales ? append(weight.parts[1], half) : append(weight.parts[1], scale);
     scales.push_back(scale);
@@ -178,8 +191,7 @@ inline SourceWeight floats(const LinearSpec& spec, Numbers& numbers) {
     double& value = weight.values[static_cast<size_t>((n * spec.inputs) + k)];
     if (spec.kind == WeightKind::kFloat16) {
       // All kinds of finite numbers: subnormal ones and 0, of both signs.
-      const auto half =
-          static_cast<uint16_t>(numbers.integer(0, 0x3BFF) | (numbers.integer(0, 1) << 15));
+      const uint16_t half = numbers.half(0, 0x3BFF);
       append(weight.parts[0], half);
       value = half_value(half);
     } else {
