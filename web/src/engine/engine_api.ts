@@ -71,8 +71,10 @@ export interface ModelSource {
   readonly graph: GraphFile;
   /** A file of the folder, every chunk verified; its pieces lie in `memory`, if given. */
   read(path: string, memory?: PieceMemory): Promise<Pieces>;
-  /** A file's chunks, all of them verified, in any order; `bytes` are used again when `take` returns. */
+  /** A file's chunks, all of them verified, in any order. They are the engine's, which gives each to free(). */
   chunks(path: string, take: (index: number, bytes: Uint8Array) => void): Promise<void>;
+  /** Nothing is read of a chunk any more. */
+  free(chunk: Uint8Array): void;
 }
 
 /** The image tokens, wherever the engine keeps them. */

@@ -1,5 +1,5 @@
-// One instance of the project's own engine: its memory, its threads, and the files that it loads. Chunks of files lie in its
-// memory, where they are freed one by one while the weights in them are packed: a model is in memory once.
+// One instance of the project's own engine: its memory, its threads, and the files that it loads. Chunks of files lie outside of
+// its memory, which never shrinks, and are freed one by one while the weights in them are packed: a model is in memory once.
 import { asLorapressError, type ErrorCode, fail, LorapressError, messageOf } from "../errors.js";
 import type { ModelShape, ModelSource } from "./engine_api.js";
 import {
@@ -15,23 +15,21 @@ import type { ThreadStart } from "./native_thread.js";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** Of files, which are freed one by one; a divisor of the size of chunks. */
-const BLOCK_BYTES = 2 ** 20;
-
-/** A part of a file in the instance's memory. */
-interface Block {
+/** A part of a file. */
+interface Chunk {
   readonly begin: number;
-  readonly bytes: number;
-  readonly at: number;
+  readonly bytes: Uint8Array;
   /** Bytes that are still to be read. */
   left: number;
 }
 
-/** A file in blocks of equal size but the last one. */
+/** A file in chunks of equal size but the last one. */
 export interface NativeFile {
   readonly name: string;
   readonly bytes: number;
-  readonly blocks: readonly Block[];
+  readonly chunks: readonly Chunk[];
+  readonly chunkBytes: number;
+  free(chunk: Uint8Array): void;
 }
 
 export interface NativeStart {
@@ -44,6 +42,34 @@ export interface NativeStart {
   readonly shape: ModelShape;
   note(text: string): void;
 }
+
+/** The files of a part. */
+export function receiveFiles(source: ModelSource): Promise<NativeFile[]> {
+  const { path, externalData } = source.graph;
+  return Promise.all([path, ...externalData].map((one) => receiveFile(one, source)));
+}
+
+async function receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
+  const arrived: Uint8Array[] = [];
+  await source.chunks(path, (i, chunk) => {
+    arrived[i] = chunk;
+  });
+  let size = 0;
+  const chunks = arrived.map((bytes) => {
+    size += bytes.length;
+    return { begin: size - bytes.length, bytes, left: bytes.length };
+  });
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const chunkBytes = arrived[0]?.length ?? 1;
+  return { name, bytes: size, chunks, chunkBytes, free: (chunk) => source.free(chunk) };
+}
+
+// Of instances that nobody has any more.
+const ENDED = new FinalizationRegistry<readonly Worker[]>((workers) => {
+  for (const worker of workers) {
+    worker.terminate();
+  }
+});
 
 // Where a browser does not reserve as much address space, it gives less.
 function sharedMemory(): WebAssembly.Memory {
@@ -72,6 +98,7 @@ export class NativeInstance implements NativeHost {
     const { module, shared } = options;
     const memory = shared ? sharedMemory() : undefined;
     const instance = new NativeInstance();
+    ENDED.register(instance, instance.workers);
     const { exports } = await WebAssembly.instantiate(module, importsOf(instance, memory));
     instance.exports = exports as unknown as NativeExports;
     instance.use((engine) => engine._initialize());
@@ -132,14 +159,7 @@ export class NativeInstance implements NativeHost {
     }
   }
 
-  /** The files of a part. */
-  receive(source: ModelSource): Promise<NativeFile[]> {
-    const { path, externalData } = source.graph;
-    const paths = [path, ...externalData];
-    return Promise.all(paths.map((path) => this.receiveFile(path, source)));
-  }
-
-  /** Loads a part from files that receive() brought, which are used up. */
+  /** Loads a part from files that receiveFiles() brought, which are used up. */
   load(part: number, files: readonly NativeFile[]): void {
     this.loading = files;
     try {
@@ -151,8 +171,10 @@ export class NativeInstance implements NativeHost {
       this.call("mismatch", (engine) => engine.lp_load(part));
     } finally {
       this.loading = [];
-      for (const { at } of files.flatMap(({ blocks }) => blocks.filter(({ left }) => left > 0))) {
-        this.free(at);
+      for (const { chunks, free } of files) {
+        for (const { bytes } of chunks.filter(({ left }) => left > 0)) {
+          free(bytes);
+        }
       }
     }
   }
@@ -168,17 +190,18 @@ export class NativeInstance implements NativeHost {
   read(file: number, offset: number, to: number, bytes: number): void {
     const memory = new Uint8Array(this.exports.memory.buffer);
     let at = to >>> 0;
-    for (const [{ at: block, begin }, from, end] of this.overlaps(file, offset, offset + bytes)) {
-      memory.copyWithin(at, block + from - begin, block + end - begin);
-      at += end - from;
+    const parts = this.overlaps(file, offset, offset + bytes);
+    for (const [chunk, begin, end] of parts) {
+      memory.set(chunk.bytes.subarray(begin - chunk.begin, end - chunk.begin), at);
+      at += end - begin;
     }
   }
 
   done(file: number, begin: number, end: number): void {
-    for (const [block, from, to] of this.overlaps(file, begin, end)) {
-      block.left -= to - from;
-      if (block.left === 0) {
-        this.exports.lp_free(block.at);
+    for (const [chunk, from, to] of this.overlaps(file, begin, end)) {
+      chunk.left -= to - from;
+      if (chunk.left === 0) {
+        this.loading[file]?.free(chunk.bytes);
       }
     }
   }
@@ -192,12 +215,12 @@ export class NativeInstance implements NativeHost {
     file: number,
     begin: number,
     end: number,
-  ): Generator<readonly [block: Block, begin: number, end: number]> {
-    const blocks = this.loading[file]?.blocks ?? [];
-    const size = blocks[0]?.bytes ?? 1;
+  ): Generator<readonly [chunk: Chunk, begin: number, end: number]> {
+    const chunks = this.loading[file]?.chunks ?? [];
+    const size = this.loading[file]?.chunkBytes ?? 1;
     for (let i = Math.floor(begin / size); i * size < end; ++i) {
-      const block = blocks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
-      yield [block, Math.max(begin, block.begin), Math.min(end, block.begin + block.bytes)];
+      const chunk = chunks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
+      yield [chunk, Math.max(begin, chunk.begin), Math.min(end, chunk.begin + chunk.bytes.length)];
     }
   }
 
@@ -239,23 +262,6 @@ export class NativeInstance implements NativeHost {
     } catch (error) {
       note(`The engine has one thread: ${messageOf(error)}.`);
     }
-  }
-
-  private async receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
-    const arrived: { readonly at: number; readonly bytes: number }[][] = [];
-    await source.chunks(path, (i, chunk) => {
-      const blocks = Math.ceil(chunk.length / BLOCK_BYTES);
-      arrived[i] = Array.from({ length: blocks }, (_, k) => {
-        const part = chunk.subarray(k * BLOCK_BYTES, (k + 1) * BLOCK_BYTES);
-        return { at: this.put(part), bytes: part.length };
-      });
-    });
-    let size = 0;
-    const blocks = arrived.flat().map(({ at, bytes }) => {
-      size += bytes;
-      return { at, bytes, begin: size - bytes, left: bytes };
-    });
-    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: size, blocks };
   }
 
   private put({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
