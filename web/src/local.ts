@@ -95,7 +95,7 @@ export class LocalBackend implements Backend {
     this.info = parts.info;
     this.manifest = parts.loader.manifest;
     this.generation = generationOf(this.manifest);
-    this.pieces = new PieceReader(parts.loader);
+    this.pieces = new PieceReader(parts.loader, !parts.keepEncoder);
     parts.meter.enter("download");
     // Requests go out in this order.
     const config = handled(this.loadTokenizerConfig());
@@ -131,7 +131,9 @@ export class LocalBackend implements Backend {
     const { device = "auto", engine = "auto", threads, keepEncoder = true } = options;
     const facts = await inspectDevice(device, threads, engine);
     const store = await openStore(noteRefusal(meter), options.cache);
-    const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
+    const parallel = keepEncoder ? 4 : 2; // chunks that are in memory at a time
+    const read = { ...options, parallel, store, meter, signal: stop.signal };
+    const loader = await Loader.open(folder, read);
     const { manifest } = loader;
     const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
     const size = manifest.preprocessing;

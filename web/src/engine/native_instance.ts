@@ -1,6 +1,8 @@
 // One instance of the project's own engine: its memory, its threads, and the files that it loads. Chunks of files lie outside of
 // its memory, which never shrinks, and are freed one by one while the weights in them are packed: a model is in memory once.
 import { asLorapressError, type ErrorCode, fail, LorapressError, messageOf } from "../errors.js";
+import { freeNow } from "../loading/free_now.js";
+import type { Chunk } from "../loading/piece_reader.js";
 import type { ModelShape, ModelSource } from "./engine_api.js";
 import {
   INITIAL_PAGES,
@@ -15,21 +17,27 @@ import type { ThreadStart } from "./native_thread.js";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
+// Of workers.
+declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer };
+
+/** Of chunks in the store, so much is in memory. */
+const WINDOW_BYTES = 2 ** 20;
+
 /** A part of a file. */
-interface Chunk {
+interface Part {
   readonly begin: number;
-  readonly bytes: Uint8Array;
+  readonly end: number;
+  readonly chunk: Chunk;
   /** Bytes that are still to be read. */
   left: number;
 }
 
-/** A file in chunks of equal size but the last one. */
+/** A file in parts of equal size but the last one. */
 export interface NativeFile {
   readonly name: string;
   readonly bytes: number;
-  readonly chunks: readonly Chunk[];
-  readonly chunkBytes: number;
-  free(chunk: Uint8Array): void;
+  readonly parts: readonly Part[];
+  free(chunk: Chunk): void;
 }
 
 export interface NativeStart {
@@ -50,18 +58,25 @@ export function receiveFiles(source: ModelSource): Promise<NativeFile[]> {
 }
 
 async function receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
-  const arrived: Uint8Array[] = [];
+  const arrived: Chunk[][] = [];
   await source.chunks(path, (i, chunk) => {
-    arrived[i] = chunk;
+    arrived[i] = chunk instanceof Uint8Array ? [chunk] : windowsOf(chunk);
   });
-  let size = 0;
-  const chunks = arrived.map((bytes) => {
-    size += bytes.length;
-    return { begin: size - bytes.length, bytes, left: bytes.length };
+  let bytes = 0;
+  const parts = arrived.flat().map((chunk) => {
+    const begin = bytes;
+    const left = chunk instanceof Uint8Array ? chunk.length : chunk.size;
+    bytes += left;
+    return { begin, end: bytes, chunk, left };
   });
   const name = path.slice(path.lastIndexOf("/") + 1);
-  const chunkBytes = arrived[0]?.length ?? 1;
-  return { name, bytes: size, chunks, chunkBytes, free: (chunk) => source.free(chunk) };
+  return { name, bytes, parts, free: (chunk) => source.free(chunk) };
+}
+
+function windowsOf(chunk: Blob): Blob[] {
+  return Array.from({ length: Math.ceil(chunk.size / WINDOW_BYTES) }, (_, i) =>
+    chunk.slice(i * WINDOW_BYTES, (i + 1) * WINDOW_BYTES),
+  );
 }
 
 // Of instances that nobody has any more.
@@ -88,6 +103,7 @@ export class NativeInstance implements NativeHost {
   private readonly workers: Worker[] = [];
   private exports: NativeExports;
   private loading: readonly NativeFile[] = [];
+  private window: { readonly chunk: Blob; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
   private dead: Error | undefined;
 
   private constructor() {
@@ -171,9 +187,10 @@ export class NativeInstance implements NativeHost {
       this.call("mismatch", (engine) => engine.lp_load(part));
     } finally {
       this.loading = [];
-      for (const { chunks, free } of files) {
-        for (const { bytes } of chunks.filter(({ left }) => left > 0)) {
-          free(bytes);
+      this.closeWindow();
+      for (const { parts, free } of files) {
+        for (const { chunk } of parts.filter(({ left }) => left > 0)) {
+          free(chunk);
         }
       }
     }
@@ -190,18 +207,17 @@ export class NativeInstance implements NativeHost {
   read(file: number, offset: number, to: number, bytes: number): void {
     const memory = new Uint8Array(this.exports.memory.buffer);
     let at = to >>> 0;
-    const parts = this.overlaps(file, offset, offset + bytes);
-    for (const [chunk, begin, end] of parts) {
-      memory.set(chunk.bytes.subarray(begin - chunk.begin, end - chunk.begin), at);
+    for (const [part, begin, end] of this.overlaps(file, offset, offset + bytes)) {
+      memory.set(this.bytesOf(part.chunk).subarray(begin - part.begin, end - part.begin), at);
       at += end - begin;
     }
   }
 
   done(file: number, begin: number, end: number): void {
-    for (const [chunk, from, to] of this.overlaps(file, begin, end)) {
-      chunk.left -= to - from;
-      if (chunk.left === 0) {
-        this.loading[file]?.free(chunk.bytes);
+    for (const [part, from, to] of this.overlaps(file, begin, end)) {
+      part.left -= to - from;
+      if (part.left === 0) {
+        this.loading[file]?.free(part.chunk);
       }
     }
   }
@@ -215,13 +231,29 @@ export class NativeInstance implements NativeHost {
     file: number,
     begin: number,
     end: number,
-  ): Generator<readonly [chunk: Chunk, begin: number, end: number]> {
-    const chunks = this.loading[file]?.chunks ?? [];
-    const size = this.loading[file]?.chunkBytes ?? 1;
+  ): Generator<readonly [part: Part, begin: number, end: number]> {
+    const parts = this.loading[file]?.parts ?? [];
+    const size = parts[0]?.end ?? 1;
     for (let i = Math.floor(begin / size); i * size < end; ++i) {
-      const chunk = chunks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
-      yield [chunk, Math.max(begin, chunk.begin), Math.min(end, chunk.begin + chunk.bytes.length)];
+      const part = parts[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
+      yield [part, Math.max(begin, part.begin), Math.min(end, part.end)];
     }
+  }
+
+  private bytesOf(chunk: Chunk): Uint8Array {
+    if (chunk instanceof Uint8Array) {
+      return chunk;
+    }
+    if (this.window?.chunk !== chunk) {
+      this.closeWindow();
+      this.window = { chunk, bytes: new Uint8Array(new FileReaderSync().readAsArrayBuffer(chunk)) };
+    }
+    return this.window.bytes;
+  }
+
+  private closeWindow(): void {
+    this.window && freeNow(this.window.bytes);
+    this.window = undefined;
   }
 
   private open(shape: ModelShape): void {
