@@ -99,6 +99,7 @@ it("reads any range of files that lie in chunks, and frees each chunk with its l
   const host = imports["lorapress"] as Host;
   const files = await receiveFiles(source);
   expect(held.size).toBe(5);
+  expect(exports.alive.size).toBe(0); // chunks take nothing of a memory that never shrinks
   exports.lp_load = (part) => {
     expect(part).toBe(7);
     const to = exports.lp_allocate(64);
@@ -126,6 +127,55 @@ it("reads any range of files that lie in chunks, and frees each chunk with its l
     ["graph.onnx", 34],
     ["graph.onnx_data", 10],
   ]);
+});
+
+it("reads chunks of the store in pieces of 1 MB", async () => {
+  const bytes = Uint8Array.from({ length: 2_500_000 }, (_, i) => i % 251);
+  const read: number[] = [];
+  vi.stubGlobal(
+    "FileReaderSync",
+    class {
+      readAsArrayBuffer(blob: Blob): ArrayBuffer {
+        const [begin, end] = ranges.get(blob) as [number, number];
+        read.push(end - begin);
+        return bytes.slice(begin, end).buffer;
+      }
+    },
+  );
+  const ranges = new Map<Blob, [begin: number, end: number]>();
+  const chunk = new Blob([bytes]);
+  vi.spyOn(chunk, "slice").mockImplementation((begin = 0, end = 0) => {
+    const part = Blob.prototype.slice.call(chunk, begin, end);
+    ranges.set(part, [begin, Math.min(end, bytes.length)]);
+    return part;
+  });
+  const [instance, exports, imports] = await start();
+  const host = imports["lorapress"] as Host;
+  const files = await receiveFiles({
+    graph: { path: "onnx/graph.onnx", externalData: [] },
+    chunks: async (_: string, take: (i: number, chunk: Blob) => void) => take(0, chunk),
+    free: () => {},
+  } as unknown as ModelSource);
+  exports.lp_load = () => {
+    for (const [begin, end] of [
+      [0, 10],
+      [5, 1_100_000],
+      [900_000, 2_500_000],
+      [2_499_999, 2_500_000],
+    ] as const) {
+      const to = exports.lp_allocate(end - begin);
+      host.read(0, begin, to, end - begin);
+      const found = new Uint8Array(exports.memory.buffer, to, end - begin);
+      expect(Buffer.compare(found, bytes.subarray(begin, end))).toBe(0);
+      exports.lp_free(to);
+    }
+    host.done(0, 0, 2_500_000);
+    return 1;
+  };
+  instance.load(7, files);
+  const [first, last] = [2 ** 20, 2_500_000 - 2 ** 21];
+  expect(read).toEqual([first, first, first, first, last]);
+  vi.unstubAllGlobals();
 });
 
 it("frees chunks that were not read, and says why a call gave nothing", async () => {
