@@ -129,8 +129,8 @@ it("reads any range of files that lie in chunks, and frees each chunk with its l
   ]);
 });
 
-it("reads chunks of the store in pieces of 1 MB", async () => {
-  const bytes = Uint8Array.from({ length: 2_500_000 }, (_, i) => i % 251);
+it("reads chunks of the store in pieces of 4 MB", async () => {
+  const bytes = Uint8Array.from({ length: 10_000_000 }, (_, i) => i % 251);
   const read: number[] = [];
   vi.stubGlobal(
     "FileReaderSync",
@@ -159,9 +159,9 @@ it("reads chunks of the store in pieces of 1 MB", async () => {
   exports.lp_load = () => {
     for (const [begin, end] of [
       [0, 10],
-      [5, 1_100_000],
-      [900_000, 2_500_000],
-      [2_499_999, 2_500_000],
+      [5, 4_400_000],
+      [3_600_000, 10_000_000],
+      [9_999_999, 10_000_000],
     ] as const) {
       const to = exports.lp_allocate(end - begin);
       host.read(0, begin, to, end - begin);
@@ -169,11 +169,11 @@ it("reads chunks of the store in pieces of 1 MB", async () => {
       expect(Buffer.compare(found, bytes.subarray(begin, end))).toBe(0);
       exports.lp_free(to);
     }
-    host.done(0, 0, 2_500_000);
+    host.done(0, 0, 10_000_000);
     return 1;
   };
   instance.load(7, files);
-  const [first, last] = [2 ** 20, 2_500_000 - 2 ** 21];
+  const [first, last] = [2 ** 22, 10_000_000 - 2 ** 23];
   expect(read).toEqual([first, first, first, first, last]);
   vi.unstubAllGlobals();
 });

@@ -20,8 +20,8 @@ const DECODER = new TextDecoder();
 // Of workers.
 declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer };
 
-/** Of chunks in the store, so much is in memory. */
-const WINDOW_BYTES = 2 ** 20;
+/** Of chunks in the store, so much is in memory: a divisor of the size of chunks; a load reads all of a file three times. */
+const WINDOW_BYTES = 2 ** 22;
 
 /** A part of a file. */
 interface Part {
