@@ -28,11 +28,11 @@ export async function serve(program, folder) {
   return { origin: new URL(url).origin, stop: () => child.kill() };
 }
 
-function settings() {
-  const name = process.env.CHROMIUM ?? "chromium";
-  const executablePath = execFileSync("which", [name], { encoding: "utf8" }).trim();
-  return { executablePath, args: ["--no-sandbox"] };
+export function chromiumPath() {
+  return execFileSync("which", [process.env.CHROMIUM ?? "chromium"], { encoding: "utf8" }).trim();
 }
+
+const settings = () => ({ executablePath: chromiumPath(), args: ["--no-sandbox"] });
 
 export const launch = () => chromium.launch(settings());
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
+import { BareBrowser } from "./bare.mjs";
 import { caption, computed, launch, launchProfile, load, open, peakRenderer, serve } from "./browser.mjs";
 import { measureEngine } from "./engine.mjs";
 import { report } from "./report.mjs";
@@ -94,12 +95,13 @@ async function smolvlm(origin, { model, dtype, threads, rounds }) {
 async function memory(origin, side, { model, dtype }) {
   const folder = join(out, "profile");
   rmSync(folder, { recursive: true, force: true });
-  const context = await launchProfile(folder);
-  const page = await open(undefined, `${origin}/${side}.html`, context);
+  const browser = new BareBrowser(folder);
+  const page = await browser.open(`${origin}/${side}.html`);
   await load(page, { folder: `/models/${model}`, dtype, threads: 1 });
+  const loaded = peakRenderer();
   await caption(page, IMAGES[model], 5);
-  const bytes = peakRenderer();
-  await context.close();
+  const bytes = Math.max(loaded, peakRenderer());
+  await browser.close();
   return bytes;
 }
 

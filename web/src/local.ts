@@ -11,7 +11,7 @@ import {
   inspectDevice,
 } from "./devices.js";
 import type { StartEngine } from "./engine/engine.js";
-import type { Engine } from "./engine/engine_api.js";
+import type { EncodedImage, Engine } from "./engine/engine_api.js";
 import { fail } from "./errors.js";
 import { ChatTemplate } from "./generation/chat_template.js";
 import { generate } from "./generation/generate.js";
@@ -82,6 +82,8 @@ export class LocalBackend implements Backend {
   private readonly parts: Parts;
   private readonly pieces: PieceReader;
   private readonly queue: Limiter = new Limiter(1);
+  /** Of an encoder that is not kept. */
+  private readonly encoding: Limiter = new Limiter(1);
   private readonly tokenizer: Promise<Tokenizer>;
   private readonly chat: Promise<ChatTemplate | undefined>;
   private readonly engine: Promise<Engine>;
@@ -93,7 +95,7 @@ export class LocalBackend implements Backend {
     this.info = parts.info;
     this.manifest = parts.loader.manifest;
     this.generation = generationOf(this.manifest);
-    this.pieces = new PieceReader(parts.loader);
+    this.pieces = new PieceReader(parts.loader, !parts.keepEncoder);
     parts.meter.enter("download");
     // Requests go out in this order.
     const config = handled(this.loadTokenizerConfig());
@@ -103,16 +105,14 @@ export class LocalBackend implements Backend {
     const graphs = chosenGraphs(this.manifest, this.info.dtypes);
     const loaded: Promise<Engine>[] = [];
     for (const [role, graph] of graphs) {
-      loaded.push(handled(this.loadPart(role, graph, loaded.at(-1) ?? this.engine)));
+      const part = handled(this.loadPart(role, graph, loaded.at(-1) ?? this.engine));
+      this.encoder ??= part;
+      const makesRoom = role === "encoder" && !parts.keepEncoder;
+      loaded.push(makesRoom ? handled(this.withoutEncoder(part)) : part);
     }
-    [this.encoder, this.decoder] = [loaded[0], loaded.at(-1)] as [Promise<Engine>, Promise<Engine>];
+    this.decoder = loaded.at(-1) as Promise<Engine>;
     const all = Promise.all([this.tokenizer, this.chat, ...loaded]);
-    this.ready = handled(
-      all.then(() => {
-        this.pieces.rest();
-        parts.meter.enter("ready");
-      }),
-    );
+    this.ready = handled(all.then(() => parts.meter.enter("ready")));
   }
 
   /** Resolves when the folder is known to be valid; the files follow. */
@@ -131,7 +131,9 @@ export class LocalBackend implements Backend {
     const { device = "auto", engine = "auto", threads, keepEncoder = true } = options;
     const facts = await inspectDevice(device, threads, engine);
     const store = await openStore(noteRefusal(meter), options.cache);
-    const loader = await Loader.open(folder, { ...options, store, meter, signal: stop.signal });
+    const parallel = keepEncoder ? 4 : 2; // chunks that are in memory at a time
+    const read = { ...options, parallel, store, meter, signal: stop.signal };
+    const loader = await Loader.open(folder, read);
     const { manifest } = loader;
     const dtypes = chooseDtypes(manifest, options.dtype ?? "auto", facts);
     const size = manifest.preprocessing;
@@ -163,13 +165,12 @@ export class LocalBackend implements Backend {
       const lap = stopwatch();
       const prepared = picture && this.prepare(await toPixels(picture));
       const preprocessMs = lap();
-      const encoder = await orAborted(this.loadedEncoder(), signal);
-      const encoderWaitMs = lap();
-      const image = prepared && (await encoder.encode(prepared.pixels));
-      if (!this.parts.keepEncoder && prepared !== undefined) {
-        this.encoder = undefined;
-        await encoder.unload("encoder");
-      }
+      let encoderWaitMs = 0;
+      const image =
+        prepared &&
+        (await this.encode(prepared.pixels, signal, () => {
+          encoderWaitMs = lap();
+        }));
       const encodeMs = lap();
       try {
         const [engine, tokenizer, chat] = await orAborted(
@@ -274,6 +275,44 @@ export class LocalBackend implements Backend {
     return this.parts.startEngine(request);
   }
 
+  private encode(
+    pixels: Float32Array,
+    signal: AbortSignal,
+    begins: () => void,
+  ): Promise<EncodedImage> {
+    const encode = async (): Promise<EncodedImage> => {
+      const encoder = await orAborted(this.loadedEncoder(), signal);
+      begins();
+      return encoder.encode(pixels);
+    };
+    if (this.parts.keepEncoder) {
+      return encode();
+    }
+    return this.encoding.run(async () => {
+      const image = await encode();
+      await this.unloadEncoder();
+      return image;
+    });
+  }
+
+  private async unloadEncoder(): Promise<void> {
+    const encoder = this.encoder;
+    this.encoder = undefined;
+    await (await encoder)?.unload("encoder");
+  }
+
+  // An encoder that is not kept makes room for the decoder: after the image that waits for it, or at once. Without a store its
+  // files would have to be fetched again.
+  private async withoutEncoder(encoder: Promise<Engine>): Promise<Engine> {
+    const engine = await encoder;
+    await this.encoding.run(async () => {
+      if (this.encoder === encoder && this.parts.loader.store.persistent) {
+        await this.unloadEncoder();
+      }
+    });
+    return engine;
+  }
+
   // Once more where it was freed after an image.
   private loadedEncoder(): Promise<Engine> {
     this.encoder ??= handled(this.loadEncoderAgain());
@@ -297,6 +336,7 @@ export class LocalBackend implements Backend {
         graph,
         read: (path, memory) => this.pieces.read(path, memory),
         chunks: (path, take) => this.pieces.chunks(path, take),
+        free: (chunk) => this.pieces.free(chunk),
       }),
     );
     const [load] = await Promise.all([read, before]);

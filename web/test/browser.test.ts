@@ -141,6 +141,22 @@ describe("captions", () => {
     expect(found.best).toEqual(beams[0]?.results[0]?.ids[0]);
   });
 
+  it("come without an encoder that is kept: at once, and of images that come later", async () => {
+    const texts = await tab.page.evaluate(async (image) => {
+      const captioner = await lorapress.Captioner.load("/models/demo", { keepEncoder: false });
+      const atOnce = await captioner.caption(image);
+      await captioner.ready;
+      const later = [await captioner.caption(image), await captioner.caption(image)];
+      await captioner.dispose();
+      return [atOnce, ...later].map(({ text }) => text);
+    }, IMAGE);
+    expect(texts).toEqual([TEXT, TEXT, TEXT]);
+    server.clear();
+    const { text, notes } = await captionOnce(tab.page, { keepEncoder: false });
+    expect([text, notes]).toEqual([TEXT, []]);
+    expect(modelRequests().length).toBe(1); // lorapress.json; all else is in the store
+  });
+
   it("come in pieces, one at a time, and stop when aborted", async () => {
     const found = await tab.page.evaluate(async (image) => {
       const captioner = await lorapress.Captioner.load("/models/demo");

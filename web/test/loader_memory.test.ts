@@ -1,6 +1,6 @@
 // Files that arrive in memory of the engine's.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { folderUrl } from "../src/loading/fetch.js";
+import { type Fetch, folderUrl } from "../src/loading/fetch.js";
 import { Loader } from "../src/loading/loader.js";
 import { MemoryStore } from "../src/loading/memory_store.js";
 import { PieceReader } from "../src/loading/piece_reader.js";
@@ -22,10 +22,10 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-const open = (parallel = 4): Promise<Loader> => {
+const open = (parallel = 4, fetch?: Fetch): Promise<Loader> => {
   const meter = new ProgressMeter(() => {});
   const signal = new AbortController().signal;
-  const settings = { store, meter, signal, retryDelayMs: 1, parallel };
+  const settings = { store, meter, signal, retryDelayMs: 1, parallel, fetch };
   return Loader.open(folderUrl(`${server.origin}/model`), settings);
 };
 
@@ -38,6 +38,49 @@ function faults(...list: (Fault | undefined)[]): void {
     fault: ({ path }) => (path.endsWith(BIG) ? list.shift() : undefined),
   };
 }
+
+describe("a body", () => {
+  const content = (): Uint8Array<ArrayBuffer> => Uint8Array.from(folder.files.get(BIG) ?? []);
+  const answer = async (body: ReadableStream): Promise<void> => {
+    const fetch = async (url: string): Promise<Response> =>
+      url.endsWith(BIG)
+        ? new Response(body)
+        : new Response(await (await globalThis.fetch(url)).arrayBuffer());
+    expectBig(await (await open(1, fetch)).bytes(BIG));
+  };
+
+  it("is read into the same bytes again and again", async () => {
+    folder.write({ ...GRAPHS, [BIG]: 2_000_000 });
+    const [all, sizes] = [content(), new Set<number>()];
+    let at = 0;
+    const pull = (controller: ReadableByteStreamController): void => {
+      const { byobRequest } = controller;
+      const view = byobRequest?.view as Uint8Array<ArrayBuffer>;
+      sizes.add(view.buffer.byteLength);
+      const piece = all.subarray(at, at + Math.min(view.byteLength, 100_000));
+      new Uint8Array(view.buffer, view.byteOffset).set(piece);
+      at += piece.length;
+      if (piece.length === 0) {
+        controller.close();
+      }
+      byobRequest?.respond(piece.length);
+    };
+    await answer(new ReadableStream({ type: "bytes", pull }));
+    expect([...sizes]).toEqual([2 ** 18]);
+  });
+
+  it("that cannot be read so is read as it comes", async () => {
+    folder.write({ ...GRAPHS, [BIG]: 2_000_000 });
+    const [all, at] = [content(), [0, 700_000, 700_001, 2_000_000]];
+    const start = (controller: ReadableStreamDefaultController): void => {
+      for (const [i, begin] of at.slice(0, -1).entries()) {
+        controller.enqueue(all.slice(begin, at[i + 1]));
+      }
+      controller.close();
+    };
+    await answer(new ReadableStream({ start }));
+  });
+});
 
 describe("in the engine's memory", () => {
   const pieces = new Set<Uint8Array>();

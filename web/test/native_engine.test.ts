@@ -28,15 +28,20 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 afterEach(() => vi.restoreAllMocks());
 
-/** A captioner in this thread, and its engine. */
-async function open(options: LoadOptions = {}): Promise<[LocalBackend, NativeEngine]> {
+/** A captioner in this thread that loads, and its engine once there is one. */
+async function begin(options: LoadOptions = {}): Promise<[LocalBackend, Engine[]]> {
   const found: Engine[] = [];
   const start = async (request: EngineRequest): Promise<Engine> => {
     found.push(await startNative(request, engineFiles()));
     return found[0] as Engine;
   };
   const all = { engine: "native", dtype: "q8", ...options } as const;
-  const backend = await LocalBackend.load(`${server.origin}/demo-dtypes`, all, start);
+  return [await LocalBackend.load(`${server.origin}/demo-dtypes`, all, start), found];
+}
+
+/** One that is loaded, and its engine. */
+async function open(options: LoadOptions = {}): Promise<[LocalBackend, NativeEngine]> {
+  const [backend, found] = await begin(options);
   await backend.ready;
   return [backend, found[0] as NativeEngine];
 }
@@ -87,6 +92,37 @@ describe("its memory", () => {
       expect(engine.held).toBeLessThan(kept.held * 0.9);
     }
     await whole.dispose();
+    await backend.dispose();
+  });
+});
+
+describe("an encoder that is not kept", () => {
+  it("is gone when the decoder comes, if an image waits; later images have one further instance", async () => {
+    const { load } = NativeInstance.prototype;
+    const held: [part: number, before: number, after: number][] = [];
+    vi.spyOn(NativeInstance.prototype, "load").mockImplementation(function (
+      this: NativeInstance,
+      part,
+      files,
+    ) {
+      const before = this.held;
+      load.call(this, part, files);
+      held.push([part, before, this.held]);
+    });
+    const started = vi.spyOn(NativeInstance, "start");
+    const [backend] = await begin({ keepEncoder: false });
+    expect((await captionOf(backend)).text).toBe(TEXT);
+    const [[first, , weights], [second, left]] = held as [
+      [number, number, number],
+      (typeof held)[0],
+    ];
+    expect([first, second]).toEqual([0, 2]);
+    expect(left).toBeLessThan(weights / 4); // the image
+    expect(started).toHaveBeenCalledTimes(1);
+    for (let i = 0; i < 2; ++i) {
+      expect((await captionOf(backend)).text).toBe(TEXT);
+      expect(started).toHaveBeenCalledTimes(2);
+    }
     await backend.dispose();
   });
 });
@@ -193,13 +229,18 @@ describe("a graph that it refuses", () => {
 
   it("does not lose images and sequences of its own", async () => {
     const alive = new Set<string>();
+    const parts: string[] = [];
     const fake = (name: string): Engine =>
       ({
-        read: async () => async () => {
-          if (name === "own" && alive.has("own image")) {
-            throw new LorapressError("unsupported", "no");
-          }
-        },
+        read:
+          async ({ role }: { role: string }) =>
+          async () => {
+            if (name === "own" && alive.has("own image")) {
+              throw new LorapressError("unsupported", "no");
+            }
+            parts.push(`${name} ${role}`);
+          },
+        unload: async (role: string) => parts.push(`${name} -${role}`),
         encode: async () => {
           alive.add(`${name} image`);
           return { dispose: () => alive.delete(`${name} image`) };
@@ -217,9 +258,17 @@ describe("a graph that it refuses", () => {
     const load = await engine.read(source("decoder"));
     const image = await engine.encode(new Float32Array(1));
     expect([...alive]).toEqual(["own image"]);
+    await engine.unload("encoder"); // which is not kept
     await load();
     await engine.prefill(image, [1], 1);
     expect([...alive]).toEqual(["other image"]);
+    expect(parts).toEqual([
+      "own encoder",
+      "own -encoder",
+      "other decoder",
+      "other encoder",
+      "other -encoder",
+    ]);
     image.dispose();
     expect(alive.size).toBe(0);
   });

@@ -94,6 +94,7 @@ async function opened(crossAttention: boolean): Promise<FakeEngine> {
       graph,
       read: async () => undefined as never,
       chunks: async () => {},
+      free: () => {},
     });
     await load();
   }

@@ -2,6 +2,7 @@
 // start token, greedy choice, sampling, beams, text. Below it, in this folder: an engine's library, its files, its
 // caches. Code outside this folder sees only this file and engine.ts.
 import type { GraphFile, Role } from "../loading/graph_files.js";
+import type { Chunk } from "../loading/piece_reader.js";
 import type { PieceMemory, Pieces } from "../loading/pieces.js";
 
 export type Device = "wasm" | "webgpu";
@@ -71,8 +72,10 @@ export interface ModelSource {
   readonly graph: GraphFile;
   /** A file of the folder, every chunk verified; its pieces lie in `memory`, if given. */
   read(path: string, memory?: PieceMemory): Promise<Pieces>;
-  /** A file's chunks, all of them verified, in any order; `bytes` are used again when `take` returns. */
-  chunks(path: string, take: (index: number, bytes: Uint8Array) => void): Promise<void>;
+  /** A file's chunks, all of them verified, in any order. They are the engine's, which gives each to free(). */
+  chunks(path: string, take: (index: number, chunk: Chunk) => void): Promise<void>;
+  /** Nothing is read of a chunk any more. */
+  free(chunk: Chunk): void;
 }
 
 /** The image tokens, wherever the engine keeps them. */

@@ -16,6 +16,8 @@ export class FallbackEngine implements Engine {
   private readonly startOther: () => Promise<Engine>;
   private readonly note: (text: string) => void;
   private readonly loaded = new Map<Role, ModelSource>();
+  /** Also when it is unloaded. */
+  private encoder: ModelSource | undefined;
   private fallen = false;
 
   constructor(engine: Engine, startOther: () => Promise<Engine>, note: (text: string) => void) {
@@ -34,6 +36,7 @@ export class FallbackEngine implements Engine {
       const engine = await this.engine;
       await (engine === reader ? this.load(engine, source, load) : loadInto(engine, [source]));
       this.loaded.set(source.role, source);
+      this.encoder = this.loaded.get("encoder") ?? this.encoder;
     };
   }
 
@@ -53,7 +56,10 @@ export class FallbackEngine implements Engine {
     const seen = image as Image | undefined;
     if (seen !== undefined && seen.engine !== engine) {
       seen.inner.dispose();
+      const gone = this.loaded.has("encoder") ? undefined : this.encoder;
+      await loadInto(engine, gone ? [gone] : []);
       Object.assign(seen, { engine, inner: await engine.encode(seen.pixels) });
+      await (gone && engine.unload("encoder"));
     }
     return engine.prefill(seen?.inner, ids, room);
   }

@@ -1,5 +1,5 @@
-// The project's own engine, over one instance of its WebAssembly, or two: an encoder that is not kept has one of its own,
-// whose memory goes with it.
+// The project's own engine, over one instance of its WebAssembly, or two: an encoder that is not kept and is loaded beside a decoder
+// has one of its own, whose memory the browser may take back.
 import { fail } from "../errors.js";
 import type { Role } from "../loading/graph_files.js";
 import type {
@@ -10,7 +10,7 @@ import type {
   ModelSource,
   Sequences,
 } from "./engine_api.js";
-import type { NativeInstance } from "./native_instance.js";
+import { type NativeInstance, receiveFiles } from "./native_instance.js";
 import { PARTS } from "./native_module.js";
 
 interface Handle {
@@ -19,23 +19,25 @@ interface Handle {
 
 export class NativeEngine implements Engine {
   private readonly shape: ModelShape;
-  private readonly startOther: (() => Promise<NativeInstance>) | undefined;
-  /** For the encoder that is loaded next. */
-  private spare: NativeInstance | undefined;
+  private readonly keepEncoder: boolean;
+  private readonly startOther: () => Promise<NativeInstance>;
   private readonly main: NativeInstance;
+  private decodes = false;
   /** Of its own, or `main`. */
   private encoder: NativeInstance | undefined;
+  /** An encoder's own instance without its weights, until the garbage collector takes it: of two there would be two memories. */
+  private resting: WeakRef<NativeInstance> | undefined;
 
   private constructor(
     shape: ModelShape,
+    keepEncoder: boolean,
+    startOther: () => Promise<NativeInstance>,
     main: NativeInstance,
-    startOther: (() => Promise<NativeInstance>) | undefined,
-    spare: NativeInstance | undefined,
   ) {
     this.shape = shape;
-    this.main = main;
+    this.keepEncoder = keepEncoder;
     this.startOther = startOther;
-    this.spare = spare;
+    this.main = main;
   }
 
   /** `start` makes an instance. */
@@ -44,8 +46,7 @@ export class NativeEngine implements Engine {
     keepEncoder: boolean,
     start: () => Promise<NativeInstance>,
   ): Promise<NativeEngine> {
-    const other = keepEncoder || shape.imageSize === undefined ? undefined : start;
-    return new NativeEngine(shape, await start(), other, await other?.());
+    return new NativeEngine(shape, keepEncoder, start, await start());
   }
 
   /** Bytes that the engine holds: weights, caches and buffers. */
@@ -55,22 +56,15 @@ export class NativeEngine implements Engine {
   }
 
   async read(source: ModelSource): Promise<() => Promise<void>> {
-    const { role } = source;
-    if (role !== "encoder" || this.startOther === undefined) {
-      const files = await this.main.receive(source); // requested at once, in the order of the calls
-      return async () => {
-        this.main.load(PARTS[role], files);
-        if (role === "encoder") {
-          this.encoder = this.main;
-        }
-      };
-    }
-    const own = this.spare ?? (await this.startOther());
-    this.spare = undefined;
-    const files = await own.receive(source);
+    const files = await receiveFiles(source); // requested at once, in the order of the calls
     return async () => {
-      this.encoder = own;
-      own.load(PARTS.encoder, files);
+      if (source.role === "encoder") {
+        this.encoder = await this.encoderInstance();
+        this.encoder.load(PARTS.encoder, files);
+      } else {
+        this.main.load(PARTS[source.role], files);
+        this.decodes ||= source.role === "decoder";
+      }
     };
   }
 
@@ -118,20 +112,25 @@ export class NativeEngine implements Engine {
   }
 
   async unload(role: Role): Promise<void> {
-    if (role !== "encoder" || this.encoder === this.main) {
-      this.main.use((engine) => engine.lp_unload(PARTS[role]));
-    } else {
-      this.encoder?.dispose();
-    }
+    const instance = role === "encoder" ? this.encoder : this.main;
+    instance?.use((engine) => engine.lp_unload(PARTS[role]));
+    this.decodes &&= role !== "decoder";
     if (role === "encoder") {
+      this.resting = instance && instance !== this.main ? new WeakRef(instance) : this.resting;
       this.encoder = undefined;
     }
   }
 
   async dispose(): Promise<void> {
-    for (const instance of [this.spare, this.encoder, this.main]) {
+    for (const instance of [this.resting?.deref(), this.encoder, this.main]) {
       instance?.dispose();
     }
+  }
+
+  // Where there is no decoder yet, its weights take the place of the encoder's.
+  private async encoderInstance(): Promise<NativeInstance> {
+    const shared = this.keepEncoder || !this.decodes;
+    return shared ? this.main : (this.resting?.deref() ?? (await this.startOther()));
   }
 
   /** The features of an image of the encoder's own instance, in the decoder's. */

@@ -1,6 +1,8 @@
-// One instance of the project's own engine: its memory, its threads, and the files that it loads. Chunks of files lie in its
-// memory, where they are freed one by one while the weights in them are packed: a model is in memory once.
+// One instance of the project's own engine: its memory, its threads, and the files that it loads. Chunks of files lie outside of
+// its memory, which never shrinks, and are freed one by one while the weights in them are packed: a model is in memory once.
 import { asLorapressError, type ErrorCode, fail, LorapressError, messageOf } from "../errors.js";
+import { freeNow } from "../loading/free_now.js";
+import type { Chunk } from "../loading/piece_reader.js";
 import type { ModelShape, ModelSource } from "./engine_api.js";
 import {
   INITIAL_PAGES,
@@ -15,23 +17,27 @@ import type { ThreadStart } from "./native_thread.js";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** Of files, which are freed one by one; a divisor of the size of chunks. */
-const BLOCK_BYTES = 2 ** 20;
+// Of workers.
+declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer };
 
-/** A part of a file in the instance's memory. */
-interface Block {
+/** Of chunks in the store, so much is in memory: a divisor of the size of chunks; a load reads all of a file three times. */
+const WINDOW_BYTES = 2 ** 22;
+
+/** A part of a file. */
+interface Part {
   readonly begin: number;
-  readonly bytes: number;
-  readonly at: number;
+  readonly end: number;
+  readonly chunk: Chunk;
   /** Bytes that are still to be read. */
   left: number;
 }
 
-/** A file in blocks of equal size but the last one. */
+/** A file in parts of equal size but the last one. */
 export interface NativeFile {
   readonly name: string;
   readonly bytes: number;
-  readonly blocks: readonly Block[];
+  readonly parts: readonly Part[];
+  free(chunk: Chunk): void;
 }
 
 export interface NativeStart {
@@ -44,6 +50,41 @@ export interface NativeStart {
   readonly shape: ModelShape;
   note(text: string): void;
 }
+
+/** The files of a part. */
+export function receiveFiles(source: ModelSource): Promise<NativeFile[]> {
+  const { path, externalData } = source.graph;
+  return Promise.all([path, ...externalData].map((one) => receiveFile(one, source)));
+}
+
+async function receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
+  const arrived: Chunk[][] = [];
+  await source.chunks(path, (i, chunk) => {
+    arrived[i] = chunk instanceof Uint8Array ? [chunk] : windowsOf(chunk);
+  });
+  let bytes = 0;
+  const parts = arrived.flat().map((chunk) => {
+    const begin = bytes;
+    const left = chunk instanceof Uint8Array ? chunk.length : chunk.size;
+    bytes += left;
+    return { begin, end: bytes, chunk, left };
+  });
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return { name, bytes, parts, free: (chunk) => source.free(chunk) };
+}
+
+function windowsOf(chunk: Blob): Blob[] {
+  return Array.from({ length: Math.ceil(chunk.size / WINDOW_BYTES) }, (_, i) =>
+    chunk.slice(i * WINDOW_BYTES, (i + 1) * WINDOW_BYTES),
+  );
+}
+
+// Of instances that nobody has any more.
+const ENDED = new FinalizationRegistry<readonly Worker[]>((workers) => {
+  for (const worker of workers) {
+    worker.terminate();
+  }
+});
 
 // Where a browser does not reserve as much address space, it gives less.
 function sharedMemory(): WebAssembly.Memory {
@@ -62,6 +103,7 @@ export class NativeInstance implements NativeHost {
   private readonly workers: Worker[] = [];
   private exports: NativeExports;
   private loading: readonly NativeFile[] = [];
+  private window: { readonly chunk: Blob; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
   private dead: Error | undefined;
 
   private constructor() {
@@ -72,6 +114,7 @@ export class NativeInstance implements NativeHost {
     const { module, shared } = options;
     const memory = shared ? sharedMemory() : undefined;
     const instance = new NativeInstance();
+    ENDED.register(instance, instance.workers);
     const { exports } = await WebAssembly.instantiate(module, importsOf(instance, memory));
     instance.exports = exports as unknown as NativeExports;
     instance.use((engine) => engine._initialize());
@@ -132,14 +175,7 @@ export class NativeInstance implements NativeHost {
     }
   }
 
-  /** The files of a part. */
-  receive(source: ModelSource): Promise<NativeFile[]> {
-    const { path, externalData } = source.graph;
-    const paths = [path, ...externalData];
-    return Promise.all(paths.map((path) => this.receiveFile(path, source)));
-  }
-
-  /** Loads a part from files that receive() brought, which are used up. */
+  /** Loads a part from files that receiveFiles() brought, which are used up. */
   load(part: number, files: readonly NativeFile[]): void {
     this.loading = files;
     try {
@@ -151,8 +187,11 @@ export class NativeInstance implements NativeHost {
       this.call("mismatch", (engine) => engine.lp_load(part));
     } finally {
       this.loading = [];
-      for (const { at } of files.flatMap(({ blocks }) => blocks.filter(({ left }) => left > 0))) {
-        this.free(at);
+      this.closeWindow();
+      for (const { parts, free } of files) {
+        for (const { chunk } of parts.filter(({ left }) => left > 0)) {
+          free(chunk);
+        }
       }
     }
   }
@@ -168,17 +207,17 @@ export class NativeInstance implements NativeHost {
   read(file: number, offset: number, to: number, bytes: number): void {
     const memory = new Uint8Array(this.exports.memory.buffer);
     let at = to >>> 0;
-    for (const [{ at: block, begin }, from, end] of this.overlaps(file, offset, offset + bytes)) {
-      memory.copyWithin(at, block + from - begin, block + end - begin);
-      at += end - from;
+    for (const [part, begin, end] of this.overlaps(file, offset, offset + bytes)) {
+      memory.set(this.bytesOf(part.chunk).subarray(begin - part.begin, end - part.begin), at);
+      at += end - begin;
     }
   }
 
   done(file: number, begin: number, end: number): void {
-    for (const [block, from, to] of this.overlaps(file, begin, end)) {
-      block.left -= to - from;
-      if (block.left === 0) {
-        this.exports.lp_free(block.at);
+    for (const [part, from, to] of this.overlaps(file, begin, end)) {
+      part.left -= to - from;
+      if (part.left === 0) {
+        this.loading[file]?.free(part.chunk);
       }
     }
   }
@@ -192,13 +231,29 @@ export class NativeInstance implements NativeHost {
     file: number,
     begin: number,
     end: number,
-  ): Generator<readonly [block: Block, begin: number, end: number]> {
-    const blocks = this.loading[file]?.blocks ?? [];
-    const size = blocks[0]?.bytes ?? 1;
+  ): Generator<readonly [part: Part, begin: number, end: number]> {
+    const parts = this.loading[file]?.parts ?? [];
+    const size = parts[0]?.end ?? 1;
     for (let i = Math.floor(begin / size); i * size < end; ++i) {
-      const block = blocks[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
-      yield [block, Math.max(begin, block.begin), Math.min(end, block.begin + block.bytes)];
+      const part = parts[i] ?? fail("runtime", `the engine asks for byte ${end} of a file`);
+      yield [part, Math.max(begin, part.begin), Math.min(end, part.end)];
     }
+  }
+
+  private bytesOf(chunk: Chunk): Uint8Array {
+    if (chunk instanceof Uint8Array) {
+      return chunk;
+    }
+    if (this.window?.chunk !== chunk) {
+      this.closeWindow();
+      this.window = { chunk, bytes: new Uint8Array(new FileReaderSync().readAsArrayBuffer(chunk)) };
+    }
+    return this.window.bytes;
+  }
+
+  private closeWindow(): void {
+    this.window && freeNow(this.window.bytes);
+    this.window = undefined;
   }
 
   private open(shape: ModelShape): void {
@@ -239,23 +294,6 @@ export class NativeInstance implements NativeHost {
     } catch (error) {
       note(`The engine has one thread: ${messageOf(error)}.`);
     }
-  }
-
-  private async receiveFile(path: string, source: ModelSource): Promise<NativeFile> {
-    const arrived: { readonly at: number; readonly bytes: number }[][] = [];
-    await source.chunks(path, (i, chunk) => {
-      const blocks = Math.ceil(chunk.length / BLOCK_BYTES);
-      arrived[i] = Array.from({ length: blocks }, (_, k) => {
-        const part = chunk.subarray(k * BLOCK_BYTES, (k + 1) * BLOCK_BYTES);
-        return { at: this.put(part), bytes: part.length };
-      });
-    });
-    let size = 0;
-    const blocks = arrived.flat().map(({ at, bytes }) => {
-      size += bytes;
-      return { at, bytes, begin: size - bytes, left: bytes };
-    });
-    return { name: path.slice(path.lastIndexOf("/") + 1), bytes: size, blocks };
   }
 
   private put({ buffer, byteOffset, byteLength }: ArrayBufferView): number {

@@ -60,6 +60,10 @@ export class ResilientStore implements ChunkStore {
     await this.memory.put(digest, bytes);
   }
 
+  open(digest: string): Promise<Blob | undefined> {
+    return this.attempt(async (store) => store.open?.(digest), undefined);
+  }
+
   async remove(digest: string): Promise<void> {
     await this.memory.remove(digest);
     await this.attempt((store) => store.remove(digest), undefined);

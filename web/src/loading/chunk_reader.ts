@@ -28,7 +28,7 @@ export interface ReadOptions {
 }
 
 /** Where a file's chunks go. */
-interface Destination {
+export interface Destination {
   /** The memory to write the chunk to; the same until the chunk is accepted. */
   buffer(index: number): Uint8Array;
   /** The chunk's content, verified: the memory of buffer(), or the store's array. */

@@ -2,6 +2,7 @@
 // more than was requested, never from another address.
 import { fail, LorapressError, messageOf } from "../errors.js";
 import { addressOf, DISK_PROTOCOLS } from "./disk.js";
+import { freeNow } from "./free_now.js";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -24,6 +25,8 @@ export class NoRanges extends Error {}
 class Final extends Error {}
 
 const MAX_DELAY_MS = 15_000;
+/** Most bytes of a body that are read at once. */
+const PIECE_BYTES = 2 ** 18;
 
 /** Protocols: the web, the packages of browser extensions, and files where there are any. */
 const PROTOCOLS = [
@@ -165,21 +168,43 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
+// The next piece, undefined at the end. Where the body allows it all pieces lie in the same memory, so that a download leaves
+// nothing to the garbage collector.
+function piecesOf(body: ReadableStream<Bytes>): () => Promise<Bytes | undefined> {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    const other = body.getReader(); // some browsers, and streams of a page's own fetch
+    return async () => (await other.read()).value;
+  }
+  let buffer = new ArrayBuffer(PIECE_BYTES);
+  return async () => {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (done) {
+      value && freeNow(value);
+      return undefined;
+    }
+    buffer = value.buffer;
+    return value;
+  };
+}
+
+// A piece is written over when onPiece() has returned, or its promise is settled.
 async function readPieces(
   received: Received,
-  onPiece: (piece: Uint8Array) => void | Promise<void>,
+  onPiece: (piece: Bytes) => void | Promise<void>,
 ): Promise<void> {
-  const reader = received.response.body?.getReader();
-  if (reader === undefined) {
+  const { body } = received.response;
+  if (body === null) {
     return;
   }
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) {
-      return;
-    }
+  const next = piecesOf(body as ReadableStream<Bytes>);
+  for (let piece = await next(); piece !== undefined; piece = await next()) {
     received.alive();
-    await onPiece(value);
+    await onPiece(piece);
   }
 }
 
@@ -203,7 +228,7 @@ export function fetchText(
           if (size > most) {
             fail("invalid_file", `${url}: larger than ${most} bytes`);
           }
-          pieces.push(piece as Uint8Array<ArrayBuffer>);
+          pieces.push(piece.slice());
         });
         return decodeUtf8(await new Blob(pieces).arrayBuffer(), url);
       }),

@@ -3,6 +3,7 @@
 // no tab keeps another one out, as synchronous handles would. The chunks of each folder are recorded in the
 // database. An empty file is still being written and does not count.
 import type { IndexedDbStore } from "./indexed_db.js";
+import { Limiter } from "./limiter.js";
 import type { ChunkStore, FolderRecord } from "./stores.js";
 
 const FOLDER = "lorapress";
@@ -15,6 +16,8 @@ export class OpfsStore implements ChunkStore {
   readonly persistent: boolean = true;
   private readonly folder: FileSystemDirectoryHandle;
   private readonly records: IndexedDbStore;
+  /** A write holds a copy of its chunk. */
+  private readonly writing: Limiter = new Limiter(2);
 
   private constructor(folder: FileSystemDirectoryHandle, records: IndexedDbStore) {
     this.folder = folder;
@@ -35,9 +38,14 @@ export class OpfsStore implements ChunkStore {
   }
 
   async get(digest: string): Promise<Uint8Array | undefined> {
+    const file = await this.open(digest);
+    return file && new Uint8Array(await file.arrayBuffer());
+  }
+
+  async open(digest: string): Promise<File | undefined> {
     try {
       const file = await (await this.folder.getFileHandle(digest)).getFile();
-      return file.size === 0 ? undefined : new Uint8Array(await file.arrayBuffer());
+      return file.size === 0 ? undefined : file;
     } catch (error) {
       if (isMissing(error)) {
         return undefined;
@@ -46,7 +54,11 @@ export class OpfsStore implements ChunkStore {
     }
   }
 
-  async put(digest: string, bytes: Uint8Array): Promise<void> {
+  put(digest: string, bytes: Uint8Array): Promise<void> {
+    return this.writing.run(() => this.write(digest, bytes));
+  }
+
+  private async write(digest: string, bytes: Uint8Array): Promise<void> {
     const handle = await this.folder.getFileHandle(digest, { create: true });
     const stream = await handle.createWritable();
     try {

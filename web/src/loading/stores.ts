@@ -14,6 +14,8 @@ export interface ChunkStore {
   get(digest: string): Promise<Uint8Array | undefined>;
   /** REQUIRES: `bytes` keep their content until release(). */
   put(digest: string, bytes: Uint8Array): Promise<void>;
+  /** A chunk that is read later, part by part; undefined where the store has none to give. */
+  open?(digest: string): Promise<Blob | undefined>;
   remove(digest: string): Promise<void>;
   /** The engine holds these chunks now; a store in memory drops them. */
   release(digests: readonly string[]): Promise<void>;
