@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Two workers of lorapress.ray beside two plain processes of `lorapress caption --jsonl`, and a Captioner in Python beside one, on the same
 # images in turns: images a second, and the ratios.
-# usage: bench/ray.sh [PROGRAM] [--images N] [--rounds N]
+# usage: bench/ray.sh [PROGRAM] [--images N] [--rounds N] [--model FOLDER]
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/..")

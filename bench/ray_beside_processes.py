@@ -1,4 +1,4 @@
-"""What bench/ray.sh runs: the demo model on copies of its images, in turns, and ratios.
+"""What bench/ray.sh runs: a model (the demo) on copies of the demo's images, in turns, and ratios.
 
 Two rates: of the whole run by the clock, and of one further image by the processor time of all
 processes. The latter is what all images take more than a tenth of them, so that loading is left
@@ -123,11 +123,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", help="a pressed folder; default: models/demo, pressed")
     given = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="lorapress-bench-"))
     try:
-        model = str(scratch / "model")
-        lorapress.press(ROOT / "models/demo", model, dtype="fp32")
+        model = given.model or str(scratch / "model")
+        if not given.model:
+            lorapress.press(ROOT / "models/demo", model, dtype="fp32")
         scenes = sorted((ROOT / "models/demo/images").glob("scene*.png"))
         (scratch / "images").mkdir()
         images = []
