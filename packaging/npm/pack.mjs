@@ -3,7 +3,7 @@
 //        linux-x64=build/lorapress. The tarball of @lorapress/cli names all platforms, of which there may be fewer.
 // A package of a bare program has no licences of what is linked: npm does not publish it.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,18 +35,21 @@ class Mistake extends Error {}
 
 /** Writes the program of a wheel to `to`, and ABOUT into `folder`. */
 function unpack(wheel, to, folder) {
-  const names = execFileSync("unzip", ["-Z1", wheel], { encoding: "utf8" }).split("\n");
+  const unpacked = mkdtempSync(join(tmpdir(), "lorapress-wheel-"));
+  execFileSync("python3", ["-m", "zipfile", "-e", wheel, unpacked]);
+  const names = readdirSync(unpacked, { recursive: true });
   const write = (file, what, fits) => {
     const found = names.filter(fits);
     if (found.length !== 1) {
       throw new Mistake(`${wheel} has ${found.length} files ${what}, expected one`);
     }
-    writeFileSync(file, execFileSync("unzip", ["-p", wheel, found[0]], { maxBuffer: 2 ** 30 }));
+    copyFileSync(join(unpacked, found[0]), file);
   };
   write(to, "bin/lorapress", (name) => PROGRAM_IN_WHEEL.test(name));
   for (const place of ABOUT) {
     write(join(folder, basename(place)), place, (name) => name.endsWith(`.dist-info/${place}`));
   }
+  rmSync(unpacked, { recursive: true });
 }
 
 function pack(folder, out) {

@@ -201,7 +201,13 @@ async function readPieces(
   if (body === null) {
     return;
   }
-  const next = piecesOf(body as ReadableStream<Bytes>);
+  const { signal } = received;
+  const stopped = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+  stopped.catch(() => {});
+  const read = piecesOf(body as ReadableStream<Bytes>);
+  const next = () => Promise.race([read(), stopped]); // Node leaves reads of this kind waiting
   for (let piece = await next(); piece !== undefined; piece = await next()) {
     received.alive();
     await onPiece(piece);
