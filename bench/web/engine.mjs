@@ -72,7 +72,7 @@ async function group(origin, given, rounds) {
     }
     const order = given.sides.map((_, i) => i);
     for (let round = 0; round < WARM + rounds * (given.often ?? 1); ++round) {
-      for (const i of round % 2 === 0 ? order : order.toReversed()) {
+      for (const i of round % 2 === 0 ? order : [...order].reverse()) {
         const { ms, ids, timings } = await caption(pages[i], IMAGES[given.model], TOKENS[given.model]);
         found[i].tokens = ids.length;
         if (round === 0) {

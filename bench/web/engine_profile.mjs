@@ -103,7 +103,7 @@ try {
   for (const [i, path] of modules.entries()) {
     const runs = found[i].slice(2);
     const cell = (list, digits) => {
-      const sorted = list.toSorted((a, b) => a - b);
+      const sorted = [...list].sort((a, b) => a - b);
       return `${sorted[sorted.length >> 1].toFixed(digits)} (${sorted[0].toFixed(digits)})`;
     };
     const tokens = runs.flatMap((run) => run.tokens);

@@ -44,7 +44,7 @@ async function captions(origin, { model, dtype, threads, rounds }) {
   const warm = 3;
   for (let round = 0; round < warm + rounds; ++round) {
     const ids = {};
-    for (const side of round % 2 === 0 ? SIDES : SIDES.toReversed()) {
+    for (const side of round % 2 === 0 ? SIDES : [...SIDES].reverse()) {
       const before = computed();
       const said = await caption(pages[side], IMAGES[model], TOKENS[model]);
       ids[side] = said.ids;
@@ -78,7 +78,7 @@ async function smolvlm(origin, { model, dtype, threads, rounds }) {
     await load(pages[side], { folder: `/models/${model}`, dtype, threads, prompt });
   }
   for (let round = 0; round <= rounds; ++round) {
-    for (const side of round % 2 === 0 ? SIDES : SIDES.toReversed()) {
+    for (const side of round % 2 === 0 ? SIDES : [...SIDES].reverse()) {
       const before = computed();
       const { ms, ids, timings } = await caption(pages[side], "/images/large.png", found.tokens);
       assert.equal(ids.length, found.tokens, `${model} ${side}: ended early`);
@@ -111,7 +111,7 @@ async function visits(origin, { model, dtype, rounds }) {
   rmSync(folder, { recursive: true, force: true });
   const found = { model, dtype, stock: [], ours: [] };
   for (let round = 0; round <= rounds; ++round) {
-    for (const side of round % 2 === 0 ? SIDES : SIDES.toReversed()) {
+    for (const side of round % 2 === 0 ? SIDES : [...SIDES].reverse()) {
       const context = await launchProfile(folder); // a new browser: nothing in memory
       const page = await open(undefined, `${origin}/${side}.html`, context);
       const ms = await load(page, { folder: `/models/${model}`, dtype, threads: 1 });
@@ -132,7 +132,7 @@ async function stores(origin, { count, rounds }) {
   const found = {};
   const kinds = ["IndexedDB", "OPFS", "OPFS, synchronous"];
   for (let round = 0; round < rounds; ++round) {
-    for (const store of round % 2 === 0 ? kinds : kinds.toReversed()) {
+    for (const store of round % 2 === 0 ? kinds : [...kinds].reverse()) {
       const folder = join(out, "profile");
       rmSync(folder, { recursive: true, force: true });
       for (const stage of ["write", "read"]) {
