@@ -255,13 +255,6 @@ static inline F8 power_of_two(F8 shifted) {
 static inline F8 add_exponent(F8 value, F8 shifted) {
   return from_bits(bits(value) + (bits(shifted) << 23U));
 }
-static inline F8 scale_by_power(F8 value, F8 shifted) {
-  const Words8 n = bits(shifted) - 0x4B400000U;
-  const Words8 half = reinterpret_cast<Words8>(reinterpret_cast<Ints8>(n) >> 1);
-  const F8 first = from_bits((half + 127U) << 23U);
-  const F8 second = from_bits((n - half + 127U) << 23U);
-  return (value * first) * second;
-}
 static inline F8 load8(const float* from) {
   return F8(load<Floats8>(from));
 }

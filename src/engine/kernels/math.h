@@ -24,16 +24,7 @@ static inline F exp_of_rest(F x, F& shifted, float zero = 12582912.0F) {
   return (p * (r * r) + r) + F(1.0F);
 }
 
-// e^x to 2 units in the last place; 0 below -87.3, infinity above 88.72.
-template <typename F>
-static inline F exp(F x) {
-  F shifted;
-  const F p = exp_of_rest(min(F(88.72283F), max(F(-87.33654F), x)), shifted);
-  const F value = select_less(F(88.72283F), x, F(__builtin_inff()), scale_by_power(p, shifted));
-  return keep_nan(x, select_less(x, F(-87.33654F), F(0.0F), value));
-}
-
-// The same bits for x <= 0 and NaN, in two thirds of the steps: what softmax needs.
+// e^x of x <= 0 to 2 units in the last place, 0 below -87.3: what softmax needs.
 template <typename F>
 static inline F exp_of_negative(F x) {
   F shifted;

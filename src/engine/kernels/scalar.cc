@@ -20,7 +20,7 @@ float exponentials(float* s, int64_t count) {
   }
   float parts[8] = {};
   for (int64_t i = 0; i < count; ++i) {
-    s[i] = exp(s[i] - largest);
+    s[i] = exp_of_negative(s[i] - largest);
     parts[i % 8] += s[i];
   }
   return 1.0F / ordered_sum(parts);

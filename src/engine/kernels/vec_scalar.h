@@ -41,14 +41,6 @@ static inline float power_of_two(float shifted) {
 static inline float add_exponent(float value, float shifted) {
   return from_bits(bits(value) + (bits(shifted) << 23U));
 }
-// value * 2^n, where `shifted` is n + 1.5 * 2^23 and -126 <= n <= 128 (128 as 2 * 2^127).
-static inline float scale_by_power(float value, float shifted) {
-  const uint32_t n = bits(shifted) - 0x4B400000U;
-  const uint32_t half = static_cast<uint32_t>(static_cast<int32_t>(n) >> 1);
-  const float first = from_bits((half + 127U) << 23U);
-  const float second = from_bits((n - half + 127U) << 23U);
-  return (value * first) * second;
-}
 
 }  // namespace lorapress::kernels
 
