@@ -4,7 +4,7 @@
 //   LORAPRESS_WASM_NAMES=1 tools/engine_wasm.sh build-wasm/names         modules with the names of functions
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { launch } from "./browser.mjs";
 
 const [folder, dtype, ...modules] = process.argv.slice(2);
@@ -92,8 +92,8 @@ try {
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(0);
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const given = parts.map(({ part, path }) => ({ part, path: join(process.cwd(), folder, path).replace(/^.*\/\//, "/") }));
-  for (const path of modules) await page.evaluate(make, { url: join(process.cwd(), path), facts, parts: given });
+  const given = parts.map(({ part, path }) => ({ part, path: resolve(folder, path) }));
+  for (const path of modules) await page.evaluate(make, { url: resolve(path), facts, parts: given });
   const found = modules.map(() => []);
   for (let round = 0; round < ROUNDS; ++round) {
     for (const i of modules.keys()) {
