@@ -2,9 +2,11 @@
 
 usage: runner.py FOLDER [unittest options]
 
-With CI=true a skipped test that tests/skips.txt does not have is a failure.
+With CI=true a skipped test that tests/skips.txt does not have is a failure. Where it stands is
+printed every ten minutes: a test that hangs says where.
 """
 
+import faulthandler
 import os
 import sys
 import unittest
@@ -16,6 +18,7 @@ from harness import ROOT, SEED
 def main() -> int:
     """Return the exit code."""
     folder, *options = sys.argv[1:]
+    faulthandler.dump_traceback_later(600, repeat=True)
     print(f"LORAPRESS_SEED={SEED} repeats what is random here", flush=True)
     arguments = ["runner", "discover", "--start-directory", folder, *options]
     result = unittest.main(module=None, argv=arguments, exit=False).result

@@ -300,8 +300,10 @@ class Jsonl(Pressed):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
             self.wait_for_line(first, file)
             self.assertIsNone(first.poll(), "it ended before it could be stopped")
-            first.send_signal(signal.SIGSTOP)  # it holds the file
-            second = run("caption", self.model, root, "--jsonl", file)
-            first.kill()
+            try:
+                first.send_signal(signal.SIGSTOP)  # it holds the file
+                second = run("caption", self.model, root, "--jsonl", file)
+            finally:  # a stopped process would be waited for without end
+                first.kill()
         self.assertEqual(second.code, 2, second)
         self.assertIn("another process", self.one_line(second.err))

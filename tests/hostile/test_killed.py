@@ -21,6 +21,12 @@ def contents(path: Path) -> dict | bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
+def stopped(pid: int) -> bool:
+    """Whether each thread has stopped; one inside a write ends that first."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(text.rpartition(")")[2].split()[0] == "T" for text in states)
+
+
 class Killed(Case):
     """Every command that writes, killed at random moments of its run."""
 
@@ -99,6 +105,7 @@ class Living(test_output.Interrupted):
         """A stopped process lives; the other run neither removes its folder nor speaks of it."""
         with self.writing("export", self.large, self.out) as process:
             process.send_signal(signal.SIGSTOP)
+            self.wait_until(lambda: stopped(process.pid), "all threads stop")
             (theirs,) = [p for p in self.tmp.glob(".out.part-*") if p.is_dir()]
             before = contents(theirs)
             text = self.succeed("export", BASE, self.out)

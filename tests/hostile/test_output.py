@@ -309,13 +309,20 @@ class Interrupted(Case):
         ) as process:
 
             def writes():
+                """Looked at while the program stands still: it takes small steps meanwhile."""
                 self.assertIsNone(process.poll(), "it ended before it could be interrupted")
-                return any(self.tmp.glob(".out.part-*/**/*.onnx")) or any(
+                process.send_signal(signal.SIGSTOP)
+                found = any(self.tmp.glob(".out.part-*/**/*.onnx")) or any(
                     self.tmp.glob(".out.part-*/*.safetensors")
                 )
+                process.send_signal(signal.SIGCONT)
+                return found
 
-            self.wait_until(writes, f"{args[0]} writes")
-            yield process
+            try:
+                self.wait_until(writes, f"{args[0]} writes")
+                yield process
+            finally:  # a stopped process would be waited for without end where a test failed
+                process.kill()
             process.stdout.close()
 
     def test_leaves_nothing(self):

@@ -16,14 +16,18 @@ from train.tune.settings import Settings
 
 FORK = multiprocessing.get_context("fork")
 torch.set_num_threads(1)  # as trainings of small models have it; threads do not survive a fork
-os.environ.update(HF_HUB_OFFLINE="1", LORAPRESS=PROGRAM)
+os.environ["LORAPRESS"] = PROGRAM
 
 
 def _attempt(settings: Settings, run: Path) -> None:
-    """A child's whole work; what it says goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    """A child's whole work; what it says lies beside its folder."""
+    os.dup2(os.open(_said(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     work.make_deterministic()
     work.train(settings, run)
+
+
+def _said(run: Path) -> Path:
+    return run.with_name(f"{run.name}.stderr")
 
 
 def start(settings: Settings, run: Path):
@@ -31,6 +35,13 @@ def start(settings: Settings, run: Path):
     child = FORK.Process(target=_attempt, args=(settings, run))
     child.start()
     return child
+
+
+def succeeded(child, run: Path) -> None:
+    """Waits for a training, which must work."""
+    child.join()
+    if child.exitcode != 0:
+        raise AssertionError(f"exit code {child.exitcode}: {_said(run).read_text()[-4000:]}")
 
 
 def _main(called, options: list[str], out: str, err: str) -> None:

@@ -6,5 +6,5 @@ here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
 LORAPRESS=$(realpath "${1:-$root/build/lorapress}")
 "$root/train/setup.sh"
-export LORAPRESS PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root:$here/../hostile
+export LORAPRESS HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root:$here/../hostile
 exec "$root/.venv-train/bin/python" "$here/../hostile/runner.py" "$here" "${@:2}"

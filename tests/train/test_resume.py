@@ -10,7 +10,7 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 
-from forked import differing, start
+from forked import differing, start, succeeded
 from harness import CHECKPOINTS, SEED
 from sets import write_jsonl
 from train.errors import TrainError
@@ -34,9 +34,7 @@ class Resume(unittest.TestCase):
     def test_killed_anywhere(self):
         rng = random.Random(SEED)
         began = time.monotonic()
-        child = start(self.settings, self.folder / "whole")
-        child.join()
-        self.assertEqual(child.exitcode, 0)
+        succeeded(start(self.settings, self.folder / "whole"), self.folder / "whole")
         took = time.monotonic() - began
         whole = checkpoints(self.folder / "whole")
         self.assertEqual(whole[-1].name, "checkpoint-20")
@@ -46,7 +44,7 @@ class Resume(unittest.TestCase):
             child = start(self.settings, run)
             child.join(rng.uniform(0, took))
             if not child.is_alive():  # finished before it could be killed: once more from nothing
-                self.assertEqual(child.exitcode, 0)
+                succeeded(child, run)
                 shutil.rmtree(run)
                 continue
             child.kill()
@@ -54,9 +52,7 @@ class Resume(unittest.TestCase):
             killed += 1
             for path in checkpoints(run) if run.exists() else []:
                 self.assertTrue((path / work.STATE).exists(), f"{path} is half written")
-        child = start(self.settings, run)
-        child.join()
-        self.assertEqual(child.exitcode, 0)
+        succeeded(start(self.settings, run), run)
         self.assertEqual([p.name for p in checkpoints(run)], [p.name for p in whole])
         for path in whole:
             self.assertEqual(differing(path, run / path.name), [], path.name)
@@ -88,9 +84,7 @@ class Resume(unittest.TestCase):
         settings = replace(self.settings, epochs=40, lora_rate=0.3, projection_rate=0.3, patience=2)
 
         def ended() -> tuple[list[str], dict]:
-            child = start(settings, run)
-            child.join()
-            self.assertEqual(child.exitcode, 0)
+            succeeded(start(settings, run), run)
             names = [p.name for p in checkpoints(run)]
             return names, json.loads((run / names[-1] / work.STATE).read_text())
 
