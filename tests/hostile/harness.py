@@ -58,6 +58,16 @@ def run(*args, **options) -> Result:
     return result
 
 
+@contextlib.contextmanager
+def started(command, **options):
+    """A process that is killed at the end; Popen alone would wait for one that hangs."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def snapshot(folder: Path) -> dict:
     """Everything below a folder, hidden files too: mode, and of files size, time and content."""
     found = {}

@@ -8,6 +8,7 @@ printed every ten minutes: a test that hangs says where.
 
 import faulthandler
 import os
+import signal
 import sys
 import unittest
 from pathlib import Path
@@ -18,6 +19,9 @@ from harness import ROOT, SEED
 def main() -> int:
     """Return the exit code."""
     folder, *options = sys.argv[1:]
+    # Tests send these; children would ignore them where this runs in the background or below nohup.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     faulthandler.dump_traceback_later(600, repeat=True)
     print(f"LORAPRESS_SEED={SEED} repeats what is random here", flush=True)
     arguments = ["runner", "discover", "--start-directory", folder, *options]

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 
-from harness import PROGRAM, ROOT, run
+from harness import PROGRAM, ROOT, run, started
 from test_caption import IMAGES, Pressed
 
 
@@ -285,7 +285,7 @@ class Jsonl(Pressed):
         file = self.tmp / "captions.jsonl"
         command = [PROGRAM, "caption", self.model, root, "--jsonl", file, "--batch", "1"]
         for _ in range(3):
-            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            with started(command, stderr=subprocess.DEVNULL) as process:
                 self.wait_for_line(process, file)
                 process.kill()
         self.caption(root, "--jsonl", file)
@@ -297,13 +297,10 @@ class Jsonl(Pressed):
         root = self.photos(200)
         file = self.tmp / "captions.jsonl"
         command = [PROGRAM, "caption", self.model, root, "--jsonl", file, "--batch", "1"]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
+        with started(command, stderr=subprocess.DEVNULL) as first:
             self.wait_for_line(first, file)
             self.assertIsNone(first.poll(), "it ended before it could be stopped")
-            try:
-                first.send_signal(signal.SIGSTOP)  # it holds the file
-                second = run("caption", self.model, root, "--jsonl", file)
-            finally:  # a stopped process would be waited for without end
-                first.kill()
+            first.send_signal(signal.SIGSTOP)  # it holds the file
+            second = run("caption", self.model, root, "--jsonl", file)
         self.assertEqual(second.code, 2, second)
         self.assertIn("another process", self.one_line(second.err))

@@ -19,6 +19,7 @@ from harness import (
     read_tensors,
     run,
     snapshot,
+    started,
     write_tensors,
 )
 
@@ -304,9 +305,8 @@ class Interrupted(Case):
     def writing(self, *args, **options):
         """The program, from the moment its folder beside OUT is there."""
         command = [PROGRAM, *map(str, args)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-        ) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with started(command, **pipes, **options) as process:
 
             def writes():
                 """Looked at while the program stands still: it takes small steps meanwhile."""
@@ -318,11 +318,8 @@ class Interrupted(Case):
                 process.send_signal(signal.SIGCONT)
                 return found
 
-            try:
-                self.wait_until(writes, f"{args[0]} writes")
-                yield process
-            finally:  # a stopped process would be waited for without end where a test failed
-                process.kill()
+            self.wait_until(writes, f"{args[0]} writes")
+            yield process
             process.stdout.close()
 
     def test_leaves_nothing(self):

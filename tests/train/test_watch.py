@@ -9,7 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BASE, PROGRAM, Case
+from harness import BASE, PROGRAM, Case, started
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "tests/goldens/images"
@@ -141,7 +141,7 @@ class Watch(Case):
 
     def test_follows_and_ends(self):
         command = [PROGRAM, "watch", self.run_folder, self.out, "--dtype", "fp32", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             self.save(5, 3.0)
             self.assertEqual(json.loads(process.stdout.readline())["step"], 5)
             self.refuse(
