@@ -67,6 +67,8 @@ inline constexpr Size kSizes[] = {{0, 64, 32},
                                   {5, 1, 1},
                                   {9, 576, 49},
                                   {1, 576, 150},
+                                  {16, 64, 32},
+                                  {37, 160, 49},
                                   {197, 96, 17}};
 
 inline std::string check_product(Case each, const Size& size, uint32_t seed) {
