@@ -71,7 +71,8 @@ void written() {
 struct Operands8 {
   const std::byte* rows[2];     // 16 rows each
   const std::byte* weights[2];  // packed tiles
-  const std::byte* rest[2];     // of each the last 32 inputs, and zeros, where 64 do not divide the inputs
+  const std::byte*
+      rest[2];  // of each the last 32 inputs, and zeros, where 64 do not divide the inputs
   int64_t padded;
 };
 
@@ -126,59 +127,68 @@ void finish8(const LinearRun& run,
   const auto scale = load<Floats>(channels);
   const Ints zeros = load<Ints>(channels + kTileFloats);
   for (int64_t r = 0; r < count; ++r) {
-    const Ints whole =
-        load<Ints>(sums + (r * kTile)) - (zeros * broadcast_int(view.sums[row + r]));
+    const Ints whole = load<Ints>(sums + (r * kTile)) - (zeros * broadcast_int(view.sums[row + r]));
     store(sums + (r * kTile), to_floats(whole) * (broadcast(view.scales[row + r]) * scale));
   }
   store_tile(run, row, count, tile * kTile, reinterpret_cast<const float*>(sums));
 }
 
-// Rows are taken 32 at a time; the last ones with those before them, so that no tile reads behind the rows.
+// The rest of Operands8 of tile `tile`, from scratch that is zeros behind it.
+const std::byte* rest8(const LinearRun& run, int64_t tile, int64_t padded, std::byte* to) {
+  const std::byte* last = tile_at(*run.linear, tile) + ((padded - kBlock) * kTile);
+  __builtin_memcpy(to, last, kBlock * kTile);
+  __builtin_memset(to + (kBlock * kTile), 0, kBlock * kTile);
+  return to;
+}
+
+// 16 or 32 rows from `row` on times Weights tiles. The last rows are taken with those before them, so that no tile reads behind.
 template <int Weights>
-void multiply8(const LinearRun& run, const RowsView& view, int64_t tile) {
+void multiply8(
+    const LinearRun& run, const RowsView& view, int64_t row, int64_t tile, Operands8 of) {
   alignas(64) int32_t sums[4 * kTileRows * kTile];
   const int64_t last = run.quantized.rows - kTileRows;
-  Operands8 of{};
-  of.padded = padded_inputs(run.linear->spec.inputs);
+  const int count = row + kTileRows < run.rows ? 2 : 1;
   for (int w = 0; w < Weights; ++w) {
     of.weights[w] = tile_at(*run.linear, tile + w);
-    if (of.padded % kTileInputs != 0) {
-      std::byte* rest = run.scratch + (w * kWeightTile);
-      __builtin_memcpy(rest, of.weights[w] + ((of.padded - kBlock) * kTile), kBlock * kTile);
-      __builtin_memset(rest + (kBlock * kTile), 0, kBlock * kTile);
-      of.rest[w] = rest;
-    }
   }
-  written();
-  for (int64_t row = 0; row < run.rows; row += 2 * kTileRows) {
-    const bool two = row + kTileRows < run.rows;
-    for (int i = 0; i < (two ? 2 : 1); ++i) {
-      of.rows[i] = view.values + (least(row + (i * kTileRows), last) * view.values_row);
-    }
-    two ? sum8<2, Weights>(of, sums) : sum8<1, Weights>(of, sums);
-    for (int i = 0; i < (two ? 2 : 1); ++i) {
-      const int64_t at = row + (i * kTileRows);
-      const int64_t again = at - least(at, last);  // rows of the tile that were there before
-      for (int w = 0; w < Weights; ++w) {
-        finish8(run,
-                view,
-                tile + w,
-                at,
-                least(kTileRows - again, run.rows - at),
-                sums + (((((i * Weights) + w) * kTileRows) + again) * kTile));
-      }
+  for (int i = 0; i < count; ++i) {
+    of.rows[i] = view.values + (least(row + (i * kTileRows), last) * view.values_row);
+  }
+  count == 2 ? sum8<2, Weights>(of, sums) : sum8<1, Weights>(of, sums);
+  for (int i = 0; i < count; ++i) {
+    const int64_t at = row + (i * kTileRows);
+    const int64_t again = at - least(at, last);  // rows of the tile that were there before
+    for (int w = 0; w < Weights; ++w) {
+      finish8(run,
+              view,
+              tile + w,
+              at,
+              least(kTileRows - again, run.rows - at),
+              sums + (((((i * Weights) + w) * kTileRows) + again) * kTile));
     }
   }
 }
 
+// Tiles inside of rows: what is written of a row lies together.
 void multiply_channels8(const LinearRun& run, const RowsView& view) {
   const Tiles tiles(kTileInputs);
-  int64_t tile = run.first_tile;
-  for (; tile + 2 <= run.last_tile; tile += 2) {
-    multiply8<2>(run, view, tile);
-  }
-  if (tile < run.last_tile) {
-    multiply8<1>(run, view, tile);
+  Operands8 of{};
+  of.padded = padded_inputs(run.linear->spec.inputs);
+  const bool whole = of.padded % kTileInputs == 0;
+  const int64_t step = whole ? most<int64_t>(2, kCachedWeights / (of.padded * kTile) / 2 * 2) : 2;
+  for (int64_t first = run.first_tile; first < run.last_tile; first += step) {
+    const int64_t last = least(first + step, run.last_tile);
+    for (int64_t tile = first; !whole && tile < last; ++tile) {
+      of.rest[tile - first] =
+          rest8(run, tile, of.padded, run.scratch + ((tile - first) * kWeightTile));
+    }
+    written();
+    for (int64_t row = 0; row < run.rows; row += 2 * kTileRows) {
+      for (int64_t tile = first; tile < last; tile += 2) {
+        tile + 1 < last ? multiply8<2>(run, view, row, tile, of)
+                        : multiply8<1>(run, view, row, tile, of);
+      }
+    }
   }
 }
 
@@ -284,27 +294,40 @@ void multiply_blocks4(const LinearRun& run, const RowsView& view) {
   const Tiles tiles(kBlock);
   const LinearSpec& spec = run.linear->spec;
   const int64_t block_step = block_bytes(spec);
+  const int64_t unpacked_tile = view.blocks * kBlock * kTile;
+  constexpr int64_t kStep = 4;  // tiles that fit the scratch memory
   const int64_t grouped = run.quantized.rows - (run.quantized.rows % kTileRows);
-  for (int64_t tile = run.first_tile; tile < run.last_tile; ++tile) {
-    const std::byte* packed = tile_at(*run.linear, tile);
-    for (int64_t b = 0; b < view.blocks; ++b) {
-      unpack_signed4(
-          packed + (b * block_step), spec.zero_points, run.scratch + (b * kBlock * kTile));
+  for (int64_t first = run.first_tile; first < run.last_tile; first += kStep) {
+    const int64_t last = least(first + kStep, run.last_tile);
+    for (int64_t tile = first; tile < last; ++tile) {
+      for (int64_t b = 0; b < view.blocks; ++b) {
+        unpack_signed4(tile_at(*run.linear, tile) + (b * block_step),
+                       spec.zero_points,
+                       run.scratch + ((tile - first) * unpacked_tile) + (b * kBlock * kTile));
+      }
     }
     written();
     alignas(64) float sums[kTileRows * kTile];
     for (int64_t row = 0; row < run.rows; row += kTileRows) {
       const bool whole = row < grouped;
       const int64_t count = whole ? kTileRows : run.quantized.rows - row;
-      const int64_t first = whole ? row : run.quantized.rows - kTileRows;
-      const Rows4 rows{view.values + (first * view.values_row),
+      const int64_t begin = whole ? row : run.quantized.rows - kTileRows;
+      const Rows4 rows{view.values + (begin * view.values_row),
                        view.values_row,
                        view.scales + (row * view.blocks),
                        whole ? 1 : view.blocks,
                        whole ? kTileRows : 1};
       const auto multiply = whole ? multiply_rows4<kTileRows> : multiply_rows4<0>;
-      multiply(rows, packed, block_step, run.scratch, view.blocks, count, sums);
-      store_tile(run, row, least(count, run.rows - row), tile * kTile, sums);
+      for (int64_t tile = first; tile < last; ++tile) {
+        multiply(rows,
+                 tile_at(*run.linear, tile),
+                 block_step,
+                 run.scratch + ((tile - first) * unpacked_tile),
+                 view.blocks,
+                 count,
+                 sums);
+        store_tile(run, row, least(count, run.rows - row), tile * kTile, sums);
+      }
     }
   }
 }

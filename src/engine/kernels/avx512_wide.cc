@@ -1,4 +1,5 @@
-// Processors with AVX-512 VNNI, in vectors of 512 bits.
+// Processors with AVX-512 VNNI, in vectors of 512 bits: Intel since 2020, AMD since 2022. Those of 2019 and 2020 without VBMI2
+// (Cascade Lake, Cooper Lake) lower their clock for such vectors; they have the set of 256 bits.
 #include "engine/kernels/sets.h"
 
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
@@ -10,7 +11,8 @@ namespace lorapress::kernels {
 namespace {
 
 bool runs_here() {
-  return __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  return __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512vbmi2") != 0;
 }
 
 }  // namespace

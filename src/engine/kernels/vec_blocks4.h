@@ -11,9 +11,10 @@ inline constexpr int64_t kSteps = kBlock / 4;  // groups of 4 inputs in a block
 inline constexpr int64_t kOperand =
     kProducts == Products::k16 ? 2 : 1;  // bytes of an integer in products
 inline constexpr int kVectors = static_cast<int>(kTile / kLanes);  // of a tile
-inline constexpr int kStrip = kVectors < 2 ? kVectors : 2;         // vectors that are summed together
+inline constexpr int kStrip = kVectors < 2 ? kVectors : 2;  // vectors that are summed together
 inline constexpr int kStrips = kVectors / kStrip;
-inline constexpr int kTogether = kVectors < 2 ? 4 : 8 / kVectors;  // rows whose sums of a tile fit the registers
+inline constexpr int kTogether =
+    kVectors < 2 ? 4 : 8 / kVectors;  // rows whose sums of a tile fit the registers
 
 // sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
 static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {

@@ -139,7 +139,12 @@ static inline void multiply_tiles8(const LinearRun& run,
   alignas(64) float sums[Tiles * kTile];
   for (int strip = 0; strip < kStrips; ++strip) {
     multiply_strip8<1, Tiles, Wide ? Form8::kWide : Form8::kBytes>(
-        rows, tiles, tiles, padded_inputs(run.linear->spec.inputs), strip * kStrip * kVectorBytes, sums);
+        rows,
+        tiles,
+        tiles,
+        padded_inputs(run.linear->spec.inputs),
+        strip * kStrip * kVectorBytes,
+        sums);
   }
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {

@@ -151,15 +151,12 @@ static inline void wide_product8(const WideRows<Rows>& rows,
   }
 }
 
-// Tiles tiles, `step` apart, times the rows from `row` on; returns how many rows that were.
+// Tiles tiles, `step` apart, times Rows rows from `row` on.
 template <int Rows, int Tiles, typename Product>
-static inline void wide_rows(const LinearRun& run,
-                             int64_t row,
-                             int64_t first,
-                             int64_t step,
-                             const Product& product) {
+static inline void wide_rows(
+    const LinearRun& run, int64_t row, int64_t first, int64_t step, const Product& product) {
   alignas(64) float sums[Rows * Tiles * kTile];
-  product.template operator()<Rows, Tiles>(row, sums);
+  product.template operator()<Rows, Tiles>(row, first, step, sums);
   for (int t = 0; t < Tiles; ++t) {
     store_tile(run,
                row,
@@ -169,94 +166,94 @@ static inline void wide_rows(const LinearRun& run,
   }
 }
 
-// All rows times Tiles tiles.
-template <int Tiles, typename Product>
-static inline void wide_all_rows(const LinearRun& run,
-                                 int64_t first,
-                                 int64_t step,
-                                 const Product& product) {
+// Rows rows from `row` on times the tiles first <= t < last, two at a time: the first with the first of the other half where
+// `streams`, so that the memory is read in as many.
+template <int Rows, typename Product>
+static inline void wide_tiles(const LinearRun& run,
+                              int64_t row,
+                              int64_t first,
+                              int64_t last,
+                              bool streams,
+                              const Product& product) {
+  const int64_t pairs = (last - first) / 2;
+  for (int64_t i = 0; i < pairs; ++i) {
+    wide_rows<Rows, 2>(run, row, first + (streams ? i : 2 * i), streams ? pairs : 1, product);
+  }
+  if (first + (2 * pairs) < last) {
+    wide_rows<Rows, 1>(run, row, last - 1, 0, product);
+  }
+}
+
+// All rows times the tiles first <= t < last.
+template <typename Product>
+static inline void wide_all_rows(
+    const LinearRun& run, int64_t first, int64_t last, bool streams, const Product& product) {
   const int64_t grouped = run.quantized.rows - (run.quantized.rows % kGroup);
   int64_t row = 0;
   for (; row + kGroup < least(run.rows + 1, grouped); row += 2 * kGroup) {
-    wide_rows<2 * kGroup, Tiles>(run, row, first, step, product);
+    wide_tiles<2 * kGroup>(run, row, first, last, streams, product);
   }
   for (; row < least(run.rows, grouped); row += kGroup) {
-    wide_rows<kGroup, Tiles>(run, row, first, step, product);
+    wide_tiles<kGroup>(run, row, first, last, streams, product);
   }
   switch (run.rows - row) {
     case 1:
-      return wide_rows<1, Tiles>(run, row, first, step, product);
+      return wide_tiles<1>(run, row, first, last, streams, product);
     case 2:
-      return wide_rows<2, Tiles>(run, row, first, step, product);
+      return wide_tiles<2>(run, row, first, last, streams, product);
     case 3:
-      return wide_rows<3, Tiles>(run, row, first, step, product);
+      return wide_tiles<3>(run, row, first, last, streams, product);
     default:
       return;
   }
 }
 
-template <int Tiles, bool Zeros, bool Packed>
-static inline void wide_tiles4(const LinearRun& run,
-                               const RowsView& view,
-                               int64_t first,
-                               int64_t step) {
-  const int64_t block_step = block_bytes(run.linear->spec);
-  WideTile tiles[Tiles];
-  for (int t = 0; t < Tiles; ++t) {
-    tiles[t] = {tile_at(*run.linear, first + (t * step)),
-                run.scratch + (t * view.blocks * kSteps * kTileFloats)};
-    for (int64_t b = 0; !Packed && b < view.blocks; ++b) {
-      unpack_block4(tiles[t].packed + (b * block_step),
-                    run.scratch + (((t * view.blocks) + b) * kSteps * kTileFloats));
-    }
-  }
-  wide_all_rows<Tiles>(run, first, step, [&]<int Rows, int Count>(int64_t row, float* sums) {
-    const WideRows<Rows> rows(view, row);
-    wide_product4<Rows, Count, Zeros, Packed>(rows, tiles, block_step, view.blocks, sums);
-  });
-}
-
-template <int Tiles>
-static inline void wide_tiles8(const LinearRun& run,
-                               const RowsView& view,
-                               int64_t first,
-                               int64_t step) {
-  WideTile tiles[Tiles];
-  for (int t = 0; t < Tiles; ++t) {
-    tiles[t] = {tile_at(*run.linear, first + (t * step)), nullptr};
-  }
-  wide_all_rows<Tiles>(run, first, step, [&]<int Rows, int Count>(int64_t row, float* sums) {
-    const WideRows<Rows> rows(view, row);
-    wide_product8<Rows, Count>(
-        rows, view, row, tiles, padded_inputs(run.linear->spec.inputs), sums);
-  });
-}
-
-// Few rows: what the memory gives is what counts, so tiles are far apart, as those of one row.
+// Few rows: what the memory gives is what counts, and nibbles are used once.
 inline constexpr int64_t kFewRows = 8;
 
-template <bool Zeros>
+template <bool Zeros, bool Packed>
 static inline void wide_blocks4(const LinearRun& run, const RowsView& view) {
-  const bool few = run.rows <= kFewRows;
-  const int64_t pairs = (run.last_tile - run.first_tile) / 2;
-  for (int64_t i = 0; i < pairs; ++i) {
-    few ? wide_tiles4<2, Zeros, true>(run, view, run.first_tile + i, pairs)
-        : wide_tiles4<2, Zeros, false>(run, view, run.first_tile + (2 * i), 1);
-  }
-  if (run.first_tile + (2 * pairs) < run.last_tile) {
-    few ? wide_tiles4<1, Zeros, true>(run, view, run.last_tile - 1, 0)
-        : wide_tiles4<1, Zeros, false>(run, view, run.last_tile - 1, 0);
+  const int64_t block_step = block_bytes(run.linear->spec);
+  const int64_t unpacked_tile = view.blocks * kSteps * kTileFloats;
+  const int64_t most_tiles =
+      Packed ? run.last_tile - run.first_tile : 4;  // 4 fit the scratch memory
+  for (int64_t begin = run.first_tile; begin < run.last_tile; begin += most_tiles) {
+    const int64_t end = least(begin + most_tiles, run.last_tile);
+    for (int64_t tile = begin; !Packed && tile < end; ++tile) {
+      for (int64_t b = 0; b < view.blocks; ++b) {
+        unpack_block4(tile_at(*run.linear, tile) + (b * block_step),
+                      run.scratch + ((tile - begin) * unpacked_tile) + (b * kSteps * kTileFloats));
+      }
+    }
+    const auto product = [&]<int Rows, int Tiles>(
+                             int64_t row, int64_t first, int64_t step, float* sums) {
+      WideTile tiles[Tiles];
+      for (int t = 0; t < Tiles; ++t) {
+        const int64_t tile = first + (t * step);
+        tiles[t] = {tile_at(*run.linear, tile), run.scratch + ((tile - begin) * unpacked_tile)};
+      }
+      wide_product4<Rows, Tiles, Zeros, Packed>(
+          WideRows<Rows>(view, row), tiles, block_step, view.blocks, sums);
+    };
+    wide_all_rows(run, begin, end, Packed, product);
   }
 }
 
 static inline void wide_channels8(const LinearRun& run, const RowsView& view) {
-  const int64_t pairs = (run.last_tile - run.first_tile) / 2;
+  const int64_t padded = padded_inputs(run.linear->spec.inputs);
+  const auto product = [&]<int Rows, int Tiles>(
+                           int64_t row, int64_t first, int64_t step, float* sums) {
+    WideTile tiles[Tiles];
+    for (int t = 0; t < Tiles; ++t) {
+      tiles[t] = {tile_at(*run.linear, first + (t * step)), nullptr};
+    }
+    wide_product8<Rows, Tiles>(WideRows<Rows>(view, row), view, row, tiles, padded, sums);
+  };
   const bool few = run.rows <= kFewRows;
-  for (int64_t i = 0; i < pairs; ++i) {
-    wide_tiles8<2>(run, view, run.first_tile + (few ? i : 2 * i), few ? pairs : 1);
-  }
-  if (run.first_tile + (2 * pairs) < run.last_tile) {
-    wide_tiles8<1>(run, view, run.last_tile - 1, 0);
+  const int64_t step = few ? run.last_tile - run.first_tile
+                           : most<int64_t>(2, kCachedWeights / (padded * kTile) / 2 * 2);
+  for (int64_t first = run.first_tile; first < run.last_tile; first += step) {
+    wide_all_rows(run, first, least(first + step, run.last_tile), few, product);
   }
 }
 
@@ -270,7 +267,12 @@ static inline void wide_run_linear(const LinearRun& run) {
   if (kind == WeightKind::kChannels8) {
     return wide_channels8(run, view);
   }
-  run.linear->spec.zero_points ? wide_blocks4<true>(run, view) : wide_blocks4<false>(run, view);
+  const bool few = run.rows <= kFewRows;
+  if (run.linear->spec.zero_points) {
+    few ? wide_blocks4<true, true>(run, view) : wide_blocks4<true, false>(run, view);
+  } else {
+    few ? wide_blocks4<false, true>(run, view) : wide_blocks4<false, false>(run, view);
+  }
 }
 
 }  // namespace lorapress::kernels
