@@ -28,6 +28,8 @@ namespace {
 // Sums in registers 16 to 31, integer sums of blocks in 0 to 9, products in 10; what is multiplied is 0. Of one block each.
 // clang-format off
 #define LORAPRESS_ADD(v, sum) "vmulps %%" v "11, %%" v "11, %%" v "10\n" "vaddps %%" v "10, %%" v sum ", %%" v sum "\n"
+// A block: what begins the ten integer sums, eight products of each in turns, what ends them.
+#define LORAPRESS_BEGIN(v, integers) "vmovdqa64 %%" v "11, %%" v integers "\n"
 #define LORAPRESS_END(v, integers, sum) \
   "vcvtdq2ps %%" v integers ", %%" v "10\n" "vmulps %%" v "11, %%" v "10, %%" v "10\n" \
   "vmulps %%" v "11, %%" v "10, %%" v "10\n" "vaddps %%" v "10, %%" v sum ", %%" v sum "\n"
@@ -35,8 +37,9 @@ namespace {
   of(v, "16") of(v, "17") of(v, "18") of(v, "19") of(v, "20") of(v, "21") of(v, "22") of(v, "23") \
   of(v, "24") of(v, "25") of(v, "26") of(v, "27") of(v, "28") of(v, "29") of(v, "30") of(v, "31")
 #define LORAPRESS_DOT_OF(v, sum) "vpdpbusd %%" v "11, %%" v "11, %%" v sum "\n"
-// Ten chains of eight products that take turns, then their ends.
 #define LORAPRESS_BLOCKS(v) \
+  LORAPRESS_BEGIN(v, "0") LORAPRESS_BEGIN(v, "1") LORAPRESS_BEGIN(v, "2") LORAPRESS_BEGIN(v, "3") LORAPRESS_BEGIN(v, "4") \
+  LORAPRESS_BEGIN(v, "5") LORAPRESS_BEGIN(v, "6") LORAPRESS_BEGIN(v, "7") LORAPRESS_BEGIN(v, "8") LORAPRESS_BEGIN(v, "9") \
   ".rept 8\n" LORAPRESS_DOT_OF(v, "0") LORAPRESS_DOT_OF(v, "1") LORAPRESS_DOT_OF(v, "2") LORAPRESS_DOT_OF(v, "3") \
   LORAPRESS_DOT_OF(v, "4") LORAPRESS_DOT_OF(v, "5") LORAPRESS_DOT_OF(v, "6") LORAPRESS_DOT_OF(v, "7") \
   LORAPRESS_DOT_OF(v, "8") LORAPRESS_DOT_OF(v, "9") ".endr\n" \

@@ -71,8 +71,8 @@ void written() {
 struct Operands8 {
   const std::byte* rows[2];     // 16 rows each
   const std::byte* weights[2];  // packed tiles
-  const std::byte*
-      rest[2];  // of each the last 32 inputs, and zeros, where 64 do not divide the inputs
+  // Of each the last 32 inputs, and zeros, where 64 do not divide the inputs.
+  const std::byte* const* rest;
   int64_t padded;
 };
 
@@ -133,7 +133,7 @@ void finish8(const LinearRun& run,
   store_tile(run, row, count, tile * kTile, reinterpret_cast<const float*>(sums));
 }
 
-// The rest of Operands8 of tile `tile`, from scratch that is zeros behind it.
+// Operands8::rest of tile `tile`, put to `to`.
 const std::byte* rest8(const LinearRun& run, int64_t tile, int64_t padded, std::byte* to) {
   const std::byte* last = tile_at(*run.linear, tile) + ((padded - kBlock) * kTile);
   __builtin_memcpy(to, last, kBlock * kTile);
@@ -143,8 +143,12 @@ const std::byte* rest8(const LinearRun& run, int64_t tile, int64_t padded, std::
 
 // 16 or 32 rows from `row` on times Weights tiles. The last rows are taken with those before them, so that no tile reads behind.
 template <int Weights>
-void multiply8(
-    const LinearRun& run, const RowsView& view, int64_t row, int64_t tile, Operands8 of) {
+void multiply8(const LinearRun& run,
+               const RowsView& view,
+               int64_t row,
+               int64_t tile,
+               const std::byte* const* rest) {
+  Operands8 of{{}, {}, rest, padded_inputs(run.linear->spec.inputs)};
   alignas(64) int32_t sums[4 * kTileRows * kTile];
   const int64_t last = run.quantized.rows - kTileRows;
   const int count = row + kTileRows < run.rows ? 2 : 1;
@@ -172,21 +176,20 @@ void multiply8(
 // Tiles inside of rows: what is written of a row lies together.
 void multiply_channels8(const LinearRun& run, const RowsView& view) {
   const Tiles tiles(kTileInputs);
-  Operands8 of{};
-  of.padded = padded_inputs(run.linear->spec.inputs);
-  const bool whole = of.padded % kTileInputs == 0;
-  const int64_t step = whole ? most<int64_t>(2, kCachedWeights / (of.padded * kTile) / 2 * 2) : 2;
+  const std::byte* rest[2] = {};
+  const int64_t padded = padded_inputs(run.linear->spec.inputs);
+  const bool whole = padded % kTileInputs == 0;
+  const int64_t step = whole ? most<int64_t>(2, kCachedWeights / (padded * kTile) / 2 * 2) : 2;
   for (int64_t first = run.first_tile; first < run.last_tile; first += step) {
     const int64_t last = least(first + step, run.last_tile);
     for (int64_t tile = first; !whole && tile < last; ++tile) {
-      of.rest[tile - first] =
-          rest8(run, tile, of.padded, run.scratch + ((tile - first) * kWeightTile));
+      rest[tile - first] = rest8(run, tile, padded, run.scratch + ((tile - first) * kWeightTile));
     }
     written();
     for (int64_t row = 0; row < run.rows; row += 2 * kTileRows) {
       for (int64_t tile = first; tile < last; tile += 2) {
-        tile + 1 < last ? multiply8<2>(run, view, row, tile, of)
-                        : multiply8<1>(run, view, row, tile, of);
+        tile + 1 < last ? multiply8<2>(run, view, row, tile, rest)
+                        : multiply8<1>(run, view, row, tile, rest);
       }
     }
   }
