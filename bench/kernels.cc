@@ -83,11 +83,21 @@ double least_seconds(Clock clock, double budget, const Work& work) {
   return least;
 }
 
+bool is_tiled(const KernelSet& set) {
+  return std::strcmp(set.name, "amx_int8") == 0;
+}
+// Whether its vectors have 512 bits.
+bool is_wide(const KernelSet& set) {
+  return is_tiled(set) || std::strcmp(set.name, "avx512_wide") == 0;
+}
+
 struct Shape {
   const char* name;
   LinearSpec spec;
   int64_t rows;
   Bound bound;
+  bool has_ends = false;  // of blocks, which `bound` does not count and `with_ends` does
+  Bound with_ends = bound;
 };
 
 void measure(const KernelSet& set, Shape shape) {
@@ -119,12 +129,19 @@ void measure(const KernelSet& set, Shape shape) {
   const Clock clock = shape.rows > 1 ? Clock::kWall : Clock::kThread;
   double reached = 1e30;
   double bound = 1e30;  // seconds for as many multiply-adds, or for reading as many bytes
+  double with_ends = 1e30;
   for (int turn = 0; turn < 6; ++turn) {
     reached = std::min(reached, least_seconds(clock, 0.15, [&] { set.run_linear(run); }));
     if (shape.rows > 1) {
       bound = std::min(bound,
                        least_seconds(clock, 0.05, [&] { multiply_registers(shape.bound); }) /
                            kRegisterMacs * macs);
+      if (shape.has_ends) {
+        with_ends =
+            std::min(with_ends,
+                     least_seconds(clock, 0.05, [&] { multiply_registers(shape.with_ends); }) /
+                         kRegisterMacs * macs);
+      }
     } else {
       bound = std::min(bound, least_seconds(clock, 0.15, [&] {
                          read_bytes(weights.data(), packed_bytes(spec));
@@ -132,13 +149,18 @@ void measure(const KernelSet& set, Shape shape) {
     }
   }
   const double bytes = static_cast<double>(packed_bytes(spec));
-  std::printf("%-12s %-34s %8.2f %s of %8.2f: %3.0f %%\n",
+  const std::string ends =
+      shape.has_ends ? ", with the ends of blocks " +
+                           std::to_string(static_cast<int>(100 * with_ends / reached + 0.5)) + " %"
+                     : "";
+  std::printf("%-12s %-34s %8.2f %s of %8.2f: %3.0f %%%s\n",
               set.name,
               shape.name,
               (shape.rows > 1 ? macs : bytes) / reached / 1e9,
               shape.rows > 1 ? "GMAC/s" : "GB/s  ",
               (shape.rows > 1 ? macs : bytes) / bound / 1e9,
-              100 * bound / reached);
+              100 * bound / reached,
+              ends.c_str());
 }
 
 void measure_attention(const KernelSet& set,
@@ -177,12 +199,13 @@ void measure_attention(const KernelSet& set,
                                     (static_cast<double>(queries * (queries + 1)) / 2)
                               : static_cast<double>(queries * keys);
   const double macs = 2 * pairs * static_cast<double>(heads * kDim);
+  const Bound floats = is_wide(set) ? Bound::kFloatsWide : Bound::kFloats;
   double reached = 1e30;
   double bound = 1e30;
   for (int turn = 0; turn < 4; ++turn) {
     reached = std::min(reached, least_seconds(Clock::kWall, 0.1, [&] { set.attention(run); }));
     bound = std::min(bound,
-                     least_seconds(Clock::kWall, 0.05, [] { multiply_registers(Bound::kFloats); }) /
+                     least_seconds(Clock::kWall, 0.05, [&] { multiply_registers(floats); }) /
                          kRegisterMacs * macs);
   }
   std::printf("%-12s %-34s %8.2f GMAC/s of %8.2f: %3.0f %%  (%.3f ms)\n",
@@ -196,13 +219,18 @@ void measure_attention(const KernelSet& set,
 
 void measure_set(const KernelSet& set) {
   const bool vnni = set.products == Products::k8;
-  const Bound pairs4 = vnni                            ? Bound::kDot8
+  const Bound dot = is_tiled(set) ? Bound::kTiles8 : is_wide(set) ? Bound::kDot8Wide : Bound::kDot8;
+  const Bound floats = is_wide(set) ? Bound::kFloatsWide : Bound::kFloats;
+  const Bound ends = is_wide(set) ? Bound::kBlocks4Wide : Bound::kBlocks4;
+  const bool has_ends =
+      std::strncmp(set.name, "avx512", 6) == 0;  // the instructions of these bounds
+  const Bound pairs4 = vnni                            ? dot
                        : set.products == Products::k16 ? Bound::kPairs16
                                                        : Bound::kPairs8;
-  const Bound narrow = vnni                            ? Bound::kDot8
+  const Bound narrow = vnni                            ? dot
                        : set.products == Products::k16 ? Bound::kPairs16
                                                        : Bound::kPairs8Widened;
-  const Bound wide = vnni ? Bound::kDot8 : Bound::kPairs16;
+  const Bound wide = vnni ? dot : Bound::kPairs16;
   const auto four = [](int64_t inputs, int64_t outputs) {
     return LinearSpec{.kind = WeightKind::kBlocks4, .inputs = inputs, .outputs = outputs};
   };
@@ -213,30 +241,32 @@ void measure_set(const KernelSet& set) {
                       .signed_weights = is_signed};
   };
   const Shape shapes[] = {
-      {"4 bit, 196 x 576 x 512", four(576, 512), 196, pairs4},
-      {"4 bit, 196 x 1536 x 192", four(1536, 192), 196, pairs4},
+      {"4 bit, 196 x 576 x 512", four(576, 512), 196, pairs4, has_ends, ends},
+      {"4 bit, 196 x 1536 x 192", four(1536, 192), 196, pairs4, has_ends, ends},
       {"int8 of 7 bits, 196 x 768 x 256", eight(768, 256, true), 196, narrow},
       {"int8 of 7 bits, 196 x 3072 x 128", eight(3072, 128, true), 196, narrow},
       {"uint8, 196 x 768 x 256", eight(768, 256, false), 196, wide},
       {"float32, 196 x 768 x 128",
        {.kind = WeightKind::kFloat32, .inputs = 768, .outputs = 128},
        196,
-       Bound::kFloats},
+       floats},
       {"float16, 196 x 768 x 128",
        {.kind = WeightKind::kFloat16, .inputs = 768, .outputs = 128},
        196,
-       Bound::kFloats},
+       floats},
+      {"4 bit, 8 x 576 x 1536", four(576, 1536), 8, pairs4, has_ends, ends},
+      {"int8 of 7 bits, 8 x 576 x 1536", eight(576, 1536, true), 8, narrow},
       {"4 bit, 1 x 576 x 262144", four(576, 262144), 1, pairs4},
       {"int8 of 7 bits, 1 x 576 x 196608", eight(576, 196608, true), 1, narrow},
       {"uint8, 1 x 576 x 196608", eight(576, 196608, false), 1, wide},
       {"float32, 1 x 576 x 65536",
        {.kind = WeightKind::kFloat32, .inputs = 576, .outputs = 65536},
        1,
-       Bound::kFloats},
+       floats},
       {"float16, 1 x 576 x 98304",
        {.kind = WeightKind::kFloat16, .inputs = 576, .outputs = 98304},
        1,
-       Bound::kFloats},
+       floats},
   };
   for (const Shape& shape : shapes) {
     measure(set, shape);

@@ -10,6 +10,12 @@ enum class Bound {
   kPairs16,        // pairs of 16-bit products, added in 32 bits
   kDot8,           // four 8-bit products added to 32 bits
   kFloats,         // multiplied, then added
+  kBlocks4,  // kDot8, and after each eight of them what ends a block of 4 bits: to float, twice multiplied, added
+  // The same in vectors of 512 bits.
+  kDot8Wide,
+  kFloatsWide,
+  kBlocks4Wide,
+  kTiles8,  // AMX: tiles of 16 x 64 by 64 x 16 bytes
 };
 
 inline constexpr double kRegisterMacs = 4e7;  // of one call

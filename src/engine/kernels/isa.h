@@ -26,7 +26,10 @@
 
 namespace lorapress::kernels {
 
-#if defined(__AVX2__)
+// LORAPRESS_VECTORS512: of a file that is compiled for vectors of 512 bits.
+#if defined(LORAPRESS_VECTORS512)
+inline constexpr int64_t kLanes = 16;
+#elif defined(__AVX2__)
 inline constexpr int64_t kLanes = 8;
 #else
 inline constexpr int64_t kLanes = 4;
@@ -61,14 +64,18 @@ static inline void store(void* to, Vector value) {
 static inline Ints broadcast(const void* from) {
   int32_t value = 0;
   __builtin_memcpy(&value, from, 4);
-#if defined(__AVX2__)
+#if defined(LORAPRESS_VECTORS512)
+  return reinterpret_cast<Ints>(_mm512_set1_epi32(value));
+#elif defined(__AVX2__)
   return Ints{value, value, value, value, value, value, value, value};
 #else
   return Ints{value, value, value, value};
 #endif
 }
 static inline Floats broadcast(float value) {
-#if defined(__AVX2__)
+#if defined(LORAPRESS_VECTORS512)
+  return reinterpret_cast<Floats>(_mm512_set1_ps(value));
+#elif defined(__AVX2__)
   return Floats{value, value, value, value, value, value, value, value};
 #else
   return Floats{value, value, value, value};
@@ -100,7 +107,7 @@ static inline Ints shift_right16(Ints value, int count) {
 // between them, too. No code.
 static inline void pin(Ints& value) {
 #if defined(__x86_64__)
-  asm("" : "+x"(value));
+  asm("" : "+v"(value));
 #elif defined(__wasm__)
   asm volatile("" : "+r"(value));
 #elif defined(__ARM_NEON)
@@ -127,7 +134,21 @@ static inline void pin_wasm([[maybe_unused]] const Element*& address) {
 // pairs8(w, x):       w0 x0 + w1 x1 | w2 x2 + w3 x3 in 16 bits, w unsigned, x signed
 // dot8(sum, w, x):    sum + w0 x0 + w1 x1 + w2 x2 + w3 x3, w unsigned, x signed
 
-#if defined(__AVX2__)
+#if defined(LORAPRESS_VECTORS512)
+inline constexpr Products kProducts = Products::k8;
+static inline Ints sum_pairs(Ints a, Ints b) {
+  return reinterpret_cast<Ints>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+static inline Ints pairs8(Ints w, Ints x) {
+  return reinterpret_cast<Ints>(
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(x)));
+}
+static inline Ints dot8(Ints sum, Ints w, Ints x) {
+  return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(
+      reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(x)));
+}
+#elif defined(__AVX2__)
 static inline Ints sum_pairs(Ints a, Ints b) {
   return reinterpret_cast<Ints>(
       _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));

@@ -60,14 +60,14 @@ struct Size {
   int64_t outputs;
 };
 inline constexpr Size kSizes[] = {{0, 64, 32},
-                                  {1, 64, 32},
+                                  {20, 64, 32},
                                   {1, 100, 129},
                                   {3, 33, 50},
                                   {4, 96, 16},
                                   {5, 1, 1},
                                   {9, 576, 49},
                                   {1, 576, 150},
-                                  {197, 96, 17}};
+                                  {197, 160, 49}};
 
 inline std::string check_product(Case each, const Size& size, uint32_t seed) {
   const std::string what = each.name + ", " + std::to_string(size.rows) + " x " +

@@ -66,6 +66,9 @@ static inline std::byte* tile_at(const PackedLinear& linear, int64_t tile) {
   return linear.data + (tile * tile_bytes(linear.spec));
 }
 
+// Weights of about so many bytes stay in the second cache while all rows pass.
+inline constexpr int64_t kCachedWeights = int64_t{1} << 18;
+
 // ---- quantized rows ----------------------------------------------------------------------------
 //
 // Rows stand in groups of four; the last ones, fewer than four, are groups of one.

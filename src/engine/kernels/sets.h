@@ -12,6 +12,8 @@ const KernelSet* vector128_set();
 const KernelSet* avx2_set();
 const KernelSet* avx_vnni_set();
 const KernelSet* avx512_vnni_set();
+const KernelSet* avx512_wide_set();
+const KernelSet* amx_int8_set();
 
 // Kernels of the scalar set in scalar_linear.cc.
 void scalar_quantize(

@@ -10,9 +10,11 @@ namespace lorapress::kernels {
 inline constexpr int64_t kSteps = kBlock / 4;  // groups of 4 inputs in a block
 inline constexpr int64_t kOperand =
     kProducts == Products::k16 ? 2 : 1;  // bytes of an integer in products
-inline constexpr int kStrips = static_cast<int>(kTile / (2 * kLanes));  // of two vectors in a tile
-inline constexpr int kVectors = static_cast<int>(kTile / kLanes);       // of a tile
-inline constexpr int kTogether = 8 / kVectors;  // rows whose sums of a tile fit the registers
+inline constexpr int kVectors = static_cast<int>(kTile / kLanes);  // of a tile
+inline constexpr int kStrip = kVectors < 2 ? kVectors : 2;  // vectors that are summed together
+inline constexpr int kStrips = kVectors / kStrip;
+inline constexpr int kTogether =
+    kVectors < 2 ? 4 : 8 / kVectors;  // rows whose sums of a tile fit the registers
 
 // sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
 static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
@@ -217,16 +219,16 @@ static inline void multiply_many4(const LinearRun& run, const RowsView& view) {
 
 // ---- one row -------------------------------------------------------------------------------------
 
-// Two vectors of outputs of `Tiles` tiles over a block of one row: sums, from the nibbles. `block` are the places of the
+// kStrip vectors of outputs of `Tiles` tiles over a block of one row: sums, from the nibbles. `block` are the places of the
 // vectors in each tile's block.
 template <int Tiles, bool Zeros>
 LORAPRESS_STEP void multiply_block4(const Blocks4Rows& row,
                                     const std::byte* const (&block)[Tiles],
-                                    Ints (&sum)[Tiles][2]) {
+                                    Ints (&sum)[Tiles][kStrip]) {
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {
     LORAPRESS_UNROLLED
-    for (int c = 0; c < 2; ++c) {
+    for (int c = 0; c < kStrip; ++c) {
       const Ints zeros =
           Zeros ? load<Ints>(block[t] + kNibbleBytes + kTileFloats + (c * kVectorBytes)) : Ints{};
       sum[t][c] = block_start<Zeros>(row.starts, row.totals, zeros);
@@ -243,7 +245,7 @@ LORAPRESS_STEP void multiply_block4(const Blocks4Rows& row,
     LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
       LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
+      for (int c = 0; c < kStrip; ++c) {
         const Ints w = load<Ints>(block[t] + (p * kTileFloats) + (c * kVectorBytes));
         Ints low[kOperand];
         Ints high[kOperand];
@@ -271,19 +273,19 @@ static inline void multiply_one4(Blocks4Rows row,
   Floats total[Tiles][kVectors] = {};
   for (int64_t b = 0; b < blocks; ++b) {
     LORAPRESS_UNROLLED
-    for (int strip = 0; strip < kVectors; strip += 2) {
+    for (int strip = 0; strip < kVectors; strip += kStrip) {
       const std::byte* block[Tiles];
       LORAPRESS_UNROLLED
       for (int t = 0; t < Tiles; ++t) {
         block[t] = tiles[t] + (strip * kVectorBytes);
       }
-      Ints sum[Tiles][2];
+      Ints sum[Tiles][kStrip];
       multiply_block4<Tiles, Zeros>(row, block, sum);
       const Floats row_scale = broadcast(*row.scales);
       LORAPRESS_UNROLLED
       for (int t = 0; t < Tiles; ++t) {
         LORAPRESS_UNROLLED
-        for (int c = 0; c < 2; ++c) {
+        for (int c = 0; c < kStrip; ++c) {
           const Floats scale = load<Floats>(block[t] + kNibbleBytes + (c * kVectorBytes));
           Floats& to = total[t][strip + c];
           to = to + (block_sum(sum[t][c]) * row_scale) * scale;

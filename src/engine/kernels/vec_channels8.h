@@ -62,7 +62,7 @@ static inline void multiply_strip8(const Rows8& rows,
                                    float* sums) {
   constexpr int kParts = Form == Form8::kBytes ? 1 : 2;
   constexpr int64_t kStep = Form == Form8::kUnpacked ? 2 * kTileFloats : kTileFloats;
-  Ints sum[Rows * Tiles][2] = {};
+  Ints sum[Rows * Tiles][kStrip] = {};
   for (int64_t k = 0; k < padded / 4; ++k) {
     LORAPRESS_UNROLLED
     for (int t = 0; t < Tiles; ++t) {
@@ -74,8 +74,10 @@ static inline void multiply_strip8(const Rows8& rows,
         for (int i = 0; i < kParts; ++i) {
           x[i] = broadcast(rows.values + ((((k * Rows) + r) * kParts) + i) * 4);
         }
-        sum[r + t][0] = multiply_add8<Form>(sum[r + t][0], w, x);
-        sum[r + t][1] = multiply_add8<Form>(sum[r + t][1], w + kVectorBytes, x);
+        LORAPRESS_UNROLLED
+        for (int c = 0; c < kStrip; ++c) {
+          sum[r + t][c] = multiply_add8<Form>(sum[r + t][c], w + (c * kVectorBytes), x);
+        }
       }
     }
   }
@@ -85,7 +87,7 @@ static inline void multiply_strip8(const Rows8& rows,
     LORAPRESS_UNROLLED
     for (int r = 0; r < Rows; ++r) {
       LORAPRESS_UNROLLED
-      for (int c = 0; c < 2; ++c) {
+      for (int c = 0; c < kStrip; ++c) {
         const Ints zeros = load<Ints>(channels + kTileFloats + (c * kVectorBytes));
         const Floats scale = load<Floats>(channels + (c * kVectorBytes));
         const Ints whole = sum[r + t][c] - (zeros * broadcast_int(rows.sums[r]));
@@ -112,7 +114,7 @@ static inline void multiply_many8(const LinearRun& run, const RowsView& view) {
       const int64_t group = group_rows(row, run.quantized.rows);
       const Rows8 rows{view.values + (row * view.values_row), view.scales + row, view.sums + row};
       for (int strip = 0; strip < kStrips; ++strip) {
-        const int64_t column = strip * 2 * kVectorBytes;
+        const int64_t column = strip * kStrip * kVectorBytes;
         group == kGroup
             ? multiply_strip8<kGroup, 1, kForm>(rows, &packed, &weights, padded, column, sums)
             : multiply_strip8<1, 1, kForm>(rows, &packed, &weights, padded, column, sums);
@@ -137,7 +139,12 @@ static inline void multiply_tiles8(const LinearRun& run,
   alignas(64) float sums[Tiles * kTile];
   for (int strip = 0; strip < kStrips; ++strip) {
     multiply_strip8<1, Tiles, Wide ? Form8::kWide : Form8::kBytes>(
-        rows, tiles, tiles, padded_inputs(run.linear->spec.inputs), strip * 2 * kVectorBytes, sums);
+        rows,
+        tiles,
+        tiles,
+        padded_inputs(run.linear->spec.inputs),
+        strip * kStrip * kVectorBytes,
+        sums);
   }
   LORAPRESS_UNROLLED
   for (int t = 0; t < Tiles; ++t) {

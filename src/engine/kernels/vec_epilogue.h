@@ -2,7 +2,7 @@
 #ifndef LORAPRESS_ENGINE_KERNELS_VEC_EPILOGUE_H_
 #define LORAPRESS_ENGINE_KERNELS_VEC_EPILOGUE_H_
 
-#include "engine/kernels/isa.h"
+#include "engine/kernels/math_floats.h"
 
 namespace lorapress::kernels {
 
@@ -16,17 +16,19 @@ static inline void store_rows(
   const float* bias = run.bias == nullptr ? nullptr : run.bias + first_output;
   float* y = run.y + (row * run.y_stride) + first_output;
   const float* other = kOther ? run.other + (row * run.other_stride) + first_output : nullptr;
-  const auto store_eight = [&](int64_t i) {
-    F8 value = load8(sums + i);
+  const auto store_some = [&](int64_t i) {
+    MathFloats value = load_math(sums + i);
     if (bias != nullptr) {
-      value = value + load8(bias + i);
+      value = value + load_math(bias + i);
     }
-    store8(y + i, apply(kEpilogue, value, kOther ? load8(other + i) : F8(0.0F)));
+    store_math(y + i, apply(kEpilogue, value, kOther ? load_math(other + i) : MathFloats(0.0F)));
   };
   for (int64_t r = 0; r < rows; ++r) {
     if (count == kTile) {
-      store_eight(0);
-      store_eight(8);
+      store_some(0);
+      if constexpr (kMathLanes < kTile) {
+        store_some(kMathLanes);
+      }
     } else {
       for (int64_t i = 0; i < count; ++i) {
         const float value = bias == nullptr ? sums[i] : sums[i] + bias[i];

@@ -10,8 +10,8 @@ inline constexpr int kMostRows = 6;
 
 // Rows and vectors of one strip: with 16 registers 12 sums, 2 weights and an input of 256 bits; 8 sums, 2 inputs, a weight
 // and a product of 128.
-inline constexpr int kStripVectors = kLanes == 8 ? 2 : 4;
-inline constexpr int kStripRows = kLanes == 8 ? kMostRows : 2;
+inline constexpr int kStripVectors = kLanes == 4 ? 4 : 2;
+inline constexpr int kStripRows = kLanes == 4 ? 2 : kMostRows;
 
 // Rows that are multiplied together: row r begins at x[r].
 struct FloatRows {

@@ -18,6 +18,12 @@ static inline Ints8 most(Ints8 a, Ints8 b) {
   return a > b ? a : b;
 }
 static inline int32_t largest_lane(Ints8 value) {
+#if defined(__AVX2__)
+  value = most(value, __builtin_shufflevector(value, value, 4, 5, 6, 7, 0, 1, 2, 3));
+  value = most(value, __builtin_shufflevector(value, value, 2, 3, 0, 1, 6, 7, 4, 5));
+  value = most(value, __builtin_shufflevector(value, value, 1, 0, 3, 2, 5, 4, 7, 6));
+  return value[0];
+#else
   int32_t lanes[8];
   store(lanes, value);
   int32_t largest = lanes[0];
@@ -25,6 +31,7 @@ static inline int32_t largest_lane(Ints8 value) {
     largest = most<int32_t>(largest, lanes[lane]);
   }
   return largest;
+#endif
 }
 
 // From the bits of the largest |x|, which order as integers and put NaN last.
@@ -87,7 +94,90 @@ static inline void store_starts(const RowTarget& to, int64_t block, Ints8 sums) 
   to.totals[at] = first + second;
 }
 
-// A block of 32 inputs with the row's quantizer, or with its own where `blocks`.
+// A block of 32 inputs with the row's quantizer, or with its own where `blocks`. The sum of what it returns is that of
+// the integers.
+#if defined(LORAPRESS_VECTORS512)
+static inline Ints8 quantize_block(
+    const float* x, int64_t block, const RowTarget& to, bool blocks, Quantizer by) {
+  if (blocks) {
+    const Ints low = load<Ints>(x) & 0x7FFFFFFF;
+    const Ints high = load<Ints>(x + 16) & 0x7FFFFFFF;
+    const Ints larger = low > high ? low : high;
+    const Ints8 largest =
+        most(__builtin_shufflevector(larger, larger, 0, 1, 2, 3, 4, 5, 6, 7),
+             __builtin_shufflevector(larger, larger, 8, 9, 10, 11, 12, 13, 14, 15));
+    by = make_quantizer(largest_lane(largest));
+    to.scales[block * to.group] = by.scale;
+  }
+  using Bytes16 = int8_t __attribute__((vector_size(16)));
+  Bytes16 bytes[2];
+  for (int half = 0; half < 2; ++half) {
+    const Floats rounded =
+        (load<Floats>(x + (16 * half)) * broadcast(by.factor)) + broadcast(12582912.0F);
+    const auto integers = by.factor == 0.0F ? Ints{} : reinterpret_cast<Ints>(rounded) - 0x4B400000;
+    bytes[half] = __builtin_convertvector(integers, Bytes16);
+  }
+  const auto all = reinterpret_cast<__m256i>(__builtin_shufflevector(bytes[0],
+                                                                     bytes[1],
+                                                                     0,
+                                                                     1,
+                                                                     2,
+                                                                     3,
+                                                                     4,
+                                                                     5,
+                                                                     6,
+                                                                     7,
+                                                                     8,
+                                                                     9,
+                                                                     10,
+                                                                     11,
+                                                                     12,
+                                                                     13,
+                                                                     14,
+                                                                     15,
+                                                                     16,
+                                                                     17,
+                                                                     18,
+                                                                     19,
+                                                                     20,
+                                                                     21,
+                                                                     22,
+                                                                     23,
+                                                                     24,
+                                                                     25,
+                                                                     26,
+                                                                     27,
+                                                                     28,
+                                                                     29,
+                                                                     30,
+                                                                     31));
+  std::byte* values = to.values + (block * (kBlock / 4) * to.step);
+  if (to.step == 4) {
+    __builtin_memcpy(values, &all, sizeof all);
+  } else {
+    int32_t groups[kBlock / 4];
+    __builtin_memcpy(groups, &all, sizeof all);
+    for (const int32_t& group : groups) {
+      __builtin_memcpy(values, &group, 4);
+      values += to.step;
+    }
+  }
+  if (blocks) {  // pairs of 16 bits: inputs 0, 1 of each 4; 2, 3
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
+    __m128i sum = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    sum = _mm_add_epi16(sum, _mm_shuffle_epi32(sum, 0x4E));
+    sum = _mm_add_epi16(sum, _mm_shuffle_epi32(sum, 0xB1));
+    sum = _mm_mullo_epi16(sum, _mm_set1_epi16(-8));
+    const int64_t at = block * to.group;
+    const int32_t starts = _mm_cvtsi128_si32(sum);
+    __builtin_memcpy(to.starts + (2 * at), &starts, 4);
+    to.totals[at] = _mm_cvtsi128_si32(_mm_madd_epi16(sum, _mm_set1_epi16(1)));
+    return Ints8{};
+  }
+  return reinterpret_cast<Ints8>(
+      _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), all));
+}
+#else
 static inline Ints8 quantize_block(
     const float* x, int64_t block, const RowTarget& to, bool blocks, Quantizer by) {
   if (blocks) {
@@ -107,6 +197,7 @@ static inline Ints8 quantize_block(
   }
   return sums;
 }
+#endif
 
 static inline void quantize_row(const float* x, int64_t inputs, const RowTarget& to, bool blocks) {
   const int64_t whole = inputs / kBlock;

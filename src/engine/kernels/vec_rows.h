@@ -2,7 +2,7 @@
 #ifndef LORAPRESS_ENGINE_KERNELS_VEC_ROWS_H_
 #define LORAPRESS_ENGINE_KERNELS_VEC_ROWS_H_
 
-#include "engine/kernels/isa.h"
+#include "engine/kernels/math_floats.h"
 
 namespace lorapress::kernels {
 
@@ -104,6 +104,13 @@ static inline float vec_exponentials(const float* x, float* y, int64_t count) {
   const F8 largest(largest_of(x, count));
   F8 sum(0.0F);
   int64_t i = 0;
+#if defined(LORAPRESS_VECTORS512)
+  for (; i + 16 <= count; i += 16) {
+    const F16 value = exp_of_negative(load_math(x + i) - F16(largest.v[0]));
+    store_math(y + i, value);
+    sum = (sum + lower_half(value)) + upper_half(value);
+  }
+#endif
   for (; i + 8 <= count; i += 8) {
     const F8 value = exp_of_negative(load8(x + i) - largest);
     store8(y + i, value);
@@ -140,8 +147,8 @@ static inline void vec_softmax(const float* x, float* y, int64_t rows, int64_t w
 
 static inline void vec_activate(Activation activation, const float* x, float* y, int64_t count) {
   int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    store8(y + i, apply(activation, load8(x + i)));
+  for (; i + kMathLanes <= count; i += kMathLanes) {
+    store_math(y + i, apply(activation, load_math(x + i)));
   }
   for (; i < count; ++i) {
     y[i] = apply(activation, x[i]);
