@@ -16,11 +16,11 @@ bool equal(const char* a, const char* b) {
 
 KernelSets kernel_sets() {
   struct Table {
-    const KernelSet* sets[5] = {};
+    const KernelSet* sets[6] = {};
     size_t count = 0;
     Table() {
       const KernelSet* const all[] = {
-          &scalar_set(), vector128_set(), avx2_set(), avx_vnni_set(), avx512_vnni_set()};
+          &scalar_set(), vector128_set(), relaxed_dot_set(), avx2_set(), avx_vnni_set(), avx512_vnni_set()};
       for (const KernelSet* set : all) {
         if (set != nullptr) {
           sets[count++] = set;

@@ -17,13 +17,14 @@ inline constexpr int kTogether = 8 / kVectors;  // rows whose sums of a tile fit
 // sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
 static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
   if constexpr (kProducts == Products::k8) {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_MATMUL_INT8)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_MATMUL_INT8) || \
+    defined(LORAPRESS_RELAXED_DOT)
     return dot8(sum, w[0], x[0]);
 #endif
   } else if constexpr (kProducts == Products::k16) {
     return (sum + sum_pairs(w[0], x[0])) + sum_pairs(w[1], x[1]);
   } else {
-#if defined(__AVX2__) || defined(__wasm_relaxed_simd__)
+#if defined(__AVX2__) || (defined(__wasm_relaxed_simd__) && !defined(LORAPRESS_RELAXED_DOT))
     return add16(sum, pairs8(w[0], x[0]));
 #endif
   }
