@@ -31,7 +31,7 @@ unity() { # NAME SOURCES...: one file that includes them
   printf '#include "%s"\n' "${@:2}" >"$wasm_objects/$1.cc"
 }
 mapfile -t operators < <(cd src && find engine -maxdepth 1 -name 'ops*.cc' | LC_ALL=C sort)
-mapfile -t kernels < <(cd src && find engine/kernels -name '*.cc' ! -name '*_test*' ! -name vector128.cc | LC_ALL=C sort)
+mapfile -t kernels < <(cd src && find engine/kernels -name '*.cc' ! -name '*_test*' ! -name vector128.cc ! -name relaxed_dot.cc | LC_ALL=C sort)
 mapfile -t others < <(find src/engine -maxdepth 1 -name '*.cc' ! -name 'ops*' ! -name '*_test.cc' | LC_ALL=C sort)
 others+=(src/engine/module/{module,host_files}.cc)
 unity operators "${operators[@]}"
@@ -39,7 +39,9 @@ unity kernels "${kernels[@]}"
 objects=(operators kernels)
 {
   echo "wasm_compile kernels_relaxed src/engine/kernels/vector128.cc -O3 -mrelaxed-simd"
+  echo "wasm_compile dot_relaxed src/engine/kernels/relaxed_dot.cc -O3 -mrelaxed-simd"
   echo "wasm_compile kernels_simd128 src/engine/kernels/vector128.cc -O3"
+  echo "wasm_compile dot_simd128 src/engine/kernels/relaxed_dot.cc -O3"
   echo "wasm_compile operators $wasm_objects/operators.cc -Os"
   echo "wasm_compile kernels $wasm_objects/kernels.cc -Os"
   wasm_library_jobs
@@ -61,7 +63,7 @@ for variant in "${variants[@]}"; do
       flags=(--import-memory --export-memory --shared-memory --max-memory=4294967296 --initial-memory=$((64 * 65536)))
       ;;
   esac
-  all=("${objects[@]}" "${memory[@]}" "kernels_${variant%_threads}")
+  all=("${objects[@]}" "${memory[@]}" "kernels_${variant%_threads}" "dot_${variant%_threads}")
   all=("${all[@]/#/$wasm_objects/}")
   wasm_link "$out/engine_$variant.wasm" "${flags[@]}" "${all[@]/%/.o}"
 done

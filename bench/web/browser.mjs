@@ -95,3 +95,6 @@ export function computed() {
   });
   return ticks.reduce((sum, one) => sum + one, 0) * 10;
 }
+
+/** Milliseconds that the first threads of renderers have computed, where scripts of pages run; in steps of nanoseconds. */
+export const processorMs = () => renderers().reduce((sum, pid) => sum + Number(read(pid, "schedstat").split(" ")[0]) / 1e6, 0);

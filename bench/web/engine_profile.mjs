@@ -1,11 +1,11 @@
-// The engine's module alone, one thread, in Chromium: milliseconds to encode an image, of the prompt, of a token, and with
-// one module of --names the functions in which they go.
+// The engine's module alone, one thread, in Chromium: milliseconds to encode an image, of the prompt, of a token (of the processor's
+// time, which a busy machine changes less than wall time), and with one module of --names the functions in which they go.
 // usage: node bench/web/engine_profile.mjs FOLDER DTYPE MODULE.wasm...   modules take turns
 //   LORAPRESS_WASM_NAMES=1 tools/engine_wasm.sh build-wasm/names         modules with the names of functions
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { basename, join, resolve } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch, processorMs } from "./browser.mjs";
 
 const [folder, dtype, ...modules] = process.argv.slice(2);
 const ROUNDS = 8;
@@ -44,25 +44,27 @@ async function make({ url, facts, parts }) {
   numbers.forEach((_, i) => (numbers[i] = Math.sin(i)));
   const ids = exports.lp_allocate(64);
   const write = (...values) => new Int32Array(exports.memory.buffer, ids, 16).set(values);
-  const time = (work) => {
-    const begin = performance.now();
-    const found = work();
-    return [performance.now() - begin, found];
-  };
-  (globalThis.engines ??= []).push((phase, steps) => {
-    const [encode, image] = time(() => exports.lp_encode(pixels, 1));
-    write(0);
-    const [prefill, rows] = time(() => exports.lp_prefill(image, ids, 1, steps));
-    const tokens = [];
-    for (let i = 0; i < steps; ++i) {
-      write(0, 17 + i);
-      tokens.push(time(() => exports.lp_step(rows, ids, ids + 4, 1))[0]);
-    }
-    const logits = new Float32Array(exports.memory.buffer, exports.lp_logits(rows) >>> 0, 8);
-    const first = [...logits].map((value) => value.toFixed(4)).join(" ");
-    exports.lp_free_sequences(rows);
-    exports.lp_free_image(image);
-    return { encode, prefill, tokens, first };
+  let image;
+  let rows;
+  (globalThis.engines ??= []).push({
+    encode: () => (image = exports.lp_encode(pixels, 1)),
+    prefill: (steps) => {
+      write(0);
+      rows = exports.lp_prefill(image, ids, 1, steps);
+    },
+    tokens: (steps) => {
+      for (let i = 0; i < steps; ++i) {
+        write(0, 17 + i);
+        exports.lp_step(rows, ids, ids + 4, 1);
+      }
+    },
+    end: () => {
+      const logits = new Float32Array(exports.memory.buffer, exports.lp_logits(rows) >>> 0, 8);
+      const first = [...logits].map((value) => value.toFixed(4)).join(" ");
+      exports.lp_free_sequences(rows);
+      exports.lp_free_image(image);
+      return `${new TextDecoder().decode(new Uint8Array(exports.memory.buffer, exports.lp_kernels(), 16)).split("\0")[0]}, first logits ${first}`;
+    },
   });
 }
 
@@ -94,22 +96,26 @@ try {
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   const given = parts.map(({ part, path }) => ({ part, path: resolve(folder, path) }));
   for (const path of modules) await page.evaluate(make, { url: resolve(path), facts, parts: given });
-  const found = modules.map(() => []);
+  const call = (i, phase) => page.evaluate(([at, name, steps]) => void globalThis.engines[at][name](steps), [i, phase, STEPS]);
+  const found = modules.map(() => ({ encode: [], prefill: [], tokens: [] }));
   for (let round = 0; round < ROUNDS; ++round) {
-    for (const i of modules.keys()) {
-      found[i].push(await page.evaluate(([at, steps]) => globalThis.engines[at]("all", steps), [i, STEPS]));
+    for (const [i, one] of found.entries()) {
+      for (const phase of ["encode", "prefill", "tokens"]) {
+        const begin = processorMs();
+        await call(i, phase);
+        one[phase].push(processorMs() - begin);
+      }
+      one.end = await page.evaluate((at) => globalThis.engines[at].end(), i);
     }
   }
   for (const [i, path] of modules.entries()) {
-    const runs = found[i].slice(2);
-    const cell = (list, digits) => {
-      const sorted = [...list].sort((a, b) => a - b);
-      return `${sorted[sorted.length >> 1].toFixed(digits)} (${sorted[0].toFixed(digits)})`;
+    const cell = (list, parts, digits) => {
+      const sorted = list.slice(2).sort((a, b) => a - b);
+      return `${(sorted[sorted.length >> 1] / parts).toFixed(digits)} (${(sorted[0] / parts).toFixed(digits)})`;
     };
-    const tokens = runs.flatMap((run) => run.tokens);
+    const { encode, prefill, tokens, end } = found[i];
     console.log(
-      `${basename(path, ".wasm")}: encode ${cell(runs.map(({ encode }) => encode), 0)}, prefill ${cell(runs.map(({ prefill }) => prefill), 0)}, ` +
-        `a token ${cell(tokens, 2)} ms, median (least); first logits ${runs[0].first}`,
+      `${basename(path, ".wasm")}: encode ${cell(encode, 1, 0)}, prefill ${cell(prefill, 1, 0)}, a token ${cell(tokens, STEPS, 2)} ms, median (least); ${end}`,
     );
   }
   if (modules.length === 1) {
@@ -117,7 +123,9 @@ try {
     await session.send("Profiler.enable");
     await session.send("Profiler.setSamplingInterval", { interval: 500 });
     await session.send("Profiler.start");
-    for (let round = 0; round < 3; ++round) await page.evaluate((steps) => void globalThis.engines[0]("all", steps), STEPS);
+    for (let round = 0; round < 3; ++round) {
+      for (const phase of ["encode", "prefill", "tokens", "end"]) await call(0, phase);
+    }
     print((await session.send("Profiler.stop")).profile);
   }
 } finally {

@@ -45,8 +45,9 @@ std::byte* aligned(std::vector<std::byte>& memory, size_t bytes) {
   return memory.data() + (kAlignment - (reinterpret_cast<uintptr_t>(memory.data()) % kAlignment));
 }
 
+const KernelSet* chosen;
 const KernelSet& set() {
-  return best_kernel_set();
+  return chosen == nullptr ? best_kernel_set() : *chosen;
 }
 
 void pack(const LinearSpec& spec) {
@@ -200,8 +201,18 @@ const Case* current;
 
 extern "C" {
 
-__attribute__((export_name("set_name"))) const char* set_name() {
-  return set().name;
+// Of the sets that run here, or null; the fastest is used unless another is chosen.
+__attribute__((export_name("set_name"))) const char* set_name(unsigned index) {
+  const KernelSets all = kernel_sets();
+  for (size_t i = 0; i < all.count; ++i) {
+    if (all.sets[i]->runs_here() && index-- == 0) {
+      return all.sets[i]->name;
+    }
+  }
+  return nullptr;
+}
+__attribute__((export_name("choose"))) void choose(unsigned index) {
+  chosen = find_kernel_set(set_name(index));
 }
 __attribute__((export_name("case_name"))) const char* case_name(unsigned index) {
   return index < std::size(kCases) ? kCases[index].name : nullptr;

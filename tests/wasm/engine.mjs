@@ -4,14 +4,12 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { launch, PAIRS, relaxedSet } from "./host.mjs";
 
 const [program, modules] = process.argv.slice(2);
-const require = createRequire(new URL("../../web/package.json", import.meta.url));
-const { chromium } = require("playwright-core");
 const goldens = fileURLToPath(new URL("../goldens/", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "lorapress-wasm-"));
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
@@ -132,14 +130,16 @@ const server = createServer((request, response) => {
   response.end(own === "page.html" ? "<!doctype html>" : readFileSync(own ? new URL(own, import.meta.url) : `/${path}`));
 });
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-const executablePath = execFileSync("which", [process.env["CHROMIUM"] ?? "chromium"], { encoding: "utf8" }).trim();
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browsers = { "": await launch(), [PAIRS]: await launch(PAIRS) };
+const pages = {};
 const wrong = [];
 try {
-  const page = await (await browser.newContext()).newPage();
-  page.setDefaultTimeout(0);
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const work = (variant, { facts, parts, runs }) =>
+  for (const [flags, browser] of Object.entries(browsers)) {
+    pages[flags] = await (await browser.newContext()).newPage();
+    pages[flags].setDefaultTimeout(0);
+    await pages[flags].goto(`http://127.0.0.1:${server.address().port}/`);
+  }
+  const work = (page, variant, { facts, parts, runs }) =>
     page.evaluate(
       (job) =>
         new Promise((resolve) => {
@@ -166,11 +166,14 @@ try {
     textCase("text/llama"),
     placeholderCase("llava/siglip"),
   ];
-  for (const variant of ["relaxed", "relaxed_threads", "simd128", "simd128_threads"]) {
+  const variants = ["relaxed", "relaxed_threads", "simd128", "simd128_threads"].map((variant) => [variant, ""]);
+  for (const [variant, flags] of [["relaxed", PAIRS], ...variants]) {
+    const page = pages[flags];
+    const set = variant.startsWith("relaxed") ? relaxedSet(flags) : "wasm_simd128";
     for (const one of cases) {
-      const { error, found, kernels } = await work(variant, one);
+      const { error, found, kernels } = await work(page, variant, one);
       const wanted = one.runs.map(({ expected }) => expected);
-      if (error !== undefined || kernels !== `wasm_${variant.split("_")[0]}` || String(found) !== String(wanted)) {
+      if (error !== undefined || kernels !== set || String(found) !== String(wanted)) {
         wrong.push(`${variant}, ${one.name}: ${error ?? `${kernels} ${found}, expected ${wanted}`}`);
       }
     }
@@ -180,14 +183,14 @@ try {
       [/refused 3: .*vocab|refused 3: /, { ...cases[0], facts: [64, ...cases[0].facts.slice(1)] }],
     ];
     for (const [pattern, one] of refusals) {
-      const { error = "nothing" } = await work(variant, one);
+      const { error = "nothing" } = await work(page, variant, one);
       if (!pattern.test(error)) wrong.push(`${variant}: expected ${pattern}, found ${error}`);
     }
   }
   if (wrong.length > 0) throw new Error(wrong.join("\n"));
   console.log(`4 modules: ${cases.length} folders each, equal to goldens and to the engine natively`);
 } finally {
-  await browser.close();
+  for (const browser of Object.values(browsers)) await browser.close();
   server.close();
   rmSync(scratch, { recursive: true });
 }

@@ -1,10 +1,10 @@
 // The comparison of all kernel sets with the scalar one, as a module for a page.
 #include "engine/kernels/kernel_sets_test_util.h"
 
-// The names of the sets, then of each check what differs first: a C string; "" behind the last check is null.
+// The names of the sets that run here, then of each check what differs first: a C string; "" behind the last check is null.
 extern "C" __attribute__((export_name("set_name"))) const char* set_name(unsigned index) {
-  const lorapress::kernels::KernelSets all = lorapress::kernels::kernel_sets();
-  return index < all.count ? all.sets[index]->name : nullptr;
+  const auto& sets = lorapress::kernels::test::other_sets();
+  return index < sets.size() ? sets[index]->name : nullptr;
 }
 
 extern "C" __attribute__((export_name("check"))) const char* check(unsigned index) {

@@ -15,6 +15,6 @@ tools/engine_wasm.sh build-wasm/engine
 node tests/wasm/engine.mjs "$program" "$PWD/build-wasm/engine"
 mapfile -t sources < <(find src/engine/kernels -name '*.cc' ! -name '*_test.cc' | LC_ALL=C sort)
 tools/wasm.sh relaxed build-wasm/kernels_relaxed.wasm tests/wasm/kernels_check.cc "${sources[@]}"
-node tests/wasm/kernels.mjs wasm_relaxed build-wasm/kernels_relaxed.wasm
+node tests/wasm/kernels.mjs relaxed build-wasm/kernels_relaxed.wasm
 tools/wasm.sh simd128 build-wasm/kernels_simd128.wasm tests/wasm/kernels_check.cc "${sources[@]}"
-node tests/wasm/kernels.mjs wasm_simd128 build-wasm/kernels_simd128.wasm
+node tests/wasm/kernels.mjs simd128 build-wasm/kernels_simd128.wasm

@@ -173,16 +173,24 @@ static inline Ints dot8(Ints sum, Ints w, Ints x) {
 inline constexpr Products kProducts = Products::kPairs8;
 #endif
 #elif defined(__wasm_relaxed_simd__)
-inline constexpr Products kProducts = Products::kPairs7;
 static inline Ints sum_pairs(Ints a, Ints b) {
   return reinterpret_cast<Ints>(
       wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
 }
 // The second operand is of 7 bits, in which all processors agree.
+#if defined(LORAPRESS_RELAXED_DOT)
+inline constexpr Products kProducts = Products::k8;
+static inline Ints dot8(Ints sum, Ints w, Ints x) {
+  return reinterpret_cast<Ints>(wasm_i32x4_relaxed_dot_i8x16_i7x16_add(
+      reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(w), reinterpret_cast<v128_t>(sum)));
+}
+#else
+inline constexpr Products kProducts = Products::kPairs7;
 static inline Ints pairs8(Ints w, Ints x) {
   return reinterpret_cast<Ints>(
       wasm_i16x8_relaxed_dot_i8x16_i7x16(reinterpret_cast<v128_t>(x), reinterpret_cast<v128_t>(w)));
 }
+#endif
 #elif defined(__wasm_simd128__)
 inline constexpr Products kProducts = Products::k16;
 static inline Ints sum_pairs(Ints a, Ints b) {

@@ -96,8 +96,9 @@ enum class Activation : uint8_t { kGeluErf, kGeluTanh, kQuickGelu, kSilu, kRelu,
 // How a set multiplies integers, which decides the form of rows.
 enum class Products : uint8_t {
   k8,       // 8 bit by 8 bit into 32: every weight
+  k7,       // the same, weights of 0..127
   kPairs8,  // pairs of products in 16 bits: weights of 0..128
-  kPairs7,  // the same, weights of 0..127
+  kPairs7,  // in 16 bits, weights of 0..127
   k16,      // 16 bit by 16 bit
 };
 

@@ -77,10 +77,15 @@ inline constexpr int64_t kCachedWeights = int64_t{1} << 18;
 //   kBlocks8, kBlocks16:    [padded inputs / 32][group's rows] float32 scales of each group, then as
 //                           many pairs of int16: -8 * (sum of the integers of inputs 0, 1 of each 4;
 //                           of inputs 2, 3), where sums of products with zero point 8 begin; then the int32 sums
-//                           of the pairs, where sums in 32 bits begin
+//                           of the pairs + kFloatBits, where sums in 32 bits begin
 //   kRows8, kRows16:        [rows] float32 scales, then [rows] int32 sums of the integers
 
 inline constexpr int64_t kGroup = 4;
+
+// A block's sum in 32 bits is below 2^22, so that sum + kFloatBits is the bits of the float kFloatBase + sum: one
+// subtraction makes the sum's float of it, on units that products leave free.
+inline constexpr int32_t kFloatBits = 0x4B400000;
+inline constexpr float kFloatBase = 0x1.8p23F;
 
 static inline bool has_blocks(RowForm form) {
   return form == RowForm::kBlocks8 || form == RowForm::kBlocks16;

@@ -226,8 +226,9 @@ void finish_integers(PackedLinear& linear, Products products) {
       }
     }
   }
+  const bool seven = products == Products::k7 || products == Products::kPairs7;
   const bool by_bytes = products == Products::k8 || (products == Products::kPairs8 && narrow) ||
-                        (products == Products::kPairs7 && narrow && fits_seven_bits(linear));
+                        (seven && narrow && fits_seven_bits(linear));
   linear.form = by_bytes ? RowForm::kRows8 : RowForm::kRows16;
 }
 

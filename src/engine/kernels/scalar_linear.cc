@@ -87,7 +87,7 @@ void quantize_row(const float* x, const QuantizedRows& rows, int64_t row) {
     for (int64_t i = 0; i < 2; ++i) {
       view.starts[(at * 2) + i] = static_cast<int16_t>(-8 * sums[i]);
     }
-    view.totals[at] = -8 * (sums[0] + sums[1]);
+    view.totals[at] = (-8 * (sums[0] + sums[1])) + kFloatBits;
   }
 }
 

@@ -16,19 +16,17 @@ bool equal(const char* a, const char* b) {
 
 KernelSets kernel_sets() {
   struct Table {
-    const KernelSet* sets[7] = {};
+    const KernelSet* sets[8] = {};
     size_t count = 0;
     Table() {
       const KernelSet* const all[] = {&scalar_set(),
                                       vector128_set(),
+                                      relaxed_dot_set(),
                                       avx2_set(),
                                       avx_vnni_set(),
                                       avx512_vnni_set(),
-#if defined(__x86_64__)
                                       avx512_wide_set(),
-                                      amx_int8_set()
-#endif
-      };
+                                      amx_int8_set()};
       for (const KernelSet* set : all) {
         if (set != nullptr) {
           sets[count++] = set;

@@ -9,6 +9,7 @@ namespace lorapress::kernels {
 const KernelSet& scalar_set();
 // Null where this build cannot have the set.
 const KernelSet* vector128_set();
+const KernelSet* relaxed_dot_set();  // needs the other of relaxed SIMD
 const KernelSet* avx2_set();
 const KernelSet* avx_vnni_set();
 const KernelSet* avx512_vnni_set();

@@ -19,13 +19,14 @@ inline constexpr int kTogether =
 // sum + w x over 4 inputs of each output. With 16-bit operands w and x are two vectors each.
 static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
   if constexpr (kProducts == Products::k8) {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_MATMUL_INT8)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_MATMUL_INT8) || \
+    defined(LORAPRESS_RELAXED_DOT)
     return dot8(sum, w[0], x[0]);
 #endif
   } else if constexpr (kProducts == Products::k16) {
     return (sum + sum_pairs(w[0], x[0])) + sum_pairs(w[1], x[1]);
   } else {
-#if defined(__AVX2__) || defined(__wasm_relaxed_simd__)
+#if defined(__AVX2__) || (defined(__wasm_relaxed_simd__) && !defined(LORAPRESS_RELAXED_DOT))
     return add16(sum, pairs8(w[0], x[0]));
 #endif
   }
@@ -34,9 +35,9 @@ static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
 
 // Where the sum of a block begins: -zero * (sum of the lane's activations), so that the zero point costs
 // nothing later. `zeros` holds each output's zero point twice in 16 bits.
+inline constexpr bool kWhole = kProducts == Products::k8 || kProducts == Products::k16;  // in 32 bits
 template <bool Zeros>
 static inline Ints block_start(const int16_t* starts, const int32_t* totals, Ints zeros) {
-  constexpr bool kWhole = kProducts == Products::k8 || kProducts == Products::k16;
   if constexpr (kWhole && !Zeros) {
     return broadcast(totals);
   }
@@ -46,16 +47,16 @@ static inline Ints block_start(const int16_t* starts, const int32_t* totals, Int
     start = multiply16(eighth, zeros);
   }
   if constexpr (kWhole) {
-    start = sum_pairs(start, broadcast_int(0x00010001));
+    start = sum_pairs(start, broadcast_int(0x00010001)) + broadcast_int(kFloatBits);
   }
   return start;
 }
 
 static inline Floats block_sum(Ints sum) {
-  if constexpr (kProducts == Products::kPairs8 || kProducts == Products::kPairs7) {
-    sum = sum_pairs(sum, broadcast_int(0x00010001));
+  if constexpr (kWhole) {
+    return reinterpret_cast<Floats>(sum) - broadcast(kFloatBase);
   }
-  return to_floats(sum);
+  return to_floats(sum_pairs(sum, broadcast_int(0x00010001)));
 }
 
 // Nibbles of 4 inputs in the low halves of bytes, and of 4 in the high ones, as operands.

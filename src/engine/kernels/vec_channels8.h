@@ -38,7 +38,7 @@ static inline Ints multiply_add8(Ints sum, const std::byte* at, const Ints* x) {
   } else if constexpr (kProducts == Products::k8) {
     return multiply_add(sum, &w, x);
   } else if constexpr (kProducts != Products::k16) {
-#if defined(__AVX2__) || defined(__wasm_relaxed_simd__)
+#if defined(__AVX2__) || (defined(__wasm_relaxed_simd__) && !defined(LORAPRESS_RELAXED_DOT))
     return sum + sum_pairs(pairs8(w, x[0]), broadcast_int(0x00010001));
 #endif
   }
@@ -163,14 +163,19 @@ static inline void multiply_row8(const LinearRun& run, const RowsView& view) {
   }
 }
 
-static inline void vec_channels8(const LinearRun& run) {
+template <bool Wide>
+static inline void multiply_channels8(const LinearRun& run) {
   const RowsView view = view_rows(run.quantized);
-  const bool wide = run.quantized.form == RowForm::kRows16;
   if (run.rows == 1 && run.quantized.rows < kGroup) {
-    wide ? multiply_row8<true>(run, view) : multiply_row8<false>(run, view);
+    multiply_row8<Wide>(run, view);
   } else {
-    wide ? multiply_many8<true>(run, view) : multiply_many8<false>(run, view);
+    multiply_many8<Wide>(run, view);
   }
+}
+
+static inline void vec_channels8(const LinearRun& run) {
+  run.quantized.form == RowForm::kRows16 ? multiply_channels8<true>(run)
+                                         : multiply_channels8<false>(run);
 }
 
 }  // namespace lorapress::kernels

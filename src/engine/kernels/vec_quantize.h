@@ -91,7 +91,7 @@ static inline void store_starts(const RowTarget& to, int64_t block, Ints8 sums) 
   const int64_t at = block * to.group;
   to.starts[2 * at] = static_cast<int16_t>(first);
   to.starts[(2 * at) + 1] = static_cast<int16_t>(second);
-  to.totals[at] = first + second;
+  to.totals[at] = first + second + kFloatBits;
 }
 
 // A block of 32 inputs with the row's quantizer, or with its own where `blocks`. The sum of what it returns is that of

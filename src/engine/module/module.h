@@ -109,7 +109,7 @@ LP_IMPORT(now) double lp_host_now(void);
 
 // LP_VERSION of this header.
 LP_EXPORT(lp_version) uint32_t lp_version(void);
-// "wasm_relaxed" or "wasm_simd128".
+// "wasm_relaxed", "wasm_relaxed_dot" (by what the processor has) or "wasm_simd128".
 LP_EXPORT(lp_kernels) const char* lp_kernels(void);
 // Why the last call returned 0; valid until the next call.
 LP_EXPORT(lp_error) const char* lp_error(void);
