@@ -19,8 +19,12 @@ KernelSets kernel_sets() {
     const KernelSet* sets[6] = {};
     size_t count = 0;
     Table() {
-      const KernelSet* const all[] = {
-          &scalar_set(), vector128_set(), relaxed_dot_set(), avx2_set(), avx_vnni_set(), avx512_vnni_set()};
+      const KernelSet* const all[] = {&scalar_set(),
+                                      vector128_set(),
+                                      relaxed_dot_set(),
+                                      avx2_set(),
+                                      avx_vnni_set(),
+                                      avx512_vnni_set()};
       for (const KernelSet* set : all) {
         if (set != nullptr) {
           sets[count++] = set;
