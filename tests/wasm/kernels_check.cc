@@ -3,7 +3,7 @@
 
 // The names of the sets that run here, then of each check what differs first: a C string; "" behind the last check is null.
 extern "C" __attribute__((export_name("set_name"))) const char* set_name(unsigned index) {
-  const auto& sets = lorapress::kernels::test::other_sets();
+  const auto sets = lorapress::kernels::test::other_sets();
   return index < sets.size() ? sets[index]->name : nullptr;
 }
 

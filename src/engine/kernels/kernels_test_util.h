@@ -12,6 +12,30 @@
 
 namespace lorapress::kernels::test {
 
+inline const KernelSet& scalar() {
+  return *kernel_sets().sets[0];
+}
+
+// All other sets that run here; those that multiply every weight in bytes once more with weights of 7 bits, as hosts of
+// WebAssembly want it where bytes are signed.
+inline std::vector<const KernelSet*> other_sets() {
+  static KernelSet seven[8];
+  std::vector<const KernelSet*> sets;
+  for (size_t i = 1; i < kernel_sets().count; ++i) {
+    const KernelSet& set = *kernel_sets().sets[i];
+    if (!set.runs_here()) {
+      continue;
+    }
+    sets.push_back(&set);
+    if (set.products == Products::k8) {
+      seven[i] = set;
+      seven[i].products = Products::k7;
+      sets.push_back(&seven[i]);
+    }
+  }
+  return sets;
+}
+
 // Memory aligned as kernels ask for, with a guard behind it that `intact` looks at.
 class Aligned {
  public:
