@@ -18,30 +18,6 @@ inline const KernelSet& scalar() {
   return *kernel_sets().sets[0];
 }
 
-// All sets that run here but scalar; one that multiplies every weight in bytes once more with weights of 7 bits, as hosts want it
-// where bytes are signed.
-inline const std::vector<const KernelSet*>& other_sets() {
-  static std::vector<KernelSet> seven;
-  static const std::vector<const KernelSet*> kSets = [] {
-    std::vector<const KernelSet*> sets;
-    seven.reserve(kernel_sets().count);
-    for (size_t i = 1; i < kernel_sets().count; ++i) {
-      const KernelSet& set = *kernel_sets().sets[i];
-      if (!set.runs_here()) {
-        continue;
-      }
-      sets.push_back(&set);
-      if (set.products == Products::k8) {
-        seven.push_back(set);
-        seven.back().products = Products::k7;
-        sets.push_back(&seven.back());
-      }
-    }
-    return sets;
-  }();
-  return kSets;
-}
-
 inline std::string differs(const KernelSet& set,
                            const std::string& what,
                            const std::vector<float>& found,

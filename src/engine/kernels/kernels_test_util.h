@@ -365,6 +365,30 @@ inline int64_t first_difference(const std::vector<float>& a, const std::vector<f
   return -1;
 }
 
+// All sets that run here but scalar; one that multiplies every weight in bytes once more with weights of 7 bits, as hosts want it
+// where bytes are signed.
+inline const std::vector<const KernelSet*>& other_sets() {
+  static std::vector<KernelSet> seven;
+  static const std::vector<const KernelSet*> kSets = [] {
+    std::vector<const KernelSet*> sets;
+    seven.reserve(kernel_sets().count);
+    for (size_t i = 1; i < kernel_sets().count; ++i) {
+      const KernelSet& set = *kernel_sets().sets[i];
+      if (!set.runs_here()) {
+        continue;
+      }
+      sets.push_back(&set);
+      if (set.products == Products::k8) {
+        seven.push_back(set);
+        seven.back().products = Products::k7;
+        sets.push_back(&seven.back());
+      }
+    }
+    return sets;
+  }();
+  return kSets;
+}
+
 }  // namespace lorapress::kernels::test
 
 #endif  // LORAPRESS_ENGINE_KERNELS_KERNELS_TEST_UTIL_H_

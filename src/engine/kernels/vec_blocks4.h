@@ -35,7 +35,8 @@ static inline Ints multiply_add(Ints sum, const Ints* w, const Ints* x) {
 
 // Where the sum of a block begins: -zero * (sum of the lane's activations), so that the zero point costs
 // nothing later. `zeros` holds each output's zero point twice in 16 bits.
-inline constexpr bool kWhole = kProducts == Products::k8 || kProducts == Products::k16;  // in 32 bits
+inline constexpr bool kWhole =
+    kProducts == Products::k8 || kProducts == Products::k16;  // in 32 bits
 template <bool Zeros>
 static inline Ints block_start(const int16_t* starts, const int32_t* totals, Ints zeros) {
   if constexpr (kWhole && !Zeros) {
