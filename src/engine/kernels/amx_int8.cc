@@ -338,7 +338,7 @@ void multiply_blocks4(const LinearRun& run, const RowsView& view) {
 // ---- the set -------------------------------------------------------------------------------------
 
 bool in_tiles(const QuantizedRows& rows) {
-  return rows.rows >= kTileRows && rows.form != RowForm::kFloats;
+  return rows.rows >= kTileRows && (rows.form == RowForm::kBlocks8 || rows.form == RowForm::kRows8);
 }
 
 // Rows one after another; scales of blocks in groups of 16 rows, [blocks][16], those of the rows behind them [blocks] each.

@@ -96,9 +96,32 @@ static inline void store_starts(const RowTarget& to, int64_t block, Ints8 sums) 
 
 // A block of 32 inputs with the row's quantizer, or with its own where `blocks`. The sum of what it returns is that of
 // the integers.
-#if defined(LORAPRESS_VECTORS512)
 static inline Ints8 quantize_block(
     const float* x, int64_t block, const RowTarget& to, bool blocks, Quantizer by) {
+  if (blocks) {
+    const Ints8 largest = most(most(magnitude_bits(x), magnitude_bits(x + 8)),
+                               most(magnitude_bits(x + 16), magnitude_bits(x + 24)));
+    by = make_quantizer(largest_lane(largest));
+    to.scales[block * to.group] = by.scale;
+  }
+  Ints8 sums{};
+  for (int64_t i = 0; i < kBlock; i += 8) {
+    const Ints8 integers = to_integers(x + i, by);
+    sums = sums + integers;
+    store_integers(to.values + (((block * kBlock) + i) / 4 * to.step), to.step, integers, to.wide);
+  }
+  if (blocks) {
+    store_starts(to, block, sums);
+  }
+  return sums;
+}
+
+#if defined(LORAPRESS_VECTORS512)
+static inline Ints8 quantize_block512(
+    const float* x, int64_t block, const RowTarget& to, bool blocks, Quantizer by) {
+  if (to.wide) {
+    return quantize_block(x, block, to, blocks, by);
+  }
   if (blocks) {
     const Ints low = load<Ints>(x) & 0x7FFFFFFF;
     const Ints high = load<Ints>(x + 16) & 0x7FFFFFFF;
@@ -117,40 +140,8 @@ static inline Ints8 quantize_block(
     const auto integers = by.factor == 0.0F ? Ints{} : reinterpret_cast<Ints>(rounded) - 0x4B400000;
     bytes[half] = __builtin_convertvector(integers, Bytes16);
   }
-  const auto all = reinterpret_cast<__m256i>(__builtin_shufflevector(bytes[0],
-                                                                     bytes[1],
-                                                                     0,
-                                                                     1,
-                                                                     2,
-                                                                     3,
-                                                                     4,
-                                                                     5,
-                                                                     6,
-                                                                     7,
-                                                                     8,
-                                                                     9,
-                                                                     10,
-                                                                     11,
-                                                                     12,
-                                                                     13,
-                                                                     14,
-                                                                     15,
-                                                                     16,
-                                                                     17,
-                                                                     18,
-                                                                     19,
-                                                                     20,
-                                                                     21,
-                                                                     22,
-                                                                     23,
-                                                                     24,
-                                                                     25,
-                                                                     26,
-                                                                     27,
-                                                                     28,
-                                                                     29,
-                                                                     30,
-                                                                     31));
+  const __m256i all =
+      _mm256_set_m128i(reinterpret_cast<__m128i>(bytes[1]), reinterpret_cast<__m128i>(bytes[0]));
   std::byte* values = to.values + (block * (kBlock / 4) * to.step);
   if (to.step == 4) {
     __builtin_memcpy(values, &all, sizeof all);
@@ -171,32 +162,15 @@ static inline Ints8 quantize_block(
     const int64_t at = block * to.group;
     const int32_t starts = _mm_cvtsi128_si32(sum);
     __builtin_memcpy(to.starts + (2 * at), &starts, 4);
-    to.totals[at] = _mm_cvtsi128_si32(_mm_madd_epi16(sum, _mm_set1_epi16(1)));
+    to.totals[at] = _mm_cvtsi128_si32(_mm_madd_epi16(sum, _mm_set1_epi16(1))) + kFloatBits;
     return Ints8{};
   }
   return reinterpret_cast<Ints8>(
       _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), all));
 }
+inline constexpr auto quantize_whole = quantize_block512;
 #else
-static inline Ints8 quantize_block(
-    const float* x, int64_t block, const RowTarget& to, bool blocks, Quantizer by) {
-  if (blocks) {
-    const Ints8 largest = most(most(magnitude_bits(x), magnitude_bits(x + 8)),
-                               most(magnitude_bits(x + 16), magnitude_bits(x + 24)));
-    by = make_quantizer(largest_lane(largest));
-    to.scales[block * to.group] = by.scale;
-  }
-  Ints8 sums{};
-  for (int64_t i = 0; i < kBlock; i += 8) {
-    const Ints8 integers = to_integers(x + i, by);
-    sums = sums + integers;
-    store_integers(to.values + (((block * kBlock) + i) / 4 * to.step), to.step, integers, to.wide);
-  }
-  if (blocks) {
-    store_starts(to, block, sums);
-  }
-  return sums;
-}
+inline constexpr auto quantize_whole = quantize_block;
 #endif
 
 static inline void quantize_row(const float* x, int64_t inputs, const RowTarget& to, bool blocks) {
@@ -218,10 +192,10 @@ static inline void quantize_row(const float* x, int64_t inputs, const RowTarget&
   }
   Ints8 sums{};
   for (int64_t block = 0; block < whole; ++block) {
-    sums = sums + quantize_block(x + (block * kBlock), block, to, blocks, by);
+    sums = sums + quantize_whole(x + (block * kBlock), block, to, blocks, by);
   }
   if (ragged) {
-    sums = sums + quantize_block(rest, whole, to, blocks, by);
+    sums = sums + quantize_whole(rest, whole, to, blocks, by);
   }
   if (!blocks) {
     int32_t lanes[8];

@@ -102,7 +102,7 @@ static inline void wide_product4(const WideRows<Rows>& rows,
       LORAPRESS_UNROLLED
       for (int r = 0; r < Rows; ++r) {
         const Floats row_scale = broadcast(rows.scales[r / kOf][(b * kOf) + (r % kOf)]);
-        total[t][r] = total[t][r] + (to_floats(sum[t][r]) * row_scale) * scale;
+        total[t][r] = total[t][r] + (block_sum(sum[t][r]) * row_scale) * scale;
       }
     }
   }
@@ -259,8 +259,8 @@ static inline void wide_channels8(const LinearRun& run, const RowsView& view) {
 
 static inline void wide_run_linear(const LinearRun& run) {
   const WeightKind kind = packed_kind(run.linear->spec);
-  const bool integers = kind == WeightKind::kBlocks4 || kind == WeightKind::kChannels8;
-  if (!integers || (run.rows == 1 && run.quantized.rows < kGroup)) {
+  const bool bytes = run.linear->form == RowForm::kBlocks8 || run.linear->form == RowForm::kRows8;
+  if (!bytes || (run.rows == 1 && run.quantized.rows < kGroup)) {
     return vec_run_linear(run);
   }
   const RowsView view = view_rows(run.quantized);
