@@ -16,7 +16,8 @@ class Target:
     host: str  # autoconf's --host
 
 
-# glibc 2.28 is that of Debian 10 and RHEL 8, and what ONNX Runtime's own wheels ask for.
+# glibc 2.28 is that of Debian 10 and RHEL 8, and what ONNX Runtime's own wheels ask for. Of Rust's two targets for Windows without
+# Microsoft's linker, gnullvm is the one that asks for LLVM's libunwind, which zig has, and not for gcc's.
 TARGETS = {
     target.name: target
     for target in (
@@ -59,7 +60,7 @@ TARGETS = {
         Target(
             "windows-x86_64",
             "x86_64-windows-gnu",
-            "x86_64-pc-windows-gnu",
+            "x86_64-pc-windows-gnullvm",
             "win_amd64",
             "Windows",
             "AMD64",
