@@ -20,7 +20,8 @@ from wheel import entry_points_text, metadata_text, write_wheel
 
 DIST = ROOT / "dist"
 MOST_BYTES = 12 * 1000 * 1000  # what a wheel may weigh
-# Program and shared library in a wheel. Windows looks for a DLL beside the program, the others by the program's rpath.
+# Program and shared library in a wheel. Windows looks for a DLL beside the program; the other two
+# where the program's rpath says.
 BINARIES = {
     "Linux": ("bin/lorapress", "lib/liblorapress_c.so"),
     "Darwin": ("bin/lorapress", "lib/liblorapress_c.dylib"),

@@ -16,8 +16,8 @@ class Target:
     host: str  # autoconf's --host
 
 
-# glibc 2.28 is that of Debian 10 and RHEL 8, and what ONNX Runtime's own wheels ask for. Of Rust's two targets for Windows without
-# Microsoft's linker, gnullvm is the one that asks for LLVM's libunwind, which zig has, and not for gcc's.
+# glibc 2.28 is that of Debian 10 and RHEL 8, and what ONNX Runtime's own wheels ask for.
+# Rust's target gnullvm asks for LLVM's libunwind, which zig has, and not for gcc's.
 TARGETS = {
     target.name: target
     for target in (

@@ -22,9 +22,9 @@ def program() -> Path:
 
 
 def main() -> int:
-    """Run the program with this process's arguments and return its exit status; on POSIX it takes the process over.
+    """Run the program with this process's arguments and return its status; on POSIX it takes the process over.
 
-    Windows has no exec: its C library's starts a second process and ends the first at once, so that a shell does not wait.
+    Windows has no exec: that of its C library starts a second process and ends the first, so that no shell waits.
     """
     command = [str(program()), *sys.argv[1:]]
     try:
