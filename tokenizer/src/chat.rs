@@ -2,11 +2,11 @@
 //! transformers/utils/chat_template_utils.py sets trim_blocks, lstrip_blocks, loop controls, its own
 //! `tojson`, `raise_exception` and `strftime_now`, and takes the tag `generation` as a plain block.
 
-use std::ffi::CString;
-
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
+
+use crate::clock::strftime;
 
 /// Instructions of minijinja's machine; a real template with a long conversation takes some ten thousand.
 const FUEL: u64 = 2_000_000;
@@ -20,27 +20,6 @@ fn invalid(message: impl Into<String>) -> Error {
 
 fn raise_exception(message: String) -> Result<String, Error> {
     Err(invalid(message))
-}
-
-/// `datetime.now().strftime(format)` at `seconds` since 1970, or now.
-fn strftime(format: &str, seconds: Option<i64>) -> Result<String, Error> {
-    let format = CString::new(format).map_err(|_| invalid("strftime_now: a NUL in the format"))?;
-    let mut text = vec![0u8; 1024];
-    let written = unsafe {
-        let time: libc::time_t = seconds.unwrap_or_else(|| libc::time(std::ptr::null_mut()));
-        let mut parts: libc::tm = std::mem::zeroed();
-        if libc::localtime_r(&time, &mut parts).is_null() {
-            return Err(invalid("strftime_now: no local time"));
-        }
-        libc::strftime(
-            text.as_mut_ptr().cast(),
-            text.len(),
-            format.as_ptr(),
-            &parts,
-        )
-    };
-    text.truncate(written);
-    String::from_utf8(text).map_err(|_| invalid("strftime_now: not UTF-8"))
 }
 
 /// How Python's json.dumps spaces what it writes.
@@ -224,7 +203,9 @@ fn environment(now: Option<i64>) -> Environment<'static> {
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     env.add_function("raise_exception", raise_exception);
-    env.add_function("strftime_now", move |format: String| strftime(&format, now));
+    env.add_function("strftime_now", move |format: String| {
+        strftime(&format, now).map_err(|message| invalid(format!("strftime_now: {message}")))
+    });
     env.add_filter("tojson", |value: Value, options: Kwargs| {
         tojson(&value, options)
     });

@@ -12,6 +12,7 @@ use tokenizers::Tokenizer;
 
 mod bounded;
 mod chat;
+mod clock;
 mod hash;
 #[cfg(test)]
 mod tests;

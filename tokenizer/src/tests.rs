@@ -175,3 +175,13 @@ fn a_template_that_doubles_its_text_is_an_error() {
         assert_eq!(render("{\"template\": \"after\"}").unwrap(), "after");
     }
 }
+
+#[test]
+fn times_are_written_by_the_c_library_and_what_windows_would_not_is_named() {
+    let noon = Some(1_721_995_200); // 2024-07-26 12:00 UTC; no time zone makes another year of it
+    assert_eq!(clock::strftime("%Y%%", noon).as_deref(), Ok("2024%"));
+    assert!(clock::strftime("a\0b", noon).is_err());
+    assert_eq!(clock::unknown_on_windows("%d %b %Y, %H:%M:%S %z"), None);
+    assert_eq!(clock::unknown_on_windows("%-d %b"), Some('-'));
+    assert_eq!(clock::unknown_on_windows("100%"), Some('%'));
+}
