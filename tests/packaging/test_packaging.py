@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import inventory
+import macho_private
 import make_wheels
 import sources
 from binaries import Binary, complaints, read_binary
@@ -58,6 +59,17 @@ def macho_program(page=4096):
     directory = struct.pack(">9I", 0xFADE0C02, 0, 0x20400, 0x20002, 44, 0, 0, 2, end)
     directory += struct.pack(">4BI", 32, 2, 0, 12, 0) + digests
     return data + struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
+
+
+def macho_archive(kinds):
+    """Return a static archive of one Mach-O object with a symbol of each n_type in KINDS."""
+    symbols = b"".join(struct.pack("<IBBHQ", 1, kind, 1, 0, 0) for kind in kinds)
+    data = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 1, 1, 24, 0, 0)
+    data += struct.pack("<6I", 2, 24, 56, len(kinds), 56 + len(symbols), 0) + symbols
+    name = b"a-long-name-of-an-object.o\0\0"
+    size = str(len(name) + len(data)).encode()
+    head = b"#1/28".ljust(16) + b"0".ljust(32) + size.ljust(10) + b"`\n"
+    return b"!<arch>\n" + head + name + data
 
 
 class Wheel(unittest.TestCase):
@@ -149,6 +161,15 @@ class Binaries(unittest.TestCase):
             ),
             [],
         )
+
+    def test_what_archives_for_macos_define_is_made_private(self):
+        defined, undefined, stab, private, local = 0x0F, 0x01, 0x24, 0x1F, 0x0E
+        before = [defined, undefined, stab, private, local, defined]
+        after = [private, undefined, stab, private, local, private]
+        data = bytearray(macho_archive(before))
+        self.assertEqual(macho_private.make_private(data), 2)
+        self.assertEqual(data, macho_archive(after))
+        self.assertEqual(macho_private.make_private(data), 0)
 
     def test_a_wheel_without_a_program_or_with_a_foreign_one_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:
