@@ -7,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <unistd.h>
 #include <utility>
 
 #include "lorapress/caption_files.h"
@@ -15,6 +14,7 @@
 #include "caption_options.h"
 #include "command.h"
 #include "messages.h"
+#include "system.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -96,7 +96,7 @@ int caption_images(const Captioner& captioner, const CaptionArguments& arguments
     }
   };
   const int64_t batch = arguments.batch.value_or(1);
-  if (isatty(STDOUT_FILENO) == 1 && batch == 1 && !arguments.json) {
+  if (is_terminal(stdout) && batch == 1 && !arguments.json) {
     for (const fs::path& image : images) {
       take(stream_line(captioner, arguments, image, several), true);
     }

@@ -7,11 +7,11 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "command.h"
 #include "generation_options.h"
 #include "messages.h"
+#include "system.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -56,7 +56,7 @@ std::string read_standard_input() {
 
 // Bytes as they are for files and pipes.
 void write(std::string_view piece) {
-  const bool terminal = isatty(STDOUT_FILENO) == 1;
+  const bool terminal = is_terminal(stdout);
   fmt::print("{}", terminal ? printable(piece) : std::string(piece));
   std::fflush(stdout);
 }

@@ -1,22 +1,21 @@
 // lorapress: dispatch and exit codes. 0: everything succeeded. 1: a check failed or some images could
 // not be captioned. 2: bad input or bad arguments, one line on standard error. 3: a defect of
 // LoraPress.
-#include <csignal>
 #include <cstdio>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
+#include "lorapress/c_api.h"
 #include "lorapress/error.h"
 
 #include "command.h"
 #include "messages.h"
+#include "system.h"
 #include "terminal.h"
 
 namespace {
@@ -62,16 +61,6 @@ lorapress::Error usage_error(const CLI::App& app,
           fmt::format("{} (there are {}); see lorapress --help", what, fmt::join(commands, ", "))};
 }
 
-// In a program started with a closed standard stream, the next file that is opened would get the
-// stream's number and the output.
-void open_closed_streams() {
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (fcntl(stream, F_GETFD) == -1) {
-      open("/dev/null", O_RDWR);
-    }
-  }
-}
-
 // A full disk behind `> report.json` shows only here.
 void flush_output() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
@@ -82,7 +71,7 @@ void flush_output() {
 }  // namespace
 
 #if defined(LORAPRESS_ONE_COPY)
-extern "C" int lorapress_main(int argc, char** argv);
+extern "C" LORAPRESS_API int lorapress_main(int argc, char** argv);
 extern "C" int lorapress_main(int argc, char** argv) {  // cmake/launcher.cc calls it
 #else
 int main(int argc, char** argv) {
@@ -115,8 +104,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     json = json || std::string_view(argv[i]) == "--json";
   }
-  open_closed_streams();
-  std::signal(SIGXFSZ, SIG_IGN);  // exceeding a file size limit is then an ordinary write error
+  lorapress::cli::prepare_process();
   try {
     app.parse(argc, argv);
     const int code = run();

@@ -1,17 +1,12 @@
 #include "lorapress/serve.h"
 
-#include <csignal>
 #include <cstdio>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <pthread.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "command.h"
+#include "system.h"
 #include "terminal.h"
 
 namespace lorapress::cli {
@@ -23,47 +18,6 @@ struct ServeArguments {
   bool open = false;
   bool json = false;
 };
-
-// Ctrl-C and the other signals that end a program, for sigwait(); signals that nohup ignores stay ignored. Blocked
-// before the server starts, so that its threads leave them alone too.
-sigset_t block_endings() {
-  sigset_t endings;
-  sigemptyset(&endings);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action{};
-    sigaction(signal, nullptr, &action);
-    if (action.sa_handler != SIG_IGN) {
-      sigaddset(&endings, signal);
-    }
-  }
-  pthread_sigmask(SIG_BLOCK, &endings, nullptr);
-  return endings;
-}
-
-// Opens the address with the desktop's own command, which returns at once.
-bool open_browser(const std::string& url) {
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);  // a child inherits blocked signals
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  posix_spawn_file_actions_t streams;
-  posix_spawn_file_actions_init(&streams);
-  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
-    posix_spawn_file_actions_addopen(&streams, stream, "/dev/null", O_WRONLY, 0);
-  }
-  std::string program = "xdg-open";
-  std::string address = url;
-  char* words[] = {program.data(), address.data(), nullptr};
-  pid_t child = -1;
-  int status = 0;
-  const bool started =
-      posix_spawnp(&child, program.c_str(), &streams, &attributes, words, environ) == 0;
-  posix_spawn_file_actions_destroy(&streams);
-  posix_spawnattr_destroy(&attributes);
-  return started && waitpid(child, &status, 0) == child && status == 0;
-}
 
 void print_address(const ServeArguments& arguments, const Server& server) {
   if (arguments.json) {
@@ -79,15 +33,17 @@ void print_address(const ServeArguments& arguments, const Server& server) {
 }
 
 int run_serve(ServeArguments& arguments) {
-  const sigset_t endings = block_endings();
+  Endings endings;  // before the server starts, so that its threads leave them alone, too
   arguments.options.folder = arguments.folder;
   Server server(arguments.options);
   print_address(arguments, server);
   if (arguments.open && !open_browser(server.url())) {
-    fmt::print(stderr, "lorapress: no browser could be opened (xdg-open); open {}\n", server.url());
+    fmt::print(stderr,
+               "lorapress: no browser could be opened ({}); open {}\n",
+               kBrowserCommand,
+               server.url());
   }
-  int signal = 0;
-  sigwait(&endings, &signal);
+  endings.wait();
   server.stop();
   return 0;
 }

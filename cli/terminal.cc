@@ -4,11 +4,10 @@
 #include <csignal>
 #include <cstdio>
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "lorapress/error.h"
+
+#include "system.h"
 
 namespace lorapress::cli {
 namespace {
@@ -17,11 +16,6 @@ volatile std::sig_atomic_t interrupted = 0;
 
 void on_interrupt(int /*signal*/) {
   interrupted = 1;
-}
-
-size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 void draw(const Progress& progress) {
@@ -90,17 +84,8 @@ Character character(std::string_view text, size_t at) {
 }  // namespace
 
 ProgressFn progress_bar(const std::string& message) {
-  struct sigaction action{};
-  action.sa_handler = on_interrupt;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction before{};
-    sigaction(signal, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) {  // nohup sets SIG_IGN
-      sigaction(signal, &action, nullptr);
-    }
-  }
-  const bool visible = isatty(STDERR_FILENO) == 1;
+  on_ending(on_interrupt);
+  const bool visible = is_terminal(stderr);
   return [visible, message](const Progress& progress) {
     if (interrupted != 0) {
       throw Error(ErrorCode::kIo, message);
@@ -112,7 +97,7 @@ ProgressFn progress_bar(const std::string& message) {
 }
 
 void clear_progress() {
-  if (isatty(STDERR_FILENO) == 1) {
+  if (is_terminal(stderr)) {
     fmt::print(stderr, "\r\033[K");
   }
 }
@@ -131,9 +116,7 @@ std::string human_seconds(double seconds) {
 }
 
 uint64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  return peak_resident_bytes();
 }
 
 std::string printable(std::string_view text) {

@@ -15,6 +15,8 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
 add_compile_options(-ffp-contract=off -ffunction-sections -fdata-sections)
 if(APPLE)
   add_link_options(-Wl,-dead_strip)
+  set(CMAKE_CXX_VISIBILITY_PRESET hidden) # as src/c_api/exports.map does elsewhere
+  set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 else()
   add_link_options(-Wl,--gc-sections)
 endif()

@@ -1,8 +1,6 @@
 #include "lorapress/bench.h"
 
 #include <algorithm>
-#include <charconv>
-#include <fstream>
 
 #include "lorapress/caption.h"
 #include "lorapress/generate.h"
@@ -10,6 +8,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
+#include "base/system.h"
 #include "bundles/manifest.h"
 #include "runtime/generation/tokenizer.h"
 #include "runtime/image/test_card.h"
@@ -18,27 +17,6 @@ namespace lorapress {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The text after `key` and a colon in the first such line of a file in /proc.
-std::string system_value(const char* path, std::string_view key) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(':');
-    if (line.starts_with(key) && colon != std::string::npos) {
-      const size_t from = line.find_first_not_of(" \t", colon + 1);
-      return from == std::string::npos ? std::string() : line.substr(from);
-    }
-  }
-  return {};
-}
-
-// VmHWM and not getrusage(), which counts the process that this one was forked from.
-uint64_t peak_memory() {
-  const std::string kilobytes = system_value("/proc/self/status", "VmHWM");
-  uint64_t value = 0;
-  std::from_chars(kilobytes.data(), kilobytes.data() + kilobytes.size(), value);
-  return value * 1024;
-}
 
 // The number of new tokens that will run; throws for one that cannot be measured.
 int64_t check_options(const BenchOptions& options, const Manifest& manifest) {
@@ -181,8 +159,8 @@ BenchReport run(const BenchOptions& options) {
     run_texts(options, generate, report);
   }
   report.bytes = dtype_bytes(manifest, report.dtype);
-  report.peak_memory_bytes = peak_memory();
-  report.cpu = system_value("/proc/cpuinfo", "model name");
+  report.peak_memory_bytes = sys::peak_memory();
+  report.cpu = sys::processor_name();
   return report;
 }
 

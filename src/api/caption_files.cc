@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <set>
-#include <sys/stat.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/ordered_work.h"
+#include "base/system.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -20,8 +20,8 @@ class Walk {
   std::vector<fs::path> found;
 
   void folder(const fs::path& path) {
-    struct stat info{};
-    if (::stat(path.c_str(), &info) != 0 || !seen_.emplace(info.st_dev, info.st_ino).second) {
+    const auto identity = sys::identity_of(path);
+    if (!identity || !seen_.insert(*identity).second) {
       return;
     }
     std::vector<fs::path> entries;
@@ -41,7 +41,7 @@ class Walk {
   }
 
  private:
-  std::set<std::pair<dev_t, ino_t>> seen_;
+  std::set<std::pair<uint64_t, uint64_t>> seen_;
 };
 
 // Whether an error concerns every image: wrong options, or files that do not match.

@@ -1,18 +1,15 @@
 // CaptionLog: lines are appended with one write each, so only the last line of a file can be torn.
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <map>
 #include <string_view>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lorapress/caption_files.h"
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
@@ -38,12 +35,10 @@ bool may_be_torn(std::string_view line) {
 struct CaptionLog::Impl {
   explicit Impl(const fs::path& file);
   ~Impl() {
-    struct stat info{};
-    if (created && ::fstat(descriptor, &info) == 0 && info.st_size == 0) {
-      ::unlink(path.c_str());  // nothing was captioned
-    }
-    if (descriptor >= 0) {
-      ::close(descriptor);
+    const std::optional<sys::FileFacts> facts = sys::facts_of(log.get());
+    if (created && facts && facts->size == 0) {
+      std::error_code ignored;
+      fs::remove(path, ignored);  // nothing was captioned
     }
   }
   Impl(const Impl&) = delete;
@@ -58,25 +53,23 @@ struct CaptionLog::Impl {
   }
 
   fs::path path;
-  int descriptor = -1;
+  sys::Descriptor log;
   bool created = false;
   bool regular = false;
   std::map<std::string, Entry> entries;
 };
 
 CaptionLog::Impl::Impl(const fs::path& file) : path(file) {
-  constexpr int kFlags = O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK;  // a pipe must not wait
-  descriptor = ::open(path.c_str(), kFlags);
-  if (descriptor < 0 && errno == ENOENT) {
-    descriptor = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0644);
-    created = descriptor >= 0;
+  log = sys::Descriptor(sys::open_file(path, sys::OpenAs::kLog));
+  if (!log.valid() && errno == ENOENT) {
+    log = sys::Descriptor(sys::open_file(path, sys::OpenAs::kNewLog));
+    created = log.valid();
   }
-  if (descriptor < 0) {
+  if (!log.valid()) {
     fail_system("open");
   }
-  ::fcntl(descriptor, F_SETFL, O_APPEND);
-  struct stat info{};
-  regular = ::fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
+  const std::optional<sys::FileFacts> facts = sys::facts_of(log.get());
+  regular = facts && facts->is_regular;
 }
 
 // In pieces: the file may be larger than memory.
@@ -86,7 +79,7 @@ void CaptionLog::Impl::read() {
   uint64_t number = 1;
   std::vector<char> buffer(size_t{1} << 16);
   for (uint64_t at = 0;;) {
-    const ssize_t got = ::pread(descriptor, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    const int64_t got = sys::read_at(log.get(), std::as_writable_bytes(std::span(buffer)), at);
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -138,24 +131,24 @@ void CaptionLog::Impl::take_end(std::string_view rest, uint64_t offset, uint64_t
   if (Json::accept(rest)) {
     take_line(rest, number);
     append("\n");
-  } else if (::ftruncate(descriptor, static_cast<off_t>(offset)) != 0) {
+  } else if (!sys::resize_file(log.get(), offset)) {
     fail_system("cut off the torn last line");
   }
 }
 
 void CaptionLog::Impl::append(std::string_view text) {
-  struct stat before{};
-  if (regular && ::fstat(descriptor, &before) != 0) {
+  const std::optional<sys::FileFacts> before = sys::facts_of(log.get());
+  if (regular && !before) {
     fail_system("write");
   }
   while (!text.empty()) {
-    const ssize_t wrote = ::write(descriptor, text.data(), text.size());
+    const int64_t wrote = sys::append(log.get(), std::as_bytes(std::span(text)));
     if (wrote < 0 && errno == EINTR) {
       continue;
     }
     if (wrote < 0) {
       const int error = errno;
-      if (regular && ::ftruncate(descriptor, before.st_size) != 0) {
+      if (regular && !sys::resize_file(log.get(), before->size)) {
         errno = error;  // the next run cuts the line off
       }
       errno = error;
@@ -169,7 +162,7 @@ CaptionLog::CaptionLog(const fs::path& file) : impl_(std::make_unique<Impl>(file
   if (!impl_->regular) {
     return;  // a pipe or a device: nothing to read
   }
-  if (::flock(impl_->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (!sys::try_lock(impl_->log.get()) && errno == EWOULDBLOCK) {
     fail(ErrorCode::kExists,
          "{}: another process is writing captions to it; name another file",
          file.string());

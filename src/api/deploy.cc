@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/system.h"
 #include "bundles/manifest.h"
 #include "bundles/model_card.h"
 
@@ -63,8 +64,7 @@ fs::path find_page(const DeployOptions& options) {
   if (const char* named = std::getenv("LORAPRESS_PAGE"); named != nullptr && *named != '\0') {
     places.emplace_back(named);
   } else {
-    std::error_code unknown;
-    const fs::path folder = fs::read_symlink("/proc/self/exe", unknown).parent_path();
+    const fs::path folder = sys::program_path().parent_path();
     places = {folder / "../share/lorapress/page", folder / "../web/build/demo"};
   }
   std::vector<std::string> names;

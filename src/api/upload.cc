@@ -4,16 +4,22 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#if defined(__APPLE__)
+#include <crt_externs.h>
+#endif
+#if !defined(_WIN32)
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include "api/folder_files.h"
 #include "api/pressed_folder.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/system.h"
 #include "bundles/manifest.h"
 #include "bundles/model_card.h"
 
@@ -51,12 +57,10 @@ constexpr std::string_view kNoClient = "no huggingface_hub";
 // A folder that nobody else reads; the job names files of this machine.
 class JobFolder {
  public:
-  JobFolder() {
-    std::string name = (fs::temp_directory_path() / "lorapress-upload-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      fail(ErrorCode::kIo, "{}: {}", name, std::strerror(errno));
+  JobFolder() : path_(sys::make_private_folder()) {
+    if (path_.empty()) {
+      fail(ErrorCode::kIo, "{}: {}", fs::temp_directory_path().string(), std::strerror(errno));
     }
-    path_ = name;
   }
   ~JobFolder() {
     std::error_code ignored;
@@ -78,6 +82,22 @@ std::string python_of(const UploadOptions& options) {
   return named != nullptr && *named != '\0' ? named : "python3";
 }
 
+#if defined(_WIN32)
+int run_client(const std::string& /*python*/, const JobFolder& /*folder*/) {
+  fail(ErrorCode::kUnsupported,
+       "upload does not run on Windows; upload the folder with the hub's own client (hf upload)");
+}
+#else
+#if defined(__APPLE__)
+char** environment() {
+  return *_NSGetEnviron();  // a shared library has no environ
+}
+#else
+char** environment() {
+  return environ;
+}
+#endif
+
 // Runs the client with its streams in files; returns its exit status, -1 where it cannot be run or was killed.
 int run_client(const std::string& python, const JobFolder& folder) {
   std::string program = python;
@@ -96,7 +116,8 @@ int run_client(const std::string& python, const JobFolder& folder) {
   posix_spawn_file_actions_addopen(
       &streams, STDERR_FILENO, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kOwner);
   pid_t child = -1;
-  const int error = posix_spawnp(&child, program.c_str(), &streams, nullptr, words.data(), environ);
+  const int error =
+      posix_spawnp(&child, program.c_str(), &streams, nullptr, words.data(), environment());
   posix_spawn_file_actions_destroy(&streams);
   int status = -1;
   if (error != 0) {
@@ -109,6 +130,7 @@ int run_client(const std::string& python, const JobFolder& folder) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+#endif
 
 // The last line that is not empty: what sys.exit() says, behind warnings of libraries.
 std::string last_line(const fs::path& file) {

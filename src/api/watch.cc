@@ -5,10 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/file.h>
 #include <thread>
-#include <unistd.h>
 
 #include "lorapress/caption.h"
 
@@ -18,6 +15,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/system.h"
 #include "runtime/image/image.h"
 
 namespace lorapress {
@@ -36,22 +34,17 @@ constexpr milliseconds kPulse{200};
 class WatchLock {
  public:
   explicit WatchLock(const fs::path& out)
-      : descriptor_(
-            ::open((out / kLockFile).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {  // NOLINT
-    if (descriptor_ < 0) {
+      : file_(sys::open_file(out / kLockFile, sys::OpenAs::kEither)) {
+    if (!file_.valid()) {
       fail(ErrorCode::kIo, "{}: {}", (out / kLockFile).string(), std::strerror(errno));
     }
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(descriptor_);
+    if (!sys::try_lock(file_.get())) {
       fail(ErrorCode::kExists, "{}: another watch writes to this folder", out.string());
     }
   }
-  ~WatchLock() { ::close(descriptor_); }
-  WatchLock(const WatchLock&) = delete;
-  WatchLock& operator=(const WatchLock&) = delete;
 
  private:
-  int descriptor_;
+  sys::Descriptor file_;
 };
 
 // A file with this text in place of the one before, whole at any moment.
@@ -64,7 +57,7 @@ void replace_text(const fs::path& path, std::string_view text) {
 
 void point_link(const fs::path& link, const std::string& target) {
   std::error_code none;
-  if (fs::read_symlink(link, none) == target) {
+  if (fs::read_symlink(link, none) == fs::path(target)) {
     return;
   }
   const fs::path part = link.string() + ".part";
@@ -326,6 +319,11 @@ class Watch {
 }  // namespace
 
 void watch(const WatchOptions& options, const WatchFn& report) {
+#if defined(_WIN32)
+  fail(
+      ErrorCode::kUnsupported,
+      "watch keeps links to folders (newest, best), which not everybody may make on Windows; run it in WSL");
+#endif
   with_file_errors([&] {
     run_checkpoints(options.run);  // throws where there is none
     protect_sources(options.out, {options.run});

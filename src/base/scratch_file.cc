@@ -1,11 +1,10 @@
 #include "base/scratch_file.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <unistd.h>
 
 #include "base/fail.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
@@ -14,7 +13,7 @@ namespace {
 template <typename Part>
 int in_parts(size_t count, const Part& part) {
   for (size_t done = 0; done < count;) {
-    const ssize_t now = part(done, count - done);
+    const int64_t now = part(done, count - done);
     if (now < 0 && errno == EINTR) {
       continue;
     }
@@ -29,19 +28,17 @@ int in_parts(size_t count, const Part& part) {
 }  // namespace
 
 ScratchFile::ScratchFile(const std::filesystem::path& folder) : folder_(folder) {
-  std::string name = (folder / ".scratch-XXXXXX").string();
-  descriptor_ = mkstemp(name.data());
+  descriptor_ = sys::open_unnamed(folder);
   if (descriptor_ < 0) {
     fail(ErrorCode::kIo,
          "{}: cannot create a temporary file: {}",
          folder.string(),
          std::strerror(errno));
   }
-  unlink(name.c_str());
 }
 
 ScratchFile::~ScratchFile() {
-  close(descriptor_);
+  sys::close_file(descriptor_);
 }
 
 uint64_t ScratchFile::append(std::span<const std::byte> bytes) {
@@ -52,7 +49,7 @@ uint64_t ScratchFile::append(std::span<const std::byte> bytes) {
     size_ += bytes.size();
   }
   const int error = in_parts(bytes.size(), [&](size_t done, size_t left) {
-    return pwrite(descriptor_, bytes.data() + done, left, static_cast<off_t>(start + done));
+    return sys::write_at(descriptor_, bytes.subspan(done, left), start + done);
   });
   if (error != 0) {
     fail(ErrorCode::kIo,
@@ -65,7 +62,7 @@ uint64_t ScratchFile::append(std::span<const std::byte> bytes) {
 
 void ScratchFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   const int error = in_parts(out.size(), [&](size_t done, size_t left) {
-    return pread(descriptor_, out.data() + done, left, static_cast<off_t>(offset + done));
+    return sys::read_at(descriptor_, out.subspan(done, left), offset + done);
   });
   if (error != 0) {
     fail(ErrorCode::kIo,

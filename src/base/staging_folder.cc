@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <fcntl.h>
 #include <optional>
+#include <random>
 #include <string_view>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <system_error>
-#include <unistd.h>
 
 #include "base/fail.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
@@ -24,69 +20,35 @@ constexpr std::string_view kLock = ".lock";
 constexpr std::string_view kOld = ".old";
 constexpr size_t kMostLetters = 200;  // of a name's 255, which leaves room for the suffixes
 constexpr size_t kRandomLetters = 6;
+constexpr std::string_view kLetters =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 std::string prefix_of(const fs::path& target) {
   return "." + target.filename().string().substr(0, kMostLetters) + ".part-";
 }
 
-std::string machine_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+fs::path lock_of(fs::path folder) {
+  folder += kLock;
+  return folder;
 }
 
-// Network file systems, by statfs(2)'s f_type: NFS, SMB and CIFS, FUSE (sshfs), Ceph, 9P, AFS,
-// Lustre, GPFS, BeeGFS. Some keep locks to the machine that took them.
-bool is_shared(int descriptor) {
-  constexpr std::array<uint32_t, 11> kShared = {0x6969,
-                                                0x517B,
-                                                0xFF534D42,
-                                                0xFE534D42,
-                                                0x65735546,
-                                                0x00C36400,
-                                                0x01021997,
-                                                0x5346414F,
-                                                0x0BD00BD0,
-                                                0x47504653,
-                                                0x19830326};
-  struct statfs info{};
-  return ::fstatfs(descriptor, &info) != 0 ||
-         std::ranges::find(kShared, static_cast<uint32_t>(info.f_type)) != kShared.end();
-}
-
-// Whether the file still has its name: it may have been removed between open() and flock().
+// Whether the file still has its name: it may have been removed before it was locked.
 bool is_linked(int descriptor) {
-  struct stat info{};
-  return ::fstat(descriptor, &info) == 0 && info.st_nlink > 0;
+  const std::optional<sys::FileFacts> facts = sys::facts_of(descriptor);
+  return facts && facts->has_name;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) {
-      ::close(value_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return value_; }
-  [[nodiscard]] int release() { return std::exchange(value_, -1); }
-
- private:
-  int value_;
-};
 
 // True when the writer of the lock in this open file is gone; the lock is then held here.
 bool take_dead_lock(int descriptor) {
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  if (!sys::try_lock(descriptor)) {
     return false;  // the writer lives, or locks do not work here
   }
-  if (!is_shared(descriptor)) {
+  if (!sys::is_shared(descriptor)) {
     return true;
   }
   std::array<char, 256> text{};
-  const ssize_t length = ::pread(descriptor, text.data(), text.size(), 0);
-  const std::string machine = machine_name();
+  const int64_t length = sys::read_at(descriptor, std::as_writable_bytes(std::span(text)), 0);
+  const std::string machine = sys::machine_name();
   return length > 0 && !machine.empty() &&
          std::string_view(text.data(), static_cast<size_t>(length)) == machine;
 }
@@ -150,8 +112,6 @@ class Sweep {
 
  private:
   [[nodiscard]] bool is_ours(std::string_view name) const {
-    constexpr std::string_view kLetters =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     return name.size() == prefix_.size() + kRandomLetters && name.starts_with(prefix_) &&
            name.find_first_not_of(kLetters, prefix_.size()) == std::string_view::npos;
   }
@@ -159,14 +119,15 @@ class Sweep {
   void sweep(const std::string& stem) {
     const fs::path folder = target_.parent_path() / stem;
     const std::string lock = folder.string() + std::string(kLock);
-    const Descriptor file(::open(lock.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (file.get() < 0 ? errno != ENOENT : !take_dead_lock(file.get())) {
+    const sys::Descriptor file(sys::open_file(lock, sys::OpenAs::kExisting));
+    if (!file.valid() ? errno != ENOENT : !take_dead_lock(file.get())) {
       return;
     }
     put_back(folder.string() + std::string(kOld));
     remove(folder);
-    if (file.get() >= 0) {
-      ::unlink(lock.c_str());
+    if (file.valid()) {
+      std::error_code ignored;
+      fs::remove(lock, ignored);
     }
   }
 
@@ -205,25 +166,40 @@ class Sweep {
   bool restored_ = false;
 };
 
-// A new lock file with its lock held; `name` gets six letters in the place of XXXXXX. Returns its
+std::string random_letters() {
+  static thread_local std::random_device source;
+  std::uniform_int_distribution<size_t> place(0, kLetters.size() - 1);
+  std::string letters;
+  for (size_t i = 0; i < kRandomLetters; ++i) {
+    letters += kLetters[place(source)];
+  }
+  return letters;
+}
+
+// A new lock file with its lock held, and the folder that it belongs to: `prefix` and six letters. Returns its
 // descriptor, or -1 and errno.
-int make_lock(std::string& name) {
-  const std::string pattern = name;
+int make_lock(const fs::path& prefix, fs::path& folder) {
   while (true) {
-    name = pattern;
-    Descriptor file(::mkostemps(name.data(), static_cast<int>(kLock.size()), O_CLOEXEC));
-    if (file.get() < 0) {
+    folder = prefix;
+    folder += random_letters();
+    const fs::path name = lock_of(folder);
+    sys::Descriptor file(sys::open_file(name, sys::OpenAs::kNew));
+    if (!file.valid() && errno == EEXIST) {
+      continue;
+    }
+    if (!file.valid()) {
       return -1;
     }
     // Another run may have taken the new file for a dead one's, which shows as a lock that is held
     // or a file without a name. Where locks do not work at all, no run removes any folder.
-    const bool ours = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    const bool ours = sys::try_lock(file.get()) || errno != EWOULDBLOCK;
     if (ours && is_linked(file.get())) {
-      const std::string machine = machine_name();
-      static_cast<void>(!::write(file.get(), machine.data(), machine.size()));
+      const std::string machine = sys::machine_name();
+      static_cast<void>(sys::write_at(file.get(), std::as_bytes(std::span(machine)), 0));
       return file.release();
     }
-    ::unlink(name.c_str());
+    std::error_code ignored;
+    fs::remove(name, ignored);
   }
 }
 
@@ -235,25 +211,23 @@ StagingFolder::StagingFolder(const fs::path& target) {
   sweep.run();
   notes_ = sweep.notes();
   const fs::path parent = absolute.parent_path();
-  std::string lock = (parent / (prefix_of(target) + "XXXXXX" + std::string(kLock))).string();
-  Descriptor file(make_lock(lock));
-  path_ = lock.substr(0, lock.size() - kLock.size());
-  if (file.get() < 0 || ::mkdir(path_.c_str(), 0700) != 0) {
+  lock_ = make_lock(parent / prefix_of(target), path_);
+  if (lock_ < 0 || !sys::make_folder(path_)) {
     const int error = errno;
-    if (file.get() >= 0) {
-      ::unlink(lock.c_str());
+    if (lock_ >= 0) {
+      std::error_code ignored;
+      fs::remove(lock_of(path_), ignored);
+      sys::close_file(lock_);
     }
     fail(ErrorCode::kIo, "{}: cannot create a folder: {}", parent.string(), error_text(error));
   }
-  ::chmod(path_.c_str(), 0755);
-  lock_ = file.release();
 }
 
 StagingFolder::~StagingFolder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
-  ::unlink((path_.string() + std::string(kLock)).c_str());
-  ::close(lock_);
+  fs::remove(lock_of(path_), ignored);
+  sys::close_file(lock_);
 }
 
 }  // namespace lorapress

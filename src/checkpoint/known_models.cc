@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
@@ -152,7 +153,7 @@ fs::path hub_cache() {
   if (const std::string home = variable("HF_HOME"); !home.empty()) {
     return fs::path(home) / "hub";
   }
-  return fs::path(variable("HOME")) / ".cache" / "huggingface" / "hub";
+  return sys::home_folder() / ".cache" / "huggingface" / "hub";
 }
 
 }  // namespace

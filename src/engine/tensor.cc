@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
 #include <new>
 #include <utility>
 
@@ -92,9 +95,29 @@ bool Dims::operator==(const Dims& other) const {
   return rank_ == other.rank_ && std::equal(size_, size_ + rank_, other.size_);
 }
 
+namespace {
+
+#if defined(_WIN32)  // its C library has no aligned_alloc()
+void* allocate(size_t bytes) {
+  return _aligned_malloc(bytes, 64);
+}
+void release(void* memory) {
+  _aligned_free(memory);
+}
+#else
+void* allocate(size_t bytes) {
+  return std::aligned_alloc(64, bytes);
+}
+void release(void* memory) {
+  std::free(memory);
+}
+#endif
+
+}  // namespace
+
 Pool::~Pool() {
   for (Block* block : all_) {
-    std::free(block);
+    release(block);
   }
 }
 
@@ -113,7 +136,7 @@ Pool::Block* Pool::take(size_t bytes) {
     free_.pop_back();
     return block;
   }
-  void* memory = limit_ - bytes_ < wanted ? nullptr : std::aligned_alloc(64, kHeader + wanted);
+  void* memory = limit_ - bytes_ < wanted ? nullptr : allocate(kHeader + wanted);
   if (memory == nullptr) {
     refuse(Problem::kRun, "no memory for " + std::to_string(wanted) + " bytes");
   }
@@ -132,7 +155,7 @@ void Pool::give_back(Block* block) {
   bytes_ -= block->capacity;
   *std::find(all_.begin(), all_.end(), block) = all_.back();
   all_.pop_back();
-  std::free(block);
+  release(block);
 }
 
 Tensor::Tensor(Pool& pool, Type type, const Dims& dims) : type_(type), dims_(dims) {

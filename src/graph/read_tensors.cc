@@ -122,7 +122,7 @@ std::shared_ptr<const InputFile> TensorReader::open(const onnx::TensorProto& ten
     return known->second;
   }
   const fs::path relative(location);
-  bool good = !location.empty() && !relative.is_absolute() && relative.has_filename() &&
+  bool good = !location.empty() && !relative.has_root_path() && relative.has_filename() &&
               relative.filename() != "." &&
               location.find_first_of(std::string_view("\\\0", 2)) == std::string::npos;
   for (const fs::path& part : relative) {

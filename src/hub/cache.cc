@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -27,7 +24,7 @@ fs::path hub_home() {
     return home;
   }
   const std::string xdg = variable("XDG_CACHE_HOME");
-  return (xdg.empty() ? fs::path(variable("HOME")) / ".cache" : fs::path(xdg)) / "huggingface";
+  return (xdg.empty() ? sys::home_folder() / ".cache" : fs::path(xdg)) / "huggingface";
 }
 
 std::string first_line(const fs::path& file) {
@@ -75,7 +72,7 @@ void HubCache::set_commit(const std::string& commit) const {
     return;
   }
   const fs::path ref = root_ / folder_ / "refs" / revision_;
-  const fs::path fresh = ref.string() + fmt::format(".{}.tmp", getpid());
+  const fs::path fresh = ref.string() + fmt::format(".{}.tmp", sys::process_id());
   fs::create_directories(ref.parent_path());
   write_text(fresh, commit);
   fs::rename(fresh, ref);
@@ -103,30 +100,22 @@ void HubCache::link(const std::string& commit,
   }
   target = target / "blobs" / etag;
   // Under another name first: another process may make the same link, and a broken one may lie there.
-  const fs::path fresh = pointer.string() + fmt::format(".{}.tmp", getpid());
-  fs::create_symlink(target, fresh);
+  const fs::path fresh = pointer.string() + fmt::format(".{}.tmp", sys::process_id());
+  std::error_code error;
+  fs::create_symlink(target.make_preferred(), fresh, error);
+  if (error) {
+    fs::create_hard_link(blob(etag), fresh);
+  }
   fs::rename(fresh, pointer);
 }
 
 HubCache::Lock::Lock(const HubCache& cache, std::string_view etag) {
   const fs::path file = cache.root_ / ".locks" / cache.folder_ / (std::string(etag) + ".lock");
   fs::create_directories(file.parent_path());
-  descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  int result = descriptor_ < 0 ? -1 : 0;
-  while (result == 0 && (result = flock(descriptor_, LOCK_EX)) != 0 && errno == EINTR) {
-    result = 0;
+  file_ = sys::Descriptor(sys::open_file(file, sys::OpenAs::kEither));
+  if (!file_.valid() || !sys::wait_lock(file_.get())) {
+    fail(ErrorCode::kIo, "{}: {}", file.string(), error_text(errno));
   }
-  if (result != 0) {
-    const int error = errno;
-    if (descriptor_ >= 0) {
-      close(descriptor_);
-    }
-    fail(ErrorCode::kIo, "{}: {}", file.string(), error_text(error));
-  }
-}
-
-HubCache::Lock::~Lock() {
-  close(descriptor_);
 }
 
 }  // namespace lorapress

@@ -8,11 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "base/system.h"
 #include "hub/name.h"
 
 namespace lorapress {
 
-// HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache and /huggingface/hub.
+// HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME or ~/.cache (%USERPROFILE%\.cache) and /huggingface/hub.
 std::filesystem::path default_hub_cache();
 // HF_TOKEN, else the file HF_TOKEN_PATH, else HF_HOME/token; empty: none.
 std::string hub_token();
@@ -27,19 +28,17 @@ class HubCache {
   [[nodiscard]] std::filesystem::path snapshot(const std::string& commit) const;
   // Where a blob is, and where it grows.
   [[nodiscard]] std::filesystem::path blob(std::string_view etag) const;
-  // The file of a snapshot as a relative link to the blob. Nothing happens where it is there.
+  // The file of a snapshot as a relative link to the blob, or as a second name of it where the system makes no links.
+  // Nothing happens where it is there.
   void link(const std::string& commit, const std::string& file, std::string_view etag) const;
 
   // Held while a blob is fetched, in a file that the Python client locks, too. Waits for other processes.
   class Lock {
    public:
     Lock(const HubCache& cache, std::string_view etag);
-    ~Lock();
-    Lock(const Lock&) = delete;
-    Lock& operator=(const Lock&) = delete;
 
    private:
-    int descriptor_ = -1;
+    sys::Descriptor file_;
   };
 
  private:

@@ -1,17 +1,19 @@
 #include "hub/curl_library.h"
 
 #include <cstdlib>
-#include <dlfcn.h>
 #include <string>
 #include <vector>
 
 #include "base/fail.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
 
 #if defined(__APPLE__)
 constexpr const char* kNames[] = {"libcurl.4.dylib"};
+#elif defined(_WIN32)
+constexpr const char* kNames[] = {"libcurl-x64.dll", "libcurl-4.dll", "libcurl.dll"};
 #else
 constexpr const char* kNames[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
 #endif
@@ -23,10 +25,11 @@ void* open_any() {
   }
   std::string why;
   for (const std::string& name : names) {
-    if (void* handle = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    std::string reason;
+    if (void* handle = sys::open_library(name, reason)) {
       return handle;
     }
-    why += std::string(why.empty() ? "" : "; ") + ::dlerror();
+    why += std::string(why.empty() ? "" : "; ") + reason;
   }
   fail(
       ErrorCode::kUnsupported,
@@ -37,7 +40,7 @@ void* open_any() {
 
 template <typename Function>
 void find(void* handle, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(handle, name));
+  function = reinterpret_cast<Function>(sys::library_symbol(handle, name));
   if (function == nullptr) {
     fail(ErrorCode::kUnsupported, "libcurl has no {}, expected version 7.85 or newer", name);
   }

@@ -23,7 +23,8 @@ struct CurlLibrary {
   decltype(&::curl_slist_free_all) slist_free_all;
 };
 
-// Opened and set up with the first call: LORAPRESS_CURL, or what the system names libcurl.so.4 (also the one of GnuTLS).
+// Opened and set up with the first call: LORAPRESS_CURL, or what the system names libcurl.so.4 (also the one of GnuTLS),
+// libcurl.4.dylib, libcurl-x64.dll (or -4, or neither).
 // Throws kUnsupported where it cannot be opened, naming what was looked for.
 const CurlLibrary& curl_library();
 

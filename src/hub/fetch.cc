@@ -1,13 +1,13 @@
 #include "hub/fetch.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/system.h"
 #include "hub/blob_hash.h"
 
 namespace lorapress {
@@ -62,51 +62,51 @@ const std::string* header(const HttpAnswer& answer, const char* name) {
 class PartialFile {
  public:
   explicit PartialFile(const fs::path& path)
-      : path_(path), descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) {
+      : path_(path), file_(sys::open_file(path, sys::OpenAs::kEither)) {
+    if (!file_.valid()) {
       fail(ErrorCode::kIo, "{}: {}", path.string(), error_text(errno));
     }
   }
-  ~PartialFile() { close(descriptor_); }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
 
   // Feeds what is there to `hash`; returns its size.
-  uint64_t read_into(BlobHash& hash) const {
+  uint64_t read_into(BlobHash& hash) {
     std::vector<std::byte> piece(kPiece);
-    uint64_t size = 0;
-    for (;;) {
-      const ssize_t count = read(descriptor_, piece.data(), piece.size());
+    for (size_ = 0;;) {
+      const int64_t count = sys::read_at(file_.get(), piece, size_);
       if (count < 0 && errno != EINTR) {
         fail(ErrorCode::kIo, "{}: {}", path_.string(), error_text(errno));
       }
       if (count == 0) {
-        return size;
+        return size_;
       }
       if (count > 0) {
         hash.update(std::span(piece).first(static_cast<size_t>(count)));
-        size += static_cast<uint64_t>(count);
+        size_ += static_cast<uint64_t>(count);
       }
     }
   }
-  void clear() const {
-    if (ftruncate(descriptor_, 0) != 0 || lseek(descriptor_, 0, SEEK_SET) != 0) {
+  void clear() {
+    if (!sys::resize_file(file_.get(), 0)) {
       fail(ErrorCode::kIo, "{}: {}", path_.string(), error_text(errno));
     }
+    size_ = 0;
   }
-  void append(std::span<const std::byte> bytes) const {
+  void append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t count = write(descriptor_, bytes.data(), bytes.size());
+      const int64_t count = sys::write_at(file_.get(), bytes, size_);
       if (count < 0 && errno != EINTR) {
         fail(ErrorCode::kIo, "{}: {}", path_.string(), error_text(errno));
       }
-      bytes = bytes.subspan(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+      const auto written = static_cast<size_t>(std::max<int64_t>(count, 0));
+      bytes = bytes.subspan(written);
+      size_ += written;
     }
   }
 
  private:
   fs::path path_;
-  int descriptor_;
+  sys::Descriptor file_;
+  uint64_t size_ = 0;
 };
 
 }  // namespace
@@ -229,7 +229,7 @@ HubFetch::File HubFetch::look_at(const std::string& path) {
 }
 
 uint64_t HubFetch::fetch_once(const File& file, const fs::path& partial) {
-  const PartialFile out(partial);
+  PartialFile out(partial);
   std::optional<BlobHash> hash(std::in_place, file.etag, file.size);
   uint64_t size = out.read_into(*hash);
   if (size > file.size) {  // of another file

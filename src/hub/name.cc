@@ -18,6 +18,15 @@ bool is_word(char c) {
          c == '-' || c == '.';
 }
 
+// On Windows a colon stands behind a drive and before a stream of a file.
+bool is_drive([[maybe_unused]] char c) {
+#if defined(_WIN32)
+  return c == ':';
+#else
+  return false;
+#endif
+}
+
 bool is_part(std::string_view part) {
   const auto edge = [](char c) { return c == '-' || c == '.'; };
   return !part.empty() && std::ranges::all_of(part, is_word) && !edge(part.front()) &&
@@ -40,8 +49,9 @@ bool safe_hub_file(std::string_view path) {
   while (begin <= path.size()) {
     const size_t end = std::min(path.find('/', begin), path.size());
     const std::string_view part = path.substr(begin, end - begin);
-    if (part.empty() || part == "." || part == ".." ||
-        std::ranges::any_of(part, [](char c) { return c < ' ' || c == '\\' || c == '\x7f'; })) {
+    if (part.empty() || part == "." || part == ".." || std::ranges::any_of(part, [](char c) {
+          return c < ' ' || c == '\\' || c == '\x7f' || is_drive(c);
+        })) {
       return false;
     }
     begin = end + 1;

@@ -1,49 +1,12 @@
 #include "serve/answer.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <climits>
-#include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/fail.h"
 #include "serve/http.h"
 
 namespace lorapress {
 namespace {
-
-// The path of an open descriptor's file now, all links resolved; empty where unknown.
-std::string real_place(int descriptor) {
-  std::string place(PATH_MAX, '\0');
-  const ssize_t length =
-      readlink(fmt::format("/proc/self/fd/{}", descriptor).c_str(), place.data(), place.size());
-  if (length <= 0 || static_cast<size_t>(length) == place.size()) {
-    return {};
-  }
-  place.resize(static_cast<size_t>(length));
-  return place;
-}
-
-bool lies_inside(const std::string& place, std::string folder) {
-  if (place.empty() || folder.empty()) {
-    return false;
-  }
-  if (place == folder) {
-    return true;
-  }
-  if (folder != "/") {
-    folder += '/';
-  }
-  return place.starts_with(folder);
-}
-
-std::string etag_of(const struct stat& info) {
-  constexpr int64_t kNanoseconds = 1000000000;
-  const int64_t changed = info.st_mtim.tv_sec * kNanoseconds + info.st_mtim.tv_nsec;
-  return fmt::format("\"{:x}-{:x}\"", info.st_size, static_cast<uint64_t>(changed));
-}
 
 // Headers of every reply: the page may use SharedArrayBuffer (threads in WebAssembly), caches must
 // revalidate, no type is guessed.
@@ -98,54 +61,8 @@ Reply file_reply(ServedFolder::Entry entry, const std::string& path, const Reque
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) {
-    close(number_);
-  }
-}
-
-ServedFolder::ServedFolder(const std::filesystem::path& folder)
-    : folder_(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-  if (!folder_.valid()) {
-    const bool none = errno == ENOENT || errno == ENOTDIR;
-    fail(none ? ErrorCode::kNotFound : ErrorCode::kIo,
-         "{}: {}, expected a folder to serve",
-         folder.string(),
-         std::strerror(errno));
-  }
-  if (real_place(folder_.get()).empty()) {
-    fail(ErrorCode::kIo,
-         "{}: its place cannot be read from /proc/self/fd; mount /proc",
-         folder.string());
-  }
-}
-
-std::optional<ServedFolder::Entry> ServedFolder::open(const std::string& path) const {
-  // O_PATH does not open the content: a pipe does not block, a device is not touched. The check
-  // concerns the opened file, so exchanging links between check and use gains nothing.
-  const Descriptor place(
-      openat(folder_.get(), path.empty() ? "." : path.c_str(), O_PATH | O_CLOEXEC));
-  struct stat info{};
-  if (!place.valid() || fstat(place.get(), &info) != 0 ||
-      !lies_inside(real_place(place.get()), real_place(folder_.get()))) {
-    return std::nullopt;
-  }
-  Entry entry;
-  entry.is_folder = S_ISDIR(info.st_mode);
-  if (entry.is_folder) {
-    return entry;
-  }
-  if (!S_ISREG(info.st_mode) || path.ends_with('/')) {
-    return std::nullopt;
-  }
-  const std::string again = fmt::format("/proc/self/fd/{}", place.get());
-  entry.file = Descriptor(::open(again.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!entry.file.valid() || fstat(entry.file.get(), &info) != 0) {
-    return std::nullopt;
-  }
-  entry.size = static_cast<uint64_t>(info.st_size);
-  entry.etag = etag_of(info);
-  return entry;
+std::string etag_of(uint64_t size, uint64_t changed) {
+  return fmt::format("\"{:x}-{:x}\"", size, changed);
 }
 
 namespace {

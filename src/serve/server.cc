@@ -1,14 +1,10 @@
 // GNU libmicrohttpd behind lorapress::Server; no other file includes its header.
-#include <arpa/inet.h>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <map>
 #include <microhttpd.h>
 #include <mutex>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <thread>
 
 #include "lorapress/serve.h"
@@ -17,6 +13,7 @@
 #include "base/file.h"
 #include "serve/answer.h"
 #include "serve/library.h"
+#include "serve/listener.h"
 
 namespace lorapress {
 namespace {
@@ -25,66 +22,6 @@ constexpr unsigned kThreads = 4;        // shared by all connections; no thread 
 constexpr unsigned kConnections = 256;  // in all, and
 constexpr unsigned kConnectionsPerAddress = 64;
 constexpr size_t kHeaderBytes = size_t{32} << 10;  // of a request with all its headers
-
-struct Listener {
-  Descriptor socket;
-  uint16_t port = 0;
-  bool loopback = false;
-};
-
-bool is_loopback(const sockaddr* address) {
-  if (address->sa_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(address);
-    return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-  }
-  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(address);
-  return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
-
-uint16_t port_of(int socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.ss_family == AF_INET
-                   ? reinterpret_cast<const sockaddr_in*>(&address)->sin_port
-                   : reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port);
-}
-
-Listener listen_at(const std::string& host, uint16_t port) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "options.host {}: {}, expected a name or an address of this machine",
-         host,
-         gai_strerror(error));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-  int reason = 0;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    Listener listener;
-    listener.socket = Descriptor(
-        ::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
-    const int yes = 1;  // a server that just ended leaves its port in TIME_WAIT
-    setsockopt(listener.socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(listener.socket.get(), at->ai_addr, at->ai_addrlen) == 0 &&
-        listen(listener.socket.get(), SOMAXCONN) == 0) {
-      listener.port = port_of(listener.socket.get());
-      listener.loopback = is_loopback(at->ai_addr);
-      return listener;
-    }
-    reason = errno;
-  }
-  fail(ErrorCode::kIo,
-       "cannot listen at {}, port {}: {}; options.port 0 takes a free one",
-       host,
-       port,
-       std::strerror(reason));
-}
 
 // Shuts down connections that do not complete a request in time; libmicrohttpd's own timeout starts
 // again with every byte.
@@ -116,7 +53,7 @@ class RequestTimeout {
  private:
   using Clock = std::chrono::steady_clock;
   struct Waiting {
-    int socket;
+    SocketNumber socket;
     Clock::time_point until;
   };
 
@@ -127,7 +64,7 @@ class RequestTimeout {
       const Clock::time_point now = Clock::now();
       for (const auto& [connection, waiting] : waiting_) {
         if (waiting.until < now) {
-          shutdown(waiting.socket, SHUT_RDWR);
+          end_connection(waiting.socket);
         }
       }
     }

@@ -33,7 +33,7 @@ class FolderSources final : public engine::Sources {
   [[nodiscard]] std::shared_ptr<const engine::Source> open(const std::string& name) const override {
     const fs::path path(name);
     const bool inside =
-        !path.empty() && path.is_relative() && std::ranges::count(path, fs::path("..")) == 0;
+        !path.empty() && !path.has_root_path() && std::ranges::count(path, fs::path("..")) == 0;
     if (!inside) {
       engine::refuse(engine::Problem::kInvalid,
                      "external data in " + name + ", outside of the folder");

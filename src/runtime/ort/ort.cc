@@ -4,11 +4,11 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 #include <onnxruntime_cxx_api.h>
 #include <onnxruntime_session_options_config_keys.h>
 
 #include "base/fail.h"
+#include "base/system.h"
 
 namespace lorapress {
 namespace {
@@ -41,6 +41,21 @@ ONNXTensorElementDataType to_ort(DType dtype) {
   return std::ranges::find(kElements, dtype, &ElementRow::dtype)->ort;
 }
 
+// The library's file: how its name begins and ends, and what the system's own search finds.
+#if defined(__APPLE__)
+constexpr std::string_view kBegin = "libonnxruntime.";
+constexpr std::string_view kEnd = ".dylib";
+constexpr std::array kSystemNames = {"libonnxruntime.1.dylib", "libonnxruntime.dylib"};
+#elif defined(_WIN32)
+constexpr std::string_view kBegin = "onnxruntime.";
+constexpr std::string_view kEnd = ".dll";
+constexpr std::array kSystemNames = {"onnxruntime.dll"};
+#else
+constexpr std::string_view kBegin = "libonnxruntime.so";
+constexpr std::string_view kEnd;  // a version may follow
+constexpr std::array kSystemNames = {"libonnxruntime.so.1", "libonnxruntime.so"};
+#endif
+
 // Where the library may lie; the first that opens is used: $LORAPRESS_ORT, beside the installed
 // program (bin/../lib/lorapress), beside the Python package that holds the program
 // (lorapress/bin/../../onnxruntime), the folder of the build, the system's path.
@@ -51,11 +66,12 @@ std::vector<std::string> candidates() {
     return {given};  // no fallback: if this one does not open, that is an error
   }
   std::error_code error;
-  const fs::path up = fs::read_symlink("/proc/self/exe", error).parent_path() / "..";
+  const fs::path up = sys::program_path().parent_path() / "..";
   for (const fs::path& folder : {up / "lib" / "lorapress", up / ".." / "onnxruntime" / "capi"}) {
     if (fs::is_directory(folder, error)) {
       for (const auto& entry : fs::directory_iterator(folder, error)) {
-        if (entry.path().filename().string().starts_with("libonnxruntime.so")) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with(kBegin) && name.ends_with(kEnd)) {
           paths.push_back(entry.path().string());
         }
       }
@@ -64,8 +80,7 @@ std::vector<std::string> candidates() {
   if (constexpr std::string_view built = LORAPRESS_ORT_DEFAULT_PATH; !built.empty()) {
     paths.emplace_back(built);  // empty in a program for other machines; dlopen("") is the program
   }
-  paths.emplace_back("libonnxruntime.so.1");
-  paths.emplace_back("libonnxruntime.so");
+  paths.insert(paths.end(), kSystemNames.begin(), kSystemNames.end());
   return paths;
 }
 
@@ -77,12 +92,14 @@ struct Library {
 Library open_library() {
   std::string why;
   for (const std::string& path : candidates()) {
-    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    std::string reason;
+    void* handle = sys::open_library(path, reason);
     if (handle == nullptr) {
-      why += std::string(why.empty() ? "" : "; ") + ::dlerror();
+      why += std::string(why.empty() ? "" : "; ") + reason;
       continue;
     }
-    auto base = reinterpret_cast<const OrtApiBase* (*)()>(::dlsym(handle, "OrtGetApiBase"));
+    auto base =
+        reinterpret_cast<const OrtApiBase* (*)()>(sys::library_symbol(handle, "OrtGetApiBase"));
     const OrtApi* api = base == nullptr ? nullptr : base()->GetApi(ORT_API_VERSION);
     if (api == nullptr) {
       fail(ErrorCode::kRuntime,
@@ -97,8 +114,9 @@ Library open_library() {
   fail(
       ErrorCode::kRuntime,
       "ONNX Runtime cannot be opened ({}); install it (pip install onnxruntime) and set LORAPRESS_ORT to its "
-      "libonnxruntime.so, or take options.engine native",
-      why);
+      "library ({}), or take options.engine native",
+      why,
+      kSystemNames.back());
 }
 
 Library& library() {
@@ -222,7 +240,7 @@ OrtSession::OrtSession(std::span<const std::byte> bytes,
     : impl_((library(), std::make_unique<Impl>())) {
   open_session(*impl_, model, threads, [&](Ort::Env& env, Ort::SessionOptions& options) {
     options.AddConfigEntry(kOrtSessionOptionsModelExternalInitializersFileFolderPath,
-                           model.parent_path().c_str());
+                           model.parent_path().string().c_str());
     return Ort::Session(env, bytes.data(), bytes.size(), options);
   });
 }
