@@ -16,6 +16,7 @@ if ! wine=$(find_wine); then
 fi
 tools/python_env.sh .venv-wasm tools/wasm_requirements.txt
 zig=$(echo "$PWD"/.venv-wasm/lib/python3*/site-packages/ziglang/zig)
+export ZIG_GLOBAL_CACHE_DIR=$PWD/build-wheels/zig-cache ZIG_LOCAL_CACHE_DIR=$PWD/build-wheels/zig-cache
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/lorapress-windows.XXXXXX")
 export WINEPREFIX=$scratch/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
@@ -35,7 +36,7 @@ if [ ! -f "$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll" ]; then # 
 __declspec(dllimport) unsigned char SystemFunction036(void* bytes, unsigned long count);
 __declspec(dllexport) int ProcessPrng(unsigned char* bytes, size_t count) { return SystemFunction036(bytes, (unsigned long)count); }
 END
-  "$zig" cc -target x86_64-windows-gnu -O2 -s -shared "$scratch/random.c" -ladvapi32 -o "$bin/bcryptprimitives.dll"
+  (cd "$scratch" && "$zig" cc -target x86_64-windows-gnu -O2 -s -shared random.c -ladvapi32 -o "$bin/bcryptprimitives.dll")
   echo "try_windows: this Wine has no bcryptprimitives.dll; one with ProcessPrng alone stands in for it"
 fi
 "$zig" cc -target x86_64-windows-gnu -O2 -s -Iinclude packaging/try_c_api.c -o "$bin/try_c_api.exe"
