@@ -98,6 +98,7 @@ def make_wheel(target):
         *inventory.fetched(ROOT / ".deps"),
         *inventory.crates(target.rust),
         inventory.compiler(),
+        *inventory.c_runtime(target.system),
     ]
     path = DIST / f"lorapress-{version}-py3-none-{target.tag}.whl"
     bom = inventory.sbom(path.name, parts, inventory.commit())

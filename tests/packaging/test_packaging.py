@@ -213,7 +213,9 @@ class Pins(unittest.TestCase):
             *inventory.libraries({}),
             *inventory.fetched(sources.ROOT / ".deps"),
             inventory.compiler(),
+            *inventory.c_runtime("Windows"),
         ]
+        self.assertEqual(inventory.c_runtime("Darwin"), [])
         document = json.loads(inventory.sbom("x.whl", parts, "0" * 40))
         self.assertEqual((document["bomFormat"], document["specVersion"]), ("CycloneDX", "1.6"))
         references = [row["bom-ref"] for row in document["components"]]
