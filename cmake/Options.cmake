@@ -17,6 +17,9 @@ if(APPLE)
   add_link_options(-Wl,-dead_strip)
   set(CMAKE_CXX_VISIBILITY_PRESET hidden) # as src/c_api/exports.map does elsewhere
   set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+  set(CMAKE_SHARED_LIBRARY_RUNTIME_C_FLAG "-Wl,-rpath,") # CMake leaves these empty where it knows no SDK
+  set(CMAKE_SHARED_LIBRARY_RUNTIME_CXX_FLAG "-Wl,-rpath,")
+  set(CMAKE_EXECUTABLE_RUNTIME_CXX_FLAG "-Wl,-rpath,")
 else()
   add_link_options(-Wl,--gc-sections)
 endif()

@@ -14,8 +14,8 @@
 #include <tiffvers.h>
 #include <webp/decode.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 
+#include "base/pcre2_library.h"
 #include "serve/library.h"
 
 #define LORAPRESS_TEXT(value) #value

@@ -4,9 +4,9 @@
 #include <iterator>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 
 #include "base/fail.h"
+#include "base/pcre2_library.h"
 
 namespace lorapress {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 
 #define PCRE2_CODE_UNIT_WIDTH 32
-#include <pcre2.h>
 
 #include "base/fail.h"
+#include "base/pcre2_library.h"
 
 namespace lorapress {
 namespace {

@@ -4,6 +4,12 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#if defined(_WIN32)
+#include <specstrings.h>
+#if !defined(_Return_type_success_)  // an annotation that mingw's headers lack
+#define _Return_type_success_(condition)
+#endif
+#endif
 #include <onnxruntime_cxx_api.h>
 #include <onnxruntime_session_options_config_keys.h>
 
