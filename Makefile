@@ -84,7 +84,7 @@ page: ## Bundle the page and its runtime into web/build/demo, which `lorapress d
 # Outputs of packaging/: dist/*.whl, an SBOM for each and SHA256SUMS.
 TARGETS ?=
 .PHONY: wheels
-wheels: ## Python wheels into dist/, checked, for Linux [TARGETS="linux-x86_64 linux-aarch64"]; packaging/ says how
+wheels: ## Python wheels into dist/, checked, for Linux, Windows, macOS [TARGETS="linux-x86_64 linux-aarch64"]; packaging/ says how
 	@tools/setup.sh wheels
 	@tools/fetch_deps.sh
 	python3 packaging/make_wheels.py $(TARGETS)

@@ -4,6 +4,7 @@ ELF (Linux), Mach-O (macOS) and PE (Windows) by their public descriptions: Syste
 mach-o/loader.h, Microsoft's PE format.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ LINUX_LIBRARIES = {
     "ld-linux-aarch64.so.1",
 }
 MACOS_PREFIXES = ("/usr/lib/libSystem.", "/usr/lib/libresolv.")
-WINDOWS_LIBRARIES = {
+WINDOWS_LIBRARIES = {  # of Windows 10, besides the universal C runtime (api-ms-win-...)
     "advapi32.dll",
     "bcrypt.dll",
     "bcryptprimitives.dll",
@@ -40,6 +41,8 @@ class Binary:
     machine: str  # as Target.processor
     libraries: list = field(default_factory=list)
     versions: set = field(default_factory=set)  # of ELF symbols, as "GLIBC_2.17"
+    system: str = ""  # the oldest macOS that loads it, as "11.0"
+    signature: str = ""  # of Mach-O: "none", "ad hoc", or what is wrong with it
 
 
 def text_at(data, offset):
@@ -75,15 +78,52 @@ def read_elf(data):
     return found
 
 
+def check_signature(data, start):
+    """Return "ad hoc" where the code signature at START holds the digests of DATA's pages.
+
+    Its numbers are big-endian (xnu's osfmk/kern/cs_blobs.h). macOS on arm64 ends a program whose
+    pages have other digests than its signature says.
+    """
+    magic, _, count = struct.unpack_from(">III", data, start)
+    if magic != 0xFADE0CC0:
+        return "is no signature"
+    slots = [struct.unpack_from(">II", data, start + 12 + 8 * i) for i in range(count)]
+    directory = next((start + offset for kind, offset in slots if kind == 0), None)
+    if directory is None:
+        return "has no code directory"
+    _, _, _, flags, hashes, _, _, pages, end = struct.unpack_from(">9I", data, directory)
+    length, kind, _, page_bits = struct.unpack_from(">4B", data, directory + 36)
+    if (length, kind) != (32, 2):
+        return f"has digests of kind {kind}, expected SHA-256"
+    if end != start:
+        return f"covers {end} bytes of the {start} before it"
+    page = 1 << page_bits
+    if pages != -(-end // page):
+        return f"has {pages} digests, expected {-(-end // page)}"
+    for i in range(pages):
+        digest = hashlib.sha256(data[i * page : min((i + 1) * page, end)]).digest()
+        at = directory + hashes + 32 * i
+        if data[at : at + 32] != digest:
+            return f"has another digest of page {i}"
+    return "ad hoc" if flags & 2 else "is not ad hoc"
+
+
 def read_macho(data):
     """Read a 64-bit Mach-O file of one architecture."""
     cpu, count = struct.unpack_from("<I", data, 4)[0], struct.unpack_from("<I", data, 16)[0]
     found = Binary("macho", {0x01000007: "x86_64", 0x0100000C: "arm64"}.get(cpu, str(cpu)))
+    found.signature = "none"
     at = 32
     for _ in range(count):
-        command, size = struct.unpack_from("<II", data, at)
+        command, size, first, second = struct.unpack_from("<4I", data, at)
         if command & 0x7FFFFFFF in (0x0C, 0x18, 0x1F):  # LC_LOAD_DYLIB, weak, re-exported
-            found.libraries.append(text_at(data, at + struct.unpack_from("<I", data, at + 8)[0]))
+            found.libraries.append(text_at(data, at + first))
+        elif command == 0x32 and first == 1:  # LC_BUILD_VERSION, PLATFORM_MACOS
+            found.system = f"{second >> 16}.{second >> 8 & 255}"
+        elif command == 0x24:  # LC_VERSION_MIN_MACOSX
+            found.system = f"{first >> 16}.{first >> 8 & 255}"
+        elif command == 0x1D:  # LC_CODE_SIGNATURE
+            found.signature = check_signature(data, first)
         at += size
     return found
 
@@ -127,6 +167,41 @@ def numbers(text):
     return tuple(int(part) for part in text.rpartition("_")[2].split("."))
 
 
+def elf_complaints(binary, target):
+    """Yield what a Linux of the target's C library lacks."""
+    for library in sorted(set(binary.libraries) - LINUX_LIBRARIES):
+        yield f"needs {library}, which is not part of the C library"
+    newest = numbers(target.zig.rpartition("gnu.")[2])
+    for version in sorted(binary.versions):
+        name = version.rpartition("_")[0]
+        if name != "GLIBC":
+            yield f"needs symbols of {version}"
+        elif numbers(version) > newest:
+            yield f"needs {version}, newer than that of {target.zig}"
+
+
+def macho_complaints(binary, target):
+    """Yield what keeps macOS of the target's version from loading it."""
+    for library in binary.libraries:
+        if not library.startswith(MACOS_PREFIXES):
+            yield f"needs {library}"
+    oldest = target.zig.rpartition("macos.")[2]
+    if not binary.system or numbers(binary.system) > numbers(oldest):
+        yield f"is for macOS {binary.system or 'of no version'}, expected {oldest}"
+    if binary.signature == "none" and target.processor == "arm64":
+        yield "has no signature, without which macOS on arm64 runs nothing"
+    elif binary.signature not in ("none", "ad hoc"):
+        yield f"has a signature that {binary.signature}"
+
+
+def pe_complaints(binary, _):
+    """Yield what Windows 10 lacks."""
+    for library in binary.libraries:
+        name = library.lower()
+        if name not in WINDOWS_LIBRARIES and not name.startswith("api-ms-win-"):
+            yield f"needs {library}"
+
+
 def complaints(binary, target, own=()):
     """Yield what keeps BINARY from running on every machine that the target's tag names.
 
@@ -135,22 +210,5 @@ def complaints(binary, target, own=()):
     binary.libraries = [name for name in binary.libraries if name.rpartition("/")[2] not in own]
     if binary.machine != target.processor:
         yield f"is for {binary.machine}, expected {target.processor}"
-    if binary.kind == "elf":
-        for library in sorted(set(binary.libraries) - LINUX_LIBRARIES):
-            yield f"needs {library}, which is not part of the C library"
-        newest = tuple(int(part) for part in target.zig.rpartition("gnu.")[2].split("."))
-        for version in sorted(binary.versions):
-            name = version.rpartition("_")[0]
-            if name != "GLIBC":
-                yield f"needs symbols of {version}"
-            elif numbers(version) > newest:
-                yield f"needs {version}, newer than that of {target.zig}"
-    elif binary.kind == "macho":
-        for library in binary.libraries:
-            if not library.startswith(MACOS_PREFIXES):
-                yield f"needs {library}"
-    else:
-        for library in binary.libraries:
-            name = library.lower()
-            if name not in WINDOWS_LIBRARIES and not name.startswith("api-ms-win-"):
-                yield f"needs {library}"
+    of_kind = {"elf": elf_complaints, "macho": macho_complaints, "pe": pe_complaints}
+    yield from of_kind[binary.kind](binary, target)

@@ -187,11 +187,16 @@ def crates(rust_target):
     return [*found, Component("rust-std", version, "MIT OR Apache-2.0", purl, texts=texts)]
 
 
-def compiler(libraries=("libcxx", "libcxxabi", "libunwind")):
-    """Return zig, of which LLVM's LIBRARIES and the compiler's own routines are linked."""
+def zig():
+    """Return the compiler's version, and its folder where it is installed."""
     text = (ROOT / "tools" / "wasm_requirements.txt").read_text()
     version = re.search(r"^ziglang==(\S+)", text, re.MULTILINE)[1]
-    home = next(ZIG.glob("lib/python3*/site-packages/ziglang"), None)
+    return version, next(ZIG.glob("lib/python3*/site-packages/ziglang"), None)
+
+
+def compiler(libraries=("libcxx", "libcxxabi", "libunwind")):
+    """Return zig, of which LLVM's LIBRARIES and the compiler's own routines are linked."""
+    version, home = zig()
     names = ["LICENSE", *(f"lib/{library}/LICENSE.TXT" for library in libraries)]
     return Component(
         "ziglang",
@@ -201,6 +206,24 @@ def compiler(libraries=("libcxx", "libcxxabi", "libunwind")):
         texts=read_texts(home, names) if home else [],
         scope=f"{', '.join(libraries)} and compiler-rt of LLVM, as shipped with it",
     )
+
+
+def c_runtime(system):
+    """Return what is linked of a C library: on Windows mingw-w64's part, elsewhere nothing."""
+    if system != "Windows":
+        return []
+    version, home = zig()
+    texts = read_texts(home, ["lib/libc/mingw/COPYING"]) if home else []
+    return [
+        Component(
+            "mingw-w64",
+            f"of-zig-{version}",
+            "ZPL-2.1 AND MIT",
+            f"pkg:pypi/ziglang@{version}#lib/libc/mingw",
+            texts=[*texts, MIT.format(holder="2011-2016 mingw-w64 project")],
+            scope="start-up code, threads and what Windows's C library lacks, as shipped with zig",
+        )
+    ]
 
 
 def npm_texts(name):

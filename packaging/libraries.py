@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 
+import macho_private
 from sources import ROOT, WORK, fetch_all, pins
 
 # zig compiles its runtime anew for each set of -m flags that it links with, so links go without.
@@ -126,7 +127,7 @@ def build_library(tools, pin, source):
             **tools.environment,
             **flags,
         )
-        run(["make", "-j2", "install"], build, log, **tools.environment)
+        run(["make", "-j2", "install", *pin["make"]], build, log, **tools.environment)
     else:
         folder = pin.get("folder", "")
         ours = folder.startswith("packaging/")
@@ -144,6 +145,8 @@ def build_library(tools, pin, source):
         )
         run(["cmake", "--build", build, "-j2"], build, log, **tools.environment)
         run(["cmake", "--install", build], build, log, **tools.environment)
+    if tools.target.system == "Darwin":
+        macho_private.hide(tools.prefix / "lib")
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 
 import inventory
 from binaries import complaints, read_binary
@@ -19,10 +20,12 @@ from wheel import entry_points_text, metadata_text, write_wheel
 
 DIST = ROOT / "dist"
 MOST_BYTES = 12 * 1000 * 1000  # what a wheel may weigh
-SHARED = {
-    "Linux": "liblorapress_c.so",
-    "Darwin": "liblorapress_c.dylib",
-    "Windows": "lorapress_c.dll",
+# Program and shared library in a wheel. Windows looks for a DLL beside the program; the other two
+# where the program's rpath says.
+BINARIES = {
+    "Linux": ("bin/lorapress", "lib/liblorapress_c.so"),
+    "Darwin": ("bin/lorapress", "lib/liblorapress_c.dylib"),
+    "Windows": ("bin/lorapress.exe", "bin/lorapress_c.dll"),
 }
 DEFAULT_TARGETS = ["linux-x86_64", "linux-aarch64"]
 
@@ -67,13 +70,7 @@ def build_program(target):
     environment = tools.environment | {"CARGO_ENCODED_RUSTFLAGS": rust_flags()}
     jobs = ["-j", str(os.cpu_count()), *goals, "--", "-k", "0"]  # all faults of an hour at once
     run(["cmake", "--build", build, *jobs], build, log, **environment)
-    suffix = ".exe" if target.system == "Windows" else ""
-    program = build / f"lorapress{suffix}"
-    library = SHARED[target.system]
-    return {
-        f"lorapress/bin/lorapress{suffix}": program,
-        f"lorapress/lib/{library}": build / library,
-    }
+    return {f"lorapress/{name}": build / Path(name).name for name in BINARIES[target.system]}
 
 
 def python_files():
@@ -101,6 +98,7 @@ def make_wheel(target):
         *inventory.fetched(ROOT / ".deps"),
         *inventory.crates(target.rust),
         inventory.compiler(),
+        *inventory.c_runtime(target.system),
     ]
     path = DIST / f"lorapress-{version}-py3-none-{target.tag}.whl"
     bom = inventory.sbom(path.name, parts, inventory.commit())
@@ -133,7 +131,7 @@ def check_wheel(path):
     if path.stat().st_size > MOST_BYTES:
         yield f"{path.stat().st_size} bytes, expected at most {MOST_BYTES}"
     binaries = 0
-    own = {SHARED[target.system]}
+    own = {Path(name).name for name in BINARIES[target.system]}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             data = archive.read(name)

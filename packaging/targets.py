@@ -17,6 +17,7 @@ class Target:
 
 
 # glibc 2.28 is that of Debian 10 and RHEL 8, and what ONNX Runtime's own wheels ask for.
+# Rust's target gnullvm asks for LLVM's libunwind, which zig has, and not for gcc's.
 TARGETS = {
     target.name: target
     for target in (
@@ -59,7 +60,7 @@ TARGETS = {
         Target(
             "windows-x86_64",
             "x86_64-windows-gnu",
-            "x86_64-pc-windows-gnu",
+            "x86_64-pc-windows-gnullvm",
             "win_amd64",
             "Windows",
             "AMD64",

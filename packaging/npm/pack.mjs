@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -19,7 +19,8 @@ const PLATFORMS = {
   "darwin-x64": { wheel: /macosx_.*x86_64\.whl$/ },
   "win32-x64": { wheel: /win_amd64\.whl$/ },
 };
-const PROGRAM_IN_WHEEL = /(^|\/)(bin|scripts)\/lorapress(\.exe)?$/;
+/** In a wheel's folder lorapress/: the program, and the library that holds its code, which it looks for in ../lib or, on Windows, beside it. */
+const BINARIES = { "bin/lorapress": /^bin\/lorapress(\.exe)?$/, lorapress_c: /^(lib\/liblorapress_c\.(so|dylib)|bin\/lorapress_c\.dll)$/ };
 /** Behind .dist-info/ in a wheel: what is linked into its program, and the licences of that. */
 const ABOUT = ["licenses/NOTICE", "licenses/THIRD_PARTY_LICENSES", "sboms/lorapress.cdx.json"];
 
@@ -33,21 +34,27 @@ const COMMON = {
 
 class Mistake extends Error {}
 
-/** Writes the program of a wheel to `to`, and ABOUT into `folder`. */
-function unpack(wheel, to, folder) {
+/** Writes BINARIES and ABOUT of a wheel into `folder`. */
+function unpack(wheel, folder) {
   const unpacked = mkdtempSync(join(tmpdir(), "lorapress-wheel-"));
   execFileSync("python3", ["-m", "zipfile", "-e", wheel, unpacked]);
   const names = readdirSync(unpacked, { recursive: true });
-  const write = (file, what, fits) => {
+  const find = (what, fits) => {
     const found = names.filter(fits);
     if (found.length !== 1) {
       throw new Mistake(`${wheel} has ${found.length} files ${what}, expected one`);
     }
-    copyFileSync(join(unpacked, found[0]), file);
+    return found[0];
   };
-  write(to, "bin/lorapress", (name) => PROGRAM_IN_WHEEL.test(name));
+  for (const [what, place] of Object.entries(BINARIES)) {
+    const name = find(what, (name) => name.startsWith("lorapress/") && place.test(name.slice("lorapress/".length)));
+    const to = join(folder, name.slice("lorapress/".length));
+    mkdirSync(dirname(to), { recursive: true });
+    copyFileSync(join(unpacked, name), to);
+  }
   for (const place of ABOUT) {
-    write(join(folder, basename(place)), place, (name) => name.endsWith(`.dist-info/${place}`));
+    const name = find(place, (name) => name.endsWith(`.dist-info/${place}`));
+    copyFileSync(join(unpacked, name), join(folder, basename(place)));
   }
   rmSync(unpacked, { recursive: true });
 }
@@ -68,13 +75,13 @@ function packProgram(platform, from, folder, out) {
   const program = join(folder, "bin", file);
   mkdirSync(join(folder, "bin"), { recursive: true });
   const fromWheel = from.endsWith(".whl");
-  fromWheel ? unpack(from, program, folder) : copyFileSync(from, program);
+  fromWheel ? unpack(from, folder) : copyFileSync(from, program);
   chmodSync(program, 0o755);
   writeFileSync(join(folder, "README.md"), `# @lorapress/cli-${platform}\n\nThe program of @lorapress/cli for ${platform}.\n`);
   const name = `@lorapress/cli-${platform}`;
   const limits = { os: [os], cpu: [cpu], ...(libc === undefined ? {} : { libc }) };
   const description = `The lorapress program for ${platform}.`;
-  const about = fromWheel ? { files: ["bin", ...ABOUT.map((place) => basename(place))] } : { files: ["bin"], private: true };
+  const about = fromWheel ? { files: ["bin", "lib", ...ABOUT.map((place) => basename(place))] } : { files: ["bin"], private: true };
   writePackage(folder, { name, description, ...limits, ...about });
   pack(folder, out);
 }

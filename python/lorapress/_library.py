@@ -73,11 +73,16 @@ def _file_name() -> str:
     return "liblorapress_c.dylib" if sys.platform == "darwin" else "liblorapress_c.so"
 
 
+def _packaged() -> Path:
+    """Where a wheel has it: on Windows beside the program, which looks for it there."""
+    return PACKAGE / ("bin" if sys.platform == "win32" else "lib") / _file_name()
+
+
 def _find() -> Path:
     """LORAPRESS_LIBRARY, else the one in the package, else that of the source tree's build."""
     if given := os.environ.get("LORAPRESS_LIBRARY"):
         return Path(given)
-    packaged = PACKAGE / "lib" / _file_name()
+    packaged = _packaged()
     built = PACKAGE.parents[1] / "build" / _file_name()
     if not packaged.exists() and built.exists():
         return built
@@ -111,7 +116,7 @@ def library() -> ctypes.CDLL:
 
 def _load() -> ctypes.CDLL:
     path = _find()
-    if path.parent == PACKAGE / "lib":
+    if path == _packaged():
         _name_onnx_runtime()
     try:
         loaded = ctypes.CDLL(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,14 @@ def program() -> Path:
 
 
 def main() -> int:
-    """Run the program with this process's arguments; on POSIX it takes the process over."""
+    """Run the program with this process's arguments and return its status; on POSIX it takes the process over.
+
+    Windows has no exec: that of its C library starts a second process and ends the first, so that no shell waits.
+    """
     command = [str(program()), *sys.argv[1:]]
     try:
         if sys.platform == "win32":
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the program, too, and its status counts
             return subprocess.call(command)
         os.execv(command[0], command)
     except OSError as error:

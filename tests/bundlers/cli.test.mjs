@@ -21,14 +21,15 @@ const ABOUT = {
   "lorapress.cdx.json": "sboms/lorapress.cdx.json",
 };
 
-function writeWheel(wheel, program, about) {
+/** @param {string[]} binaries places in lorapress/ @param {string[]} about of ABOUT's names */
+function writeWheel(wheel, binaries, about) {
   const zip = `
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1], "w") as wheel:
-    wheel.write(sys.argv[2], "lorapress/bin/lorapress")
-    for name in sys.argv[3:]:
-        wheel.writestr(f"lorapress-${version}.dist-info/{name}", f"text of {name}")`;
-  execFileSync("python3", ["-c", zip, wheel, program, ...about.map((name) => ABOUT[name])]);
+    for name in sys.argv[2:]:
+        wheel.writestr(name, f"text of {name}")`;
+  const texts = about.map((name) => `lorapress-${version}.dist-info/${ABOUT[name]}`);
+  execFileSync("python3", ["-c", zip, wheel, ...binaries.map((name) => `lorapress/${name}`), ...texts]);
 }
 
 /** What a failed program says, and its status. */
@@ -47,7 +48,7 @@ describe("@lorapress/cli", () => {
     const stub = join(folder, "stub");
     writeFileSync(stub, "a program of another platform");
     const wheel = join(folder, `lorapress-${version}-py3-none-macosx_11_0_arm64.whl`);
-    writeWheel(wheel, stub, Object.keys(ABOUT));
+    writeWheel(wheel, ["bin/lorapress", "lib/liblorapress_c.dylib"], Object.keys(ABOUT));
     const program = join(folder, "program");
     run("strip", ["-o", program, process.env.LORAPRESS]); // half of the bytes to pack
     run("node", [tool("pack.mjs"), packages, `${HERE}=${program}`, wheel, `win32-x64=${stub}`], ROOT);
@@ -58,9 +59,9 @@ describe("@lorapress/cli", () => {
     assert.deepEqual(readdirSync(packages).sort(), names.map((name) => `lorapress-${name}-${version}.tgz`).sort());
     const listed = run("tar", ["tzf", join(packages, `lorapress-cli-win32-x64-${version}.tgz`)]).trim().split("\n");
     assert.deepEqual(listed.sort(), ["LICENSE", "README.md", "bin/lorapress.exe", "package.json"].map((file) => `package/${file}`));
-    const inside = run("tar", ["xzOf", join(packages, `lorapress-cli-darwin-arm64-${version}.tgz`), "package/bin/lorapress"]);
-    assert.equal(inside, "a program of another platform");
-    for (const [name, place] of Object.entries(ABOUT)) {
+    const ofWheel = ["bin/lorapress", "lib/liblorapress_c.dylib"].map((name) => [name, `lorapress/${name}`]);
+    ofWheel.push(...Object.entries(ABOUT).map(([name, place]) => [name, `lorapress-${version}.dist-info/${place}`]));
+    for (const [name, place] of ofWheel) {
       const text = run("tar", ["xzOf", join(packages, `lorapress-cli-darwin-arm64-${version}.tgz`), `package/${name}`]);
       assert.equal(text, `text of ${place}`);
     }
@@ -100,15 +101,20 @@ describe("@lorapress/cli", () => {
     }
   });
 
-  it("is not published from a bare program, nor packed from a wheel without its licences", () => {
+  it("is not published from a bare program, nor packed from a wheel without its licences or its library", () => {
     const isPrivate = (platform) =>
       JSON.parse(run("tar", ["xzOf", join(packages, `lorapress-cli-${platform}-${version}.tgz`), "package/package.json"])).private;
     assert.deepEqual(["darwin-arm64", "win32-x64", HERE].map(isPrivate), [undefined, true, true]);
     const wheel = join(folder, "lorapress-1-py3-none-win_amd64.whl");
-    writeWheel(wheel, join(folder, "stub"), ["NOTICE", "lorapress.cdx.json"]);
-    const { status, stderr } = refusal("node", [tool("pack.mjs"), join(folder, "refused"), wheel]);
-    assert.match(stderr, /^pack: .*\.whl has 0 files licenses\/THIRD_PARTY_LICENSES, expected one\n$/);
-    assert.equal(status, 2);
+    for (const [binaries, about, missing] of [
+      [["bin/lorapress.exe", "bin/lorapress_c.dll"], ["NOTICE", "lorapress.cdx.json"], "licenses/THIRD_PARTY_LICENSES"],
+      [["bin/lorapress.exe"], Object.keys(ABOUT), "lorapress_c"],
+    ]) {
+      writeWheel(wheel, binaries, about);
+      const { status, stderr } = refusal("node", [tool("pack.mjs"), join(folder, "refused"), wheel]);
+      assert.match(stderr, new RegExp(`^pack: .*\\.whl has 0 files ${missing}, expected one\n$`));
+      assert.equal(status, 2);
+    }
   });
 
   it("pack.mjs explains itself", () => {

@@ -2,10 +2,12 @@
 
 import contextlib
 import fnmatch
+import hashlib
 import io
 import json
 import os
 import re
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -13,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import inventory
+import macho_private
 import make_wheels
 import sources
 from binaries import Binary, complaints, read_binary
@@ -40,6 +43,33 @@ def wheel_in(folder, tag, files):
     }
     write_wheel(path, "0.1.0", tag, files, metadata)
     return path
+
+
+def macho_program(page=4096):
+    """Return a Mach-O file of two pages for macOS 11.0 on arm64, signed ad hoc as linkers do it."""
+    end = page + 100
+    commands = [
+        struct.pack("<6I", 0x32, 24, 1, 11 << 16, 0, 0),  # LC_BUILD_VERSION
+        struct.pack("<6I", 0x0C, 56, 24, 0, 0, 0) + b"/usr/lib/libSystem.B.dylib".ljust(32, b"\0"),
+        struct.pack("<4I", 0x1D, 16, end, 0),  # LC_CODE_SIGNATURE
+    ]
+    head = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 2, 3, sum(map(len, commands)), 0, 0)
+    data = (head + b"".join(commands)).ljust(end, b"\x55")
+    digests = b"".join(hashlib.sha256(data[at : at + page]).digest() for at in (0, page))
+    directory = struct.pack(">9I", 0xFADE0C02, 0, 0x20400, 0x20002, 44, 0, 0, 2, end)
+    directory += struct.pack(">4BI", 32, 2, 0, 12, 0) + digests
+    return data + struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
+
+
+def macho_archive(kinds):
+    """Return a static archive of one Mach-O object with a symbol of each n_type in KINDS."""
+    symbols = b"".join(struct.pack("<IBBHQ", 1, kind, 1, 0, 0) for kind in kinds)
+    data = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 1, 1, 24, 0, 0)
+    data += struct.pack("<6I", 2, 24, 56, len(kinds), 56 + len(symbols), 0) + symbols
+    name = b"a-long-name-of-an-object.o\0\0"
+    size = str(len(name) + len(data)).encode()
+    head = b"#1/28".ljust(16) + b"0".ljust(32) + size.ljust(10) + b"`\n"
+    return b"!<arch>\n" + head + name + data
 
 
 class Wheel(unittest.TestCase):
@@ -94,6 +124,7 @@ class Binaries(unittest.TestCase):
         self.assertEqual(len(list(complaints(binary, LINUX))), 1)
         self.assertEqual(len(list(complaints(binary, TARGETS["linux-aarch64"]))), 2)
         foreign = Binary("macho", "arm64", ["/usr/lib/libSystem.B.dylib", "/opt/lib/libpng.dylib"])
+        foreign.system, foreign.signature = "11.0", "ad hoc"
         self.assertEqual(
             list(complaints(foreign, TARGETS["macos-arm64"])), ["needs /opt/lib/libpng.dylib"]
         )
@@ -101,6 +132,44 @@ class Binaries(unittest.TestCase):
             "pe", "AMD64", ["KERNEL32.dll", "api-ms-win-crt-math-l1-1-0.dll", "zlib1.dll"]
         )
         self.assertEqual(list(complaints(windows, TARGETS["windows-x86_64"])), ["needs zlib1.dll"])
+
+    def test_a_macos_program_has_its_system_and_a_signature_of_its_bytes(self):
+        target = TARGETS["macos-arm64"]
+
+        def wrong(data):
+            return "\n".join(complaints(read_binary(bytes(data)), target))
+
+        whole = macho_program()
+        found = read_binary(whole)
+        self.assertEqual((found.system, found.signature), ("11.0", "ad hoc"))
+        self.assertEqual(found.libraries, ["/usr/lib/libSystem.B.dylib"])
+        self.assertEqual(wrong(whole), "")
+        changed = bytearray(whole)
+        changed[4096] ^= 1  # as a strip behind the linker's back would
+        self.assertEqual(wrong(changed), "has a signature that has another digest of page 1")
+        newer = bytearray(whole)
+        newer[32 + 14] = 12  # of LC_BUILD_VERSION
+        self.assertIn("is for macOS 12.0, expected 11.0", wrong(newer))
+        unsigned = bytearray(whole)
+        unsigned[32 + 24 + 56] = 0x26  # LC_FUNCTION_STARTS in place of LC_CODE_SIGNATURE
+        self.assertIn("has no signature", wrong(unsigned))
+        self.assertEqual(  # which is optional there
+            list(
+                complaints(
+                    Binary("macho", "x86_64", [], set(), "11.0", "none"), TARGETS["macos-x86_64"]
+                )
+            ),
+            [],
+        )
+
+    def test_what_archives_for_macos_define_is_made_private(self):
+        defined, undefined, stab, private, local = 0x0F, 0x01, 0x24, 0x1F, 0x0E
+        before = [defined, undefined, stab, private, local, defined]
+        after = [private, undefined, stab, private, local, private]
+        data = bytearray(macho_archive(before))
+        self.assertEqual(macho_private.make_private(data), 2)
+        self.assertEqual(data, macho_archive(after))
+        self.assertEqual(macho_private.make_private(data), 0)
 
     def test_a_wheel_without_a_program_or_with_a_foreign_one_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +213,9 @@ class Pins(unittest.TestCase):
             *inventory.libraries({}),
             *inventory.fetched(sources.ROOT / ".deps"),
             inventory.compiler(),
+            *inventory.c_runtime("Windows"),
         ]
+        self.assertEqual(inventory.c_runtime("Darwin"), [])
         document = json.loads(inventory.sbom("x.whl", parts, "0" * 40))
         self.assertEqual((document["bomFormat"], document["specVersion"]), ("CycloneDX", "1.6"))
         references = [row["bom-ref"] for row in document["components"]]

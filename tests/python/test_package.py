@@ -64,6 +64,15 @@ class Import(Case):
         self.assertEqual(f"lorapress {lorapress.__version__}\n", version)
         self.assertEqual(python("-m", "lorapress", "no-command").returncode, 2)
 
+    def test_waits_for_the_program_where_there_is_no_exec(self):
+        code = (
+            "import sys; from lorapress import _program; sys.platform = 'win32'; "
+            "sys.argv[1:] = ['no-command']; print('status', _program.main())"
+        )
+        done = python("-c", code, LORAPRESS=str(PROGRAM))
+        self.assertEqual(done.stdout, "status 2\n")
+        self.assertEqual(done.stderr, run("no-command").err)
+
     def test_in_the_layout_of_a_wheel(self):
         """Library and program are the package's own, where nothing names others."""
         package = self.tmp / "site/lorapress"

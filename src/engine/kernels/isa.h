@@ -228,8 +228,11 @@ inline constexpr Products kProducts = Products::k16;
 struct F8 {
   Floats8 v;
   F8() = default;
-  explicit F8(Floats8 value) : v(value) {}
-  explicit F8(float value) : v{value, value, value, value, value, value, value, value} {}
+  // Never called, at any optimization: the linker would keep one copy for all sets, and those with
+  // and without AVX pass vectors differently.
+  [[gnu::always_inline]] explicit F8(Floats8 value) : v(value) {}
+  [[gnu::always_inline]] explicit F8(float value)
+      : v{value, value, value, value, value, value, value, value} {}
 };
 static inline F8 operator+(F8 a, F8 b) {
   return F8(a.v + b.v);
