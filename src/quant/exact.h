@@ -3,8 +3,8 @@
 #ifndef LORAPRESS_QUANT_EXACT_H_
 #define LORAPRESS_QUANT_EXACT_H_
 
-#include <cfloat>
 #include <cmath>
+#include <limits>
 
 namespace lorapress {
 
@@ -13,7 +13,7 @@ namespace lorapress {
 inline constexpr float kRounder = 12582912.0F;
 
 // Below this a reciprocal would overflow; a block with a smaller scale becomes all zeros.
-inline constexpr float kLeastScale = FLT_MIN;
+inline constexpr float kLeastScale = std::numeric_limits<float>::min();
 
 inline float reciprocal_or_zero(float scale) {
   return std::fabs(scale) < kLeastScale ? 0.0F : 1.0F / scale;
