@@ -46,8 +46,8 @@ static inline Quantizer make_quantizer(int32_t largest_bits) {
 
 // Eight integers of -127..127.
 static inline Ints8 to_integers(const float* x, Quantizer by) {
-  const F8 rounded = (load8(x) * F8(by.factor)) + F8(12582912.0F);  // half to even, as in exp
-  const auto integers = reinterpret_cast<Ints8>(bits(rounded) - 0x4B400000U);
+  const F8 rounded = (load8(x) * F8(by.factor)) + F8(kFloatBase);  // half to even, as in exp
+  const auto integers = reinterpret_cast<Ints8>(bits(rounded) - static_cast<uint32_t>(kFloatBits));
   return by.factor == 0.0F ? Ints8{} : integers;
 }
 
@@ -136,8 +136,8 @@ static inline Ints8 quantize_block512(
   Bytes16 bytes[2];
   for (int half = 0; half < 2; ++half) {
     const Floats rounded =
-        (load<Floats>(x + (16 * half)) * broadcast(by.factor)) + broadcast(12582912.0F);
-    const auto integers = by.factor == 0.0F ? Ints{} : reinterpret_cast<Ints>(rounded) - 0x4B400000;
+        (load<Floats>(x + (16 * half)) * broadcast(by.factor)) + broadcast(kFloatBase);
+    const auto integers = by.factor == 0.0F ? Ints{} : reinterpret_cast<Ints>(rounded) - kFloatBits;
     bytes[half] = __builtin_convertvector(integers, Bytes16);
   }
   const __m256i all =
