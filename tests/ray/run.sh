@@ -14,4 +14,5 @@ LORAPRESS=$(realpath "${1:-$root/build/lorapress}")
 LORAPRESS_LIBRARY=${LORAPRESS_LIBRARY:-$(dirname "$LORAPRESS")/liblorapress_c.so}
 export LORAPRESS LORAPRESS_LIBRARY PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/python:$here:$here/../python:$here/../hostile
 export RAY_USAGE_STATS_ENABLED=0 RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 PYTHONWARNINGS=ignore
+export RAY_worker_niceness=0 # else Ray's workers give way to the tests beside these
 exec "$root/.venv-ray/bin/python" "$here/../hostile/runner.py" "$here" "${@:2}"

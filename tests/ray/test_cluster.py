@@ -3,19 +3,21 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import pyarrow.parquet as parquet
 import ray
 
 import lorapress
 from harness import Case
-from lorapress.ray import CaptionBatch, caption_files
+from lorapress.ray import CaptionBatch, _job, caption_files
 from pressed import IMAGES, folder, programs_captions
 
 COPIES = 120
@@ -45,10 +47,23 @@ def workers() -> list[int]:
     return [process for process in found if is_ours(process)]
 
 
+class MortalWorker(_job.MapWorker):
+    """Its process ends when it meets one of the images."""
+
+    DEADLY = "100-1.png"
+
+    def caption(self, task):
+        if any(place.image.endswith(self.DEADLY) for place in task):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().caption(task)
+
+
 class Cluster(Case):
     @classmethod
     def setUpClass(cls):
         logging.getLogger("ray").setLevel(logging.ERROR)
+        data = ray.data.DataContext.get_current()
+        data.enable_progress_bars = data.print_on_execution_start = False
         ray.init(num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
         cls.addClassCleanup(ray.shutdown)
 
@@ -147,10 +162,34 @@ class Cluster(Case):
         self.assertEqual([row["caption"] for row in rows], [*expected, ""])
         self.assertEqual([bool(row["error"]) for row in rows], [False] * 3 + [True])
 
+    def test_an_image_that_a_worker_dies_of_is_the_only_one_without_a_caption(self):
+        with mock.patch.object(_job, "MapWorker", MortalWorker):
+            summary = caption_files(self.photos, self.file, model=folder(), workers=2, batch_size=4)
+        self.assertEqual((summary.captioned, summary.failed), (COPIES * len(IMAGES) + 1, 2))
+        failed = {
+            row["image"]: (row["error_code"], row["error"])
+            for row in parquet.read_table(self.file).to_pylist()
+            if row["caption"] is None
+        }
+        deadly = str(self.photos / MortalWorker.DEADLY)
+        self.assertEqual(set(failed), {deadly, str(self.photos / "050-bad.png")})
+        code, error = failed[deadly]
+        self.assertEqual(code, "runtime")
+        self.assertRegex(error, r"^the worker's process died twice: [^\n]*$")
+
     def test_a_model_that_is_none(self):
         with self.assertRaises(lorapress.LorapressError) as caught:
             caption_files(self.inputs, self.file, model=self.tmp)
         self.assertEqual(caught.exception.code, "not_found")
+        broken = self.tmp / "broken"
+        shutil.copytree(folder(), broken)
+        for graph in (broken / "onnx").iterdir():
+            graph.write_bytes(graph.read_bytes()[:1000])
+        with self.assertRaisesRegex(
+            lorapress.LorapressError, r"^[^\n]*broken/onnx[^\n]*$"
+        ) as caught:
+            caption_files(self.inputs, self.file, model=broken)
+        self.assertIs(type(caught.exception), lorapress.LorapressError)
         with self.assertRaisesRegex(
             lorapress.LorapressError, "workers 5 .* the cluster has 2 cores"
         ):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -29,41 +31,38 @@ class Summary:
     out: str
 
 
-class _Worker:
-    """An actor of Ray's pool: a captioner, and places to rows."""
+class MapWorker:
+    """An actor: a captioner, and places to rows. Ray starts it again when its process dies, and repeats its calls."""
 
     def __init__(self, model: str, options: dict[str, Any], batch_size: int, settings: dict[str, Any]) -> None:
-        self.captioner = Captioner(model, **options)
+        self.model = model
+        self.options = options
         self.batch_size = batch_size
         self.settings = settings
+        self.captioner: Captioner | None = None
 
-    def __call__(self, table: Any) -> Any:
-        import pyarrow as pa
+    def load(self) -> None:
+        """Load the model. Not done by the constructor, whose errors Ray would tell as the actor's death."""
+        self.captioner = Captioner(self.model, **self.options)
 
-        places = [Place(**row) for row in table.to_pylist()]
-        values = [_reader(place) for place in places]
+    def caption(self, task: list[Place]) -> list[Row]:
+        """Return a row for each place."""
+        if self.captioner is None:  # started again
+            self.load()
+        assert self.captioner is not None
+        values = [functools.partial(read, place) for place in task]
         results = caption_values(self.captioner, values, self.batch_size, self.settings)
-        rows = [
+        return [
             Row(place.image, None, code, message) if code else Row(place.image, text, None, None)
-            for place, (text, code, message) in zip(places, results)
+            for place, (text, code, message) in zip(task, results)
         ]
-        schema = pa.schema([(name, pa.string()) for name in Row._fields])
-        return pa.table([pa.array(column, pa.string()) for column in zip(*rows)], schema=schema)
 
 
-def _reader(place: Place) -> Callable[[], Any]:
-    return lambda: read(place)
-
-
-def _tables(places: Sequence[Place], workers: int, batch_size: int) -> list[Any]:
+def _tasks(places: list[Place], workers: int, batch_size: int) -> Iterator[list[Place]]:
     """Cut places into tasks: equal shares, whole batches."""
-    import pyarrow as pa
-
     share = min(MOST_ROWS, -(-len(places) // (workers * LEAST_TASKS)))
     size = -(-share // batch_size) * batch_size
-    columns = list(zip(*places))
-    whole = pa.table(dict(zip(Place._fields, map(list, columns))))
-    return [whole.slice(at, size) for at in range(0, len(places), size)]
+    return (places[at : at + size] for at in range(0, len(places), size))
 
 
 def _made_with(model: Path, options: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -141,9 +140,9 @@ def caption_files(
             count = _worker_count(workers, threads)
             expected = {place.image for place in places_left}
             arguments = (str(model), options, batch_size, settings)
-            for table in _run(_tables(places_left, count, batch_size), arguments, count, threads):
-                rows = [Row(**row) for row in table.to_pylist() if row["image"] in expected]
-                expected.difference_update(row.image for row in rows)  # once, whatever is retried
+            for found in _run(_tasks(places_left, count, batch_size), arguments, count, threads):
+                rows = [row for row in found if row.image in expected]
+                expected.difference_update(row.image for row in rows)  # once, whatever is repeated
                 log.add(rows)
                 captioned += len(rows)
                 for row in rows if report else []:
@@ -157,20 +156,60 @@ def caption_files(
     return Summary(len(places), captioned, failed, os.fspath(out))
 
 
-def _run(tables: list[Any], arguments: tuple[Any, ...], workers: int, threads: int) -> Iterable[Any]:
-    """Yield the workers' tables as they come; Ray restarts actors that die and repeats their tasks without end."""
+def _run(tasks: Iterable[list[Place]], arguments: tuple[Any, ...], workers: int, threads: int) -> Iterator[list[Row]]:
+    """Yield rows as they come, those of a task together.
+
+    Actors of Ray's core and not a dataset, whose executor looks at the state of everything many times a second: beside
+    workers that use all cores it took a tenth of one. A worker that Ray cannot place gets no task. A task that a worker
+    dies of twice is halved, until one image is left, whose row gets the error.
+    """
     import ray
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    dataset = ray.data.from_arrow(tables).map_batches(
-        _Worker,
-        fn_constructor_args=arguments,
-        batch_size=None,
-        batch_format="pyarrow",
-        zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_cpus=threads,
-    )
-    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+    actor_class = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=1)(MapWorker)
+    actors = [actor_class.remote(*arguments) for _ in range(workers)]
+    loading = {actor.load.remote(): actor for actor in actors}
+    running: dict[Any, tuple[Any, list[Place]]] = {}
+    waiting = collections.deque(tasks)
+    try:
+        while waiting or running:
+            (ref,), _ = ray.wait([*running, *loading], num_returns=1)
+            rows: list[Row] = []
+            if ref in loading:
+                actor = loading.pop(ref)
+                _get(ref)
+            else:
+                actor, task = running.pop(ref)
+                try:
+                    rows = _get(ref)
+                except _WorkerDied as error:
+                    if len(task) == 1:
+                        rows = [Row(task[0].image, None, error.code, str(error))]
+                    else:  # to find the image that it dies of
+                        waiting.extendleft((task[: len(task) // 2], task[len(task) // 2 :]))
+            if waiting:  # one task at a time, so that no other one is blamed for a death
+                task = waiting.popleft()
+                running[actor.caption.remote(task)] = actor, task
+            if rows:
+                yield rows
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+class _WorkerDied(LorapressError):
+    """A call ended with its worker's process, twice."""
+
+
+def _get(ref: Any) -> Any:
+    """Return what a call of a worker returned, or raise what it raised, as it was raised there."""
+    import ray
+
+    try:
+        return ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, LorapressError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayActorError as error:
+        first = str(error).splitlines()[0]
+        raise _WorkerDied("runtime", f"the worker's process died twice: {first}; is there enough memory?") from None
