@@ -262,9 +262,9 @@ def npm_packages():
     return [*found, compiler(["libcxx"])]
 
 
-def sbom(name, components, commit, kind="pypi"):
+def sbom(name, components, commit, package="pypi/lorapress"):
     """Return the SBOM of one artifact as JSON; the same components give the same bytes."""
-    root = f"pkg:{kind}/lorapress@{project_version()}"
+    root = f"pkg:{package}@{project_version()}"
     rows = []
     for part in components:
         row = {
@@ -302,6 +302,17 @@ def sbom(name, components, commit, kind="pypi"):
         "components": rows,
         "dependencies": [{"ref": root, "dependsOn": [part.purl for part in components]}],
     }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def sbom_of_same_parts(document, name, package):
+    """Return DOCUMENT, the SBOM of a wheel, as that of another artifact with the same programs."""
+    document = json.loads(document)
+    root = f"pkg:{package}@{project_version()}"
+    component = document["metadata"]["component"]
+    component |= {"bom-ref": root, "purl": root}
+    component["properties"][0]["value"] = name
+    document["dependencies"][0]["ref"] = root
     return json.dumps(document, indent=1) + "\n"
 
 

@@ -27,7 +27,6 @@ BINARIES = {
     "Darwin": ("bin/lorapress", "lib/liblorapress_c.dylib"),
     "Windows": ("bin/lorapress.exe", "bin/lorapress_c.dll"),
 }
-DEFAULT_TARGETS = ["linux-x86_64", "linux-aarch64"]
 
 
 def rust_flags():
@@ -158,7 +157,7 @@ def main():
     """Build, check, sum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only check the wheels in dist/")
-    parser.add_argument("targets", nargs="*", default=DEFAULT_TARGETS, metavar="TARGET")
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET")
     arguments = parser.parse_args()
     unknown = set(arguments.targets) - set(TARGETS)
     if unknown:

@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import subprocess
+import tarfile
 import tempfile
 import unittest
 import zipfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import inventory
 import macho_private
+import make_npm_sbom
 import make_wheels
 import sources
 from binaries import Binary, complaints, read_binary
@@ -227,6 +229,34 @@ class Pins(unittest.TestCase):
         notice = inventory.notice(parts)
         for part in parts:
             self.assertIn(f"{part.name} {part.version}: {part.license}", notice)
+
+    def test_each_npm_package_has_the_sbom_of_what_is_in_it(self):
+        wheel = inventory.sbom("x.whl", [inventory.compiler()], "0" * 40)
+        packages = {
+            "lorapress": {},
+            "@lorapress/cli": {},
+            "@lorapress/cli-linux-x64": {"lorapress.cdx.json": wheel},
+        }
+        found = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, files in packages.items():
+                path = Path(folder) / f"{name[1:].replace('/', '-')}.tgz"
+                with tarfile.open(path, "w:gz") as archive:
+                    for file, text in {**files, "package.json": json.dumps({"name": name})}.items():
+                        info = tarfile.TarInfo(f"package/{file}")
+                        info.size = len(text)
+                        archive.addfile(info, io.BytesIO(text.encode()))
+                document = json.loads(make_npm_sbom.sbom_of(path))
+                component = document["metadata"]["component"]
+                self.assertEqual(component["properties"][0]["value"], path.name)
+                self.assertEqual(component["bom-ref"], document["dependencies"][0]["ref"])
+                parts = [row["name"] for row in document["components"]]
+                found[component["purl"].rpartition("@")[0]] = parts
+        self.assertEqual(found.pop("pkg:npm/%40lorapress/cli"), [])
+        self.assertEqual(
+            found.pop("pkg:npm/%40lorapress/cli-linux-x64"), [inventory.compiler().name]
+        )
+        self.assertIn("onnxruntime-web", found.pop("pkg:npm/lorapress"))
 
     def test_the_npm_package_lists_its_dependencies_and_what_is_bundled(self):
         scopes = {part.name: part.scope for part in inventory.npm_packages()}
