@@ -1,5 +1,6 @@
 """A cluster of this machine: exactly one row an image, also where a worker is killed."""
 
+import contextlib
 import json
 import logging
 import os
@@ -125,6 +126,11 @@ class Cluster(Case):
         self.assertEqual((summary.captioned, summary.failed), (images - 200, 1))
         self.check()
 
+        # Paths are this process's, wherever the cluster was started.
+        with contextlib.chdir(self.tmp):
+            summary = caption_files("shard.tar", "near.parquet", model=folder(), workers=1)
+        self.assertEqual((summary.images, summary.failed), (len(IMAGES), 0))
+
         # Nothing is left to do, which needs no cluster; the bad image is named by the exit code.
         command = [
             sys.executable,
@@ -146,6 +152,13 @@ class Cluster(Case):
         )
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertRegex(done.stderr, r"^lorapress: [^\n]*was made with[^\n]*\n$")
+        for wrong in (["--set", "model=x"], ["--threads", "0"], ["--dtype", "q9"]):
+            command[-3] = self.tmp / "other.parquet"
+            done = subprocess.run(
+                [*map(str, command), *wrong], capture_output=True, text=True, check=False
+            )
+            self.assertEqual((done.returncode, done.stdout), (2, ""), wrong)
+            self.assertRegex(done.stderr, r"^lorapress: [^\n]*\n$", wrong)
 
     def test_caption_batch_in_a_pipeline(self):
         items = [{"id": i, "image": image.read_bytes()} for i, image in enumerate(IMAGES)]

@@ -1,6 +1,8 @@
 """What is captioned, and what is known to be done: without a cluster."""
 
+import contextlib
 import json
+import os
 import tarfile
 import unittest
 from pathlib import Path
@@ -58,17 +60,39 @@ class Inputs(Case):
         (self.tmp / "a.tar.gz").write_bytes(b"")
         (self.tmp / "b.tar").write_bytes(b"no tar")
         parquet.write_table(pa.table({"picture": [b""]}), self.tmp / "c.parquet")
+        (self.tmp / "d.parquet").write_bytes(b"no parquet")
+        (self.tmp / "e.tar").symlink_to(self.tmp / "nowhere")
         for given, code in (
             ("empty", "not_found"),
             ("*.jpg", "not_found"),
             ("a.tar.gz", "unsupported"),
             ("b.tar", "invalid_file"),
             ("c.parquet", "invalid_argument"),
+            ("d.parquet", "invalid_file"),
+            ("e.tar", "io"),
         ):
             with self.assertRaises(lorapress.LorapressError) as caught:
                 find([str(self.tmp / given)], "image")
             self.assertEqual(caught.exception.code, code, given)
             self.assertIn(given.split("*")[0], str(caught.exception))
+
+    def test_names_are_texts_and_places_absolute(self):
+        (self.tmp / "photos").mkdir()
+        name = os.path.join(os.fsencode(self.tmp), b"photos", b"n\xfc.png")
+        with open(name, "wb") as file:
+            file.write(IMAGES[0].read_bytes())
+        with contextlib.chdir(self.tmp):
+            (place,) = find(["photos"], "image")
+        self.assertEqual(place.image, "photos/n\\xfc.png")
+        self.assertEqual(os.fsencode(read(place)), name)
+
+    def test_cells_that_cannot_be_read_are_errors_of_their_images(self):
+        texts = pa.array([b"ok", b"\xff\xfe"], pa.binary()).cast(pa.string(), safe=False)
+        parquet.write_table(pa.table({"image": texts}), self.tmp / "a.parquet")
+        first, second = find([str(self.tmp / "a.parquet")], "image")
+        self.assertEqual(read(first), "ok")
+        with self.assertRaisesRegex(lorapress.LorapressError, r"^[^\n]*a\.parquet#1: [^\n]+$"):
+            read(second)
 
     def test_a_tar_that_ends_early(self):
         with tarfile.open(self.tmp / "a.tar", "w") as tar:
@@ -106,10 +130,16 @@ class Lines(Case):
         log.finish([])
         self.assertEqual(parquet.read_table(self.file).num_rows, 3)
 
+    def test_of_a_run_that_captioned_nothing_do_not_bind_the_next(self):
+        Log(self.file, {"model": "1"}).close()
+        Log(self.file, {"model": "2"}).finish([])
+        Log(self.file, {"model": "2"}).close()
+
     def test_of_other_models_and_other_files_are_refused(self):
         log = Log(self.file, {"model": "1"})
         with self.assertRaisesRegex(lorapress.LorapressError, "another process writes"):
             Log(self.file, {"model": "1"})
+        log.add([Row("a", "x", None, None)])
         log.close()
         with self.assertRaises(lorapress.LorapressError) as caught:
             Log(self.file, {"model": "2"})
@@ -120,6 +150,9 @@ class Lines(Case):
                 Log(self.file, {"model": "1"})
             self.assertEqual(log.lines.read_text(), text)
         log.lines.unlink()
+        for out in ("", self.tmp, self.tmp / "missing/out.parquet"):
+            with self.assertRaisesRegex(lorapress.LorapressError, r"^[^\n]+$", msg=out):
+                Log(Path(out), {"model": "1"})
         parquet.write_table(pa.table({"a": [1]}), self.file)
         with self.assertRaisesRegex(lorapress.LorapressError, "was not made by lorapress"):
             Log(self.file, {"model": "1"})

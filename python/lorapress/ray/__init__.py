@@ -1,6 +1,6 @@
-"""Captions of many pictures on many machines, with Ray Data (docs/ray.md).
+"""Captions of many pictures on many machines, with Ray (docs/ray.md).
 
-`CaptionBatch` goes into a pipeline of one's own; `caption_files`, and `python -m lorapress.ray IMAGES OUT.parquet`,
+`CaptionBatch` is a step of a Ray Data pipeline; `caption_files`, and `python -m lorapress.ray IMAGES OUT.parquet`,
 caption folders, globs, parquet files and webdataset tars into one parquet file, exactly one row an image.
 """
 

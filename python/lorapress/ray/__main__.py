@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -51,6 +53,8 @@ def _settings(entries: list[str]) -> dict[str, Any]:
         key, equals, value = entry.partition("=")
         if not equals:
             raise invalid_argument(f"--set {entry}, expected KEY=VALUE")
+        if key in inspect.signature(caption_files).parameters:
+            raise invalid_argument(f"--set {key}: is no setting of generation (docs/generation.md)")
         try:
             settings[key] = json.loads(value)
         except ValueError:
@@ -66,7 +70,8 @@ def _tell(row: Row) -> None:
 def main() -> int:
     """Return the exit code."""
     given = _arguments()
-    logging.getLogger("ray").setLevel(logging.ERROR)  # of Ray Data's notes on its progress
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of further workers that cannot load the model
     try:
         summary = caption_files(
             given.images,

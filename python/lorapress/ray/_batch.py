@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._captioner import Captioner
+from .._captioner import MOST_IN_BATCH, Captioner
 from .._errors import LorapressError, invalid_argument
 
 
@@ -29,8 +29,6 @@ def read_images(values: Iterable[Any], errors: dict[int, LorapressError]) -> Ite
             yield to_image(value() if callable(value) else value)
         except LorapressError as error:
             errors[index] = error
-        except OSError as error:
-            errors[index] = LorapressError("io", str(error))
 
 
 def caption_values(
@@ -57,7 +55,7 @@ class CaptionBatch:
         ds = ray.data.read_images("photos", mode="RGB")
         ds = ds.map_batches(
             CaptionBatch,
-            fn_constructor_kwargs={"folder": "web-model"},
+            fn_constructor_kwargs={"folder": "/shared/web-model"},
             compute=ray.data.ActorPoolStrategy(size=2),
             num_cpus=1,
         )
@@ -90,6 +88,10 @@ class CaptionBatch:
         engine: str | None = None,
         **settings: Any,
     ) -> None:
+        if len({column, caption, error}) != 3:
+            raise invalid_argument(f"columns {column!r}, {caption!r} and {error!r}, expected three names")
+        if not 1 <= batch_size <= MOST_IN_BATCH:
+            raise invalid_argument(f"batch_size {batch_size}, expected 1 to {MOST_IN_BATCH}")
         self.captioner = Captioner(folder, dtype=dtype, threads=threads, engine=engine)
         self.column = column
         self.names = (caption, error)

@@ -18,9 +18,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ti
 class Place(NamedTuple):
     """An image's name, which is unique, and where its bytes are."""
 
-    image: str
+    image: str  # as given; bytes that are no UTF-8 as \\xHH, since it becomes a text of OUT
     kind: str  # "file"; "tar": `size` bytes at `at`; "parquet": row `at` of a row group `group`
-    file: str
+    file: str  # absolute: a worker has a working directory of its own
     at: int = 0
     size: int = 0
     column: str = ""
@@ -30,7 +30,8 @@ def find(inputs: list[str], column: str) -> list[Place]:
     """Return the images of folders, files, globs, .parquet and .tar files, each once.
 
     Raises:
-        LorapressError: not_found for an input that is not there or without images.
+        LorapressError: not_found for an input that is not there or without images, invalid_file or io for one that
+            cannot be read.
     """
     places: dict[str, Place] = {}
     for given in inputs:
@@ -38,8 +39,9 @@ def find(inputs: list[str], column: str) -> list[Place]:
         before = len(places)
         seen = 0
         for file in files:
-            for place in _places(file, column):
+            for found in _places(file, column):
                 seen += 1
+                place = found._replace(image=_text(found.image), file=os.path.abspath(found.file))
                 places.setdefault(place.image, place)
         if seen == 0 and before == len(places):
             raise LorapressError(
@@ -47,6 +49,10 @@ def find(inputs: list[str], column: str) -> list[Place]:
                 f"{given}: no images: neither a file, a folder with images nor a glob that fits",
             )
     return list(places.values())
+
+
+def _text(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _places(file: str, column: str) -> Iterator[Place]:
@@ -69,7 +75,7 @@ def _places(file: str, column: str) -> Iterator[Place]:
 def _walk(folder: str) -> Iterator[str]:
     """Images below a folder in order of their paths; links are followed, a folder reached twice is walked once."""
     seen: set[tuple[int, int]] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    for root, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         info = os.stat(root)
         if (info.st_dev, info.st_ino) in seen:
             folders.clear()
@@ -79,6 +85,10 @@ def _walk(folder: str) -> Iterator[str]:
         for name in sorted(files):
             if name.lower().endswith(IMAGE_SUFFIXES):
                 yield os.path.join(root, name)
+
+
+def _refuse(error: OSError) -> None:
+    raise LorapressError("io", f"{error.filename}: {error.strerror}; no image below it can be found") from None
 
 
 def _tar_places(file: str) -> Iterator[Place]:
@@ -93,14 +103,18 @@ def _tar_places(file: str) -> Iterator[Place]:
                     name = f"{name}@{member.offset_data}"
                 names.add(name)
                 yield Place(name, "tar", file, member.offset_data, member.size)
-    except tarfile.TarError as error:
-        raise LorapressError("invalid_file", f"{file}: {error}") from None
+    except (tarfile.TarError, OSError) as error:
+        raise unreadable(file, error) from None
 
 
 def _parquet_places(file: str, column: str) -> Iterator[Place]:
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    facts = parquet.ParquetFile(file)
+    try:
+        facts = parquet.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(file, error) from None
     if column not in facts.schema_arrow.names:
         raise invalid_argument(
             f"{file}: no column {column!r}, there are {', '.join(facts.schema_arrow.names)}; "
@@ -113,6 +127,13 @@ def _parquet_places(file: str, column: str) -> Iterator[Place]:
             row += 1
 
 
+def unreadable(name: str, error: Exception) -> LorapressError:
+    """Return the error of a file, or of an image in one, that another library could not read; one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return LorapressError("io", f"{name}: {error.strerror}")
+    return LorapressError("invalid_file", f"{name}: {' '.join(str(error).split())}")
+
+
 @functools.lru_cache(maxsize=2)
 def _row_group(file: str, group: int, column: str) -> Any:
     import pyarrow.parquet as parquet
@@ -121,14 +142,21 @@ def _row_group(file: str, group: int, column: str) -> Any:
 
 
 def read(place: Place) -> Any:
-    """Return the image as a path, bytes, or what a parquet cell holds."""
+    """Return the image as a path, bytes, or what a parquet cell holds.
+
+    Raises:
+        LorapressError: for an image that cannot be read.
+    """
     if place.kind == "file":
         return place.file
-    if place.kind == "tar":
+    try:
+        if place.kind == "parquet":
+            return _row_group(place.file, place.size, place.column)[place.at].as_py()
         with open(place.file, "rb") as file:
             file.seek(place.at)
             data = file.read(place.size)
-        if len(data) != place.size:
-            raise LorapressError("invalid_file", f"{place.image}: the tar ends inside of it")
-        return data
-    return _row_group(place.file, place.size, place.column)[place.at].as_py()
+    except Exception as error:  # pyarrow raises what it finds: its own, UnicodeDecodeError, ...
+        raise unreadable(place.image, error) from None
+    if len(data) != place.size:
+        raise LorapressError("invalid_file", f"{place.image}: the tar ends inside of it")
+    return data

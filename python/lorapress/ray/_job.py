@@ -18,6 +18,7 @@ from ._inputs import Place, find, read
 from ._log import Log, Row
 
 MOST_ROWS = 256  # of a task: what a worker that dies has to do again
+LAST_LOADS_S = 10  # what other workers get to fail, too, when one could not load the model
 LEAST_TASKS = 8  # for each worker, so that all end at about the same time
 
 
@@ -75,14 +76,30 @@ def _made_with(model: Path, options: dict[str, Any], settings: dict[str, Any]) -
     return {"model": digest[:16], "dtype": options["dtype"], **settings}
 
 
+def _connect() -> None:
+    """Connect this process to a cluster unless it is."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(include_dashboard=False, logging_level="error", log_to_driver=False)
+    except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
+        first = str(error).splitlines()[0]
+        where = os.environ.get("RAY_ADDRESS", "this machine")
+        raise LorapressError("io", f"no Ray cluster at {where}: {first}") from None
+
+
 def _worker_count(workers: int | None, threads: int) -> int:
     import ray
 
     cores = int(ray.cluster_resources().get("CPU", 0))
     most = cores // threads
-    if most < 1 or (workers is not None and not 1 <= workers <= most):
-        raise invalid_argument(f"workers {workers or 1} with {threads} threads each, the cluster has {cores} cores")
-    return workers or most
+    count = most if workers is None else workers
+    if not 1 <= count <= most:
+        asked = f"threads {threads}" if workers is None else f"workers {workers} with {threads} threads each"
+        raise invalid_argument(f"{asked}, the cluster has {cores} cores")
+    return count
 
 
 def caption_files(
@@ -120,11 +137,11 @@ def caption_files(
     Raises:
         LorapressError: for inputs without images, a model that cannot be loaded, an OUT of another model.
     """
-    import ray
-
     paths = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     if not 1 <= batch_size <= MOST_ROWS:
         raise invalid_argument(f"batch_size {batch_size}, expected 1 to {MOST_ROWS}")
+    if threads < 1:
+        raise invalid_argument(f"threads {threads}, expected 1 or more")
     model = Path(model).absolute()
     options = {"dtype": dtype, "threads": threads, "engine": engine}
     made_with = _made_with(model, options, settings)
@@ -135,8 +152,7 @@ def caption_files(
         places_left = [place for place in places if place.image not in done]
         captioned = 0
         if places_left:
-            if not ray.is_initialized():
-                ray.init(include_dashboard=False, logging_level="error", log_to_driver=False)
+            _connect()
             count = _worker_count(workers, threads)
             expected = {place.image for place in places_left}
             arguments = (str(model), options, batch_size, settings)
@@ -176,7 +192,11 @@ def _run(tasks: Iterable[list[Place]], arguments: tuple[Any, ...], workers: int,
             rows: list[Row] = []
             if ref in loading:
                 actor = loading.pop(ref)
-                _get(ref)
+                try:
+                    _get(ref)
+                except LorapressError:  # the others' errors are awaited, else Ray tells of them
+                    ray.wait([*loading], num_returns=len(loading), timeout=LAST_LOADS_S)
+                    raise
             else:
                 actor, task = running.pop(ref)
                 try:

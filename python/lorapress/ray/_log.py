@@ -29,12 +29,17 @@ class Log:
     """The rows that are done. One process at a time holds it."""
 
     def __init__(self, out: Path, made_with: dict[str, Any]) -> None:
+        if not out.name or out.is_dir():
+            raise LorapressError("invalid_argument", f"OUT {str(out)!r}: expected the name of a .parquet file")
         self.out = out
         self.lines = out.with_name(out.name + ".jsonl")
         self.made_with = json.dumps(made_with, sort_keys=True)
         self.rows: dict[str, Row] = {}
         self._read_out()
-        self._file = open(self.lines, "ab+")  # noqa: SIM115
+        try:
+            self._file = open(self.lines, "ab+")  # noqa: SIM115
+        except OSError as error:
+            raise LorapressError("io", f"{self.lines}: {error.strerror}; nothing was captioned") from None
         try:
             self._hold()
             self._read_lines()
@@ -117,11 +122,13 @@ class Log:
             parsed = [json.loads(line) for line in lines]
             first = parsed[0][0] if parsed else None
             rows = [Row(*line) for line in parsed[1:]]
+            if first is not None and not isinstance(json.loads(first), dict):  # made_with
+                raise TypeError
         except (ValueError, TypeError, LookupError):
             raise LorapressError(
                 "invalid_file", f"{self.lines}: was not made by lorapress.ray; name another OUT"
             ) from None
-        if first is None:
+        if not rows:  # a run that captioned nothing binds no other one to its model and settings
             if data and not data.startswith(b"["):
                 self._check(None, self.lines)
             self._file.truncate(0)
