@@ -4,6 +4,7 @@ usage: python3 packaging/make_wheels.py [--check] [TARGET...]
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -37,18 +38,22 @@ def rust_flags():
 
 def add_rust_target(target):
     """Let rustup bring Rust's library for the target, where rustup is what Rust came by."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         command = ["rustup", "target", "add", target.rust]
         subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        print("make_wheels: no rustup; Rust's library for the target must be installed otherwise")
+    command = ["rustc", "--print", "target-libdir", "--target", target.rust]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    if not Path(found).is_dir():
+        raise SystemExit(
+            f"make_wheels: {target.name}: no {found}, which is Rust's library for {target.rust}; "
+            "install Rust by rustup, whose `target add` brings it"
+        )
 
 
 def build_program(target):
     """Compile the program and the shared library for a target; return {name in the wheel: path}."""
     tools = Tools(target)
     build_all(tools)
-    add_rust_target(target)
     build, log = tools.folder / "build", tools.folder / "program.log"
     log.unlink(missing_ok=True)
     print(f"make_wheels: {target.name}: the program; log: {log}", flush=True)
@@ -166,7 +171,10 @@ def main():
     if arguments.check:
         wheels = sorted(DIST.glob("*.whl"))
     else:
-        wheels = [make_wheel(TARGETS[name]) for name in arguments.targets]
+        targets = [TARGETS[name] for name in arguments.targets]
+        for target in targets:
+            add_rust_target(target)
+        wheels = [make_wheel(target) for target in targets]
     wrong = 0
     for path in wheels:
         print(f"make_wheels: {path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
