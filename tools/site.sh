@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 tools/python_env.sh .venv-site tools/site_requirements.txt
 PATH=$PWD/.venv-site/bin:$PATH
 
+for page in docs/*.md; do # a page outside of the menu is found by nobody
+  grep -qF "\"$(basename "$page")\"" zensical.toml || { echo "site: $page is not in the nav of zensical.toml" >&2; exit 1; }
+done
 rm -rf build-site
 mkdir -p build-site
 cp -r docs build-site/docs

@@ -66,6 +66,26 @@ class FromHub(OnHub):
         self.assertEqual(self.inspect().code, 0)
         self.assertEqual(self.hub.gets, [])
 
+    def test_adapters_come_from_the_hub_too(self):
+        folder, models = BASE.parent / "adapter", {}
+        for name in ("base", "adapter", "adapter_b"):
+            files = {p.name: p.read_bytes() for p in (folder / name).iterdir() if p.is_file()}
+            models[f"my-org/{name}"] = self.repository | {"files": files}
+        self.hub.repositories = models
+        base, one, two = (f"hf:{name}" for name in models)
+        there, here = self.tmp / "there", self.tmp / "here"
+        flags = ["--adapter", f"{one}@main:0.5", "--adapter", two]
+        done = run("merge", base, there, *flags, env=self.env)
+        self.assertEqual(done.code, 0, done.err)
+        flags = ["--adapter", f"{folder / 'adapter'}:0.5", "--adapter", folder / "adapter_b"]
+        self.assertEqual(run("merge", folder / "base", here, *flags).code, 0)
+        self.assertEqual(
+            (there / "model.safetensors").read_bytes(), (here / "model.safetensors").read_bytes()
+        )
+        self.refuses(
+            run("merge", base, self.out, "--adapter", "hf:my-org/c", env=self.env), "my-org/c"
+        )
+
     def test_the_python_client_finds_what_was_fetched(self):
         self.assertEqual(self.inspect().code, 0)
         folder = Path(
