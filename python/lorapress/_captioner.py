@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Callable
 
 from ._errors import LorapressError, invalid_argument
-from ._images import ImageSource, is_image, to_struct
+from ._images import ImageSource, to_images, to_struct
 from ._library import Error, Image, call, library, path_bytes, to_error, to_json
 from ._progress import ProgressOption, to_callback
 
@@ -53,7 +55,8 @@ class Captioner:
             texts = captioner(["a.jpg", "b.jpg"])
 
     Calls release the interpreter's lock. Calls of one captioner wait for each other; several captioners work at
-    the same time.
+    the same time. A copy, and what pickle makes of a captioner in another process, opens the folder anew; a child that
+    a fork made cannot use those of its parent.
 
     Args:
         folder: folder with lorapress.json.
@@ -75,12 +78,14 @@ class Captioner:
     ) -> None:
         self._handle: ctypes.c_void_p | None = None
         self._lock = threading.Lock()
-        options = to_json({"dtype": dtype, "threads": threads, "engine": engine, "at_once": at_once})
+        self._process = os.getpid()
+        self._options: dict[str, Any] = {"dtype": dtype, "threads": threads, "engine": engine, "at_once": at_once}
         handle, error = ctypes.c_void_p(), Error()
-        arguments = (path_bytes(folder), options, ctypes.byref(handle), ctypes.byref(error))
+        arguments = (path_bytes(folder), to_json(self._options), ctypes.byref(handle), ctypes.byref(error))
         if library().lorapress_captioner_open(*arguments) != 0:
             raise to_error(error)
         self._handle = handle
+        self._folder = os.path.abspath(folder)
         info = self._info = call("lorapress_captioner_info", handle)
         self.dtypes: dict[str, str] = info["dtypes"]  # of "encoder", "prefill", "decoder"
         self.engine = Engine(**info["engine"])
@@ -110,15 +115,16 @@ class Captioner:
                 is the folder's own.
 
         Raises:
-            LorapressError: for settings out of range, and for the first image that cannot be captioned; `each` goes on.
+            LorapressError: for settings out of range, and for the first image that cannot be captioned, with its place
+                as in "images[3]: ..."; `each` goes on.
         """
-        given = [cast(ImageSource, images)] if is_image(images) else list(cast("Iterable[ImageSource]", images))
+        given = list(to_images(images))
         callback, close = to_callback(progress)
         texts: list[str] = []
         try:
             for result in self.each(given, batch_size=batch_size, **settings):
                 if isinstance(result, LorapressError):
-                    raise result
+                    raise LorapressError(result.code, f"images[{len(texts)}]: {result}")
                 texts.append(result.text)
                 if callback:
                     callback("caption", len(texts), len(given))
@@ -128,7 +134,7 @@ class Captioner:
 
     def each(
         self,
-        images: Iterable[ImageSource],
+        images: ImageSource | Iterable[ImageSource],
         *,
         batch_size: int = 8,
         **settings: Any,
@@ -138,13 +144,17 @@ class Captioner:
         `images` may be a generator; as many of them are taken at a time as are worked on at the same time. Arguments
         are those of a call.
         """
+        try:
+            batch_size = operator.index(batch_size)
+        except TypeError:
+            raise invalid_argument(f"batch_size {batch_size!r}, expected a whole number") from None
         if not 1 <= batch_size <= MOST_IN_BATCH:
             raise invalid_argument(f"batch_size {batch_size}, expected 1 to {MOST_IN_BATCH}")
         options = to_json({"batch": batch_size, **settings})
         at_once = int(self._info["at_once"])
         window = batch_size if at_once == 1 else batch_size * at_once * BATCHES_AHEAD
         batch: list[ImageSource] = []
-        for image in images:
+        for image in to_images(images):
             batch.append(image)
             if len(batch) == window:
                 yield from self._caption(batch, options)
@@ -153,6 +163,10 @@ class Captioner:
             yield from self._caption(batch, options)
 
     def _caption(self, batch: list[ImageSource], options: bytes) -> list[Caption | LorapressError]:
+        if self._process != os.getpid():  # before the lock, which a thread of the parent may have had
+            raise invalid_argument(
+                "the captioner is its parent process's: a fork takes no threads along; open one here"
+            )
         results: list[Caption | LorapressError | None] = []
         structs: list[Image] = []
         kept: list[Any] = []
@@ -172,10 +186,19 @@ class Captioner:
 
     def close(self) -> None:
         """Give the model's memory back, after a call that is running; a closed captioner stays closed."""
+        if self._process != os.getpid():  # its threads are the parent's: joining them may wait for others
+            self._handle = None
+            return
         with self._lock:
             if self._handle is not None:
                 library().lorapress_captioner_close(self._handle)
                 self._handle = None
+
+    def __reduce__(self) -> tuple[Callable[..., Captioner], tuple[str]]:
+        """Copy and pickle the folder and the options: a handle belongs to one captioner of one process."""
+        if self._handle is None:
+            raise invalid_argument("the captioner is closed")
+        return functools.partial(type(self), **self._options), (self._folder,)
 
     def __enter__(self) -> Captioner:
         return self

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Union
 
-from ._library import call, path_bytes
+from ._errors import invalid_argument
+from ._library import call, path_bytes, to_json_value
 from ._progress import ProgressOption, run
 from ._reports import (
     MergeReport,
@@ -28,19 +30,22 @@ def _adapters(adapter: Adapter | Sequence[Adapter] | None) -> list[Any] | None:
         return None
 
     def is_pair(value: Any) -> bool:
-        return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], (int, float))
+        return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real)
 
-    listed = [adapter] if isinstance(adapter, (str, os.PathLike)) or is_pair(adapter) else adapter
-    return [{"folder": one[0], "weight": one[1]} if is_pair(one) else one for one in listed]  # type: ignore[index]
+    several = isinstance(adapter, Iterable) and not isinstance(adapter, (str, bytes)) and not is_pair(adapter)
+    listed: Any = adapter if several else [adapter]  # the library says what is no adapter
+    return [{"folder": one[0], "weight": one[1]} if is_pair(one) else one for one in listed]
 
 
 def _entries(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str] | None:
-    """Settings as the KEY=VALUE of --set."""
-    import json
-
+    """Settings as the KEY=VALUE of --set; a text is one of these."""
+    if settings is None:
+        return None
     if isinstance(settings, Mapping):
-        return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return None if settings is None else list(settings)
+        return [f"{key}={to_json_value(f'set: {key}', value)}" for key, value in settings.items()]
+    if not isinstance(settings, Iterable):
+        raise invalid_argument(f'set {settings!r}, expected a dict, or texts as "num_beams=3"')
+    return [settings] if isinstance(settings, str) else list(settings)
 
 
 def _press(function: str, options: dict[str, Any]) -> PressReport:

@@ -15,7 +15,7 @@ class LorapressError(Exception):
     code: str
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(" ".join(message.splitlines()))  # a file's name may have a line break
         self.code = code
 
     def __reduce__(self) -> tuple[type[LorapressError], tuple[str, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Union
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Union, cast
 
 from ._errors import LorapressError, invalid_argument
 from ._library import IMAGE_BYTES, IMAGE_PATH, IMAGE_PIXELS, Image, path_bytes
@@ -30,8 +31,24 @@ ImageSource = Union[
 def is_image(value: object) -> bool:
     """Whether a value is one image and not several."""
     return isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview)) or (
-        hasattr(value, "__array_interface__") or _is_pillow(value)
+        _is_pillow(value) or hasattr(value, "__array_interface__")  # which decodes a Pillow image
     )
+
+
+def to_images(value: ImageSource | Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """Return the images of a call's argument, which is one of them or several."""
+    if is_image(value):
+        return iter([cast("ImageSource", value)])
+    if _is_file(value):  # its lines are no images
+        raise _no_image(value)
+    try:
+        return iter(cast("Iterable[ImageSource]", value))
+    except TypeError:
+        raise _no_image(value) from None
+
+
+def _is_file(value: object) -> bool:
+    return hasattr(value, "readline")
 
 
 def _is_pillow(value: object) -> bool:
@@ -40,7 +57,22 @@ def _is_pillow(value: object) -> bool:
 
 
 def to_struct(source: ImageSource, kept: list[Any]) -> Image:
-    """Return the lorapress_image; `kept` gets what must live as long as it."""
+    """Return the lorapress_image; `kept` gets what must live as long as it.
+
+    Raises:
+        LorapressError: for everything that is wrong with the image.
+    """
+    try:
+        return _to_struct(source, kept)
+    except LorapressError:
+        raise
+    except Exception as error:  # of the image's own code: Pillow reads late, and what it then finds raises many things
+        if _is_pillow(source):
+            raise LorapressError("invalid_file", f"{source!r}: {error!r}") from None
+        raise invalid_argument(f"an image of type {type(source).__name__}: {error!r}") from None
+
+
+def _to_struct(source: ImageSource, kept: list[Any]) -> Image:
     if isinstance(source, (str, os.PathLike)):
         return _bytes_struct(IMAGE_PATH, path_bytes(source), kept)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -49,19 +81,19 @@ def to_struct(source: ImageSource, kept: list[Any]) -> Image:
         image: Any = source
         from PIL import ImageOps
 
-        try:
-            rgb = (ImageOps.exif_transpose(image) or image).convert("RGB")
-        except Exception as error:  # Pillow reads late, and what it then finds raises many things
-            raise LorapressError("invalid_file", f"{image!r}: {error!r}") from None
+        rgb = (ImageOps.exif_transpose(image) or image).convert("RGB")
         pixels = _bytes_struct(IMAGE_PIXELS, rgb.tobytes(), kept)
         pixels.width, pixels.height = rgb.size
         pixels.row_stride, pixels.column_stride, pixels.channel_stride = 3 * pixels.width, 3, 1
         return pixels
     if hasattr(source, "__array_interface__"):
         return _array_struct(source, kept)
-    raise invalid_argument(
-        f"an image is a path, bytes, a PIL image or a uint8 array [height, width, 3], not {type(source).__name__}"
-    )
+    raise _no_image(source)
+
+
+def _no_image(value: object) -> LorapressError:
+    found = type(value).__name__ + ("; pass what its read() returns" if _is_file(value) else "")
+    return invalid_argument(f"an image is a path, bytes, a PIL image or a uint8 array [height, width, 3], not {found}")
 
 
 def _bytes_struct(kind: int, data: bytes, kept: list[Any]) -> Image:
@@ -79,6 +111,8 @@ def _array_struct(array: Any, kept: list[Any]) -> Image:
             f"an array of {samples} {list(shape)}, expected uint8 (|u1) [height, width, 3]; also [height, width] for "
             "gray, or 4 channels, the last of which is dropped"
         )
+    if not isinstance(facts["data"], tuple):  # the protocol's other form, a buffer, has no address here
+        raise invalid_argument(f"an array of type {type(array).__name__} without an address; numpy.asarray() makes one")
     strides = facts.get("strides") or (shape[1] * channels, channels, 1)
     kept.append(array)
     return Image(

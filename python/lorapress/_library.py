@@ -11,7 +11,7 @@ from ctypes import POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_vo
 from pathlib import Path
 from typing import Any, Callable
 
-from ._errors import LorapressError
+from ._errors import LorapressError, invalid_argument
 
 ABI_VERSION = 1
 PACKAGE = Path(__file__).resolve().parent
@@ -142,9 +142,18 @@ def version() -> str:
 
 
 def path_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return a path as the library takes it: on Windows UTF-8, elsewhere the system's bytes."""
-    name = os.fspath(path)
-    return name.encode() if sys.platform == "win32" else os.fsencode(name)
+    """Return a path as the library takes it: on Windows UTF-8, elsewhere the system's bytes.
+
+    Raises:
+        LorapressError: invalid_argument for what is no path.
+    """
+    try:
+        data = os.fsdecode(path).encode() if sys.platform == "win32" else os.fsencode(path)
+    except (TypeError, UnicodeError) as error:
+        raise invalid_argument(f"{path!r} is no path: {error}") from None
+    if b"\0" in data:  # where the library would end it
+        raise invalid_argument(f"{path!r} is no path: it has a zero byte")
+    return data
 
 
 def to_error(error: Error) -> LorapressError:
@@ -170,14 +179,31 @@ def call(function: str, *arguments: Any) -> Any:
 
 def to_json(options: dict[str, Any]) -> bytes:
     """Return the options that are given (not None) as JSON; paths become texts."""
-    given = {key: value for key, value in options.items() if value is not None}
+    members = [f"{json.dumps(key)}: {to_json_value(key, value)}" for key, value in options.items() if value is not None]
+    return f"{{{', '.join(members)}}}".encode()
+
+
+def to_json_value(name: str, value: Any) -> str:
+    """Return a value as JSON that can be encoded as UTF-8; paths become texts, numpy's numbers numbers.
+
+    Raises:
+        LorapressError: invalid_argument, with the name, for what JSON has not.
+    """
     try:
-        return json.dumps(given, default=_plain).encode()
-    except (TypeError, ValueError) as error:
-        raise LorapressError("invalid_argument", str(error)) from None
+        text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        raise invalid_argument(
+            f"{name}: {value!r} is not UTF-8, expected text or a path that is; a link can give a folder another name"
+        ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid_argument(f"{name}: {error}") from None
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError("expected text, found bytes")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (set, frozenset)) or hasattr(value, "__iter__"):
@@ -186,7 +212,7 @@ def _plain(value: Any) -> Any:
         return int(value)
     if hasattr(value, "__float__"):
         return float(value)
-    raise TypeError(f"{value!r} is neither a number, text, path nor a list of them")
+    raise TypeError(f"{type(value).__name__} is neither a number, text, path nor a list of them")
 
 
 Progress = Callable[[str, int, int], None]

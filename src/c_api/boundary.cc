@@ -1,5 +1,6 @@
 #include "c_api/boundary.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -21,14 +22,15 @@ static_assert(to_code(ErrorCode::kInvalidArgument) == LORAPRESS_INVALID_ARGUMENT
 static_assert(to_code(ErrorCode::kRuntime) == LORAPRESS_RUNTIME);
 static_assert(kErrorCodes.size() == LORAPRESS_RUNTIME);
 
+bool is_control(char byte) {
+  return static_cast<unsigned char>(byte) < ' ';
+}
+
 // Null where there is no memory; the code still tells.
 char* copied_line(std::string_view text) {
   auto* copy = static_cast<char*>(std::malloc(text.size() + 1));
   if (copy != nullptr) {
-    for (size_t i = 0; i < text.size(); ++i) {
-      const auto byte = static_cast<unsigned char>(text[i]);
-      copy[i] = byte < ' ' ? ' ' : text[i];
-    }
+    std::ranges::replace_copy_if(text, copy, is_control, ' ');
     copy[text.size()] = '\0';
   }
   return copy;
@@ -78,6 +80,11 @@ ProgressFn to_progress(lorapress_progress_fn progress, void* user) {
       throw Cancelled{};
     }
   };
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace_if(text, is_control, ' ');
+  return text;
 }
 
 char* hand_out(std::string_view text) {

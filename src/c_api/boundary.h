@@ -21,6 +21,9 @@ int32_t guarded(const char* options,
 // The callback as the library calls it. It throws what guarded() turns into LORAPRESS_CANCELLED.
 ProgressFn to_progress(lorapress_progress_fn progress, void* user);
 
+// Blanks in place of line breaks and other control characters, as names of files may have them.
+std::string one_line(std::string text);
+
 // A copy for the caller, for lorapress_free_text(). Throws std::bad_alloc.
 char* hand_out(std::string_view text);
 

@@ -138,6 +138,9 @@ TEST(CApi, ErrorsAreOneLineWithTheNamesOfTheOptions) {
                "checkpoint: expected text, found 3"},
            Row{R"({"checkpoint": "/nowhere"})", LORAPRESS_INVALID_ARGUMENT, "out is required"},
            Row{R"({"checkpoint": "/nowhere", "out": "OUT"})", LORAPRESS_NOT_FOUND, "/nowhere"},
+           Row{R"({"checkpoint": "/nowhere\u0000x", "out": "OUT"})",
+               LORAPRESS_INVALID_ARGUMENT,
+               "a path with a zero byte behind \"/nowhere\""},
            Row{R"({"checkpoint": "/nowhere", "out": "OUT", "num_beam": 3})",
                LORAPRESS_INVALID_ARGUMENT,
                "num_beam is no option of this call (there are "},
@@ -237,7 +240,7 @@ TEST_F(CApiCaptioner, AnImageThatIsNoneIsNoErrorOfTheCall) {
   const uint8_t pixel[3] = {};
   const json captions = caption({{LORAPRESS_IMAGE_BYTES, "none", 4, 0, 0, 0, 0, 0},
                                  {LORAPRESS_IMAGE_BYTES, nullptr, 0, 0, 0, 0, 0, 0},
-                                 {LORAPRESS_IMAGE_PATH, "/nowhere.png", 12, 0, 0, 0, 0, 0},
+                                 {LORAPRESS_IMAGE_PATH, "/nowhere\npng", 12, 0, 0, 0, 0, 0},
                                  pixels_of(pixel, 0, 1, 3, 3, 1),
                                  pixels_of(pixel, int64_t{1} << 40, int64_t{1} << 40, 3, 3, 1),
                                  {LORAPRESS_IMAGE_PATH, name.data(), name.size(), 0, 0, 0, 0, 0}});
@@ -247,7 +250,9 @@ TEST_F(CApiCaptioner, AnImageThatIsNoneIsNoErrorOfTheCall) {
   EXPECT_EQ(captions[3]["error"]["code"], "invalid_argument") << captions[3];
   EXPECT_EQ(captions[4]["error"]["code"], "invalid_argument") << captions[4];
   for (size_t i = 0; i < 5; ++i) {
-    EXPECT_TRUE(captions[i].contains("error")) << captions[i];
+    ASSERT_TRUE(captions[i].contains("error")) << captions[i];
+    const std::string message = captions[i]["error"]["message"];
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
   EXPECT_FALSE(captions[5].contains("error")) << captions[5];
   EXPECT_EQ(caption({}), json::array());

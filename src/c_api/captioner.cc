@@ -27,8 +27,8 @@ ImageSource to_source(const lorapress_image& image, size_t index) {
       if (image.size > 0) {
         require_pointer(image.data, "the data of an image");
       }
-      return ImageBytes{{static_cast<const std::byte*>(image.data), image.size},
-                        fmt::format("image {}", index)};
+      // Without its index: the caller may give parts of a list, and knows which image this is.
+      return ImageBytes{{static_cast<const std::byte*>(image.data), image.size}, "the image"};
     case LORAPRESS_IMAGE_PIXELS:
       require_pointer(image.data, "the data of an image");
       return ImagePixels{static_cast<const uint8_t*>(image.data),
@@ -46,7 +46,7 @@ Json to_object(const ImageCaption& result, const Options& options) {
   if (result.error) {
     return {{"error",
              {{"code", result.error->code_name()},
-              {"message", options.renamed(result.error->what())}}}};
+              {"message", one_line(options.renamed(result.error->what()))}}}};
   }
   const Caption& caption = result.caption;
   Json json = {{"text", caption.text},

@@ -38,6 +38,11 @@ AdapterSource to_adapter(const Json& value) {
 }  // namespace
 
 std::filesystem::path to_path(std::string_view text) {
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    fail(ErrorCode::kInvalidArgument,
+         "a path with a zero byte behind \"{}\", expected one without",
+         text.substr(0, zero));
+  }
   return std::u8string(text.begin(), text.end());
 }
 

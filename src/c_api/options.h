@@ -18,7 +18,7 @@
 
 namespace lorapress::c_api {
 
-// UTF-8 on every system.
+// UTF-8 on every system. Throws kInvalidArgument for a zero byte, at which the system would end the path.
 std::filesystem::path to_path(std::string_view text);
 
 class Options {

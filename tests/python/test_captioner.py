@@ -1,5 +1,11 @@
 """Captions from Python are the program's for every kind of image; threads; nothing leaks."""
 
+import copy
+import io
+import os
+import pickle
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -18,6 +24,13 @@ ALL = [*IMAGES, *MORE_IMAGES]
 def resident_bytes() -> int:
     """Memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class Odd:
+    """What says that it is an array."""
+
+    def __init__(self, facts):
+        self.__array_interface__ = facts
 
 
 class Captions(Case):
@@ -76,6 +89,11 @@ class Captions(Case):
             ({"num_beam": 2}, "num_beam is no option of this call"),
             ({"prompt": 3}, "prompt: expected text, found 3"),
             ({"batch_size": 0}, "batch_size 0, expected 1 to 256"),
+            ({"batch_size": "8"}, "batch_size '8', expected a whole number"),
+            ({"temperature": float("nan")}, "temperature: "),
+            ({"top_p": float("inf")}, "top_p: "),
+            ({"prompt": b"a"}, "prompt: expected text, found bytes"),
+            ({"prompt": "\udcff"}, "prompt: '\\udcff' is not UTF-8"),
             ({"prompt": object()}, "is neither a number, text, path nor a list"),
         ):
             with self.assertRaises(lorapress.LorapressError) as caught:
@@ -102,6 +120,51 @@ class Captions(Case):
             self.captioner([IMAGES[0], missing])
         self.assertIn(str(missing), str(caught.exception))
 
+    def test_an_error_has_the_place_in_the_callers_list(self):
+        data = IMAGES[0].read_bytes()
+        for wrong in (b"none", "/nowhere.png", None):
+            with self.assertRaises(lorapress.LorapressError) as caught:
+                self.captioner([data] * 9 + [wrong], batch_size=2)
+            self.assertEqual(str(caught.exception)[:11], "images[9]: ")
+        *_, error = self.captioner.each([data] * 3 + [b"none"], batch_size=2)
+        self.assertEqual(str(error)[:24], "the image: is not a JPEG")
+
+    def test_whatever_is_wrong_with_an_image_is_its_error(self):
+        cut = IMAGES[0].read_bytes()[:200]
+        pixels = {"shape": (4, 4, 3), "typestr": "|u1"}
+        images = [
+            "/nowhere/\ud800.png",
+            f"{IMAGES[0]}\0.png",
+            Odd({}),
+            Odd({**pixels, "data": None}),
+            Odd({**pixels, "data": b"\7" * 48}),  # a buffer, not an address
+            io.BytesIO(cut),
+            Image.new("La", (4, 4)),  # which Pillow cannot convert
+            Image.open(io.BytesIO(cut)),
+            self.tmp / "a\nb.png",
+        ]
+        *errors, last = self.captioner.each([*images, IMAGES[0]])
+        self.assertEqual(last.text, programs_captions()[0])
+        bad, broken = "invalid_argument", "invalid_file"
+        codes = [bad] * 6 + [broken] * 2 + ["not_found"]
+        self.assertEqual([error.code for error in errors], codes)
+        for image, error in zip(images, errors, strict=True):
+            self.assertNotIn("\n", str(error))
+            with self.assertRaises(lorapress.LorapressError):
+                self.captioner(image)
+
+    def test_what_are_no_images(self):
+        with open(IMAGES[0], "rb") as file:
+            for wrong, message in ((None, "not NoneType"), (3, "not int"), (file, "read()")):
+                for call in (self.captioner, lambda given: list(self.captioner.each(given))):
+                    with self.assertRaises(lorapress.LorapressError) as caught:
+                        call(wrong)
+                    self.assertIn(message, str(caught.exception))
+
+    def test_one_image_is_one_for_each(self):
+        (result,) = self.captioner.each(str(IMAGES[0]))
+        self.assertEqual(result.text, programs_captions()[0])
+
     def test_progress(self):
         calls = []
         self.captioner(ALL, batch_size=4, progress=lambda *call: calls.append(call))
@@ -117,6 +180,54 @@ class Life(Case):
         captioner.close()
         with self.assertRaisesRegex(lorapress.LorapressError, "closed"):
             captioner(IMAGES)
+        with self.assertRaisesRegex(lorapress.LorapressError, "closed"):
+            copy.copy(captioner)
+
+    def test_a_copy_opens_the_folder_anew(self):
+        with lorapress.Captioner(os.path.relpath(folder()), threads=1) as captioner:
+            text = captioner(IMAGES[0])
+            for again in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+                with again(captioner) as other:
+                    self.assertEqual(other.dtypes, captioner.dtypes)
+                    self.assertEqual(other(IMAGES[0]), text)
+                self.assertEqual(captioner(IMAGES[0]), text)
+            data = pickle.dumps(captioner)
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.tmp)
+        with pickle.loads(data) as other:
+            self.assertEqual(other(IMAGES[0]), text)
+
+    def test_after_a_fork_the_child_opens_its_own(self):
+        """Another interpreter, since this one has threads: what a child that hangs would leave."""
+        code = """if True:
+            import os, sys
+            import lorapress
+            folder, image = sys.argv[1:]
+            captioner = lorapress.Captioner(folder, threads=2)
+            expected = captioner(image)
+            child = os.fork()
+            if child == 0:
+                try:
+                    captioner(image)
+                except lorapress.LorapressError as error:
+                    print(error, flush=True)
+                own = lorapress.Captioner(folder, threads=2)
+                captioner = None
+                print(own(image) == expected, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            print(captioner(image) == expected)
+        """
+        command = [sys.executable, "-c", code, folder(), IMAGES[0]]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+            try:
+                said, _ = process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                raise
+        error, *same = said.decode().splitlines()
+        self.assertIn("a fork takes no threads along", error)
+        self.assertEqual(same, ["True", "True"])
 
     def test_errors_of_opening(self):
         for options, code in (
@@ -129,6 +240,11 @@ class Life(Case):
         with self.assertRaises(lorapress.LorapressError) as caught:
             lorapress.Captioner(self.tmp / "nowhere")
         self.assertEqual(caught.exception.code, "not_found")
+        for none in (None, 3, f"{folder()}\0x", "\ud800"):
+            with self.assertRaises(lorapress.LorapressError) as caught:
+                lorapress.Captioner(none)
+            self.assertEqual(caught.exception.code, "invalid_argument")
+            self.assertIn(f"{none!r} is no path", str(caught.exception))
 
     def test_threads(self):
         """Two captioners at once, and one from two threads; meanwhile the interpreter is free."""

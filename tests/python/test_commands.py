@@ -8,6 +8,8 @@ import signal
 import time
 import unittest
 
+import numpy as np
+
 import lorapress
 from harness import BASE, CHECKPOINTS, Case, run
 from pressed import folder
@@ -90,6 +92,17 @@ class Reports(Case):
         ]
         self.as_program(report, *command)
 
+    def test_settings_of_every_form(self):
+        """A dict, also with numpy's numbers, one text, or several: the same folder."""
+        forms = ({"num_beams": 2}, {"num_beams": np.int64(2)}, "num_beams=2", ["num_beams=2"])
+        written = []
+        for index, form in enumerate(forms):
+            out = self.tmp / str(index)
+            lorapress.export(BASE, out, set=form)
+            written.append((out / "generation_config.json").read_text())
+        self.assertIn('"num_beams": 2', written[0])
+        self.assertEqual(written, written[:1] * len(forms))
+
     def test_merge_with_weighted_adapters(self):
         base, adapter = LORA / "base", LORA / "adapter"
         if not base.exists():
@@ -151,6 +164,16 @@ class Errors(Case):
             ({"uint8_input": True}, [BASE, self.out, "--uint8-input"], "invalid_argument"),
             ({"threads": 5000}, None, "invalid_argument"),
             ({"adapter": [3]}, None, "invalid_argument"),
+            ({"adapter": 3}, None, "invalid_argument"),
+            ({"adapter": ("a", float("nan"))}, None, "invalid_argument"),
+            ({"adapter": (f"{LORA}\0x", 0.5)}, None, "invalid_argument"),
+            ({"base": [f"{BASE}\0x"]}, None, "invalid_argument"),
+            ({"checkpoint": f"{BASE}\0x"}, None, "invalid_argument"),
+            ({"checkpoint": os.fsencode(BASE)}, None, "invalid_argument"),
+            ({"out": self.tmp / "\udcff"}, None, "invalid_argument"),
+            ({"set": 5}, None, "invalid_argument"),
+            ({"set": {"temperature": float("nan")}}, None, "invalid_argument"),
+            ({"set": {"suppress_tokens": object()}}, None, "invalid_argument"),
         ):
             given = {"checkpoint": BASE, "out": self.out, **options}
             with self.assertRaises(lorapress.LorapressError) as caught:
@@ -167,6 +190,23 @@ class Errors(Case):
                 self.assertEqual(str(error), said)
             for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
                 self.assertEqual((same.code, str(same)), (error.code, str(error)))
+
+    def test_name_what_is_wrong(self):
+        for options, message in (
+            ({"out": self.tmp / "\udcff"}, "is not UTF-8"),
+            ({"set": 5}, "set 5, expected a dict"),
+            ({"set": {"temperature": float("nan")}}, "set: temperature: "),
+            ({"adapter": 3}, "adapter: expected folders"),
+            ({"checkpoint": f"{BASE}\0x"}, f'a path with a zero byte behind "{BASE}"'),
+            ({"checkpoint": self.tmp / "a\nb"}, "a b: "),
+        ):
+            with self.assertRaises(lorapress.LorapressError) as caught:
+                lorapress.export(**{"checkpoint": BASE, "out": self.out, **options})
+            self.assertIn(message, str(caught.exception))
+        for none in (None, 3, f"{BASE}\0x"):
+            with self.assertRaises(lorapress.LorapressError) as caught:
+                lorapress.inspect(none)
+            self.assertIn(f"{none!r} is no path", str(caught.exception))
 
     def test_an_exception_of_the_callback_comes_out_and_nothing_stays(self):
         def stop(phase, done, total):
