@@ -115,8 +115,8 @@ class Captioner:
                 is the folder's own.
 
         Raises:
-            LorapressError: for settings out of range, and for the first image that cannot be captioned, with its place
-                as in "images[3]: ..."; `each` goes on.
+            LorapressError: for settings out of range, and for the first image that cannot be captioned, named by its
+                path or, among several, as "images[3]: ..."; `each` goes on.
         """
         given = list(to_images(images))
         callback, close = to_callback(progress)
@@ -124,7 +124,8 @@ class Captioner:
         try:
             for result in self.each(given, batch_size=batch_size, **settings):
                 if isinstance(result, LorapressError):
-                    raise LorapressError(result.code, f"images[{len(texts)}]: {result}")
+                    named = len(given) == 1 or isinstance(given[len(texts)], (str, os.PathLike))
+                    raise result if named else LorapressError(result.code, f"images[{len(texts)}]: {result}")
                 texts.append(result.text)
                 if callback:
                     callback("caption", len(texts), len(given))

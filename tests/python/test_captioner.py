@@ -122,10 +122,16 @@ class Captions(Case):
 
     def test_an_error_has_the_place_in_the_callers_list(self):
         data = IMAGES[0].read_bytes()
-        for wrong in (b"none", "/nowhere.png", None):
+        for wrong, start in (
+            (b"none", "images[9]: the image"),
+            (None, "images[9]: an image is"),
+            ("/nowhere.png", "/nowhere.png: "),
+        ):
             with self.assertRaises(lorapress.LorapressError) as caught:
                 self.captioner([data] * 9 + [wrong], batch_size=2)
-            self.assertEqual(str(caught.exception)[:11], "images[9]: ")
+            self.assertEqual(str(caught.exception)[: len(start)], start)
+        with self.assertRaisesRegex(lorapress.LorapressError, "^the image: is not a JPEG"):
+            self.captioner(b"none")
         *_, error = self.captioner.each([data] * 3 + [b"none"], batch_size=2)
         self.assertEqual(str(error)[:24], "the image: is not a JPEG")
 
