@@ -18,6 +18,7 @@ from ._inputs import Place, find, read
 from ._log import Log, Row
 
 MOST_ROWS = 256  # of a task: what a worker that dies has to do again
+LOAD_RETRIES = 4  # of a worker whose process dies meanwhile
 LAST_LOADS_S = 10  # what other workers get to fail, too, when one could not load the model
 LEAST_TASKS = 8  # for each worker, so that all end at about the same time
 
@@ -183,7 +184,11 @@ def _run(tasks: Iterable[list[Place]], arguments: tuple[Any, ...], workers: int,
 
     actor_class = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=1)(MapWorker)
     actors = [actor_class.remote(*arguments) for _ in range(workers)]
-    loading = {actor.load.remote(): actor for actor in actors}
+
+    def load(actor: Any) -> Any:
+        return actor.load.options(max_task_retries=LOAD_RETRIES).remote()
+
+    loading = {load(actor): actor for actor in actors}
     running: dict[Any, tuple[Any, list[Place]]] = {}
     waiting = collections.deque(tasks)
     try:
@@ -206,7 +211,9 @@ def _run(tasks: Iterable[list[Place]], arguments: tuple[Any, ...], workers: int,
                         rows = [Row(task[0].image, None, error.code, str(error))]
                     else:  # to find the image that it dies of
                         waiting.extendleft((task[: len(task) // 2], task[len(task) // 2 :]))
-            if waiting:  # one task at a time, so that no other one is blamed for a death
+                    loading[load(actor)] = actor
+            # One task at a time, and none before the worker is back, so that a death is blamed on no other one.
+            if waiting and actor not in loading.values():
                 task = waiting.popleft()
                 running[actor.caption.remote(task)] = actor, task
             if rows:
@@ -217,7 +224,7 @@ def _run(tasks: Iterable[list[Place]], arguments: tuple[Any, ...], workers: int,
 
 
 class _WorkerDied(LorapressError):
-    """A call ended with its worker's process, twice."""
+    """A call ended with its worker's process, and so did its repetitions."""
 
 
 def _get(ref: Any) -> Any:
@@ -232,4 +239,4 @@ def _get(ref: Any) -> Any:
         raise
     except ray.exceptions.RayActorError as error:
         first = str(error).splitlines()[0]
-        raise _WorkerDied("runtime", f"the worker's process died twice: {first}; is there enough memory?") from None
+        raise _WorkerDied("runtime", f"the worker's process died, again and again: {first}; is there memory?") from None
