@@ -16,6 +16,9 @@ from train.tune.settings import Settings
 
 FORK = multiprocessing.get_context("fork")
 torch.set_num_threads(1)  # as trainings of small models have it; threads do not survive a fork
+# PyTorch replaces its thread pool in the child at the first use, without a lock: threads that load
+# a checkpoint would meet there ("Invalid thread pool!"). Here it is used before there are threads.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 os.environ["LORAPRESS"] = PROGRAM
 
 

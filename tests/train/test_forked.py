@@ -1,0 +1,38 @@
+"""What the other tests here build on: forks of a process that has used PyTorch."""
+
+import threading
+
+import torch
+
+from forked import FORK
+from harness import Case
+
+THREADS = 4
+
+
+def _convert() -> None:
+    """Threads that all start with a conversion, as transformers loads a checkpoint."""
+    ready, ended = threading.Barrier(THREADS), []
+
+    def work() -> None:
+        ready.wait()
+        ended.append(torch.ones(300_000, dtype=torch.bfloat16).to(torch.float32))
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == THREADS
+
+
+class Forked(Case):
+    """Without the handler in forked.py, about every second child fails."""
+
+    def test_threads_of_a_child_compute(self):
+        torch.get_num_threads()  # a parent that has initialized its threads: children do not again
+        children = [FORK.Process(target=_convert) for _ in range(20)]
+        for child in children:
+            child.start()
+            child.join()
+        self.assertEqual([child.exitcode for child in children], [0] * len(children))
