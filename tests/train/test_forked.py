@@ -1,6 +1,7 @@
 """What the other tests here build on: forks of a process that has used PyTorch."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -12,18 +13,14 @@ THREADS = 4
 
 def _convert() -> None:
     """Threads that all start with a conversion, as transformers loads a checkpoint."""
-    ready, ended = threading.Barrier(THREADS), []
+    ready = threading.Barrier(THREADS)
 
-    def work() -> None:
+    def work(_: int) -> None:
         ready.wait()
-        ended.append(torch.ones(300_000, dtype=torch.bfloat16).to(torch.float32))
+        torch.ones(300_000, dtype=torch.bfloat16).to(torch.float32)
 
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ended) == THREADS
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(THREADS)))
 
 
 class Forked(Case):
